@@ -1,0 +1,1 @@
+"""crdtkv: a CRDT-based, geo-replicated key-value store over a message bus."""

@@ -1,0 +1,1 @@
+"""Who knew what, and when: dots, version vectors, causal contexts, hybrid timestamps."""

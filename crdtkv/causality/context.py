@@ -1,0 +1,136 @@
+"""Causal contexts: the set of dots a replica has seen, gaps included.
+
+A context is a version vector plus a cloud of dots beyond it. The cloud is needed because deltas may arrive out of
+order: who has seen operations 1, 2 and 4 of an actor must not claim 3. Invariant (compaction): no cloud dot is
+covered by, or directly continues, the vector. So every set of dots has exactly one representation, and equal
+contexts have equal bytes.
+
+Source: Almeida, Shoker, Baquero (2018), section 7.2, "causal context compression".
+"""
+
+from collections.abc import Iterable, Iterator
+
+from crdtkv.causality.dot import Dot
+from crdtkv.causality.version_vector import VersionVector
+from crdtkv.errors import InvalidRequest
+from crdtkv.ids import Actor
+
+MAX_COUNTER = 2**63 - 1
+MAX_ACTOR_LENGTH = 128
+WireContext = list[list[object]]
+
+
+class CausalContext:
+    """An immutable, compact set of dots."""
+
+    __slots__ = ("cloud", "vector")
+
+    def __init__(self, vector: VersionVector | None = None, cloud: Iterable[Dot] = ()) -> None:
+        self.vector, self.cloud = _compact(vector or VersionVector(), cloud)
+
+    def __contains__(self, dot: Dot) -> bool:
+        return dot[1] <= self.vector[dot[0]] or dot in self.cloud
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, CausalContext) and self.vector == other.vector and self.cloud == other.cloud
+
+    def __hash__(self) -> int:
+        return hash((self.vector, self.cloud))
+
+    def __bool__(self) -> bool:
+        return bool(len(self.vector) or self.cloud)
+
+    def __repr__(self) -> str:
+        cloud = "".join(f" +{dot}" for dot in sorted(self.cloud))
+        return f"{self.vector}{cloud}"
+
+    def dots(self) -> Iterator[Dot]:
+        """Yield every dot of the set, sorted."""
+        for actor, counter in self.vector.items():
+            yield from (Dot(actor, n) for n in range(1, counter + 1))
+        yield from sorted(self.cloud)
+
+    def highest(self, actor: Actor) -> int:
+        """Return the highest counter of `actor` in the set, 0 if there is none."""
+        return max([self.vector[actor], *(dot.counter for dot in self.cloud if dot.actor == actor)])
+
+    def descends(self, other: "CausalContext") -> bool:
+        """Tell whether every dot of `other` is in this set."""
+        # A run of `other`'s vector may lie partly in our cloud only if our own vector stops short of it, and
+        # then compaction shows the missing dot right behind our vector.
+        return self.vector.descends(other.vector) and all(dot in self for dot in other.cloud)
+
+    def merge(self, other: "CausalContext") -> "CausalContext":
+        """Return the union."""
+        if not self.cloud and not other.cloud:
+            return _of(self.vector.merge(other.vector), frozenset())
+        return CausalContext(self.vector.merge(other.vector), self.cloud | other.cloud)
+
+    def with_dot(self, dot: Dot) -> "CausalContext":
+        """Return the union with one dot."""
+        if not self.cloud and dot.counter == self.vector[dot.actor] + 1:
+            return _of(self.vector.with_counter(dot.actor, dot.counter), frozenset())
+        return CausalContext(self.vector, self.cloud | {dot})
+
+    def to_wire(self) -> WireContext:
+        """Return `[[actor, counter]…], [[actor, counter]…]`: vector and cloud, both sorted."""
+        return [[list(item) for item in self.vector.items()], [list(dot) for dot in sorted(self.cloud)]]
+
+    @classmethod
+    def from_wire(cls, wire: object) -> "CausalContext":
+        """Parse what `to_wire` made, trusting nothing.
+
+        Raises:
+            InvalidRequest: it is not the canonical form of a context.
+        """
+        match wire:
+            case [list() as vector_pairs, list() as cloud_pairs]:
+                vector = _pairs(vector_pairs)
+                cloud = frozenset(_pairs(cloud_pairs))
+            case _:
+                raise InvalidRequest("a causal context is [vector, cloud]")
+        context = _of(VersionVector(dict(vector)), cloud)
+        if cloud and context != cls(context.vector, cloud):
+            raise InvalidRequest("a causal context is compact")
+        return context
+
+
+def _pairs(wire: list[object]) -> list[Dot]:
+    dots: list[Dot] = []
+    for pair in wire:
+        match pair:
+            case [str() as actor, int() as counter] if _is_dot(actor, counter):
+                dots.append(Dot(actor, counter))
+            case _:
+                raise InvalidRequest("a dot is [actor, counter from 1]")
+    if any(later <= earlier for earlier, later in zip(dots, dots[1:], strict=False)):
+        raise InvalidRequest("dots are sorted and distinct")
+    return dots
+
+
+def _is_dot(actor: str, counter: int) -> bool:
+    return type(counter) is int and 1 <= counter <= MAX_COUNTER and len(actor) <= MAX_ACTOR_LENGTH
+
+
+def _compact(vector: VersionVector, cloud: Iterable[Dot]) -> tuple[VersionVector, frozenset[Dot]]:
+    """Move into the vector what continues it; drop what it covers."""
+    counters = dict(vector.items())
+    left: list[Dot] = []
+    for actor, counter in sorted(cloud):
+        known = counters.get(actor, 0)
+        if counter == known + 1:
+            counters[actor] = counter
+        elif counter > known:
+            left.append(Dot(actor, counter))
+    return VersionVector(counters), frozenset(left)
+
+
+def _of(vector: VersionVector, cloud: frozenset[Dot]) -> CausalContext:
+    """Wrap parts that are known to be compact."""
+    context = CausalContext.__new__(CausalContext)
+    context.vector = vector
+    context.cloud = cloud
+    return context
+
+
+EMPTY = CausalContext()

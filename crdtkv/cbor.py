@@ -1,0 +1,123 @@
+"""CBOR, hardened: the only module that imports cbor2.
+
+cbor2 believes its input: it follows cyclic references, builds any known tag, ignores trailing bytes, and its encoder
+overruns the C stack on deep nesting. So everything from outside is decoded here, with bounds. Three doors:
+
+- `decode`: protocol data from the network. No tags, no floats' surprises, nothing behind the item.
+- `decode_own`: what this program wrote itself (its own disk rows and already checked entries); the same bounds,
+  without the costly check for trailing bytes.
+- `encode_value` and `decode_value`: users' values, which may hold dates, decimals, UUIDs and sets, but neither
+  shared references nor tags that run code or take unbounded memory.
+
+Our own state is arrays of integers, strings and bytes only, for which cbor2's plain encoding is canonical. Users'
+values are encoded canonically (sorted maps, shortest floats), so that equal values are equal bytes.
+"""
+
+import io
+from typing import Any, NoReturn
+
+import cbor2
+
+from crdtkv.errors import InvalidRequest, ProtocolError, ValueTooLarge
+from crdtkv.ids import MAX_VALUE_BYTES
+
+MAX_DEPTH = 16
+
+# Every tag cbor2 has a built-in decoder for; none of them may appear in protocol data.
+_BUILT_IN_TAGS = (0, 1, 2, 3, 4, 5, 25, 28, 29, 30, 35, 36, 37, 43, 52, 54, 100, 256, 258, 260, 261, 1004, 43000, 55799)
+# In users' values: shared references can be cyclic, big floats and regular expressions can take for ever.
+_DANGEROUS_TAGS = (5, 25, 28, 29, 35, 36, 256)
+
+
+def _refuse(*_: object) -> NoReturn:
+    raise ValueError("this tag is not allowed here")
+
+
+_NO_TAGS: dict[int, Any] = dict.fromkeys(_BUILT_IN_TAGS, _refuse)
+_SAFE_TAGS: dict[int, Any] = dict.fromkeys(_DANGEROUS_TAGS, _refuse)
+
+
+def encode(item: object) -> bytes:
+    """Encode protocol data or state: lists, integers, strings, bytes, None."""
+    return cbor2.dumps(item)
+
+
+def decode(data: bytes) -> Any:
+    """Decode one item of protocol data, and nothing behind it.
+
+    Raises:
+        ProtocolError: malformed, tagged, nested deeper than 16, or followed by more bytes.
+    """
+    decoder = cbor2.CBORDecoder(
+        io.BytesIO(data),
+        max_depth=MAX_DEPTH,
+        allow_indefinite=False,
+        allow_duplicate_keys=False,
+        tag_hook=_refuse,
+        semantic_decoders=_NO_TAGS,
+    )
+    try:
+        item = decoder.decode()
+    except Exception as error:  # cbor2 lets several kinds out: CBORError, UnicodeError, ValueError
+        raise ProtocolError(f"not valid CBOR: {error}") from None
+    try:
+        decoder.decode()
+    except cbor2.CBORDecodeEOF:
+        return item
+    except Exception:  # noqa: S110 - there is something behind the item, whatever it is
+        pass
+    raise ProtocolError("bytes follow the CBOR item")
+
+
+def decode_own(data: bytes) -> Any:
+    """Decode what this program encoded.
+
+    Raises:
+        ProtocolError: it is damaged.
+    """
+    try:
+        return cbor2.loads(data, max_depth=MAX_DEPTH, allow_indefinite=False, semantic_decoders=_NO_TAGS)
+    except Exception as error:
+        raise ProtocolError(f"not valid CBOR: {error}") from None
+
+
+def encode_value(value: object) -> bytes:
+    """Encode a user's value canonically.
+
+    Raises:
+        InvalidRequest: it cannot be encoded, or is nested deeper than 16.
+        ValueTooLarge: it takes more than 512 KiB.
+    """
+    _check_depth(value, MAX_DEPTH)
+    try:
+        data = cbor2.dumps(value, canonical=True)
+    except Exception as error:
+        raise InvalidRequest(f"a value of type {type(value).__name__} cannot be stored: {error}") from None
+    if len(data) > MAX_VALUE_BYTES:
+        raise ValueTooLarge(len(data), MAX_VALUE_BYTES)
+    return data
+
+
+def decode_value(data: bytes) -> Any:
+    """Decode a user's value.
+
+    Raises:
+        ProtocolError: malformed, nested too deeply, or with a tag that is not allowed.
+    """
+    try:
+        return cbor2.loads(data, max_depth=MAX_DEPTH + 1, allow_indefinite=False, semantic_decoders=_SAFE_TAGS)
+    except Exception as error:
+        raise ProtocolError(f"not a valid value: {error}") from None
+
+
+def _check_depth(value: object, left: int) -> None:
+    if isinstance(value, dict):
+        children: object = [*value.keys(), *value.values()]
+    elif isinstance(value, (list, tuple, set, frozenset)):
+        children = value
+    else:
+        return
+    if left == 0:
+        raise InvalidRequest(f"a value is nested at most {MAX_DEPTH} deep")
+    for child in children:  # type: ignore[attr-defined]
+        _check_depth(child, left - 1)

@@ -1,0 +1,141 @@
+"""`Entry`: what a replica stores under a key, and the only merge of stored state.
+
+An entry is type tag, state, causal context and expiry, encoded as one canonical CBOR array (`FORMAT` first), so that
+equal entries are equal bytes. Client writes, quorum reads, read repair and geo replication all end in `merge`.
+
+Entries keep the bytes they were parsed from: on the common paths (nothing stored yet; the newcomer has seen all
+that is stored) the received bytes are stored as they are, without encoding anything.
+"""
+
+from crdtkv import cbor
+from crdtkv.causality.context import EMPTY, CausalContext
+from crdtkv.causality.hybrid_clock import HybridTimestamp
+from crdtkv.crdt.causal import CausalState, Event
+from crdtkv.crdt.registry import type_named
+from crdtkv.errors import InvalidRequest, ProtocolError
+
+FORMAT = 1
+
+
+class Entry:
+    """The stored form of one key; immutable. `expires_at` is a hybrid timestamp, None for ever."""
+
+    __slots__ = ("_encoded", "context", "expires_at", "state")
+
+    def __init__(
+        self,
+        state: CausalState,
+        context: CausalContext,
+        expires_at: HybridTimestamp | None = None,
+        _encoded: bytes | None = None,
+    ) -> None:
+        self.state = state
+        self.context = context
+        self.expires_at = expires_at
+        self._encoded = _encoded
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Entry) and self.to_bytes() == other.to_bytes()
+
+    def __hash__(self) -> int:
+        return hash(self.to_bytes())
+
+    def __repr__(self) -> str:
+        return f"Entry({self.state!r} seen {self.context})"
+
+    @classmethod
+    def empty(cls, type_tag: str) -> "Entry":
+        """Return the entry of a key that was never written.
+
+        Raises:
+            InvalidRequest: unknown type.
+        """
+        return cls(type_named(type_tag)(), EMPTY)
+
+    @property
+    def is_tombstone(self) -> bool:
+        """Whether a reader sees nothing."""
+        return self.state.is_empty
+
+    def merge(self, other: "Entry") -> "Entry":
+        """Return the join of two entries of one key; either may be older, newer or concurrent.
+
+        Raises:
+            InvalidRequest: the types differ (their keys would, too).
+        """
+        if other.state.type_tag != self.state.type_tag:
+            raise InvalidRequest(f"a {other.state.type_tag} cannot be merged into a {self.state.type_tag}")
+        expires_at = _longest(self, other)
+        # Equal contexts take the long way round, so that states which should be equal and are not still join.
+        if self.context != other.context:
+            if expires_at == other.expires_at and other.context.descends(self.context):
+                return other
+            if expires_at == self.expires_at and self.context.descends(other.context):
+                return self
+        state = self.state.merge(self.context, other.state, other.context)
+        return Entry(state, self.context.merge(other.context), expires_at)
+
+    def delta(
+        self, operation: str, arguments: list[object], event: Event, seen: CausalContext | None = None
+    ) -> "Entry":
+        """Return the delta of one operation on this entry; merging it in is the operation's effect.
+
+        Raises:
+            InvalidRequest: unknown operation or wrong argument.
+        """
+        state, context = self.state.apply(self.context, operation, arguments, event, seen)
+        return Entry(state, context, self.expires_at)
+
+    def without_older(self, timestamp: HybridTimestamp, event: Event) -> "Entry | None":
+        """Return the entry less what a blind write of `timestamp` supersedes, as the operation `event`; None: no change."""
+        state = self.state.without_older(timestamp)
+        return None if state is None else Entry(state, self.context.with_dot(event.dot), self.expires_at)
+
+    def to_bytes(self) -> bytes:
+        """Return the canonical encoding."""
+        if self._encoded is None:
+            self._encoded = cbor.encode(
+                [FORMAT, self.state.type_tag, self.state.to_wire(), *self.context.to_wire(), self.expires_at]
+            )
+        return self._encoded
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> "Entry":
+        """Parse an entry that this program stored or already checked.
+
+        Raises:
+            ProtocolError: it is damaged.
+        """
+        return cls._parse(cbor.decode_own(data), data)
+
+    @classmethod
+    def from_peer(cls, data: bytes, type_tag: str) -> "Entry":
+        """Parse an entry that came over a link or the bus, for a key of this type.
+
+        Raises:
+            ProtocolError: it is not an entry, or of another type.
+        """
+        entry = cls._parse(cbor.decode(data), data)
+        if entry.state.type_tag != type_tag:
+            raise ProtocolError(f"an entry of type {entry.state.type_tag} under a key of type {type_tag}")
+        return entry
+
+    @classmethod
+    def _parse(cls, wire: object, data: bytes) -> "Entry":
+        try:
+            match wire:
+                case [1, str() as type_tag, state, vector, cloud, int() | None as expires_at]:
+                    context = CausalContext.from_wire([vector, cloud])
+                    return cls(type_named(type_tag).from_wire(state), context, expires_at, data)
+        except InvalidRequest as error:
+            raise ProtocolError(str(error)) from None
+        raise ProtocolError("an entry is [format, type, state, vector, cloud, expiry]")
+
+
+def _longest(one: Entry, other: Entry) -> HybridTimestamp | None:
+    """Return the later expiry; no expiry is the latest, and an entry that saw no operation has no say."""
+    if not one.context or not other.context:
+        return one.expires_at if one.context else other.expires_at
+    if one.expires_at is None or other.expires_at is None:
+        return None
+    return max(one.expires_at, other.expires_at)

@@ -1,0 +1,89 @@
+"""`lww`: last writer wins, for those who ask for it.
+
+The state is one version, the one with the highest (timestamp, dot). A delete is a version without a value. Of two
+concurrent writes one is lost, by request; which one is the same everywhere. A write is stamped above everything its
+coordinator holds, so a slow clock cannot make a later write of the same data center lose against what it replaces.
+
+Source: Shapiro et al., "A comprehensive study of CRDTs" (2011), section 3.2.1 (LWW-Register).
+"""
+
+from typing import ClassVar, NamedTuple, Self
+
+from crdtkv.causality.context import CausalContext
+from crdtkv.causality.dot import Dot
+from crdtkv.causality.hybrid_clock import HybridTimestamp
+from crdtkv.crdt.causal import Delta, Event, is_counter
+from crdtkv.errors import InvalidRequest
+
+
+class Winner(NamedTuple):
+    """The winning write. Field order is the order of victory; `value` is CBOR bytes, None for a delete."""
+
+    timestamp: HybridTimestamp
+    dot: Dot
+    value: bytes | None
+
+
+class LastWriterWins:
+    """The winner, or None before the first write."""
+
+    type_tag: ClassVar[str] = "lww"
+    __slots__ = ("winner",)
+
+    def __init__(self, winner: Winner | None = None) -> None:
+        self.winner = winner
+
+    def __repr__(self) -> str:
+        if self.winner is None or self.winner.value is None:
+            return "lww()"
+        return f"lww({self.winner.dot}={self.winner.value.hex()})"
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the last writer deleted, or there was none."""
+        return self.winner is None or self.winner.value is None
+
+    def newest(self) -> HybridTimestamp:
+        """Return the winner's timestamp."""
+        return self.winner.timestamp if self.winner else 0
+
+    def merge(self, mine: CausalContext, other: Self, theirs: CausalContext) -> Self:  # noqa: ARG002 - the order needs no context
+        """Keep the higher (timestamp, dot)."""
+        if self.winner is None:
+            return other
+        if other.winner is None or other.winner[:2] <= self.winner[:2]:
+            return self
+        return other
+
+    def apply(
+        self, context: CausalContext, operation: str, arguments: list[object], event: Event, seen: CausalContext | None
+    ) -> Delta:
+        """Carry out `put value` or `delete`."""
+        if seen is not None:
+            raise InvalidRequest("an lww value takes no context: the last writer wins")
+        match operation, arguments:
+            case "put", [bytes() as value]:
+                written: bytes | None = value
+            case "delete", []:
+                written = None
+            case _:
+                raise InvalidRequest(f"an lww knows put(value) and delete(), not {operation!r} with {len(arguments)} arguments")
+        return Delta(LastWriterWins(Winner(event.timestamp, event.dot, written)), context.with_dot(event.dot))
+
+    def without_older(self, timestamp: HybridTimestamp) -> Self | None:  # noqa: ARG002 - part of the protocol
+        """Return None: merging already drops what is older."""
+        return None
+
+    def to_wire(self) -> list[object]:
+        """Return `[]` or `[timestamp, actor, counter, value or None]`."""
+        return [self.winner.timestamp, *self.winner.dot, self.winner.value] if self.winner else []
+
+    @classmethod
+    def from_wire(cls, wire: object) -> Self:
+        """Parse `[]` or `[timestamp, actor, counter, value or None]`."""
+        match wire:
+            case []:
+                return cls()
+            case [int() as timestamp, str() as actor, int() as counter, bytes() | None as value] if is_counter(counter) and is_counter(timestamp):
+                return cls(Winner(timestamp, Dot(actor, counter), value))
+        raise InvalidRequest("an lww is [timestamp, actor, counter, value]")

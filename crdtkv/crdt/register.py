@@ -1,0 +1,103 @@
+"""`register`: a multi-value register. Concurrent writes are kept as siblings; nobody's write is dropped silently.
+
+The state is a set of versions, each under the dot of the put that wrote it. A put supersedes every version in the
+context it acts on: what the client read (`put(context=…)`), or for a blind put what the coordinator holds. A reader
+sees all siblings; `.value` is the one with the highest timestamp, ties broken by dot.
+
+A replica that takes a blind put straight from its coordinator also supersedes older versions that the coordinator
+did not hold (`without_older`); that is a decision of its own, and gets a dot of its own.
+
+Source: DeCandia et al., "Dynamo" (2007), section 4.4; Shapiro et al. (2011), section 3.2.2 (MV-Register).
+"""
+
+from typing import ClassVar, NamedTuple, Self
+
+from crdtkv.causality.context import CausalContext
+from crdtkv.causality.dot import Dot
+from crdtkv.causality.hybrid_clock import HybridTimestamp
+from crdtkv.crdt.causal import Delta, Event, is_counter
+from crdtkv.errors import InvalidRequest
+
+
+class Version(NamedTuple):
+    """One sibling: the dot of its put, its timestamp, the CBOR bytes of its value."""
+
+    dot: Dot
+    timestamp: HybridTimestamp
+    value: bytes
+
+
+class Register:
+    """The versions that no seen operation has superseded, sorted by dot."""
+
+    type_tag: ClassVar[str] = "register"
+    __slots__ = ("versions",)
+
+    def __init__(self, versions: tuple[Version, ...] = ()) -> None:
+        self.versions = versions
+
+    def __repr__(self) -> str:
+        return "register(" + ", ".join(f"{v.dot}={v.value.hex()}" for v in self.versions) + ")"
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no version is left."""
+        return not self.versions
+
+    def newest(self) -> HybridTimestamp:
+        """Return the highest timestamp among the siblings."""
+        return max((version.timestamp for version in self.versions), default=0)
+
+    def siblings(self) -> list[Version]:
+        """Return the versions, the winner of `.value` first."""
+        return sorted(self.versions, key=lambda version: (version.timestamp, version.dot), reverse=True)
+
+    def merge(self, mine: CausalContext, other: Self, theirs: CausalContext) -> Self:
+        """Keep what both hold, and what one holds and the other has not seen."""
+        kept: dict[Dot, Version] = {}
+        held_there = {version.dot for version in other.versions}
+        for version in self.versions:
+            # Held here and not there: either they have not seen it yet, or they superseded it.
+            if version.dot in held_there or version.dot not in theirs:
+                kept[version.dot] = version
+        for version in other.versions:
+            if version.dot not in mine:
+                kept[version.dot] = version
+        return type(self)(tuple(kept[dot] for dot in sorted(kept)))
+
+    def apply(
+        self, context: CausalContext, operation: str, arguments: list[object], event: Event, seen: CausalContext | None
+    ) -> Delta:
+        """Carry out `put value` or `delete`."""
+        superseded = (context if seen is None else seen).with_dot(event.dot)
+        match operation, arguments:
+            case "put", [bytes() as value]:
+                return Delta(Register((Version(event.dot, event.timestamp, value),)), superseded)
+            case "delete", []:
+                return Delta(Register(), superseded)
+        raise InvalidRequest(f"a register knows put(value) and delete(), not {operation!r} with {len(arguments)} arguments")
+
+    def without_older(self, timestamp: HybridTimestamp) -> Self | None:
+        """Drop versions below `timestamp`."""
+        kept = tuple(version for version in self.versions if version.timestamp >= timestamp)
+        return None if len(kept) == len(self.versions) else type(self)(kept)
+
+    def to_wire(self) -> list[object]:
+        """Return `[[actor, counter, timestamp, value]…]`, sorted by dot."""
+        return [[*version.dot, version.timestamp, version.value] for version in self.versions]
+
+    @classmethod
+    def from_wire(cls, wire: object) -> Self:
+        """Parse `[[actor, counter, timestamp, value]…]`."""
+        if not isinstance(wire, list):
+            raise InvalidRequest("a register is a list of versions")
+        versions: list[Version] = []
+        for row in wire:
+            match row:
+                case [str() as actor, counter, timestamp, bytes() as value] if is_counter(counter) and is_counter(timestamp):
+                    versions.append(Version(Dot(actor, counter), timestamp, value))
+                case _:
+                    raise InvalidRequest("a version is [actor, counter, timestamp, value]")
+        if any(later.dot <= earlier.dot for earlier, later in zip(versions, versions[1:], strict=False)):
+            raise InvalidRequest("versions are sorted by dot and distinct")
+        return cls(tuple(versions))

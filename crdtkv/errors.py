@@ -1,0 +1,181 @@
+"""Every error a user of crdtkv can meet.
+
+The split is Cassandra's: *not tried* (`Unavailable`, `Overloaded`, the validation errors), *read failed*
+(`ReadTimeout`) and *write of unknown fate* (`WriteTimeout`). What a caller needs to know after a failure is one
+bit, `maybe_applied`: False means the write certainly did not happen and may be repeated without thought.
+
+Errors carry fields, not only text, because they travel: a node answers with `(code, fields)` and the client
+raises the same class again. `ERRORS_BY_CODE` is the only table that knows how codes and classes correspond.
+"""
+
+from typing import ClassVar
+
+
+class CrdtkvError(Exception):
+    """Base of all errors of this package."""
+
+    code: ClassVar[str] = "error"
+    field_names: ClassVar[tuple[str, ...]] = ("message",)
+    #: True when the failed write may have been applied on some replica, and may surface later.
+    maybe_applied: bool = False
+
+    def __init__(self, *fields: object) -> None:
+        super().__init__(*fields)
+        self.fields: tuple[object, ...] = fields
+
+    def __str__(self) -> str:
+        return str(self.fields[0]) if self.fields else self.code
+
+
+class _QuorumError(CrdtkvError):
+    """A consistency level that was not met, with its figures."""
+
+    field_names = ("received", "required")
+
+    def __init__(self, received: int, required: int) -> None:
+        super().__init__(received, required)
+        self.received = received
+        self.required = required
+
+
+class Unavailable(CrdtkvError):
+    """Fewer replicas are alive than the level needs; nothing was tried, nothing was written."""
+
+    code = "unavailable"
+    field_names = ("required", "alive")
+
+    def __init__(self, required: int, alive: int) -> None:
+        super().__init__(required, alive)
+        self.required = required
+        self.alive = alive
+
+    def __str__(self) -> str:
+        return (
+            f"{self.required} replicas are required, {self.alive} are alive: "
+            "use a lower consistency level or wait until nodes are back"
+        )
+
+
+class ReadTimeout(_QuorumError):
+    """Too few replicas answered a read before the deadline."""
+
+    code = "read_timeout"
+
+    def __str__(self) -> str:
+        return f"{self.received} of {self.required} required replicas answered in time: retry, or read at ONE"
+
+
+class WriteTimeout(_QuorumError):
+    """Too few replicas confirmed a write before the deadline; it may have been applied and may surface later."""
+
+    code = "write_timeout"
+    maybe_applied = True
+
+    def __str__(self) -> str:
+        return (
+            f"{self.received} of {self.required} required replicas confirmed in time: the write may have been "
+            "applied; read the key before you repeat it"
+        )
+
+
+class Overloaded(CrdtkvError):
+    """A bounded queue is full; nothing was written. Back off and retry."""
+
+    code = "overloaded"
+
+
+class InsufficientStorage(CrdtkvError):
+    """The node's disk is below its free-space floor; nothing was written. It resumes by itself."""
+
+    code = "insufficient_storage"
+
+
+class InvalidKey(CrdtkvError, ValueError):
+    """A key or bucket name is out of bounds; nothing was written."""
+
+    code = "invalid_key"
+
+
+class UnknownBucket(CrdtkvError, KeyError):
+    """The bucket is not declared in the cluster's configuration; nothing was written."""
+
+    code = "unknown_bucket"
+
+
+class ValueTooLarge(CrdtkvError, ValueError):
+    """The value, or the entry it would make, exceeds the limit; nothing was written."""
+
+    code = "value_too_large"
+    field_names = ("size_bytes", "limit_bytes")
+
+    def __init__(self, size_bytes: int, limit_bytes: int) -> None:
+        super().__init__(size_bytes, limit_bytes)
+        self.size_bytes = size_bytes
+        self.limit_bytes = limit_bytes
+
+    def __str__(self) -> str:
+        return f"the value takes {self.size_bytes} bytes, the limit is {self.limit_bytes}: split it over several keys"
+
+
+class InvalidRequest(CrdtkvError, ValueError):
+    """An unknown level, operation or argument; nothing was written."""
+
+    code = "invalid_request"
+
+
+class ProtocolError(CrdtkvError):
+    """The other side sent something that is not our protocol, or belongs to another cluster."""
+
+    code = "protocol_error"
+
+
+class StorageError(CrdtkvError):
+    """The disk refused: damaged, foreign, unwritable or full."""
+
+    code = "storage_error"
+
+
+class ConfigError(CrdtkvError, ValueError):
+    """The configuration is wrong; the message names the field and what is allowed."""
+
+    code = "config_error"
+
+
+class BusError(CrdtkvError):
+    """NATS is missing, too old or configured in a way that loses data."""
+
+    code = "bus_error"
+
+
+class ClosedError(CrdtkvError):
+    """The client or link was closed; nothing was written."""
+
+    code = "closed"
+
+
+ERRORS_BY_CODE: dict[str, type[CrdtkvError]] = {
+    error.code: error
+    for error in (
+        Unavailable,
+        ReadTimeout,
+        WriteTimeout,
+        Overloaded,
+        InsufficientStorage,
+        InvalidKey,
+        UnknownBucket,
+        ValueTooLarge,
+        InvalidRequest,
+        ProtocolError,
+        StorageError,
+    )
+}
+
+
+def error_from_wire(code: str, fields: list[object]) -> CrdtkvError:
+    """Build the error a node answered with; an unknown code (a newer node) becomes a plain `CrdtkvError`."""
+    error_class = ERRORS_BY_CODE.get(code)
+    if error_class is None or len(fields) != len(error_class.field_names):
+        error = CrdtkvError(f"{code}: {', '.join(str(field) for field in fields)}")
+        error.maybe_applied = True
+        return error
+    return error_class(*fields)

@@ -1,0 +1,40 @@
+"""One message from another data center, while it is being applied.
+
+It carries many entries; each is written to the home replicas of its key here. Only when a majority of them
+has fsynced every entry is the message acknowledged to the stream, and its rows confirmed to the node they came
+from. If any entry fails, the whole message is delivered again later: applying an entry twice changes nothing.
+"""
+
+
+class Delivery:
+    """Which entries of one stream message are still to be applied. `handle` names the message to the host."""
+
+    __slots__ = ("_failed", "_open", "actor", "datacenter", "handle", "node", "oseqs")
+
+    def __init__(self, handle: int, datacenter: str, node: str, actor: str, oseqs: list[int]) -> None:
+        self.handle = handle
+        self.datacenter = datacenter
+        self.node = node
+        self.actor = actor
+        self.oseqs = oseqs
+        self._open = len(oseqs)
+        self._failed = False
+
+    def applied(self) -> None:
+        """Count one entry that a majority has made durable."""
+        self._open -= 1
+
+    def failed(self) -> None:
+        """Count one entry that could not be applied now."""
+        self._open -= 1
+        self._failed = True
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether every entry was applied or failed."""
+        return self._open == 0
+
+    @property
+    def is_applied(self) -> bool:
+        """Whether every entry was applied."""
+        return self._open == 0 and not self._failed

@@ -1,0 +1,179 @@
+"""The outbox: what this node wrote and other data centers have not confirmed yet.
+
+A row `(oseq → storage key)` is stored in the same atomic batch as the write it stands for. The publisher reads the
+key's entry when it sends, so a hot key that is written often is sent seldom. A row goes when every other data
+center has confirmed it end to end; what the stream says about it counts for nothing. So no loss, wipe or rewind of
+a stream loses a write: its row is still here, and `republish_lost` sends it again.
+
+Invariant: while a row exists and has been sent, its key was not written here since it was first sent. A later write
+replaces the row by one with a new number. Hence a confirmation of `oseq` covers all that this node wrote before.
+
+Numbers are never reused, also not after a crash: they are reserved in blocks, durably, before they are used.
+
+Bound: at `rows_max` rows nothing is recorded any more, but the mark "dropped" is set, durably. When the outbox has
+drained, `refill` walks over everything the node stores and records it again.
+"""
+
+from collections.abc import Iterable, Sequence
+from itertools import islice
+
+from crdtkv.storage import rows
+from crdtkv.storage.store import Store, is_whole
+
+_NUMBERS_BLOCK = 1 << 20
+_REFILL_ROWS = 1_000
+_LOAD_ROWS = 10_000
+
+
+class OutboxRow:
+    """One row in memory. `sent_at` is when it was last sent, None if it surely never was."""
+
+    __slots__ = ("located", "recorded_at", "sent_at", "waiting_for")
+
+    def __init__(self, located: bytes, recorded_at: float, waiting_for: set[str]) -> None:
+        self.located = located
+        self.recorded_at = recorded_at
+        self.sent_at: float | None = None
+        self.waiting_for = waiting_for
+
+
+class Outbox:
+    """The rows of one node. Times are the caller's monotonic seconds."""
+
+    def __init__(self, store: Store, peers: Sequence[str], rows_max: int, now: float) -> None:
+        """Load the rows that survived; `peers` are the other data centers."""
+        self._store = store
+        self._peers = tuple(peers)
+        self._rows_max = rows_max
+        self._rows: dict[int, OutboxRow] = {}
+        self._newest: dict[bytes, int] = {}
+        self._queued: dict[int, None] = {}
+        numbers = store.get(rows.OUTBOX_NUMBERS)
+        # Whatever of the last block was not used is skipped.
+        self._next_number = self._reserved = int.from_bytes(numbers, "big") if numbers else 1
+        self._load(now)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @property
+    def queued(self) -> int:
+        """How many rows wait to be sent."""
+        return len(self._queued)
+
+    @property
+    def has_dropped(self) -> bool:
+        """Whether rows were dropped and a refill is due."""
+        return self._store.get(rows.OUTBOX_DROPPED) is not None
+
+    def record(self, located: bytes, now: float) -> None:
+        """Note, in the store's current batch, that this key was written here."""
+        if not self._peers:
+            return
+        earlier = self._newest.get(located)
+        if earlier is not None:
+            if self._rows[earlier].sent_at is None:
+                return  # never sent: the row will carry this write, too
+            self._forget(earlier)
+        if len(self._rows) >= self._rows_max:
+            self._store.put(rows.OUTBOX_DROPPED, b"")
+            return
+        oseq = self._take_number()
+        self._store.put(rows.outbox_row(oseq), located)
+        self._add(oseq, located, now)
+
+    def next_batch(self, limit: int, now: float) -> list[tuple[int, bytes]]:
+        """Take up to `limit` rows to send as `(oseq, storage key)`, the oldest first; they count as sent."""
+        batch: list[tuple[int, bytes]] = []
+        for oseq in list(islice(self._queued, limit)):
+            row = self._rows[oseq]
+            row.sent_at = now
+            del self._queued[oseq]
+            batch.append((oseq, row.located))
+        return batch
+
+    def give_back(self, oseqs: Iterable[int]) -> None:
+        """Queue rows again whose sending failed."""
+        for oseq in oseqs:
+            if oseq in self._rows:
+                self._queued[oseq] = None
+
+    def confirm(self, datacenter: str, oseqs: Iterable[int]) -> None:
+        """Take a data center's word that it has these rows durably; forget those nobody waits for."""
+        for oseq in oseqs:
+            row = self._rows.get(oseq)
+            if row is not None:
+                row.waiting_for.discard(datacenter)
+                if not row.waiting_for:
+                    self._forget(oseq)
+
+    def republish_lost(self, datacenter: str, sent_before: float) -> int:
+        """Queue again what was sent before that time and `datacenter` still misses; return how many rows.
+
+        To be called when the data center's consumer has nothing left to deliver.
+        """
+        lost = [
+            oseq
+            for oseq, row in self._rows.items()
+            if row.sent_at is not None
+            and row.sent_at < sent_before
+            and datacenter in row.waiting_for
+            and oseq not in self._queued
+        ]
+        self.give_back(lost)
+        return len(lost)
+
+    def lag(self, datacenter: str, now: float) -> tuple[int, float]:
+        """Return how many rows a data center has not confirmed, and the age of the oldest in seconds."""
+        waiting = [row.recorded_at for row in self._rows.values() if datacenter in row.waiting_for]
+        return len(waiting), (now - min(waiting) if waiting else 0.0)
+
+    def refill(self, now: float) -> bool:
+        """If rows were dropped and half the outbox is free, record the next stretch of everything stored here."""
+        cursor = self._store.get(rows.OUTBOX_DROPPED)
+        if cursor is None or len(self._rows) > self._rows_max // 2:
+            return False
+        start, stop = rows.DATA_RANGE
+        limit = min(_REFILL_ROWS, self._rows_max // 2)
+        found = self._store.scan(cursor + b"\0" if cursor else start, stop, limit)
+        # The cursor moves first: should `record` drop again, it sets it back to the beginning.
+        if is_whole(found, limit):
+            self._store.delete(rows.OUTBOX_DROPPED)
+        else:
+            self._store.put(rows.OUTBOX_DROPPED, found[-1][0])
+        for row, _ in found:
+            self.record(rows.located_in(row), now)
+        return True
+
+    def _load(self, now: float) -> None:
+        start, stop = rows.OUTBOX_RANGE
+        while True:
+            found = self._store.scan(start, stop, _LOAD_ROWS)
+            for row, located in found:
+                # It may have been sent before the restart, in a state that a late confirmation still speaks of.
+                self._add(rows.oseq_in(row), located, now).sent_at = now
+            if is_whole(found, _LOAD_ROWS):
+                return
+            start = found[-1][0] + b"\0"
+
+    def _add(self, oseq: int, located: bytes, now: float) -> OutboxRow:
+        row = self._rows[oseq] = OutboxRow(located, now, set(self._peers))
+        self._newest[located] = oseq
+        self._queued[oseq] = None
+        return row
+
+    def _forget(self, oseq: int) -> None:
+        row = self._rows.pop(oseq)
+        self._queued.pop(oseq, None)
+        if self._newest.get(row.located) == oseq:
+            del self._newest[row.located]
+        self._store.delete(rows.outbox_row(oseq))
+
+    def _take_number(self) -> int:
+        if self._next_number >= self._reserved:
+            self._reserved = self._next_number + _NUMBERS_BLOCK
+            self._store.put(rows.OUTBOX_NUMBERS, self._reserved.to_bytes(8, "big"))
+        number = self._next_number
+        self._next_number += 1
+        return number
+

@@ -1,0 +1,112 @@
+"""Names and limits: buckets, keys, nodes, actors.
+
+A key's *identity* is `bucket NUL type NUL key`. The type is part of it, so that two data centers can never
+disagree about the type of a key: `visits` as a counter and `visits` as a register are two different keys.
+This module builds and parses identities; where a key is placed is the ring's business.
+"""
+
+import re
+from typing import NamedTuple
+
+from crdtkv.errors import InvalidKey, InvalidRequest
+
+MAX_KEY_BYTES = 1024
+MAX_VALUE_BYTES = 512 * 1024
+DEFAULT_BUCKET = "default"
+
+NAME_PATTERN = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_TYPE_PATTERN = re.compile(r"[a-z]{1,16}")
+
+#: What mints dots: a node's name and one of its incarnations, as in `eu-1.9f3c01d2a4b5c6e7`.
+Actor = str
+
+
+class Key(NamedTuple):
+    """The parsed identity of a key."""
+
+    bucket: str
+    type_tag: str
+    key: bytes
+
+    def __repr__(self) -> str:
+        return f"{self.bucket}/{self.type_tag}/{printable(self.key)}"
+
+
+def printable(key: bytes) -> str:
+    """Show a key to people: UTF-8 when it is, hexadecimal otherwise."""
+    try:
+        text = key.decode()
+    except UnicodeDecodeError:
+        return "0x" + key.hex()
+    return text if text.isprintable() else "0x" + key.hex()
+
+
+def key_bytes(key: str | bytes) -> bytes:
+    """Encode a user's key.
+
+    Raises:
+        InvalidKey: not str or bytes, empty, or longer than 1024 bytes.
+    """
+    if isinstance(key, str):
+        encoded = key.encode()
+    elif isinstance(key, bytes):
+        encoded = key
+    else:
+        raise InvalidKey(f"a key is str or bytes, not {type(key).__name__}")
+    if not 1 <= len(encoded) <= MAX_KEY_BYTES:
+        raise InvalidKey(f"a key has 1 to {MAX_KEY_BYTES} bytes, this one has {len(encoded)}")
+    return encoded
+
+
+def check_name(kind: str, name: str) -> str:
+    """Return `name` if it may name a bucket, cluster, data center or node.
+
+    Raises:
+        InvalidKey: it is something else.
+    """
+    if not isinstance(name, str) or not NAME_PATTERN.fullmatch(name):
+        raise InvalidKey(f"a {kind} name matches [A-Za-z0-9_-]{{1,64}}, not {name!r}")
+    return name
+
+
+def identity_prefix(bucket: str, type_tag: str) -> bytes:
+    """Return what the identity of every key of this bucket and type begins with."""
+    return f"{bucket}\0{type_tag}\0".encode()
+
+
+def identity_of(bucket: str, type_tag: str, key: str | bytes) -> bytes:
+    """Build a key's identity.
+
+    Raises:
+        InvalidKey: the bucket's name or the key is out of bounds.
+    """
+    return identity_prefix(check_name("bucket", bucket), type_tag) + key_bytes(key)
+
+
+def parse_identity(identity: bytes) -> Key:
+    """Parse and check an identity that came from outside.
+
+    Raises:
+        InvalidKey: bucket or key out of bounds.
+        InvalidRequest: not an identity at all.
+    """
+    parts = identity.split(b"\0", 2)
+    if len(parts) != 3:
+        raise InvalidRequest("a key's identity is bucket NUL type NUL key")
+    try:
+        bucket, type_tag = parts[0].decode("ascii"), parts[1].decode("ascii")
+    except UnicodeDecodeError:
+        raise InvalidKey("bucket and type names are ASCII") from None
+    if not _TYPE_PATTERN.fullmatch(type_tag):
+        raise InvalidRequest(f"a type name matches [a-z]{{1,16}}, not {type_tag!r}")
+    return Key(check_name("bucket", bucket), type_tag, key_bytes(parts[2]))
+
+
+def actor_name(node: str, incarnation: int) -> Actor:
+    """Name the actor of one incarnation (64 bits) of a node."""
+    return f"{node}.{incarnation:016x}"
+
+
+def node_of(actor: Actor) -> str:
+    """Return the node an actor is an incarnation of."""
+    return actor.rpartition(".")[0]

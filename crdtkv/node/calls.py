@@ -1,0 +1,86 @@
+"""Requests in flight: the table, and the deadlines.
+
+A call is a small object that is fed answers, failures of replicas and timers, and ends itself by leaving the table.
+Deadlines are kept in ticks of 10 ms: many calls share one, and setting one costs an append. A call that has
+ended meanwhile is simply not found when its tick comes.
+"""
+
+import heapq
+from typing import Protocol
+
+from crdtkv.wire.messages import Message
+
+TICK_S = 0.01
+
+
+class Call(Protocol):
+    """One request in flight."""
+
+    def answered(self, replica: str, message: Message) -> None:
+        """Take a replica's answer."""
+        ...
+
+    def lost(self, replica: str) -> None:
+        """Learn that a replica refused, or that its link broke."""
+        ...
+
+    def timer(self, purpose: str) -> None:
+        """Learn that a time set with `CallTable.set_timer` has come."""
+        ...
+
+
+class CallTable:
+    """All calls of a node by number, and their timers.
+
+    Numbers begin at `first`, a random number: a late answer from before a restart must not meet a new call.
+    """
+
+    def __init__(self, first: int = 0) -> None:
+        self._calls: dict[int, Call] = {}
+        self._last = first
+        self._ticks: list[int] = []
+        self._timers: dict[int, list[tuple[int, str]]] = {}
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    def add(self, call: Call) -> int:
+        """Enter a call and return its number."""
+        self._last += 1
+        self._calls[self._last] = call
+        return self._last
+
+    def get(self, number: int) -> Call | None:
+        """Return a call that has not ended."""
+        return self._calls.get(number)
+
+    def end(self, number: int) -> None:
+        """Remove a call."""
+        self._calls.pop(number, None)
+
+    def replica_lost(self, replica: str) -> None:
+        """Tell all calls, in the order they began."""
+        for call in list(self._calls.values()):
+            call.lost(replica)
+
+    def set_timer(self, number: int, at_s: float, purpose: str) -> None:
+        """Wake a call at a monotonic time, rounded up to the next tick."""
+        tick = int(at_s / TICK_S) + 1
+        waiting = self._timers.get(tick)
+        if waiting is None:
+            self._timers[tick] = [(number, purpose)]
+            heapq.heappush(self._ticks, tick)
+        else:
+            waiting.append((number, purpose))
+
+    def next_timer(self) -> float | None:
+        """Return the monotonic time of the next tick, None if no call waits."""
+        return self._ticks[0] * TICK_S if self._ticks else None
+
+    def fire(self, now_s: float) -> None:
+        """Wake the calls whose time has come."""
+        while self._ticks and self._ticks[0] * TICK_S <= now_s:
+            for number, purpose in self._timers.pop(heapq.heappop(self._ticks)):
+                call = self._calls.get(number)
+                if call is not None:
+                    call.timer(purpose)

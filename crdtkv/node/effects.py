@@ -1,0 +1,70 @@
+"""What a step wants done, grouped so that a host writes one frame per link and does one sync.
+
+The rule of durability lives here: what is in `at_once` leaves now; everything else leaves only when commit number
+`after_commit` (and with it all earlier ones) is durable. A part that answers from data which may not be durable
+yet puts the answer into `held`; nothing else has to be remembered anywhere.
+"""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from crdtkv.node.events import Peer
+from crdtkv.wire.messages import Message
+
+Sends = dict[Peer, list[Message]]
+
+
+class Publish(NamedTuple):
+    """Send a payload to this data center's stream; answered by `Published`. The rest is for the readable headers."""
+
+    number: int
+    payload: bytes
+    message_id: str
+    entries: int
+    first_key: str
+
+
+class SendBus(NamedTuple):
+    """Send a payload to a node of another data center."""
+
+    datacenter: str
+    node: str
+    payload: bytes
+
+
+class AckStream(NamedTuple):
+    """Acknowledge a stream message (`applied`), or ask for it again after a while."""
+
+    handle: int
+    applied: bool
+
+
+@dataclass(slots=True)
+class Effects:
+    """The effects of one step."""
+
+    at_once: Sends = field(default_factory=dict)
+    held: Sends = field(default_factory=dict)
+    held_publishes: list[Publish] = field(default_factory=list)
+    held_bus: list[SendBus] = field(default_factory=list)
+    held_acks: list[AckStream] = field(default_factory=list)
+    after_commit: int = 0
+    new_incarnation: int | None = None
+    refresh_topology: bool = False
+    notes: list[str] = field(default_factory=list)
+
+    def send(self, peer: Peer, message: Message) -> None:
+        """Send what reveals no write of this node that could still be lost."""
+        queue = self.at_once.get(peer)
+        if queue is None:
+            self.at_once[peer] = [message]
+        else:
+            queue.append(message)
+
+    def send_when_durable(self, peer: Peer, message: Message) -> None:
+        """Send when everything this node has written so far is durable."""
+        queue = self.held.get(peer)
+        if queue is None:
+            self.held[peer] = [message]
+        else:
+            queue.append(message)

@@ -1,0 +1,96 @@
+"""What can happen to a node. A host hands `NodeCore.handle` all events that have arrived as one step."""
+
+from typing import NamedTuple
+
+from crdtkv.ring.topology import Topology
+from crdtkv.wire.messages import Message
+
+#: Who is at the other end of a link: a node's name, or the host's number for a client connection.
+Peer = str | int
+
+
+class Now(NamedTuple):
+    """The host's clocks at the start of a step: monotonic seconds for deadlines, Unix milliseconds for timestamps."""
+
+    monotonic_s: float
+    wall_ms: int
+
+
+class Received(NamedTuple):
+    """One frame's messages from a peer, sent under the peer's `epoch`."""
+
+    peer: Peer
+    epoch: int
+    messages: list[Message]
+
+
+class PeerUp(NamedTuple):
+    """The link to a node of this data center stands."""
+
+    node: str
+
+
+class PeerDown(NamedTuple):
+    """The link to a node of this data center broke: requests in flight to it will not be answered."""
+
+    node: str
+
+
+class Durable(NamedTuple):
+    """All commits up to this number survive a power loss."""
+
+    commit: int
+
+
+class BusUp(NamedTuple):
+    """The connection to this data center's NATS stands, and its stream and consumers exist."""
+
+
+class BusDown(NamedTuple):
+    """The connection to this data center's NATS is gone."""
+
+
+class Published(NamedTuple):
+    """The stream took (`ok`) or did not take a `Publish` effect with this number."""
+
+    number: int
+    ok: bool
+
+
+class StreamMessage(NamedTuple):
+    """A message from another data center's stream; `handle` is the host's number for acknowledging it."""
+
+    datacenter: str
+    handle: int
+    payload: bytes
+
+
+class BusMessage(NamedTuple):
+    """A message another data center sent to this node (a confirmation)."""
+
+    payload: bytes
+
+
+class ConsumerIdle(NamedTuple):
+    """Since `as_of` (monotonic seconds), a data center's consumer has nothing left to deliver from our stream."""
+
+    datacenter: str
+    as_of: float
+
+
+class TopologyChanged(NamedTuple):
+    """The KV bucket holds this topology."""
+
+    topology: Topology
+
+
+class DiskSpace(NamedTuple):
+    """Whether the disk has more free space than the floor."""
+
+    is_sufficient: bool
+
+
+Event = (
+    Received | PeerUp | PeerDown | Durable | BusUp | BusDown | Published
+    | StreamMessage | BusMessage | ConsumerIdle | TopologyChanged | DiskSpace
+)  # fmt: skip

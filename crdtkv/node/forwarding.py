@@ -1,0 +1,68 @@
+"""`ForwardCall`: a request for a key this node holds no replica of, handed to a node that does.
+
+The answer is passed on unread. A read whose replica is lost goes to the next one; a write does not, because the
+first may have carried it out.
+"""
+
+from crdtkv.errors import CrdtkvError, ReadTimeout, Unavailable, WriteTimeout
+from crdtkv.node.requester import Requester
+from crdtkv.node.step import Step
+from crdtkv.wire.messages import ErrorReply, GetRequest, Message, MutateRequest, ScanRequest
+
+Forwardable = GetRequest | MutateRequest | ScanRequest
+
+
+class ForwardCall:
+    """One forwarded request in flight."""
+
+    def __init__(self, step: Step, requester: Requester, request: Forwardable, required: int) -> None:
+        self._step = step
+        self._requester = requester
+        self._request = request
+        self._required = required
+        self._target = ""
+        self._number = 0
+
+    def start(self, replicas: tuple[str, ...], deadline_s: float) -> None:
+        """Send the request to the first replica that is alive."""
+        self._left = [name for name in replicas if name in self._step.alive]
+        if not self._left:
+            self._requester.refuse(self._step, Unavailable(self._required, 0))
+            return
+        self._number = self._step.calls.add(self)
+        self._step.calls.set_timer(self._number, deadline_s, "deadline")
+        self._send()
+
+    def answered(self, replica: str, message: Message) -> None:
+        """See `Call`."""
+        if replica != self._target:
+            return
+        self._step.calls.end(self._number)
+        passed_on: Message = message._replace(id=self._requester.id)  # type: ignore[call-arg]
+        self._step.effects.send(self._requester.peer, passed_on)
+        outcome = message.code if isinstance(message, ErrorReply) else "ok"
+        seconds = self._step.now.monotonic_s - self._requester.started_s
+        self._step.stats.request("forward", self._requester.level, outcome, seconds)
+
+    def lost(self, replica: str) -> None:
+        """See `Call`."""
+        if replica in self._left:
+            self._left.remove(replica)
+        if replica != self._target:
+            return
+        if self._left and not isinstance(self._request, MutateRequest):
+            self._send()
+        else:
+            self.timer("deadline")
+
+    def timer(self, purpose: str) -> None:
+        """See `Call`; the only timer is the deadline."""
+        self._step.calls.end(self._number)
+        error: CrdtkvError = ReadTimeout(0, self._required)
+        if isinstance(self._request, MutateRequest):
+            error = WriteTimeout(0, self._required)
+        self._requester.refuse(self._step, error)
+
+    def _send(self) -> None:
+        self._target = self._left.pop(0)
+        self._step.effects.send(self._target, self._request._replace(id=self._number))

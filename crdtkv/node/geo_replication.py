@@ -1,0 +1,212 @@
+"""Between data centers: sending this node's outbox, applying what others sent.
+
+Sending: a batch of outbox rows with the entries as they are now goes to the stream; at most `BATCHES_IN_FLIGHT` wait
+for the stream at a time, so that rows queue up, and hot keys coalesce, while it is busy. Batches leave only when what
+they carry is durable here. Applying: every entry of a message is written to the home replicas of its key as a
+plain merge; when a majority has each of them, the message is acknowledged and its sender told.
+
+A message nobody can read is counted and kept as a dead letter, and acknowledged, so that it does not block what
+follows. It is safe to drop: whoever sent it keeps its rows until a confirmation that never comes.
+"""
+
+from crdtkv.crdt.entry import Entry
+from crdtkv.crdt.registry import type_named
+from crdtkv.errors import CrdtkvError, ProtocolError
+from crdtkv.geo.inbox import Delivery
+from crdtkv.geo.outbox import Outbox
+from crdtkv.ids import Key, node_of, parse_identity
+from crdtkv.node.effects import AckStream, Publish, SendBus
+from crdtkv.node.replica import Replica
+from crdtkv.node.step import Step
+from crdtkv.node.writing import PutCall
+from crdtkv.quorum.level import majority
+from crdtkv.ring.token import identity_in
+from crdtkv.ring.token import located as located_of
+from crdtkv.storage import rows
+from crdtkv.storage.store import Store
+from crdtkv.wire.codec import decode_frame, encode_frame
+from crdtkv.wire.messages import Confirm, GeoBatch
+
+BATCHES_IN_FLIGHT = 4
+BATCH_BYTES = 512 * 1024
+APPLY_TIMEOUT_S = 5.0
+RETRY_S = 1.0
+MAX_DEAD_LETTERS = 100
+
+_Row = tuple[int, bytes, Key, Entry]
+
+
+class GeoReplication:
+    """Publisher and applier of one node."""
+
+    def __init__(self, step: Step, replica: Replica, outbox: Outbox, store: Store, batch_max: int) -> None:
+        self._step = step
+        self._replica = replica
+        self._outbox = outbox
+        self._store = store
+        self._batch_max = batch_max
+        self._bus_is_up = False
+        self._publishes = 0
+        self._in_flight: dict[int, list[int]] = {}
+        self._not_before = 0.0
+
+    @property
+    def bus_is_up(self) -> bool:
+        """Whether this data center's NATS takes messages."""
+        return self._bus_is_up
+
+    def bus_up(self) -> None:
+        """Begin to publish."""
+        self._bus_is_up = True
+        self._not_before = 0.0
+
+    def bus_down(self) -> None:
+        """Stop publishing; what is in flight is told as failed by the host."""
+        self._bus_is_up = False
+
+    def published(self, number: int, ok: bool) -> None:
+        """Take the stream's answer to a batch."""
+        oseqs = self._in_flight.pop(number, [])
+        if ok:
+            self._step.stats.count("geo_published_rows", len(oseqs))
+        else:
+            self._outbox.give_back(oseqs)
+            self._not_before = self._step.now.monotonic_s + RETRY_S
+
+    def next_timer(self) -> float | None:
+        """Return when publishing is tried again after a failure."""
+        return self._not_before if self._bus_is_up and self._outbox.queued and self._not_before else None
+
+    def publish(self) -> None:
+        """Send queued rows, as far as the window allows; called at the end of every step."""
+        now_s = self._step.now.monotonic_s
+        if not self._bus_is_up or now_s < self._not_before:
+            return
+        self._not_before = 0.0
+        while self._outbox.queued and len(self._in_flight) < BATCHES_IN_FLIGHT:
+            batch = self._outbox.next_batch(self._batch_max, now_s)
+            while batch:
+                batch = self._publish_some(batch)
+
+    def _publish_some(self, batch: list[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
+        """Send the head of a batch, as much as a message should hold; return what is left."""
+        content: list[object] = []
+        size = 0
+        taken = 0
+        for oseq, located in batch:
+            entry = self._store.get(rows.data_row(located))
+            taken += 1
+            if entry is None:
+                # Only a data row lost under our feet leads here; there is nothing to send.
+                self._step.stats.count("outbox_rows_without_entry")
+                continue
+            content.append([oseq, identity_in(located), entry])
+            size += len(entry)
+            if size >= BATCH_BYTES:
+                break
+        if content:
+            self._publishes += 1
+            self._in_flight[self._publishes] = [oseq for oseq, _ in batch[:taken]]
+            self._step.effects.held_publishes.append(
+                Publish(
+                    number=self._publishes,
+                    payload=encode_frame(0, [GeoBatch(self._step.node, self._replica.actor, content)]),
+                    message_id=f"{self._replica.actor}-{batch[0][0]}-{self._publishes}",
+                    entries=len(content),
+                    first_key=repr(parse_identity(identity_in(batch[0][1]))),
+                )
+            )
+        return batch[taken:]
+
+    def confirmed(self, payload: bytes) -> None:
+        """Take another data center's confirmation of outbox rows.
+
+        Raises:
+            ProtocolError: the payload is no confirmation.
+        """
+        for message in decode_frame(payload).messages:
+            if not isinstance(message, Confirm) or not all(type(oseq) is int for oseq in message.oseqs):
+                raise ProtocolError("only confirmations are expected here")
+            if message.actor == self._replica.actor:
+                self._outbox.confirm(message.datacenter, message.oseqs)  # type: ignore[arg-type]
+
+    def consumer_idle(self, datacenter: str, as_of: float, grace_s: float) -> None:
+        """Send again what a data center should long have had, now that its consumer has nothing more to come."""
+        lost = self._outbox.republish_lost(datacenter, as_of - grace_s)
+        if lost:
+            self._step.stats.count("geo_republished_rows", lost)
+            self._step.effects.notes.append(f"{lost} rows were lost on the way to {datacenter}: sent again")
+
+    def received(self, datacenter: str, handle: int, payload: bytes) -> None:
+        """Apply a message from another data center's stream."""
+        try:
+            batch, parsed = _parse(payload)
+        except CrdtkvError as error:
+            self._keep_dead_letter(payload, f"from {datacenter}: {error}")
+            self._step.effects.held_acks.append(AckStream(handle, True))
+            return
+        delivery = Delivery(handle, datacenter, batch.node, batch.actor, [oseq for oseq, *_ in parsed])
+        if not parsed:
+            self._finish(delivery)
+        for _, identity, key, entry in parsed:
+            self._apply(delivery, identity, key, entry)
+
+    def _apply(self, delivery: Delivery, identity: bytes, key: Key, entry: Entry) -> None:
+        step = self._step
+        located = located_of(identity)
+        replicas = step.ring.preference_list(located)
+        if step.node in replicas:
+            self._replica.merge(located, key, entry)
+
+        def applied() -> None:
+            delivery.applied()
+            self._finish(delivery)
+
+        def failed(_: CrdtkvError) -> None:
+            delivery.failed()
+            self._finish(delivery)
+
+        PutCall(step, self._replica, located, key, applied, failed).start(
+            identity,
+            entry.to_bytes(),
+            0,
+            replicas,
+            majority(len(replicas)),
+            step.now.monotonic_s + APPLY_TIMEOUT_S,
+        )
+
+    def _finish(self, delivery: Delivery) -> None:
+        if not delivery.is_finished:
+            return
+        effects = self._step.effects
+        if delivery.is_applied:
+            confirm = Confirm(self._step.datacenter, delivery.actor, list(delivery.oseqs))
+            effects.held_bus.append(SendBus(delivery.datacenter, delivery.node, encode_frame(0, [confirm])))
+            self._step.stats.count("geo_applied_rows", len(delivery.oseqs))
+        effects.held_acks.append(AckStream(delivery.handle, delivery.is_applied))
+
+    def _keep_dead_letter(self, payload: bytes, reason: str) -> None:
+        self._step.stats.count("dead_letters")
+        self._step.effects.notes.append(f"a message could not be read, it is kept as a dead letter: {reason}")
+        kept = self._store.scan(*rows.DEAD_LETTER_RANGE, MAX_DEAD_LETTERS)
+        if len(kept) < MAX_DEAD_LETTERS:
+            self._store.put(rows.dead_letter_row(self._step.now.wall_ms * 1000 + len(kept)), payload)
+
+
+def _parse(payload: bytes) -> tuple[GeoBatch, list[_Row]]:
+    messages = decode_frame(payload).messages
+    if len(messages) != 1 or not isinstance(messages[0], GeoBatch):
+        raise ProtocolError("a stream message is one batch of entries")
+    batch = messages[0]
+    if node_of(batch.actor) != batch.node:
+        raise ProtocolError(f"the actor {batch.actor!r} is none of node {batch.node!r}")
+    parsed: list[_Row] = []
+    for row in batch.rows:
+        match row:
+            case [int() as oseq, bytes() as identity, bytes() as entry]:
+                key = parse_identity(identity)
+                type_named(key.type_tag)
+                parsed.append((oseq, identity, key, Entry.from_peer(entry, key.type_tag)))
+            case _:
+                raise ProtocolError("a row is [oseq, identity, entry]")
+    return batch, parsed

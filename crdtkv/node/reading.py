@@ -1,0 +1,139 @@
+"""`GetCall`: a quorum read over the links, with blocking read repair.
+
+`quorum.ReadCall` decides whom to ask and what the result is; this sends the messages, and reads this node's own
+replica without one. Phases: asking, then (only if answers differed) repairing, then done.
+"""
+
+from collections.abc import Callable, Sequence
+
+from crdtkv.crdt.entry import Entry
+from crdtkv.errors import CrdtkvError, ReadTimeout, Unavailable
+from crdtkv.ids import Key
+from crdtkv.node.replica import Replica
+from crdtkv.node.step import Step
+from crdtkv.quorum.read_call import ReadCall
+from crdtkv.quorum.tally import Outcome, Tally
+from crdtkv.wire.messages import Message, ReadReplica, ReplicaEntry, ReplicaWritten, WriteReplica
+
+#: After this long without enough answers, the remaining replicas are asked as well.
+HEDGE_S = 0.05
+
+#: Called with the merged entry (None: never written) and whether it is durable where it was read.
+Then = Callable[[bytes | None, bool], None]
+Failed = Callable[[CrdtkvError], None]
+
+
+class GetCall:
+    """One quorum read in flight."""
+
+    def __init__(
+        self, step: Step, replica: Replica, located: bytes, identity: bytes, key: Key, then: Then, failed: Failed
+    ) -> None:
+        self._step = step
+        self._replica = replica
+        self._located = located
+        self._identity = identity
+        self._key = key
+        self._then = then
+        self._failed = failed
+        self._is_durable = True
+        self._merged: bytes | None = None
+        self._repair: Tally | None = None
+        self._number = 0
+        self._asked_at: dict[str, float] = {}
+
+    def start(self, replicas: Sequence[str], required: int, deadline_s: float) -> None:
+        """Ask; a read that cannot succeed is refused at once."""
+        step = self._step
+        alive = sorted((name for name in replicas if step.is_alive(name)), key=lambda name: name != step.node)
+        if len(alive) < required:
+            self._failed(Unavailable(required, len(alive)))
+            return
+        self._read = ReadCall(alive, required)
+        self._number = step.calls.add(self)
+        step.calls.set_timer(self._number, deadline_s, "deadline")
+        if len(alive) > required:
+            step.calls.set_timer(self._number, min(deadline_s, step.now.monotonic_s + HEDGE_S), "hedge")
+        for name in self._read.to_ask:
+            self._ask(name)
+
+    def answered(self, replica: str, message: Message) -> None:
+        """See `Call`."""
+        if isinstance(message, ReplicaEntry):
+            self._answer(replica, message.entry)
+        elif isinstance(message, ReplicaWritten) and self._repair is not None:
+            self._repair.ok(replica)
+            self._progress_of_repair()
+
+    def lost(self, replica: str) -> None:
+        """See `Call`."""
+        if self._repair is not None:
+            self._repair.fail(replica)
+            self._progress_of_repair()
+            return
+        spare = self._read.fail(replica)
+        if spare is not None:
+            self._ask(spare)
+        elif self._read.outcome is Outcome.IMPOSSIBLE:
+            self._fail()
+
+    def timer(self, purpose: str) -> None:
+        """See `Call`."""
+        if purpose == "deadline":
+            self._fail()
+        elif self._repair is None:
+            for spare in self._read.hedge():
+                self._ask(spare)
+
+    def _ask(self, replica: str) -> None:
+        step = self._step
+        if replica == step.node:
+            entry, is_durable = self._replica.read(self._located)
+            self._is_durable = self._is_durable and is_durable
+            self._answer(replica, entry)
+        else:
+            self._asked_at[replica] = step.now.monotonic_s
+            step.effects.send(replica, ReadReplica(self._number, self._identity))
+
+    def _answer(self, replica: str, entry: bytes | None) -> None:
+        if self._repair is not None:
+            return  # a hedged answer that came too late
+        if replica in self._asked_at:
+            self._step.stats.replica_rpc("read", self._step.now.monotonic_s - self._asked_at[replica])
+        self._read.answer(replica, entry)
+        if self._read.outcome is not Outcome.REACHED:
+            return
+        self._merged, stale = self._read.result()
+        if stale and self._merged is not None:
+            self._write_back(stale, self._merged)
+        else:
+            self._finish()
+
+    def _write_back(self, stale: list[str], merged: bytes) -> None:
+        step = self._step
+        step.stats.count("read_repairs", len(stale))
+        self._repair = self._read.repair_tally(stale)
+        for replica in stale:
+            if replica == step.node:
+                self._replica.merge(self._located, self._key, Entry.from_bytes(merged))
+                self._is_durable = False
+                self._repair.ok(replica)
+            else:
+                step.answer(replica, WriteReplica(self._number, self._identity, merged, 0), self._is_durable)
+        self._progress_of_repair()
+
+    def _progress_of_repair(self) -> None:
+        assert self._repair is not None
+        if self._repair.outcome is Outcome.REACHED:
+            self._finish()
+        elif self._repair.outcome is Outcome.IMPOSSIBLE:
+            self._fail()
+
+    def _finish(self) -> None:
+        self._step.calls.end(self._number)
+        self._then(self._merged, self._is_durable)
+
+    def _fail(self) -> None:
+        self._step.calls.end(self._number)
+        received = self._repair.received if self._repair is not None else self._read.received
+        self._failed(ReadTimeout(received, self._read.required))

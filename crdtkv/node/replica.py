@@ -1,0 +1,155 @@
+"""`Replica`: the entries a node stores, and the only code that changes them.
+
+Everything ends in `merge`. A client's write is made here, too, because it needs the store: its dot is the next
+counter of this node's actor *for this key*, read from the stored context, so a dot of a failed write is never used
+again. Data row and outbox row of one write go into the same commit.
+
+A key is *dirty* while its last commit is not durable. Whoever reads is told, and must hold its answer back.
+
+If a message shows a dot of this node's own incarnation that the node does not know, it has forgotten something (a
+disk that lied, a restored copy). It then takes a new incarnation at once; it never skips a counter ahead.
+"""
+
+from collections import deque
+from random import Random
+from typing import NamedTuple
+
+from crdtkv.causality.context import CausalContext
+from crdtkv.causality.dot import Dot
+from crdtkv.causality.hybrid_clock import HybridClock, HybridTimestamp, from_wall_ms
+from crdtkv.crdt.causal import Event
+from crdtkv.crdt.entry import Entry
+from crdtkv.errors import InvalidRequest, ValueTooLarge
+from crdtkv.geo.outbox import Outbox
+from crdtkv.ids import Key, actor_name
+from crdtkv.node.step import Step
+from crdtkv.storage import rows
+from crdtkv.storage.store import Store
+
+MAX_ENTRY_BYTES = 2 * 1024 * 1024
+
+
+class Write(NamedTuple):
+    """A write this node coordinated: what to send to the other replicas, and its timestamp."""
+
+    entry: bytes
+    timestamp: HybridTimestamp
+
+
+class Replica:
+    """The stored entries of one node."""
+
+    def __init__(
+        self, step: Step, store: Store, outbox: Outbox, incarnation: int, random: Random, max_drift_ms: int
+    ) -> None:
+        self._step = step
+        self._store = store
+        self._outbox = outbox
+        self._random = random
+        self.actor = actor_name(step.node, incarnation)
+        self.clock = HybridClock(max_drift_ms)
+        self.commit_number = 0
+        self._dirty: dict[bytes, int] = {}
+        self._undurable: deque[tuple[int, list[bytes]]] = deque()
+        self._touched: list[bytes] = []
+
+    @property
+    def has_undurable(self) -> bool:
+        """Whether anything written so far could still be lost."""
+        return bool(self._undurable) or self._store.has_writes
+
+    def read(self, located: bytes) -> tuple[bytes | None, bool]:
+        """Return the stored bytes of a key, and whether they are durable."""
+        return self._store.get(rows.data_row(located)), located not in self._dirty
+
+    def mutate(
+        self,
+        located: bytes,
+        key: Key,
+        operation: str,
+        arguments: list[object],
+        seen: CausalContext | None,
+        observed: HybridTimestamp,
+    ) -> Write:
+        """Carry out a client's operation as a new dot, with its outbox row; return what other replicas must merge.
+
+        Raises:
+            InvalidRequest: the operation is wrong; nothing was written.
+            ValueTooLarge: the entry would become too large; nothing was written.
+        """
+        stored, _ = self._stored(located, key)
+        if seen is not None and seen.highest(self.actor) > stored.context.highest(self.actor):
+            raise InvalidRequest("the context names writes of this node that never happened: read the key again")
+        event = self._event(stored, observed)
+        delta = stored.delta(operation, arguments, event, seen)
+        merged = stored.merge(delta)
+        encoded = merged.to_bytes()
+        if len(encoded) > MAX_ENTRY_BYTES:
+            raise ValueTooLarge(len(encoded), MAX_ENTRY_BYTES)
+        self._put(located, encoded)
+        self._outbox.record(located, self._step.now.monotonic_s)
+        return Write(delta.to_bytes(), event.timestamp)
+
+    def merge(self, located: bytes, key: Key, incoming: Entry, supersede_before: HybridTimestamp = 0) -> bytes | None:
+        """Merge an entry from elsewhere; return what is stored now if older versions were superseded, else None."""
+        stored, stored_bytes = self._stored(located, key)
+        if incoming.context.highest(self.actor) > stored.context.highest(self.actor):
+            self._renew_incarnation(f"{key!r} holds a write of {self.actor} that this node does not know")
+        self.clock.observe(incoming.state.newest(), self._step.now.wall_ms)
+        merged = stored.merge(incoming)
+        trimmed = None
+        if supersede_before:
+            dot = Dot(self.actor, merged.context.highest(self.actor) + 1)
+            trimmed = merged.without_older(supersede_before, Event(dot, supersede_before))
+        encoded = (trimmed or merged).to_bytes()
+        if encoded != stored_bytes:
+            self._put(located, encoded)
+        if trimmed is None:
+            return None
+        # Dropping older versions is this replica's own decision and dot: other data centers hear of it from here.
+        self._outbox.record(located, self._step.now.monotonic_s)
+        return encoded
+
+    def commit(self) -> int:
+        """Commit the step's writes; return the number of the last commit."""
+        if self._store.has_writes:
+            self._store.commit()
+            self.commit_number += 1
+            self._undurable.append((self.commit_number, self._touched))
+            self._touched = []
+        return self.commit_number
+
+    def durable(self, commit: int) -> None:
+        """Note that all commits up to this number are durable."""
+        while self._undurable and self._undurable[0][0] <= commit:
+            number, touched = self._undurable.popleft()
+            for located in touched:
+                if self._dirty.get(located) == number:
+                    del self._dirty[located]
+
+    def _put(self, located: bytes, encoded: bytes) -> None:
+        self._store.put(rows.data_row(located), encoded)
+        self._touched.append(located)
+        # Dirty from now on: an answer later in this same step must wait as well.
+        self._dirty[located] = self.commit_number + 1
+
+    def _stored(self, located: bytes, key: Key) -> tuple[Entry, bytes | None]:
+        encoded = self._store.get(rows.data_row(located))
+        return Entry.from_bytes(encoded) if encoded is not None else Entry.empty(key.type_tag), encoded
+
+    def _event(self, stored: Entry, observed: HybridTimestamp) -> Event:
+        """Mint the dot and timestamp of a new operation on `stored`."""
+        wall_ms = self._step.now.wall_ms
+        if observed > from_wall_ms(wall_ms + self.clock.max_drift_ms):
+            self._step.stats.count("clock_ahead")
+            observed = 0  # a client's stamp from the far future orders nothing
+        timestamp = self.clock.tick(wall_ms, above=max(stored.state.newest(), observed))
+        return Event(Dot(self.actor, stored.context.highest(self.actor) + 1), timestamp)
+
+    def _renew_incarnation(self, reason: str) -> None:
+        incarnation = self._random.getrandbits(64)
+        self.actor = actor_name(self._step.node, incarnation)
+        self._store.put(rows.IDENTITY, incarnation.to_bytes(8, "big"))
+        self._step.effects.new_incarnation = incarnation
+        self._step.effects.notes.append(f"new incarnation {self.actor}: {reason}")
+        self._step.stats.count("incarnations_renewed")

@@ -1,0 +1,28 @@
+"""Who asked: where a client's answer goes, and under which labels it is counted."""
+
+from typing import NamedTuple
+
+from crdtkv.errors import CrdtkvError
+from crdtkv.node.events import Peer
+from crdtkv.node.step import Step
+from crdtkv.wire.messages import ErrorReply, Message
+
+
+class Requester(NamedTuple):
+    """One client request as the node that answers it sees it; `started_s` is its arrival, monotonic."""
+
+    peer: Peer
+    id: int
+    kind: str
+    level: str
+    started_s: float
+
+    def reply(self, step: Step, message: Message, is_durable: bool) -> None:
+        """Answer; `is_durable` says that nothing in the answer could still be lost."""
+        step.answer(self.peer, message, is_durable)
+        step.stats.request(self.kind, self.level, "ok", step.now.monotonic_s - self.started_s)
+
+    def refuse(self, step: Step, error: CrdtkvError) -> None:
+        """Answer with an error."""
+        step.effects.send(self.peer, ErrorReply(self.id, error.code, list(error.fields)))
+        step.stats.request(self.kind, self.level, error.code, step.now.monotonic_s - self.started_s)

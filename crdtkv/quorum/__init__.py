@@ -1,0 +1,1 @@
+"""How many replicas must answer: levels, the tally, and the calls that are counted with it."""

@@ -1,0 +1,104 @@
+"""Consistency levels: how many replicas a read asks and a write waits for.
+
+A level is chosen per request. Counts refer to the home replicas of the key in the data center that takes the
+request. `R + W > N` makes a read see every earlier acknowledged write of this data center; it is not
+linearizability, and no level here claims that.
+"""
+
+from dataclasses import dataclass
+
+from crdtkv.errors import InvalidRequest
+
+
+@dataclass(frozen=True, slots=True)
+class ConsistencyLevel:
+    """A level by name; `read` and `write` are explicit counts, set only for `Quorum`."""
+
+    name: str
+    read: int = 0
+    write: int = 0
+
+    def __repr__(self) -> str:
+        return f"Quorum(r={self.read}, w={self.write})" if self.name == "QUORUM" else self.name
+
+    def read_quorum(self, replication_factor: int) -> int:
+        """Return how many of N replicas a read asks.
+
+        Raises:
+            InvalidRequest: more than there are.
+        """
+        return self._count(self.read, replication_factor)
+
+    def write_quorum(self, replication_factor: int) -> int:
+        """Return how many of N replicas must have fsynced a write.
+
+        Raises:
+            InvalidRequest: more than there are.
+        """
+        return self._count(self.write, replication_factor)
+
+    def to_wire(self) -> list[object]:
+        """Return `[name]` or `[name, r, w]`."""
+        return [self.name, self.read, self.write] if self.read else [self.name]
+
+    def _count(self, explicit: int, replication_factor: int) -> int:
+        match self.name:
+            case "ANY" | "ONE":
+                return 1
+            case "LOCAL_QUORUM":
+                return majority(replication_factor)
+            case "LOCAL_ALL":
+                return replication_factor
+        if explicit > replication_factor:
+            raise InvalidRequest(f"{self!r} asks more replicas than the {replication_factor} there are")
+        return explicit
+
+
+def majority(count: int) -> int:
+    """Return the smallest number of which two always overlap."""
+    return count // 2 + 1
+
+
+ANY = ConsistencyLevel("ANY")
+ONE = ConsistencyLevel("ONE")
+LOCAL_QUORUM = ConsistencyLevel("LOCAL_QUORUM")
+LOCAL_ALL = ConsistencyLevel("LOCAL_ALL")
+
+_NAMED = {level.name: level for level in (ANY, ONE, LOCAL_QUORUM, LOCAL_ALL)}
+
+
+def Quorum(r: int, w: int) -> ConsistencyLevel:  # noqa: N802 - reads as a level among the others
+    """Return the level that asks `r` replicas to read and waits for `w` to write.
+
+    Raises:
+        InvalidRequest: a count below 1.
+    """
+    if type(r) is not int or type(w) is not int or r < 1 or w < 1:
+        raise InvalidRequest("Quorum(r=, w=) takes whole numbers from 1")
+    return ConsistencyLevel("QUORUM", r, w)
+
+
+def level_named(name: str) -> ConsistencyLevel:
+    """Return the level of that name, in any case.
+
+    Raises:
+        InvalidRequest: there is none.
+    """
+    level = _NAMED.get(name.upper()) if isinstance(name, str) else None
+    if level is None:
+        raise InvalidRequest(f"unknown consistency level {name!r}: one of {', '.join(_NAMED)}, or Quorum(r=, w=)")
+    return level
+
+
+def level_from_wire(wire: object) -> ConsistencyLevel:
+    """Parse what `to_wire` made.
+
+    Raises:
+        InvalidRequest: not a level.
+    """
+    match wire:
+        case [str() as name]:
+            return level_named(name)
+        case ["QUORUM", int() as read, int() as write]:
+            return Quorum(read, write)
+    raise InvalidRequest("a level is [name] or ['QUORUM', r, w]")

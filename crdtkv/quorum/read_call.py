@@ -1,0 +1,93 @@
+"""`ReadCall`: one quorum read in flight.
+
+It asks R replicas and keeps the others as spares; a spare is asked when one fails, and all of them when the hedge
+timer fires. When R have answered, their entries are merged. If all answers are the same bytes, that is
+the result. Otherwise the replicas that lacked something are written back to, and the result is out only
+when R replicas hold it (blocking read repair): a value that was read once at a quorum is read again.
+"""
+
+from collections.abc import Sequence
+
+from crdtkv.crdt.entry import Entry
+from crdtkv.quorum.tally import Outcome, Tally
+
+
+class ReadCall:
+    """The bookkeeping of one read; entries are their stored bytes, None where a replica has nothing."""
+
+    def __init__(self, replicas: Sequence[str], required: int) -> None:
+        """Prepare to read from `required` of `replicas`, the preferred first."""
+        self.required = required
+        self._spares = list(replicas[required:])
+        self._asked = list(replicas[:required])
+        self._tally = Tally(replicas, required)
+        self._answers: dict[str, bytes | None] = {}
+
+    @property
+    def to_ask(self) -> list[str]:
+        """The replicas to ask first."""
+        return list(self._asked)
+
+    @property
+    def outcome(self) -> Outcome:
+        """Whether enough replicas have answered."""
+        return self._tally.outcome
+
+    @property
+    def received(self) -> int:
+        """How many replicas have answered."""
+        return self._tally.received
+
+    def answer(self, replica: str, entry: bytes | None) -> None:
+        """Take a replica's answer."""
+        if self._tally.is_open(replica):
+            self._answers[replica] = entry
+            self._tally.ok(replica)
+
+    def fail(self, replica: str) -> str | None:
+        """Take a replica's failure; return the spare to ask instead, if there is one."""
+        was_asked = replica in self._asked and self._tally.is_open(replica)
+        self._tally.fail(replica)
+        if replica in self._spares:
+            self._spares.remove(replica)
+        return self._next_spare() if was_asked else None
+
+    def hedge(self) -> list[str]:
+        """Return all spares, to be asked now."""
+        spares, self._spares = self._spares, []
+        self._asked += spares
+        return spares
+
+    def result(self) -> tuple[bytes | None, list[str]]:
+        """Return the merged entry and the replicas that hold something else; call once the outcome is reached."""
+        distinct = dict.fromkeys(answer for answer in self._answers.values() if answer is not None)
+        merged = join(list(distinct))
+        stale = sorted(replica for replica, answer in self._answers.items() if answer != merged)
+        return merged, stale
+
+    def repair_tally(self, stale: Sequence[str]) -> Tally:
+        """Return the count of replicas that hold the result, those that need no repair counted already."""
+        tally = Tally(self._answers, self.required)
+        for replica in self._answers:
+            if replica not in stale:
+                tally.ok(replica)
+        return tally
+
+    def _next_spare(self) -> str | None:
+        if not self._spares:
+            return None
+        spare = self._spares.pop(0)
+        self._asked.append(spare)
+        return spare
+
+
+def join(entries: Sequence[bytes]) -> bytes | None:
+    """Merge the stored bytes of one key from several replicas; None if there are none."""
+    if not entries:
+        return None
+    merged = Entry.from_bytes(entries[0]) if len(entries) > 1 else None
+    if merged is None:
+        return entries[0]
+    for entry in entries[1:]:
+        merged = merged.merge(Entry.from_bytes(entry))
+    return merged.to_bytes()

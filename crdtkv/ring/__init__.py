@@ -1,0 +1,1 @@
+"""Where keys live: tokens, the consistent-hash ring, the topology document."""

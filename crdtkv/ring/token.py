@@ -1,0 +1,41 @@
+"""Tokens: where on the ring a key lies.
+
+A token is the upper 64 bits of mmh3 x64_128 over the key's identity. Its top bits are the partition (a power of two,
+fixed for the cluster's life). Storage keys begin with the token, so a partition is one contiguous range on disk.
+"""
+
+import mmh3
+
+TOKEN_BITS = 64
+TOKEN_BYTES = 8
+MAX_PARTITIONS = 65_536
+
+
+def token_of(identity: bytes) -> int:
+    """Return the 64-bit token of an identity."""
+    return mmh3.hash64(identity, 0, True, signed=False)[0]
+
+
+def partition_of(token: int, partitions: int) -> int:
+    """Return the partition a token lies in."""
+    return token * partitions >> TOKEN_BITS
+
+
+def partition_start(partition: int, partitions: int) -> int:
+    """Return the first token of a partition; for `partition == partitions` the end of the ring, 2**64."""
+    return (partition << TOKEN_BITS) // partitions
+
+
+def located(identity: bytes) -> bytes:
+    """Return the storage key of an identity: its token (8 bytes, big endian), then the identity."""
+    return token_of(identity).to_bytes(TOKEN_BYTES, "big") + identity
+
+
+def identity_in(located_key: bytes) -> bytes:
+    """Return the identity in a storage key."""
+    return located_key[TOKEN_BYTES:]
+
+
+def partition_in(located_key: bytes, partitions: int) -> int:
+    """Return the partition of a storage key."""
+    return partition_of(int.from_bytes(located_key[:TOKEN_BYTES], "big"), partitions)

@@ -1,0 +1,25 @@
+"""Virtual time: a queue of things to happen, in an order that only the seed decides."""
+
+import heapq
+from collections.abc import Callable
+
+
+class Scheduler:
+    """Run callbacks at virtual times (seconds from 0). Equal times run in the order they were asked for."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self._sequence = 0
+        self._queue: list[tuple[float, int, Callable[[], None]]] = []
+
+    def after(self, delay_s: float, act: Callable[[], None]) -> None:
+        """Run `act` that much later."""
+        self._sequence += 1
+        heapq.heappush(self._queue, (self.now + max(0.0, delay_s), self._sequence, act))
+
+    def run_until(self, at_s: float) -> None:
+        """Run everything due up to a time, and stand there."""
+        while self._queue and self._queue[0][0] <= at_s:
+            self.now, _, act = heapq.heappop(self._queue)
+            act()
+        self.now = at_s

@@ -1,0 +1,114 @@
+"""The store in memory, with a disk's crash semantics; the simulator's disk.
+
+Committed batches wait in `_unsynced` until a `sync`; `crash` forgets some suffix of them, as a power loss does.
+"""
+
+from bisect import bisect_left, insort
+
+from crdtkv.storage.store import SCAN_BYTES, Row
+
+Batch = dict[bytes, bytes | None]
+
+
+class MemoryStore:
+    """A `Store` that survives `crash` the way a disk would."""
+
+    def __init__(self) -> None:
+        self._rows: dict[bytes, bytes] = {}
+        self._sorted: list[bytes] = []
+        self._durable: dict[bytes, bytes] = {}
+        self._unsynced: list[Batch] = []
+        self._buffer: Batch = {}
+        self.commits = 0
+
+    def get(self, row: bytes) -> bytes | None:
+        """See `Store.get`."""
+        if row in self._buffer:
+            return self._buffer[row]
+        return self._rows.get(row)
+
+    def scan(self, start: bytes, stop: bytes, limit: int, limit_bytes: int = SCAN_BYTES) -> list[Row]:
+        """See `Store.scan`."""
+        names = set(self._sorted[bisect_left(self._sorted, start) : bisect_left(self._sorted, stop)])
+        names.update(row for row in self._buffer if start <= row < stop)
+        found: list[Row] = []
+        size = 0
+        for row in sorted(names):
+            value = self.get(row)
+            if value is not None:
+                found.append((row, value))
+                size += len(value)
+                if len(found) == limit or size >= limit_bytes:
+                    break
+        return found
+
+    def put(self, row: bytes, value: bytes) -> None:
+        """See `Store.put`."""
+        self._buffer[row] = value
+
+    def delete(self, row: bytes) -> None:
+        """See `Store.delete`."""
+        self._buffer[row] = None
+
+    @property
+    def has_writes(self) -> bool:
+        """See `Store.has_writes`."""
+        return bool(self._buffer)
+
+    def commit(self) -> None:
+        """See `Store.commit`."""
+        if not self._buffer:
+            return
+        self._apply(self._buffer)
+        self._unsynced.append(self._buffer)
+        self._buffer = {}
+        self.commits += 1
+
+    def sync(self) -> None:
+        """See `Store.sync`."""
+        self.sync_to(self.commits)
+
+    def sync_to(self, commit: int) -> None:
+        """Make durable the commits up to number `commit`: what a sync that began then covers."""
+        first_unsynced = self.commits - len(self._unsynced)
+        for batch in self._unsynced[: max(0, commit - first_unsynced)]:
+            _write(self._durable, batch)
+        del self._unsynced[: max(0, commit - first_unsynced)]
+
+    def crash(self, survivors: int = 0) -> int:
+        """Lose the buffer and all unsynced commits but the first `survivors`; return how many were lost."""
+        self._buffer = {}
+        kept, lost = self._unsynced[:survivors], self._unsynced[survivors:]
+        for batch in kept:
+            _write(self._durable, batch)
+        self._unsynced = []
+        self._rows = dict(self._durable)
+        self._sorted = sorted(self._rows)
+        return len(lost)
+
+    @property
+    def unsynced(self) -> int:
+        """How many commits a crash could lose."""
+        return len(self._unsynced)
+
+    def close(self) -> None:
+        """See `Store.close`."""
+        self._buffer = {}
+
+    def _apply(self, batch: Batch) -> None:
+        for row, value in batch.items():
+            if value is None:
+                if self._rows.pop(row, None) is not None:
+                    del self._sorted[bisect_left(self._sorted, row)]
+            else:
+                if row not in self._rows:
+                    insort(self._sorted, row)
+                self._rows[row] = value
+
+
+def _write(rows: dict[bytes, bytes], batch: Batch) -> None:
+    for row, value in batch.items():
+        if value is None:
+            rows.pop(row, None)
+        else:
+            rows[row] = value

@@ -1,0 +1,230 @@
+"""Every message, with what it means.
+
+Requests carry an `id` chosen by the asker; the answer brings it back. `timeout_ms` is what is left of the caller's
+deadline. `identity` is a key's `bucket NUL type NUL key`. Entries travel as their stored bytes.
+Clients speak the first group with any node; a node that holds no replica forwards the same messages. The second
+group is spoken between the nodes of one data center, the third between data centers, over NATS.
+"""
+
+from typing import NamedTuple
+
+WIRE_VERSION = 1
+
+
+class Hello(NamedTuple):
+    """First message on a link: who speaks. `role` is `node` or `client`."""
+
+    cluster: str
+    datacenter: str
+    role: str
+    name: str
+
+
+class GetRequest(NamedTuple):
+    """Read one key at a level. Answered by `EntryReply`."""
+
+    id: int
+    identity: bytes
+    level: list[object]
+    timeout_ms: int
+
+
+class MutateRequest(NamedTuple):
+    """Apply one operation of the key's type. Answered by `MutateReply`.
+
+    `context` is the causal context the client had read (`CausalContext.to_wire`), None for a blind operation.
+    `observed` is the highest timestamp the client has seen, 0 if none.
+    """
+
+    id: int
+    identity: bytes
+    operation: str
+    arguments: list[object]
+    context: list[object] | None
+    observed: int
+    level: list[object]
+    timeout_ms: int
+
+
+class ScanRequest(NamedTuple):
+    """Read the next page of one partition: keys whose identity begins with `prefix`, behind storage key `after`.
+
+    Answered by `ScanReply`.
+    """
+
+    id: int
+    partition: int
+    prefix: bytes
+    after: bytes
+    limit: int
+    level: list[object]
+    timeout_ms: int
+
+
+class TopologyRequest(NamedTuple):
+    """Ask for the ring and the buckets. Answered by `TopologyReply`."""
+
+    id: int
+
+
+class StatusRequest(NamedTuple):
+    """Ask a node about itself. Answered by `StatusReply`."""
+
+    id: int
+
+
+class EntryReply(NamedTuple):
+    """The merged entry, None if the key was never written."""
+
+    id: int
+    entry: bytes | None
+
+
+class MutateReply(NamedTuple):
+    """The write is durable on as many replicas as its level asks; `timestamp` is its hybrid timestamp."""
+
+    id: int
+    timestamp: int
+
+
+class ScanReply(NamedTuple):
+    """One page as `[[identity, entry]…]`; `next_after` continues the scan, None at the partition's end."""
+
+    id: int
+    rows: list[object]
+    next_after: bytes | None
+
+
+class TopologyReply(NamedTuple):
+    """The topology document (JSON) and the buckets as `[[name, default level]…]`."""
+
+    id: int
+    document: bytes
+    buckets: list[object]
+
+
+class StatusReply(NamedTuple):
+    """What the node knows of itself, as JSON."""
+
+    id: int
+    document: bytes
+
+
+class ErrorReply(NamedTuple):
+    """The request failed; `crdtkv.errors` knows code and fields."""
+
+    id: int
+    code: str
+    fields: list[object]
+
+
+class ReadReplica(NamedTuple):
+    """Send me what you store of this key. Answered by `ReplicaEntry`."""
+
+    id: int
+    identity: bytes
+
+
+class ReplicaEntry(NamedTuple):
+    """What this replica stores, durably; None if nothing."""
+
+    id: int
+    entry: bytes | None
+
+
+class WriteReplica(NamedTuple):
+    """Merge this entry into yours. Answered by `ReplicaWritten`.
+
+    `supersede_before` is the timestamp of a blind write, straight from its coordinator: the replica drops
+    older versions that the coordinator did not hold. 0 everywhere else.
+    """
+
+    id: int
+    identity: bytes
+    entry: bytes
+    supersede_before: int
+
+
+class ReplicaWritten(NamedTuple):
+    """The entry is merged and fsynced here. `entry` is what is stored now if the replica superseded more, else None."""
+
+    id: int
+    entry: bytes | None
+
+
+class ReadPartition(NamedTuple):
+    """Send me a page of your rows of this partition. Answered by `PartitionRows`."""
+
+    id: int
+    partition: int
+    prefix: bytes
+    after: bytes
+    limit: int
+
+
+class PartitionRows(NamedTuple):
+    """One page as `[[storage key, entry]…]`; `end` is the storage key up to which it is complete, None: to the end."""
+
+    id: int
+    rows: list[object]
+    end: bytes | None
+
+
+class Refusal(NamedTuple):
+    """The replica did nothing; `code` and `fields` as in `ErrorReply`. `wrong_epoch` brings the replica's epoch."""
+
+    id: int
+    code: str
+    fields: list[object]
+
+
+class GeoBatch(NamedTuple):
+    """Entries that a node of another data center has in its outbox, as `[[oseq, identity, entry]…]`.
+
+    `actor` names the incarnation whose outbox numbers these are.
+    """
+
+    node: str
+    actor: str
+    rows: list[object]
+
+
+class Confirm(NamedTuple):
+    """A majority of the replicas in `datacenter` have made these outbox rows of `actor` durable."""
+
+    datacenter: str
+    actor: str
+    oseqs: list[object]
+
+
+Message = (
+    Hello | GetRequest | MutateRequest | ScanRequest | TopologyRequest | StatusRequest
+    | EntryReply | MutateReply | ScanReply | TopologyReply | StatusReply | ErrorReply
+    | ReadReplica | ReplicaEntry | WriteReplica | ReplicaWritten | ReadPartition | PartitionRows | Refusal
+    | GeoBatch | Confirm
+)  # fmt: skip
+
+#: The number of each message on the wire. Numbers are never reused.
+NUMBERS: dict[type, int] = {
+    Hello: 1,
+    GetRequest: 2,
+    MutateRequest: 3,
+    ScanRequest: 4,
+    TopologyRequest: 5,
+    StatusRequest: 6,
+    EntryReply: 7,
+    MutateReply: 8,
+    ScanReply: 9,
+    TopologyReply: 10,
+    StatusReply: 11,
+    ErrorReply: 12,
+    ReadReplica: 20,
+    ReplicaEntry: 21,
+    WriteReplica: 22,
+    ReplicaWritten: 23,
+    ReadPartition: 24,
+    PartitionRows: 25,
+    Refusal: 26,
+    GeoBatch: 30,
+    Confirm: 31,
+}
