@@ -1,1 +1,56 @@
-"""crdtkv: a CRDT-based, geo-replicated key-value store over a message bus."""
+"""crdtkv: a CRDT-based, geo-replicated key-value store over a message bus.
+
+async with crdtkv.connect("127.0.0.1:7401", datacenter="eu") as kv:
+await kv.put("user:1", {"name": "Ada"})
+await kv.get("user:1", consistency=crdtkv.ONE)
+"""
+
+from crdtkv.client.bucket import Bucket, CounterKey, LastWriterWinsBucket
+from crdtkv.client.client import Client, connect
+from crdtkv.client.entry import ValueEntry
+from crdtkv.errors import (
+    ClosedError,
+    ConfigError,
+    CrdtkvError,
+    InsufficientStorage,
+    InvalidKey,
+    InvalidRequest,
+    NoNodeReachable,
+    Overloaded,
+    ReadTimeout,
+    Unavailable,
+    UnknownBucket,
+    ValueTooLarge,
+    WriteTimeout,
+)
+from crdtkv.quorum.level import ANY, LOCAL_ALL, LOCAL_QUORUM, ONE, ConsistencyLevel, Quorum
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ANY",
+    "LOCAL_ALL",
+    "LOCAL_QUORUM",
+    "ONE",
+    "Bucket",
+    "Client",
+    "ClosedError",
+    "ConfigError",
+    "ConsistencyLevel",
+    "CounterKey",
+    "CrdtkvError",
+    "InsufficientStorage",
+    "InvalidKey",
+    "InvalidRequest",
+    "LastWriterWinsBucket",
+    "NoNodeReachable",
+    "Overloaded",
+    "Quorum",
+    "ReadTimeout",
+    "Unavailable",
+    "UnknownBucket",
+    "ValueEntry",
+    "ValueTooLarge",
+    "WriteTimeout",
+    "connect",
+]

@@ -147,6 +147,12 @@ class BusError(CrdtkvError):
     code = "bus_error"
 
 
+class NoNodeReachable(CrdtkvError):
+    """No node answers at any known address; nothing was sent."""
+
+    code = "no_node_reachable"
+
+
 class ClosedError(CrdtkvError):
     """The client or link was closed; nothing was written."""
 

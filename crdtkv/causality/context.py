@@ -8,6 +8,7 @@ contexts have equal bytes.
 Source: Almeida, Shoker, Baquero (2018), section 7.2, "causal context compression".
 """
 
+import itertools
 from collections.abc import Iterable, Iterator
 
 from crdtkv.causality.dot import Dot
@@ -103,7 +104,7 @@ def _pairs(wire: list[object]) -> list[Dot]:
                 dots.append(Dot(actor, counter))
             case _:
                 raise InvalidRequest("a dot is [actor, counter from 1]")
-    if any(later <= earlier for earlier, later in zip(dots, dots[1:], strict=False)):
+    if any(later <= earlier for earlier, later in itertools.pairwise(dots)):
         raise InvalidRequest("dots are sorted and distinct")
     return dots
 

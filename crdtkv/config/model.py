@@ -109,9 +109,7 @@ class ClusterConfig(_Model):
         for dc_name, dc in self.datacenters.items():
             for index, node in enumerate(dc.nodes):
                 if node.name in seen:
-                    raise ValueError(
-                        f"datacenters.{dc_name}.nodes[{index}].name: must be unique in the cluster, {node.name!r} is not"
-                    )
+                    raise ValueError(f"datacenters.{dc_name}.nodes[{index}].name: must be unique, {node.name!r} is not")
                 seen.add(node.name)
             for other in dc.nats.url_from:
                 if other not in self.datacenters or other == dc_name:

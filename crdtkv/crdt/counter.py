@@ -66,7 +66,7 @@ class Counter:
         """Return 0: a counter needs no time."""
         return 0
 
-    def merge(self, mine: CausalContext, other: Self, theirs: CausalContext) -> Self:  # noqa: ARG002 - maxima need no context
+    def merge(self, mine: CausalContext, other: Self, theirs: CausalContext) -> Self:
         """Take the newer of each half of each slot."""
         merged = dict(self.slots)
         for actor, theirs_slot in other.slots.items():
@@ -87,13 +87,14 @@ class Counter:
                 slots = self._incremented(event, amount)
             case "delete", []:
                 slots = {
-                    actor: Slot(slot.counter, slot.total, slot.counter, slot.total) for actor, slot in self.slots.items()
+                    actor: Slot(slot.counter, slot.total, slot.counter, slot.total)
+                    for actor, slot in self.slots.items()
                 }
             case _:
                 raise InvalidRequest(f"a counter knows increment(int) and delete(), not {operation!r}")
         return Delta(Counter(slots), context.with_dot(event.dot))
 
-    def without_older(self, timestamp: HybridTimestamp) -> Self | None:  # noqa: ARG002 - part of the protocol
+    def without_older(self, timestamp: HybridTimestamp) -> Self | None:
         """Return None: counting supersedes nothing."""
         return None
 
@@ -114,7 +115,9 @@ class Counter:
                     slots[actor] = Slot(*row[1:])
                     last = actor
                 case _:
-                    raise InvalidRequest("a slot is [actor, counter, total, reset_counter, reset_total], sorted by actor")
+                    raise InvalidRequest(
+                        "a slot is [actor, counter, total, reset_counter, reset_total], sorted by actor"
+                    )
         return cls(slots)
 
     def _incremented(self, event: Event, amount: int) -> dict[Actor, Slot]:

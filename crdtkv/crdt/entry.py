@@ -87,7 +87,7 @@ class Entry:
         return Entry(state, context, self.expires_at)
 
     def without_older(self, timestamp: HybridTimestamp, event: Event) -> "Entry | None":
-        """Return the entry less what a blind write of `timestamp` supersedes, as the operation `event`; None: no change."""
+        """Drop, as the operation `event`, what a blind write of `timestamp` supersedes; None if that is nothing."""
         state = self.state.without_older(timestamp)
         return None if state is None else Entry(state, self.context.with_dot(event.dot), self.expires_at)
 

@@ -47,7 +47,7 @@ class LastWriterWins:
         """Return the winner's timestamp."""
         return self.winner.timestamp if self.winner else 0
 
-    def merge(self, mine: CausalContext, other: Self, theirs: CausalContext) -> Self:  # noqa: ARG002 - the order needs no context
+    def merge(self, mine: CausalContext, other: Self, theirs: CausalContext) -> Self:
         """Keep the higher (timestamp, dot)."""
         if self.winner is None:
             return other
@@ -67,10 +67,12 @@ class LastWriterWins:
             case "delete", []:
                 written = None
             case _:
-                raise InvalidRequest(f"an lww knows put(value) and delete(), not {operation!r} with {len(arguments)} arguments")
+                raise InvalidRequest(
+                    f"an lww knows put(value) and delete(), not {operation!r} with {len(arguments)} arguments"
+                )
         return Delta(LastWriterWins(Winner(event.timestamp, event.dot, written)), context.with_dot(event.dot))
 
-    def without_older(self, timestamp: HybridTimestamp) -> Self | None:  # noqa: ARG002 - part of the protocol
+    def without_older(self, timestamp: HybridTimestamp) -> Self | None:
         """Return None: merging already drops what is older."""
         return None
 
@@ -84,6 +86,8 @@ class LastWriterWins:
         match wire:
             case []:
                 return cls()
-            case [int() as timestamp, str() as actor, int() as counter, bytes() | None as value] if is_counter(counter) and is_counter(timestamp):
+            case [int() as timestamp, str() as actor, int() as counter, bytes() | None as value] if is_counter(
+                counter
+            ) and is_counter(timestamp):
                 return cls(Winner(timestamp, Dot(actor, counter), value))
         raise InvalidRequest("an lww is [timestamp, actor, counter, value]")

@@ -10,6 +10,7 @@ did not hold (`without_older`); that is a decision of its own, and gets a dot of
 Source: DeCandia et al., "Dynamo" (2007), section 4.4; Shapiro et al. (2011), section 3.2.2 (MV-Register).
 """
 
+import itertools
 from typing import ClassVar, NamedTuple, Self
 
 from crdtkv.causality.context import CausalContext
@@ -75,7 +76,9 @@ class Register:
                 return Delta(Register((Version(event.dot, event.timestamp, value),)), superseded)
             case "delete", []:
                 return Delta(Register(), superseded)
-        raise InvalidRequest(f"a register knows put(value) and delete(), not {operation!r} with {len(arguments)} arguments")
+        raise InvalidRequest(
+            f"a register knows put(value) and delete(), not {operation!r} with {len(arguments)} arguments"
+        )
 
     def without_older(self, timestamp: HybridTimestamp) -> Self | None:
         """Drop versions below `timestamp`."""
@@ -94,10 +97,12 @@ class Register:
         versions: list[Version] = []
         for row in wire:
             match row:
-                case [str() as actor, counter, timestamp, bytes() as value] if is_counter(counter) and is_counter(timestamp):
+                case [str() as actor, counter, timestamp, bytes() as value] if is_counter(counter) and is_counter(
+                    timestamp
+                ):
                     versions.append(Version(Dot(actor, counter), timestamp, value))
                 case _:
                     raise InvalidRequest("a version is [actor, counter, timestamp, value]")
-        if any(later.dot <= earlier.dot for earlier, later in zip(versions, versions[1:], strict=False)):
+        if any(later.dot <= earlier.dot for earlier, later in itertools.pairwise(versions)):
             raise InvalidRequest("versions are sorted by dot and distinct")
         return cls(tuple(versions))

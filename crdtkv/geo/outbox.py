@@ -176,4 +176,3 @@ class Outbox:
         number = self._next_number
         self._next_number += 1
         return number
-

@@ -49,7 +49,9 @@ class Coordinator:
     def get(self, peer: Peer, request: GetRequest) -> None:
         """Answer a read with the merged entry."""
         step = self._step
-        requester = Requester(peer, request.id, "get", str(request.level[0] if request.level else ""), step.now.monotonic_s)
+        requester = Requester(
+            peer, request.id, "get", str(request.level[0] if request.level else ""), step.now.monotonic_s
+        )
         try:
             level = self._level(request.level)
             key = self._key(request.identity)
@@ -81,7 +83,11 @@ class Coordinator:
         """Carry out one operation, reading a quorum first where it removes what it has not been shown."""
         step = self._step
         requester = Requester(
-            peer, request.id, request.operation[:16], str(request.level[0] if request.level else ""), step.now.monotonic_s
+            peer,
+            request.id,
+            request.operation[:16],
+            str(request.level[0] if request.level else ""),
+            step.now.monotonic_s,
         )
         try:
             level = self._level(request.level)
@@ -122,12 +128,16 @@ class Coordinator:
     def scan(self, peer: Peer, request: ScanRequest) -> None:
         """Answer with one page of one partition."""
         step = self._step
-        requester = Requester(peer, request.id, "scan", str(request.level[0] if request.level else ""), step.now.monotonic_s)
+        requester = Requester(
+            peer, request.id, "scan", str(request.level[0] if request.level else ""), step.now.monotonic_s
+        )
         try:
             level = self._level(request.level)
             required = level.read_quorum(step.ring.replication_factor)
             if request.partition >= step.ring.partitions:
-                raise InvalidRequest(f"there are {step.ring.partitions} partitions, none has number {request.partition}")
+                raise InvalidRequest(
+                    f"there are {step.ring.partitions} partitions, none has number {request.partition}"
+                )
             replicas = step.ring.replicas_of(request.partition)
             if step.node not in replicas:
                 self._forward(requester, request, replicas, required)
@@ -198,7 +208,9 @@ class Coordinator:
 
     def _check_writable(self, request: MutateRequest, replicas: tuple[str, ...], required: int) -> None:
         if not self.has_disk_space:
-            raise InsufficientStorage("the node's disk is almost full: free space or add nodes; writes resume by themselves")
+            raise InsufficientStorage(
+                "the node's disk is almost full: free space or add nodes; writes resume by themselves"
+            )
         for argument in request.arguments:
             if isinstance(argument, bytes) and len(argument) > MAX_VALUE_BYTES:
                 raise ValueTooLarge(len(argument), MAX_VALUE_BYTES)

@@ -254,7 +254,9 @@ class NodeCore:
         self.step.effects.send_when_durable(node, answer)
 
     def _tell_topology(self, peer: Peer, request: TopologyRequest) -> None:
-        buckets: list[object] = [[name, bucket.consistency] for name, bucket in self._settings.config.all_buckets.items()]
+        buckets: list[object] = [
+            [name, bucket.consistency] for name, bucket in self._settings.config.all_buckets.items()
+        ]
         self.step.effects.send(peer, TopologyReply(request.id, self.topology.to_json(), buckets))
 
     def _tell_status(self, peer: Peer, request: StatusRequest) -> None:

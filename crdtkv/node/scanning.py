@@ -29,7 +29,9 @@ def read_page(store: Store, partitions: int, partition: int, prefix: bytes, afte
     if after:
         start = max(start, rows.data_row(after) + b"\0")
     found = store.scan(start, stop, limit)
-    page = [(rows.located_in(row), entry) for row, entry in found if identity_in(rows.located_in(row)).startswith(prefix)]
+    page = [
+        (rows.located_in(row), entry) for row, entry in found if identity_in(rows.located_in(row)).startswith(prefix)
+    ]
     return page, None if is_whole(found, limit) else rows.located_in(found[-1][0])
 
 

@@ -51,11 +51,17 @@ class SimCluster:
         self.trace_to: Callable[[str], None] | None = None
         self.steps = 0
         self.streams = {
-            dc: Stream(self.scheduler, self.random, self.faults, self.config.peers_of(dc)) for dc in self.config.datacenters
+            dc: Stream(self.scheduler, self.random, self.faults, self.config.peers_of(dc))
+            for dc in self.config.datacenters
         }
         self.nodes = {
             node.name: SimNode(
-                Place(dc, node.name), self.config, self, self.scheduler, self.network, Random(self.random.getrandbits(64))
+                Place(dc, node.name),
+                self.config,
+                self,
+                self.scheduler,
+                self.network,
+                Random(self.random.getrandbits(64)),
             )
             for dc, dc_config in self.config.datacenters.items()
             for node in dc_config.nodes
@@ -120,7 +126,7 @@ class SimCluster:
                 self._start(node)
 
     def read_everything(self) -> None:
-        """Read every key that was ever named at `LOCAL_ALL` in every data center, twice, so that repairs are read, too."""
+        """Read every key at `LOCAL_ALL` in every data center; twice, so that what was repaired is read, too."""
         identities = sorted({operation.identity for operation in self.history})
         for _ in range(2):
             for dc in self.config.datacenters:
@@ -165,7 +171,9 @@ class SimCluster:
         acknowledged = [op for op in done if op.outcome == "ok"]
         if encoded is None:
             if acknowledged:
-                raise InvariantViolated(f"I1: {identity!r} is nowhere, but {len(acknowledged)} writes were acknowledged")
+                raise InvariantViolated(
+                    f"I1: {identity!r} is nowhere, but {len(acknowledged)} writes were acknowledged"
+                )
             return
         entry = Entry.from_bytes(encoded)
         if sum(1 for _ in entry.context.dots()) < len(acknowledged):
@@ -214,7 +222,9 @@ class SimCluster:
 
     def _neighbors(self, node: SimNode) -> list[SimNode]:
         return [
-            other for other in self.nodes.values() if other is not node and other.place.datacenter == node.place.datacenter
+            other
+            for other in self.nodes.values()
+            if other is not node and other.place.datacenter == node.place.datacenter
         ]
 
     def _crash_some(self) -> None:

@@ -1,8 +1,8 @@
 """Simulated links inside a data center: frames that are late, lost, doubled or out of order.
 
 Worse than TCP on purpose: the core must not lean on what a link happens to guarantee. Only a frame with a client's
-mutation is never doubled, because a link does not do that and an increment is not idempotent. A link has a session number;
-a crash, a cut or a restart begins a new one, and what is under way from an old session is gone.
+mutation is never doubled, because a link does not do that and an increment is not idempotent. A link has a session
+number; a crash, a cut or a restart begins a new one, and what is under way from an old session is gone.
 """
 
 from collections.abc import Callable

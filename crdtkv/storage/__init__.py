@@ -1,1 +1,1 @@
-"""The disk: `store` is the protocol, `rows` the layout, `rocks` and `memory` the implementations, `identity` who owns it."""
+"""The disk: `store` is the protocol, `rows` the layout, `rocks` and `memory` implement it; `identity`: whose it is."""

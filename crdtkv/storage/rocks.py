@@ -44,9 +44,13 @@ class RocksStore:
         try:
             _check_writable(directory)
         except OSError as error:
-            raise StorageError(f"{directory}: not writable ({error.strerror}): choose another --data directory") from None
+            raise StorageError(
+                f"{directory}: not writable ({error.strerror}): choose another --data directory"
+            ) from None
         try:
-            self._db = Rdict(str(directory), _options(block_cache_mib, write_buffer_mib), access_type=AccessType.read_write())
+            self._db = Rdict(
+                str(directory), _options(block_cache_mib, write_buffer_mib), access_type=AccessType.read_write()
+            )
         except Exception as error:
             raise _opening_failed(directory, error) from None
         self._unsynced = WriteOptions()

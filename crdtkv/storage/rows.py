@@ -1,9 +1,9 @@
 """The layout of a node's store: one letter of prefix per kind of row.
 
-    d <token 8> <identity>   an entry, by storage key: partitions are contiguous ranges
-    o <oseq 8>               an outbox row: the storage key whose entry other data centers still miss
-    m <name>                 the node's own facts (identity, outbox numbering, last topology)
-    x <number 8>             a dead letter: a message nobody here could read
+d <token 8> <identity>   an entry, by storage key: partitions are contiguous ranges
+o <oseq 8>               an outbox row: the storage key whose entry other data centers still miss
+m <name>                 the node's own facts (identity, outbox numbering, last topology)
+x <number 8>             a dead letter: a message nobody here could read
 """
 
 from crdtkv.ring.token import TOKEN_BITS, TOKEN_BYTES, partition_start

@@ -46,7 +46,9 @@ def decode_frame(payload: bytes) -> Frame:
                     messages.append(message)
             return Frame(epoch, messages, skipped)
         case [int() as version, *_] if version != WIRE_VERSION:
-            raise ProtocolError(f"wire version {version} is not spoken here, only {WIRE_VERSION}: upgrade the older side")
+            raise ProtocolError(
+                f"wire version {version} is not spoken here, only {WIRE_VERSION}: upgrade the older side"
+            )
     raise ProtocolError("a frame is [version, epoch, messages]")
 
 

@@ -1,0 +1,103 @@
+"""The HTTP face of a node: `/healthz`, `/readyz`, `/metrics`, `/status`.
+
+`/healthz` says the process runs its loop; `/readyz` says it should be sent requests: it has a ring, its disk has room,
+and it is linked to enough nodes that a quorum can be met.
+"""
+
+import contextlib
+import socket
+from collections.abc import Callable, Iterable
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from crdtkv.admin import metrics
+from crdtkv.errors import ConfigError
+from crdtkv.node.core import NodeCore
+from crdtkv.quorum.level import majority
+
+Figures = Callable[[], Iterable[tuple[str, str, float]]]
+
+
+def why_not_ready(core: NodeCore) -> str | None:
+    """Return why a node should get no requests now, None if it should."""
+    nodes = len(core.topology.nodes)
+    replicas = min(core.topology.replication_factor, nodes)
+    linked = len(core.step.alive) + 1
+    # With more nodes than replicas some keys are served earlier; wait for what serves every key.
+    needed = nodes - replicas + majority(replicas)
+    if linked < needed:
+        return f"linked to {linked - 1} other nodes, a quorum of every key needs {needed - 1}"
+    if not core.coordinator.has_disk_space:
+        return "the disk is almost full: writes are refused"
+    return None
+
+
+def application(core: NodeCore, figures: Figures) -> Starlette:
+    """Return the web application of a node."""
+
+    async def healthz(_: Request) -> Response:
+        return PlainTextResponse("ok\n")
+
+    async def readyz(_: Request) -> Response:
+        reason = why_not_ready(core)
+        return PlainTextResponse(
+            "ready\n" if reason is None else f"not ready: {reason}\n", 200 if reason is None else 503
+        )
+
+    async def show_metrics(_: Request) -> Response:
+        return Response(metrics.exposition(core, figures()), media_type=metrics.CONTENT_TYPE)
+
+    async def status(_: Request) -> Response:
+        return JSONResponse({**core.status(), "figures": {name: value for name, _, value in figures()}})
+
+    return Starlette(
+        routes=[
+            Route("/healthz", healthz),
+            Route("/readyz", readyz),
+            Route("/metrics", show_metrics),
+            Route("/status", status),
+        ]
+    )
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, but the process's signals stay with the node."""
+
+    @contextlib.contextmanager
+    def capture_signals(self):  # type: ignore[no-untyped-def]
+        yield
+
+
+class HttpFace:
+    """The HTTP server of one node, in the node's own loop."""
+
+    def __init__(self, app: Starlette, host: str, port: int) -> None:
+        """Bind the port.
+
+        Raises:
+            ConfigError: the port is in use.
+        """
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            self._socket.bind((host, port))
+        except OSError as error:
+            self._socket.close()
+            raise ConfigError(
+                f"{host}:{port}: the HTTP port cannot be used ({error.strerror}): stop what uses it, or change "
+                "http_port in datacenters.yaml"
+            ) from None
+        config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=1)
+        self._server = _Server(config)
+
+    async def serve(self) -> None:
+        """Serve until `stop`."""
+        await self._server.serve(sockets=[self._socket])
+
+    def stop(self) -> None:
+        """Ask the server to end."""
+        self._server.should_exit = True

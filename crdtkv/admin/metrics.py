@@ -1,0 +1,101 @@
+"""A node's figures in Prometheus's exposition format.
+
+The core counts in plain integers (`node.stats`); this turns a snapshot of them into metric families at the moment they
+are asked for, so nothing on the request path knows about Prometheus. All times are in seconds, all sizes in bytes.
+"""
+
+from collections.abc import Iterable, Iterator
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from crdtkv.node.core import NodeCore
+from crdtkv.node.stats import BUCKETS_S, Histogram
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+# What the core counts by name, and what that means.
+_COUNTERS = {
+    "read_repairs": "Replicas written back to by blocking read repair",
+    "junk_messages": "Messages dropped because they were malformed or not allowed",
+    "refusals_received": "Requests another replica refused",
+    "epoch_refusals": "Requests refused because they came under another ring epoch",
+    "geo_published_rows": "Outbox rows the stream has taken",
+    "geo_republished_rows": "Outbox rows sent again because they were lost on the way",
+    "geo_applied_rows": "Rows from other data centers that a majority has made durable",
+    "dead_letters": "Messages from other data centers that could not be read",
+    "outbox_rows_without_entry": "Outbox rows whose entry was missing",
+    "incarnations_renewed": "Times this node found that it had forgotten writes",
+    "clock_ahead": "Timestamps refused because they were too far in the future",
+}
+
+
+class NodeCollector(Collector):
+    """Collects from one node. `figures` are the host's own gauges, by name."""
+
+    def __init__(self, core: NodeCore, figures: Iterable[tuple[str, str, float]]) -> None:
+        self._core = core
+        self._figures = figures
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield all metric families."""
+        stats = self._core.step.stats
+        for name, help_text in _COUNTERS.items():
+            yield CounterMetricFamily(f"crdtkv_{name}", help_text, value=stats.counters.get(name, 0))
+        requests = HistogramMetricFamily(
+            "crdtkv_request_seconds",
+            "Client requests by kind, level and outcome: from arrival to answer, before the answer's fsync",
+            labels=["kind", "level", "outcome"],
+        )
+        for labels, histogram in sorted(stats.requests.items()):
+            _add(requests, list(labels), histogram)
+        yield requests
+        rpcs = HistogramMetricFamily(
+            "crdtkv_replica_rpc_seconds", "Requests to other replicas, by kind", labels=["kind"]
+        )
+        for kind, histogram in sorted(stats.replica_rpcs.items()):
+            _add(rpcs, [kind], histogram)
+        yield rpcs
+        commits = HistogramMetricFamily("crdtkv_commit_seconds", "Group commits: write and fsync")
+        _add(commits, [], stats.commits)
+        yield commits
+        yield from self._gauges()
+
+    def _gauges(self) -> Iterator[Metric]:
+        status = self._core.status()
+        rows = GaugeMetricFamily("crdtkv_lag_rows", "Rows a data center has not confirmed", labels=["datacenter"])
+        age = GaugeMetricFamily("crdtkv_lag_seconds", "Age of the oldest such row", labels=["datacenter"])
+        for datacenter, lag in status["lag"].items():
+            rows.add_metric([datacenter], lag["rows"])
+            age.add_metric([datacenter], lag["age_s"])
+        yield rows
+        yield age
+        for name, help_text, value in (
+            ("outbox_rows", "Rows in the outbox", status["outbox_rows"]),
+            ("outbox_dropped", "1 while rows were dropped and everything is sent again", status["outbox_dropped"]),
+            ("calls_in_flight", "Requests waiting for other replicas", status["calls_in_flight"]),
+            ("peers_up", "Nodes of this data center this node is linked to", len(status["peers_up"])),
+            ("bus_up", "1 while this data center's NATS takes messages", status["bus_up"]),
+            ("ring_epoch", "Epoch of the ring in use", status["epoch"]),
+            ("disk_space_sufficient", "0 while writes are refused for want of disk space", status["disk_space"]),
+            *self._figures,
+        ):
+            yield GaugeMetricFamily(f"crdtkv_{name}", help_text, value=float(value))
+
+
+def exposition(core: NodeCore, figures: Iterable[tuple[str, str, float]]) -> bytes:
+    """Return all metrics of a node as text."""
+    registry = CollectorRegistry()
+    registry.register(NodeCollector(core, figures))
+    return generate_latest(registry)
+
+
+def _add(family: HistogramMetricFamily, labels: list[str], histogram: Histogram) -> None:
+    cumulative = 0
+    buckets: list[tuple[str, float]] = []
+    for bound, count in zip((*map(str, BUCKETS_S), "+Inf"), histogram.counts, strict=True):
+        cumulative += count
+        buckets.append((bound, cumulative))
+    family.add_metric(labels, buckets, histogram.sum_s)

@@ -1,0 +1,1 @@
+"""NATS: streams between data centers, and the topology document. The only package that imports nats."""

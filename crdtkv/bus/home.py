@@ -1,0 +1,243 @@
+"""The NATS server of a node's own data center: its stream, its consumers, and the topology document.
+
+The stream is made by whichever node comes first, and made again when it is gone: a wiped JetStream directory is an
+event like any other. `poll` is the loop that notices, and that tells the core which consumers have nothing left to
+deliver.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import nats.errors
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.js import api
+from nats.js.client import JetStreamContext
+from nats.js.errors import APIError, KeyNotFoundError, KeyWrongLastSequenceError, NotFoundError
+from nats.js.kv import KeyValue
+
+from crdtkv.bus import connection
+from crdtkv.config.model import ClusterConfig
+from crdtkv.errors import ProtocolError
+from crdtkv.node.effects import Publish
+from crdtkv.node.events import BusDown, BusMessage, BusUp, ConsumerIdle, Event, Published, TopologyChanged
+from crdtkv.ring.topology import Topology
+from crdtkv.wire import subjects
+from crdtkv.wire.messages import WIRE_VERSION
+
+POLL_S = 2.0
+PUBLISH_TIMEOUT_S = 5.0
+ACK_WAIT_S = 30.0
+MAX_ACK_PENDING = 256
+
+_FAULTS = (nats.errors.Error, OSError, asyncio.TimeoutError)
+
+log = logging.getLogger("crdtkv.bus")
+
+
+class HomeBus:
+    """One node's connection to its own data center's NATS."""
+
+    def __init__(self, config: ClusterConfig, datacenter: str, node: str, put: Callable[[Event], None]) -> None:
+        self._config = config
+        self._datacenter = datacenter
+        self._node = node
+        self._put = put
+        self._names = subjects.DatacenterNames(config.cluster, datacenter)
+        self._peers = config.peers_of(datacenter)
+        self._is_ready = False
+        self._client: Client | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.known: Topology | None = None
+
+    async def connect(self) -> None:
+        """Connect and check the server; waits as long as there is none.
+
+        Raises:
+            BusError: the server may not carry a durable cluster.
+        """
+        url = self._config.nats_url(self._datacenter, self._datacenter)
+        client = await connection.connect(url, self._node, self._lost, self._regained)
+        try:
+            await connection.check_server(client, url, self._config.datacenters[self._datacenter].nats.monitor_url)
+            await client.subscribe(self._names.geo_of(self._node), cb=self._heard)
+        except BaseException:
+            await client.close()
+            raise
+        self._client = client
+        self._js: JetStreamContext = client.jetstream(timeout=PUBLISH_TIMEOUT_S)
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether `connect` has succeeded."""
+        return self._client is not None
+
+    async def agree_on_topology(self) -> Topology:
+        """Return the agreed topology, creating it by compare-and-set from the last one known, or the configuration.
+
+        Raises:
+            ProtocolError: the document is damaged.
+        """
+        while True:
+            try:
+                bucket = await self._bucket()
+                try:
+                    entry = await bucket.get(subjects.TOPOLOGY_KEY)
+                except KeyNotFoundError:
+                    mine = self.known or self._config.first_topology(self._datacenter)
+                    await bucket.create(subjects.TOPOLOGY_KEY, mine.to_json())
+                    log.info("wrote the topology document, epoch %d", mine.epoch)
+                    return mine
+                return Topology.from_json(entry.value or b"")
+            except KeyWrongLastSequenceError:
+                continue  # another node was first
+            except _FAULTS as error:
+                log.warning("the topology document cannot be read yet: %s", error or type(error).__name__)
+                await asyncio.sleep(1)
+
+    async def poll(self) -> None:
+        """Keep stream and consumers in being, and watch them; runs until cancelled."""
+        while True:
+            try:
+                if self._client is not None and self._client.is_connected:
+                    if not self._is_ready:
+                        await self._prepare()
+                    await self._look_at_consumers()
+                    await self._look_at_topology()
+            except _FAULTS as error:
+                # The stream may be gone: `_prepare` makes it again.
+                log.debug("polling NATS: %s", error or type(error).__name__)
+                self._set_ready(False)
+            await asyncio.sleep(POLL_S)
+
+    def publish(self, publish: Publish) -> None:
+        """Send a batch to the stream, and tell the core how that went."""
+        task = asyncio.create_task(self._publish(publish))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def close(self) -> None:
+        """Let go of the server."""
+        for task in list(self._tasks):
+            task.cancel()
+        if self._client is not None:
+            await self._client.close()
+
+    async def _publish(self, publish: Publish) -> None:
+        headers = {
+            "Nats-Msg-Id": publish.message_id,
+            subjects.HEADER_NODE: self._node,
+            subjects.HEADER_COUNT: str(publish.entries),
+            subjects.HEADER_FIRST_KEY: publish.first_key.encode("ascii", "backslashreplace").decode(),
+            subjects.HEADER_TIME: datetime.now(UTC).isoformat(timespec="milliseconds"),
+            subjects.HEADER_CONTENT_TYPE: subjects.CONTENT_TYPE,
+        }
+        try:
+            await self._js.publish(
+                self._names.log(self._node),
+                publish.payload,
+                timeout=PUBLISH_TIMEOUT_S,
+                stream=self._names.stream,
+                headers=headers,
+            )
+        except _FAULTS as error:
+            log.debug("publishing failed: %s", error or type(error).__name__)
+            self._put(Published(publish.number, ok=False))
+        else:
+            self._put(Published(publish.number, ok=True))
+
+    async def _bucket(self) -> KeyValue:
+        try:
+            return await self._js.key_value(self._names.topology_bucket)
+        except NotFoundError:
+            description = f"crdtkv: who is in the ring of {self._datacenter}"
+            return await self._js.create_key_value(
+                bucket=self._names.topology_bucket, history=10, description=description, storage=api.StorageType.FILE
+            )
+
+    async def _prepare(self) -> None:
+        """Make what is missing: stream and consumers."""
+        try:
+            await self._js.stream_info(self._names.stream)
+        except NotFoundError:
+            await self._make_stream()
+        for peer in self._peers:
+            try:
+                await self._js.consumer_info(self._names.stream, subjects.consumer_of(peer))
+            except NotFoundError:
+                await self._make_consumer(peer)
+        self._set_ready(True)
+
+    async def _make_stream(self) -> None:
+        stream = api.StreamConfig(
+            name=self._names.stream,
+            description=f"crdtkv cluster {self._config.cluster}: what data center {self._datacenter} tells the others",
+            subjects=[self._names.stream_subjects],
+            storage=api.StorageType.FILE,
+            retention=api.RetentionPolicy.LIMITS,
+            discard=api.DiscardPolicy.OLD,
+            max_bytes=self._config.geo.stream_max_mib * 1024 * 1024,
+            duplicate_window=120,
+            deny_delete=True,
+            deny_purge=True,
+            metadata={
+                "crdtkv-cluster": self._config.cluster,
+                "crdtkv-datacenter": self._datacenter,
+                "crdtkv-wire-version": str(WIRE_VERSION),
+                "crdtkv-decode": "nats stream view --translate 'crdtkv decode'",
+            },
+        )
+        try:
+            await self._js.add_stream(stream)
+            log.info("made the stream %s", self._names.stream)
+        except APIError as error:
+            log.debug("another node was first: %s", error)
+
+    async def _make_consumer(self, peer: str) -> None:
+        consumer = api.ConsumerConfig(
+            durable_name=subjects.consumer_of(peer),
+            description=f"crdtkv: what data center {peer} still has to apply",
+            ack_policy=api.AckPolicy.EXPLICIT,
+            deliver_policy=api.DeliverPolicy.ALL,
+            ack_wait=ACK_WAIT_S,
+            max_ack_pending=MAX_ACK_PENDING,
+        )
+        try:
+            await self._js.add_consumer(self._names.stream, consumer)
+        except APIError as error:
+            log.debug("another node was first: %s", error)
+
+    async def _look_at_consumers(self) -> None:
+        for peer in self._peers:
+            asked_at = time.monotonic()
+            info = await self._js.consumer_info(self._names.stream, subjects.consumer_of(peer))
+            if not info.num_pending and not info.num_ack_pending:
+                self._put(ConsumerIdle(peer, asked_at))
+
+    async def _look_at_topology(self) -> None:
+        """Follow the document; write it again from the last one known if the bucket was lost."""
+        try:
+            topology = await self.agree_on_topology()
+        except ProtocolError as error:
+            log.error("the topology document is damaged, going on with the last one: %s", error)
+            return
+        if self.known is None or topology.epoch > self.known.epoch:
+            self.known = topology
+            self._put(TopologyChanged(topology))
+
+    async def _heard(self, message: Msg) -> None:
+        self._put(BusMessage(message.data))
+
+    async def _lost(self) -> None:
+        self._set_ready(False)
+
+    async def _regained(self) -> None:
+        log.info("NATS is back")
+
+    def _set_ready(self, is_ready: bool) -> None:
+        if is_ready != self._is_ready:
+            self._is_ready = is_ready
+            self._put(BusUp() if is_ready else BusDown())

@@ -1,0 +1,5 @@
+"""`python -m crdtkv.cli`: the same as `crdtkv`."""
+
+from crdtkv.cli.app import main
+
+main()

@@ -1,0 +1,220 @@
+"""`node`, `up`, `demo`: running nodes and whole clusters."""
+
+import asyncio
+import contextlib
+import ipaddress
+import json
+import logging
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+from crdtkv.cli.options import ConfigFile
+from crdtkv.cli.output import EXIT_CALL, complain, say
+from crdtkv.config.loader import load
+from crdtkv.config.model import ClusterConfig
+from crdtkv.errors import ConfigError, CrdtkvError
+
+T = TypeVar("T")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs."""
+    app.command()(demo)
+    app.command()(up)
+    app.command()(node)
+
+
+def node(
+    name: Annotated[str, typer.Argument(help="The node's name in the configuration.")],
+    config: ConfigFile = Path("datacenters.yaml"),
+    data: Annotated[Path | None, typer.Option(help="Its data directory; default crdtkv-data/NAME.")] = None,
+    insecure: Annotated[bool, typer.Option("--insecure", help="Run without TLS; only on loopback addresses.")] = False,
+    log_format: Annotated[str, typer.Option(help="'text' for people or 'json' for programs.")] = "text",
+) -> None:
+    """Run one node of the cluster, until SIGTERM or Ctrl-C."""
+    if log_format not in ("text", "json"):
+        raise ConfigError("--log-format is 'text' or 'json'")
+    cluster_config = load(config)
+    found = cluster_config.find_node(name)
+    if found is not None:
+        _require_loopback(found[1].host, insecure)
+    _log_to_stderr(log_format, name)
+    sys.setswitchinterval(0.001)  # the fsync thread gets the interpreter back sooner
+    code = run_loop(_serve(cluster_config, name, data or Path("crdtkv-data") / name))
+    raise typer.Exit(code)
+
+
+def up(
+    config: ConfigFile = Path("datacenters.yaml"),
+    data: Annotated[Path, typer.Option(help="Where the cluster keeps its data.")] = Path("crdtkv-data"),
+) -> None:
+    """Run the whole cluster of a configuration on this machine, until Ctrl-C."""
+    run_loop(_up(load(config), data, str(config)))
+
+
+def demo(
+    config: ConfigFile = Path("datacenters.yaml"),
+    keep: Annotated[Path | None, typer.Option(help="Keep the cluster's data and logs in this directory.")] = None,
+) -> None:
+    """Show what crdtkv does: start a cluster, cut it apart, heal it, kill a node; about half a minute."""
+    from crdtkv.cli.demonstration import Demonstration
+    from crdtkv.local.ports import on_free_ports
+
+    moved = on_free_ports(load(config))
+    if len(moved.datacenters) < 2:
+        raise ConfigError("the demonstration needs a configuration with at least two data centers")
+    if keep is not None:
+        run_loop(Demonstration(moved, keep).run())
+        return
+    with tempfile.TemporaryDirectory(prefix="crdtkv-demo-") as directory:
+        run_loop(Demonstration(moved, Path(directory)).run())
+
+
+async def _serve(config: ClusterConfig, name: str, data: Path) -> int:
+    from crdtkv.server.node_server import NodeServer
+
+    server = NodeServer(config, name, data)
+    stopping = _stop_signal()
+    starting = asyncio.ensure_future(server.start())
+    try:
+        await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
+        if not starting.done():
+            starting.cancel()
+            await asyncio.gather(starting, return_exceptions=True)
+            return 0
+        await starting
+        ends: list[asyncio.Future[Any]] = [server.failed, stopping]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        if server.failed.done():
+            raise server.failed.result()
+    except CrdtkvError as error:
+        complain(f"{name}: {error}")
+        return EXIT_CALL
+    finally:
+        await server.stop()
+    return 0
+
+
+async def _up(config: ClusterConfig, data: Path, config_path: str) -> None:
+    from crdtkv.local.cluster import LocalCluster
+
+    stopping = _stop_signal()
+    say(f"starting {len(config.datacenters)} data centers under {data}/ (open, without TLS, on loopback only) …")
+    began = time.monotonic()
+    cluster = LocalCluster(config, data)
+    starting = asyncio.ensure_future(cluster.start())
+    try:
+        await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
+        if not starting.done():
+            starting.cancel()
+            await asyncio.gather(starting, return_exceptions=True)
+            return
+        await starting
+        say(f"ready after {time.monotonic() - began:.1f} s\n")
+        _explain(config, config_path)
+        await _watch(cluster, stopping)
+    finally:
+        say("stopping …")
+        await cluster.stop()
+        say("stopped; the data stays, `crdtkv up` goes on with it")
+
+
+def _explain(config: ClusterConfig, config_path: str) -> None:
+    """Print how to use the cluster."""
+    for dc, dc_config in config.datacenters.items():
+        nodes = "  ".join(f"{one.name} {one.host}:{one.port}" for one in dc_config.nodes)
+        say(f"  {dc}: {nodes}  NATS {dc_config.nats.url}")
+    first, *others = config.datacenters
+    other = others[0] if others else first
+    one = config.datacenters[first].nodes[0]
+    where = "" if config_path == "datacenters.yaml" else f" --config {config_path}"
+    say(
+        f"\ntry, in another terminal:\n"
+        f"  crdtkv put user:1 '{json.dumps({'name': 'Ada'})}' --dc {first}{where}\n"
+        f"  crdtkv get user:1 --dc {other}{where}\n"
+        f"  crdtkv incr views 3 --dc {first}{where}\n"
+        f"  crdtkv status{where}     crdtkv lag{where}     crdtkv ring --key user:1{where}\n"
+        f"  nats --server {config.datacenters[first].nats.url} stream view CRDTKV_{config.cluster}_{first} "
+        f"--translate 'crdtkv decode'\n"
+        f"  curl http://{one.host}:{one.http_port}/metrics\n\n"
+        f"Ctrl-C stops everything."
+    )
+
+
+async def _watch(cluster, stopping) -> None:  # type: ignore[no-untyped-def]
+    """Tell when a process ends or comes back (somebody may try what happens); until the stop signal."""
+    running = dict.fromkeys(cluster.nodes, True)
+    while not stopping.done():
+        await asyncio.wait([stopping], timeout=0.5)
+        for name, child in cluster.nodes.items():
+            if running[name] and not child.is_running:
+                running[name] = False
+                say(f"{name} has ended; starting it again")
+                with contextlib.suppress(CrdtkvError):
+                    await cluster.start_node(name)
+                running[name] = child.is_running
+                say(f"{name} {'is ready again' if running[name] else 'does not start: ' + child.last_words(1)}")
+
+
+def _stop_signal() -> "asyncio.Future[None]":
+    """Return a future that SIGTERM and Ctrl-C complete."""
+    loop = asyncio.get_running_loop()
+    stopping: asyncio.Future[None] = loop.create_future()
+
+    def stop() -> None:
+        if not stopping.done():
+            stopping.set_result(None)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    return stopping
+
+
+def _require_loopback(host: str, insecure: bool) -> None:
+    with contextlib.suppress(ValueError):
+        if insecure and (host == "localhost" or ipaddress.ip_address(host).is_loopback):
+            return
+    if insecure and host == "localhost":
+        return
+    raise ConfigError(
+        "this version speaks no TLS yet: listen on a loopback address and say --insecure"
+        + (f" ({host} is not loopback)" if insecure else "")
+    )
+
+
+class _JsonLines(logging.Formatter):
+    """One JSON object per line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields = {"time": record.created, "level": record.levelname.lower(), "logger": record.name}
+        fields["message"] = record.getMessage()
+        if record.exc_info:
+            fields["exception"] = self.formatException(record.exc_info)
+        return json.dumps(fields)
+
+
+def _log_to_stderr(log_format: str, name: str) -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    text = logging.Formatter(f"%(asctime)s {name} %(levelname)s %(message)s")
+    handler.setFormatter(_JsonLines() if log_format == "json" else text)
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    logging.getLogger("nats").setLevel(logging.CRITICAL)
+
+
+def run_loop(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine, on uvloop when it is installed."""
+    try:
+        import uvloop
+    except ImportError:
+        factory = None
+    else:
+        factory = uvloop.new_event_loop
+    with asyncio.Runner(loop_factory=factory) as runner:
+        return runner.run(work)

@@ -1,0 +1,169 @@
+"""`status`, `ring`, `lag`: looking at a running cluster."""
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from crdtkv.cli.options import BucketName, ConfigFile, Datacenter, Json, TypeName
+from crdtkv.cli.output import EXIT_NO, as_json, table
+from crdtkv.cli.session import only, with_client
+from crdtkv.client.client import Client, connect
+from crdtkv.config.loader import load
+from crdtkv.config.model import ClusterConfig
+from crdtkv.errors import NoNodeReachable
+from crdtkv.ids import DEFAULT_BUCKET, identity_of
+from crdtkv.ring.hash_ring import HashRing
+from crdtkv.ring.token import located, partition_of, token_of
+
+_CONFIG = Path("datacenters.yaml")
+_CONNECT_S = 2.0
+
+Told = dict[str, dict[str, dict[str, Any] | None]]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs."""
+    app.command()(status)
+    app.command()(ring)
+    app.command()(lag)
+
+
+def status(config: ConfigFile = _CONFIG, json_output: Json = False) -> None:
+    """Show every node of every data center; exit code 1 if one does not answer."""
+    told = asyncio.run(_ask_everybody(load(config)))
+    if json_output:
+        as_json(told)
+    else:
+        table(
+            "",
+            ("datacenter", "node", "state", "up for", "epoch", "linked to", "NATS", "in flight", "outbox", "lag"),
+            [_status_row(dc, name, node) for dc, nodes in told.items() for name, node in nodes.items()],
+        )
+    if any(node is None for nodes in told.values() for node in nodes.values()):
+        raise typer.Exit(EXIT_NO)
+
+
+def ring(
+    key: Annotated[str | None, typer.Option(help="Show where this key lives.")] = None,
+    bucket: BucketName = DEFAULT_BUCKET,
+    type_tag: TypeName = "register",
+    config: ConfigFile = _CONFIG,
+    dc: Datacenter = None,
+    json_output: Json = False,
+) -> None:
+    """Show the nodes of a data center's ring and their shares, or the replicas of a key."""
+
+    async def act(client: Client) -> HashRing:
+        return HashRing(client.topology)
+
+    hash_ring = with_client(config, dc, None, 5.0, act)
+    topology = hash_ring.topology
+    if key is None:
+        shares = hash_ring.share_of
+        rows = [(n.name, n.address, n.zone, n.weight, shares[n.name]) for n in topology.nodes]
+        if json_output:
+            as_json({"epoch": topology.epoch, "nodes": [dict(zip(_RING, row, strict=True)) for row in rows]})
+        else:
+            title = (
+                f"{topology.datacenter}: epoch {topology.epoch}, {topology.partitions} partitions, "
+                f"{hash_ring.replication_factor} replicas"
+            )
+            table(title, _RING, rows)
+        return
+    identity = identity_of(bucket, type_tag, key)
+    token = token_of(identity)
+    partition = partition_of(token, topology.partitions)
+    replicas = hash_ring.preference_list(located(identity))
+    stand_ins = hash_ring.stand_ins(partition)
+    if json_output:
+        found = {"key": key, "token": f"{token:016x}", "partition": partition}
+        as_json({**found, "replicas": replicas, "stand_ins": stand_ins})
+        return
+    title = f"{bucket}/{type_tag}/{key}: token {token:016x}, partition {partition} of {topology.partitions}"
+    roles = [(name, "replica") for name in replicas] + [(name, "stand-in") for name in stand_ins]
+    rows_by_role = [(name, role, topology.node(name).zone) for name, role in roles]  # type: ignore[union-attr]
+    table(title, ("node", "role", "zone"), rows_by_role)
+
+
+def lag(
+    config: ConfigFile = _CONFIG,
+    wait: Annotated[float, typer.Option(help="Wait up to so many seconds until nothing lags.")] = 0.0,
+    json_output: Json = False,
+) -> None:
+    """Show what each data center has not confirmed to the others; exit code 0 if that is nothing."""
+    cluster = load(config)
+    deadline = time.monotonic() + wait
+    while True:
+        rows = _lag_rows(cluster, asyncio.run(_ask_everybody(cluster)))
+        is_behind = any(row[2] or row[4] for row in rows)
+        if not is_behind or time.monotonic() >= deadline:
+            break
+        time.sleep(0.5)
+    if json_output:
+        as_json([dict(zip(_LAG, row, strict=True)) for row in rows])
+    else:
+        table("", _LAG, rows)
+    if is_behind:
+        raise typer.Exit(EXIT_NO)
+
+
+_RING = ("node", "address", "zone", "weight", "share")
+_LAG = ("from", "to", "rows", "oldest_s", "silent_nodes")
+
+
+async def _ask_everybody(config: ClusterConfig) -> Told:
+    """Ask every node of every data center about itself."""
+
+    async def ask(dc: str) -> dict[str, dict[str, Any] | None]:
+        try:
+            async with connect(only(config, dc), datacenter=dc, timeout=_CONNECT_S) as client:
+                return await client.status()
+        except NoNodeReachable:
+            return {node.name: None for node in config.datacenters[dc].nodes}
+
+    names = list(config.datacenters)
+    answers = await asyncio.gather(*(ask(dc) for dc in names))
+    return dict(zip(names, answers, strict=True))
+
+
+def _status_row(dc: str, name: str, node: dict[str, Any] | None) -> list[object]:
+    if node is None:
+        return [dc, name, "no answer", *[None] * 7]
+    behind = ", ".join(f"{peer} {lag['rows']}" for peer, lag in node["lag"].items() if lag["rows"])
+    state = "up" if node["disk_space"] else "up, disk full"
+    return [
+        dc,
+        name,
+        state,
+        _duration(node["uptime_s"]),
+        node["epoch"],
+        ", ".join(node["peers_up"]) or "nobody",
+        "up" if node["bus_up"] else "down",
+        node["calls_in_flight"],
+        node["outbox_rows"],
+        behind or "none",
+    ]
+
+
+def _lag_rows(config: ClusterConfig, told: Told) -> list[tuple[str, str, int, float, int]]:
+    """Return per pair of data centers: rows not confirmed, age of the oldest, nodes that told nothing."""
+    rows = []
+    for dc, nodes in told.items():
+        answers = [node for node in nodes.values() if node is not None]
+        for peer in config.peers_of(dc):
+            lags = [node["lag"][peer] for node in answers]
+            count = sum(lag["rows"] for lag in lags)
+            oldest = max((lag["age_s"] for lag in lags), default=0.0)
+            # Rows that were dropped are not counted by anybody: as long as some are, the pair is behind.
+            silent = len(nodes) - len(answers) + sum(node["outbox_dropped"] for node in answers)
+            rows.append((dc, peer, count, oldest, silent))
+    return rows
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h {minutes:02}m" if hours else f"{minutes}m {rest:02}s" if minutes else f"{rest}s"

@@ -1,0 +1,21 @@
+"""Options that several verbs share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+ConfigFile = Annotated[
+    Path, typer.Option("--config", "-c", envvar="CRDTKV_CONFIG", help="The cluster's configuration.")
+]
+Datacenter = Annotated[
+    str | None, typer.Option("--dc", envvar="CRDTKV_DC", help="The data center to talk to; default the first.")
+]
+BucketName = Annotated[str, typer.Option("--bucket", "-b", help="The bucket.")]
+LevelText = Annotated[
+    str | None,
+    typer.Option("--level", "-l", help="ANY, ONE, LOCAL_QUORUM, LOCAL_ALL, or R,W as numbers; default the bucket's."),
+]
+Timeout = Annotated[float, typer.Option(help="Deadline of a request, seconds.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+TypeName = Annotated[str, typer.Option("--type", "-t", help="register, lww or counter.")]

@@ -1,0 +1,56 @@
+"""Connecting for one verb: which data center, which level, and a client that is closed again."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar
+
+from crdtkv.client.client import Client, connect
+from crdtkv.config.loader import load
+from crdtkv.config.model import ClusterConfig, DatacenterConfig
+from crdtkv.errors import InvalidRequest
+from crdtkv.quorum.level import ConsistencyLevel, Quorum, level_named
+
+T = TypeVar("T")
+
+
+def parse_level(text: str | None) -> ConsistencyLevel | None:
+    """Turn `LOCAL_QUORUM`, or `2,1` for Quorum(r=2, w=1), into a level.
+
+    Raises:
+        InvalidRequest: it is neither.
+    """
+    if text is None:
+        return None
+    read, comma, write = text.partition(",")
+    if comma and read.strip().isdecimal() and write.strip().isdecimal():
+        return Quorum(r=int(read), w=int(write))
+    return level_named(text)
+
+
+def with_client(
+    config: Path, datacenter: str | None, level: str | None, timeout: float, act: Callable[[Client], Awaitable[T]]
+) -> T:
+    """Connect to one data center of a configuration, and run `act` with the client."""
+    consistency = parse_level(level)
+    narrowed = only(load(config), datacenter)
+
+    async def run() -> T:
+        async with connect(narrowed, datacenter=datacenter, consistency=consistency, timeout=timeout) as client:
+            return await act(client)
+
+    return asyncio.run(run())
+
+
+def only(config: ClusterConfig, datacenter: str | None) -> ClusterConfig:
+    """Return the configuration with one data center only (the first by default): a verb speaks to no other.
+
+    Raises:
+        InvalidRequest: there is none of that name.
+    """
+    chosen: dict[str, DatacenterConfig] = dict(config.datacenters)
+    if datacenter is None:
+        datacenter = next(iter(chosen))
+    if datacenter not in chosen:
+        raise InvalidRequest(f"no data center {datacenter!r} in the configuration: one of {', '.join(chosen)}")
+    return config.model_copy(update={"datacenters": {datacenter: chosen[datacenter]}})

@@ -1,0 +1,65 @@
+"""What a client reads: values, siblings, context."""
+
+from typing import Any
+
+from crdtkv import cbor
+from crdtkv.causality.context import EMPTY, CausalContext
+from crdtkv.causality.hybrid_clock import HybridTimestamp, wall_ms_of
+from crdtkv.crdt.counter import Counter
+from crdtkv.crdt.entry import Entry
+from crdtkv.crdt.lww import LastWriterWins
+from crdtkv.crdt.register import Register
+
+
+class ValueEntry:
+    """One key as it was read.
+
+    `value` is what `get` returns: among concurrent writes the one with the highest timestamp. `siblings` are all of
+    them, that one first. `context` names exactly what was read; hand it to `put(context=…)` to replace that and
+    nothing else. `timestamp` is the value's hybrid timestamp, 0 if there is none. `exists` is False for a key that was
+    never written, or deleted.
+    """
+
+    __slots__ = ("context", "exists", "siblings", "timestamp", "value")
+
+    def __init__(self, entry: Entry | None) -> None:
+        self.siblings: list[Any] = siblings_of(entry)
+        self.exists = entry is not None and not entry.is_tombstone
+        self.value: Any = self.siblings[0] if self.siblings else None
+        self.context: CausalContext = entry.context if entry is not None else EMPTY
+        self.timestamp: HybridTimestamp = entry.state.newest() if entry is not None else 0
+
+    def __repr__(self) -> str:
+        more = f" +{len(self.siblings) - 1} siblings" if len(self.siblings) > 1 else ""
+        return f"ValueEntry({self.value!r}{more})" if self.exists else "ValueEntry(absent)"
+
+    @property
+    def written_at_s(self) -> float:
+        """When the value was written, Unix seconds by its coordinator's clock."""
+        return wall_ms_of(self.timestamp) / 1000
+
+
+def value_of(entry: Entry, default: Any) -> Any:
+    """Return the value of an entry, `default` if it is a tombstone."""
+    state = entry.state
+    if type(state) is Register:
+        versions = state.versions
+        if len(versions) == 1:
+            return cbor.decode_value(versions[0].value)
+        return cbor.decode_value(state.siblings()[0].value) if versions else default
+    values = siblings_of(entry)
+    return values[0] if values else default
+
+
+def siblings_of(entry: Entry | None) -> list[Any]:
+    """Return all values of an entry, the winner first."""
+    if entry is None or entry.is_tombstone:
+        return []
+    match entry.state:
+        case Register() as register:
+            return [cbor.decode_value(version.value) for version in register.siblings()]
+        case LastWriterWins(winner=winner) if winner is not None and winner.value is not None:
+            return [cbor.decode_value(winner.value)]
+        case Counter() as counter:
+            return [counter.value]
+    return []

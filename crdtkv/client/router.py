@@ -1,0 +1,165 @@
+"""`Router`: which node gets a request.
+
+Per data center it knows the ring and keeps a connection to every node. A request goes to the first home replica of its
+key that is linked, else to any linked node there (which forwards it), else to the next data center of the list.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+
+from crdtkv.client.connection import Connection
+from crdtkv.errors import ClosedError, CrdtkvError, NoNodeReachable
+from crdtkv.ring.hash_ring import HashRing
+from crdtkv.ring.token import located
+from crdtkv.ring.topology import Topology
+from crdtkv.wire.messages import Hello, TopologyReply, TopologyRequest
+
+TOPOLOGY_TIMEOUT_S = 5.0
+
+
+class DatacenterView:
+    """One data center: its ring, the default levels of its buckets, its connections."""
+
+    def __init__(self, name: str, hello: Hello) -> None:
+        self.name = name
+        self._hello = hello
+        self.ring: HashRing | None = None
+        self.buckets: dict[str, str] = {}
+        self.connections: dict[str, Connection] = {}
+        self._refreshing: asyncio.Task[None] | None = None
+
+    @property
+    def replication_factor(self) -> int:
+        """How many replicas a key has here."""
+        return self.ring.replication_factor if self.ring is not None else 1
+
+    def candidates(self, identity: bytes) -> Iterator[Connection]:
+        """Yield the open connections, home replicas of the key first."""
+        assert self.ring is not None
+        replicas = self.ring.preference_list(located(identity))
+        for name in replicas:
+            connection = self.connections.get(name)
+            if connection is not None and connection.is_open:
+                yield connection
+        for name, connection in self.connections.items():
+            if name not in replicas and connection.is_open:
+                yield connection
+
+    async def learn(self, connection: Connection) -> None:
+        """Ask a node for ring and buckets, and connect to the nodes it names."""
+        reply = await connection.ask(TopologyRequest(connection.next_id()), TOPOLOGY_TIMEOUT_S)
+        assert isinstance(reply, TopologyReply)
+        topology = Topology.from_json(reply.document)
+        self.ring = HashRing(topology)
+        self.buckets = {str(row[0]): str(row[1]) for row in reply.buckets}  # type: ignore[index]
+        for node in topology.nodes:
+            if node.name not in self.connections:
+                self.connections[node.name] = Connection(node.host, node.port, self._hello, self.saw_epoch)
+                self.connections[node.name].start()
+
+    def saw_epoch(self, epoch: int) -> None:
+        """Learn the ring again when a node speaks under a newer one."""
+        if self.ring is None or epoch <= self.ring.topology.epoch or self._refreshing is not None:
+            return
+        self._refreshing = asyncio.ensure_future(self._refresh())
+
+    async def close(self) -> None:
+        """Close all connections."""
+        if self._refreshing is not None:
+            self._refreshing.cancel()
+        await asyncio.gather(*(connection.close() for connection in self.connections.values()))
+
+    async def _refresh(self) -> None:
+        with contextlib.suppress(CrdtkvError):
+            for connection in list(self.connections.values()):
+                if connection.is_open:
+                    await self.learn(connection)
+                    break
+        self._refreshing = None
+
+
+class Router:
+    """All data centers the client may use, the preferred first."""
+
+    def __init__(self, addresses: Sequence[tuple[str, int]], datacenter: str | None, name: str) -> None:
+        """Prepare; `addresses` are any nodes, in order of preference."""
+        self._addresses = addresses
+        self._preferred = datacenter
+        self._hello = Hello("", datacenter or "", "client", name)
+        self.views: list[DatacenterView] = []
+        self._is_closed = False
+
+    async def connect(self, cluster: str, timeout_s: float) -> None:
+        """Reach at least one data center: the preferred one if it answers at all.
+
+        Raises:
+            NoNodeReachable: none answers at any address.
+            ProtocolError: another cluster is there.
+        """
+        self._hello = self._hello._replace(cluster=cluster)
+        deadline = time.monotonic() + timeout_s
+        contacts = [Connection(host, port, self._hello, lambda _: None) for host, port in self._addresses]
+        for contact in contacts:
+            contact.start()
+        try:
+            for contact in contacts:
+                with contextlib.suppress(TimeoutError):
+                    # The first answer is waited for; the others only a moment, unless they are all there is.
+                    wait_s = 0.5 if self.views else deadline - time.monotonic()
+                    async with asyncio.timeout(max(0.05, min(wait_s, 2.0))):
+                        await self._meet(contact)
+        finally:
+            await asyncio.gather(*(contact.close() for contact in contacts))
+        if not self.views:
+            tried = ", ".join(contact.address for contact in contacts)
+            refused = next((contact.refused for contact in contacts if contact.refused), None)
+            raise NoNodeReachable(
+                f"no node answers at {tried}: is the cluster running?" + (f" ({refused})" if refused else "")
+            )
+        self.views.sort(key=lambda view: view.name != self._preferred)
+        await self._first_links()
+
+    def route(self, identity: bytes) -> tuple[DatacenterView, Connection]:
+        """Return where a request for a key goes now.
+
+        Raises:
+            NoNodeReachable: no link is open at all.
+            ClosedError: the client was closed.
+        """
+        for view in self.views:
+            for connection in view.candidates(identity):
+                return view, connection
+        if self._is_closed:
+            raise ClosedError("the client is closed")
+        raise NoNodeReachable("no node is reachable now: is the cluster running?")
+
+    def open_connections(self) -> dict[str, Connection]:
+        """Return the open connections of the data center in use, by node."""
+        for view in self.views:
+            linked = {name: connection for name, connection in view.connections.items() if connection.is_open}
+            if linked:
+                return linked
+        return {}
+
+    async def close(self) -> None:
+        """Close everything."""
+        self._is_closed = True
+        await asyncio.gather(*(view.close() for view in self.views))
+
+    async def _meet(self, contact: Connection) -> None:
+        await contact.opened()
+        if contact.server is None or any(view.name == contact.server.datacenter for view in self.views):
+            return
+        view = DatacenterView(contact.server.datacenter, self._hello)
+        await view.learn(contact)
+        self.views.append(view)
+
+    async def _first_links(self) -> None:
+        """Wait for the links of the first data center, so that the first requests go straight to replicas."""
+        opening = [asyncio.ensure_future(connection.opened()) for connection in self.views[0].connections.values()]
+        await asyncio.wait(opening, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(opening, timeout=0.3)
+        for task in opening:
+            task.cancel()

@@ -1,0 +1,79 @@
+"""Scanning: all partitions, a few at a time, page by page.
+
+Keys are placed by hash, so a prefix lies everywhere: every partition is asked, and keys come in ring order.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+
+from crdtkv.client.caller import Caller
+from crdtkv.client.entry import ValueEntry
+from crdtkv.crdt.entry import Entry
+from crdtkv.quorum.level import ConsistencyLevel
+from crdtkv.ring.token import located, partition_in
+from crdtkv.wire.messages import ScanRequest
+
+PARTITIONS_AHEAD = 8
+PAGE_ROWS = 500
+PAGE_TIMEOUT_S = 10.0
+
+_Found = list[tuple[bytes, Entry]]
+
+
+async def scan(
+    caller: Caller, start: bytes, strip: bytes, level: ConsistencyLevel, timeout: float | None
+) -> AsyncIterator[tuple[str | bytes, ValueEntry]]:
+    """Yield every key whose identity begins with `start`, without the prefix `strip`."""
+    ring = caller.router.views[0].ring
+    assert ring is not None
+    samples = _identities_by_partition(ring.partitions)
+    reading: deque[asyncio.Task[_Found]] = deque()
+    try:
+        for partition in range(ring.partitions + PARTITIONS_AHEAD):
+            if partition < ring.partitions:
+                work = _read_partition(caller, partition, samples[partition], start, level, timeout or PAGE_TIMEOUT_S)
+                reading.append(asyncio.create_task(work))
+            if len(reading) >= PARTITIONS_AHEAD or partition >= ring.partitions:
+                if not reading:
+                    break
+                for identity, entry in await reading.popleft():
+                    yield _key(identity[len(strip) :]), ValueEntry(entry)
+    finally:
+        for task in reading:
+            task.cancel()
+
+
+async def _read_partition(
+    caller: Caller, partition: int, route_by: bytes, prefix: bytes, level: ConsistencyLevel, timeout_s: float
+) -> _Found:
+    found: _Found = []
+    after = b""
+    while True:
+        request = ScanRequest(0, partition, prefix, after, PAGE_ROWS, level.to_wire(), 0)
+        reply = await caller.scan(request, route_by, level, timeout_s)
+        for identity, encoded in reply.rows:
+            entry = Entry.from_bytes(encoded)
+            if not entry.is_tombstone:
+                found.append((identity, entry))
+        if reply.next_after is None:
+            return found
+        after = reply.next_after
+
+
+def _identities_by_partition(partitions: int) -> dict[int, bytes]:
+    """Find one made-up identity per partition, so that a partition is routed like a key in it."""
+    samples: dict[int, bytes] = {}
+    number = 0
+    while len(samples) < partitions:
+        identity = b"%d" % number
+        samples.setdefault(partition_in(located(identity), partitions), identity)
+        number += 1
+    return samples
+
+
+def _key(key: bytes) -> str | bytes:
+    try:
+        return key.decode()
+    except UnicodeDecodeError:
+        return key

@@ -1,0 +1,69 @@
+"""Keeping a link to an address: connect, and connect again for ever, with jitter."""
+
+import asyncio
+import contextlib
+import random
+import ssl
+from collections.abc import Callable
+
+from crdtkv.links.link import Link
+
+CONNECT_TIMEOUT_S = 2.0
+RETRY_MIN_S = 0.05
+RETRY_MAX_S = 1.0
+
+
+async def connect(make_link: Callable[[], Link], host: str, port: int, tls: ssl.SSLContext | None = None) -> Link:
+    """Open one link.
+
+    Raises:
+        OSError: nobody answers there.
+    """
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            _, link = await loop.create_connection(make_link, host, port, ssl=tls)
+    except TimeoutError:
+        raise OSError(f"{host}:{port} does not answer") from None
+    return link
+
+
+class Dialer:
+    """One address that should always be connected."""
+
+    def __init__(self, make_link: Callable[[], Link], host: str, port: int, tls: ssl.SSLContext | None = None) -> None:
+        self._make_link = make_link
+        self._host = host
+        self._port = port
+        self._tls = tls
+        self._lost = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to connect."""
+        self._task = asyncio.create_task(self._keep(), name=f"dial {self._host}:{self._port}")
+
+    def lost(self) -> None:
+        """Learn that the current link is gone."""
+        self._lost.set()
+
+    async def stop(self) -> None:
+        """Stop connecting; an open link is its owner's to close."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    async def _keep(self) -> None:
+        wait_s = RETRY_MIN_S
+        while True:
+            self._lost.clear()
+            try:
+                await connect(self._make_link, self._host, self._port, self._tls)
+            except OSError:
+                pass
+            else:
+                wait_s = RETRY_MIN_S
+                await self._lost.wait()
+            await asyncio.sleep(wait_s * random.uniform(0.5, 1.5))  # noqa: S311 - jitter, not a secret
+            wait_s = min(wait_s * 2, RETRY_MAX_S)

@@ -1,0 +1,1 @@
+"""A whole cluster on this machine: NATS servers and nodes as processes, and links that can be cut."""

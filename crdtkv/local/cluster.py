@@ -1,0 +1,141 @@
+"""`LocalCluster`: every data center of a configuration as processes on this machine.
+
+Per data center a nats-server, per node a `crdtkv node` process, all under one directory: `<dc>/` for NATS, `<node>/`
+for a node's data and log. With `cuttable=True` data centers reach each other through proxies that `cut` breaks.
+"""
+
+import asyncio
+import shutil
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from types import TracebackType
+from urllib.parse import urlsplit
+
+from crdtkv.config.loader import dump
+from crdtkv.config.model import ClusterConfig
+from crdtkv.errors import CrdtkvError
+from crdtkv.local.nats_server import NatsServer
+from crdtkv.local.processes import Child
+from crdtkv.local.proxy import CuttableLink
+
+READY_TIMEOUT_S = 60.0
+
+
+class LocalCluster:
+    """A running cluster; use it with `async with`."""
+
+    def __init__(self, config: ClusterConfig, directory: Path, cuttable: bool = False) -> None:
+        self.config = config
+        self.directory = directory
+        self._cuttable = cuttable
+        self.nats: dict[str, NatsServer] = {}
+        self.nodes: dict[str, Child] = {}
+        self._links: dict[tuple[str, str], CuttableLink] = {}
+
+    async def __aenter__(self) -> "LocalCluster":
+        try:
+            await self.start()
+        except BaseException:
+            await self.stop()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Start everything; returns when every node is ready.
+
+        Raises:
+            CrdtkvError: something does not start; the message says what and why.
+        """
+        self.directory.mkdir(parents=True, exist_ok=True)
+        if self._cuttable:
+            await self._put_links_between()
+        path = self.directory / "datacenters.yaml"
+        path.write_text(dump(self.config))
+        for dc, dc_config in self.config.datacenters.items():
+            self.nats[dc] = NatsServer(dc, dc_config.nats, self.directory / dc)
+            for node in dc_config.nodes:
+                command: list[str | Path] = [sys.executable, "-m", "crdtkv.cli", "node", node.name, "--insecure"]
+                home = self.directory / node.name
+                self.nodes[node.name] = Child(
+                    node.name, [*command, "--config", path, "--data", home], home / "node.log"
+                )
+        await asyncio.gather(*(server.start() for server in self.nats.values()))
+        await asyncio.gather(*(self.start_node(name, ready=False) for name in self.nodes))
+        await asyncio.gather(*(self.ready(name) for name in self.nodes))
+
+    async def stop(self) -> None:
+        """Stop everything; data stays."""
+        await asyncio.gather(*(child.stop() for child in self.nodes.values()))
+        await asyncio.gather(*(server.stop() for server in self.nats.values()))
+        await asyncio.gather(*(link.stop() for link in self._links.values()))
+
+    async def start_node(self, name: str, ready: bool = True) -> None:
+        """Start a node's process, and wait until it is ready.
+
+        Raises:
+            CrdtkvError: it does not become ready.
+        """
+        await self.nodes[name].start()
+        if ready:
+            await self.ready(name)
+
+    async def ready(self, name: str) -> None:
+        """Wait until a node answers on `/readyz`.
+
+        Raises:
+            CrdtkvError: its process ended, or it took too long.
+        """
+        found = self.config.find_node(name)
+        assert found is not None
+        url = f"http://{found[1].host}:{found[1].http_port}/readyz"
+        deadline = time.monotonic() + READY_TIMEOUT_S
+        child = self.nodes[name]
+        while time.monotonic() < deadline:
+            if not child.is_running:
+                raise CrdtkvError(f"node {name} ended at its start: {child.last_words(1)} (log: {child.log_file})")
+            if await asyncio.to_thread(_is_ready, url):
+                return
+            await asyncio.sleep(0.05)
+        raise CrdtkvError(f"node {name} is not ready after {READY_TIMEOUT_S:g} s: {child.last_words(2)}")
+
+    def wipe_node(self, name: str) -> None:
+        """Delete a stopped node's data."""
+        assert not self.nodes[name].is_running
+        shutil.rmtree(self.directory / name / "db", ignore_errors=True)
+
+    def cut(self, one: str, other: str) -> None:
+        """Cut two data centers apart."""
+        for pair in ((one, other), (other, one)):
+            self._links[pair].cut()
+
+    def heal(self, one: str, other: str) -> None:
+        """Join two data centers again."""
+        for pair in ((one, other), (other, one)):
+            self._links[pair].heal()
+
+    async def _put_links_between(self) -> None:
+        """Let every data center reach every other one's NATS through a proxy of its own."""
+        fields = self.config.model_dump(mode="json")
+        for dc, dc_config in self.config.datacenters.items():
+            url = urlsplit(dc_config.nats.url)
+            for peer in self.config.peers_of(dc):
+                link = self._links[peer, dc] = CuttableLink(url.hostname or "127.0.0.1", url.port or 4222)
+                await link.start()
+                fields["datacenters"][dc]["nats"]["url_from"][peer] = f"nats://127.0.0.1:{link.port}"
+        self.config = ClusterConfig.model_validate(fields)
+
+
+def _is_ready(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=1) as response:  # noqa: S310 - a loopback address from the configuration
+            return bool(response.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False

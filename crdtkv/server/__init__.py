@@ -1,0 +1,1 @@
+"""The real host of a node: asyncio, links, NATS, RocksDB, real clocks."""

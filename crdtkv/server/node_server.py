@@ -1,0 +1,313 @@
+"""`NodeServer`: one node as a process's worth of asyncio, put together.
+
+Start: own the data directory, open the store, agree on the topology (or go on with the last one), listen, dial,
+connect to NATS. Stop: refuse new work, sync, let go. It decides nothing; that is `NodeCore`'s part.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import logging
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Coroutine, Iterable
+from pathlib import Path
+from random import SystemRandom
+from typing import Any
+
+from crdtkv.admin.http import HttpFace, application
+from crdtkv.bus.home import HomeBus
+from crdtkv.bus.remote import RemoteBus
+from crdtkv.config.model import ClusterConfig
+from crdtkv.errors import BusError, ConfigError, ProtocolError, StorageError
+from crdtkv.links.dialer import Dialer
+from crdtkv.links.link import Link
+from crdtkv.node.core import NodeCore, NodeSettings
+from crdtkv.node.effects import Effects, Sends
+from crdtkv.node.events import DiskSpace, Event, PeerDown, PeerUp, Received
+from crdtkv.ring.topology import RingNode, Topology
+from crdtkv.server.stepper import Stepper, clock
+from crdtkv.storage import identity, rows
+from crdtkv.storage.rocks import RocksStore
+from crdtkv.wire.codec import Frame
+from crdtkv.wire.messages import Hello
+
+FIRST_TOPOLOGY_WAIT_S = 3.0
+DISK_CHECK_S = 1.0
+
+log = logging.getLogger("crdtkv.node")
+
+
+class NodeServer:
+    """One node. `failed` is set, with the reason, when it cannot go on."""
+
+    def __init__(self, config: ClusterConfig, node: str, data: Path) -> None:
+        """Prepare a node.
+
+        Raises:
+            ConfigError: the configuration names no such node.
+        """
+        found = config.find_node(node)
+        if found is None:
+            names = ", ".join(n.name for dc in config.datacenters.values() for n in dc.nodes)
+            raise ConfigError(f"no node {node!r} in the configuration: one of {names}")
+        self._config = config
+        self._datacenter, self._node_config = found
+        self._node = node
+        self._data = data
+        self._hello = Hello(config.cluster, self._datacenter, "node", node)
+        self._owner = identity.Owner(config.cluster, self._datacenter, node)
+        self._links: dict[str, Link] = {}
+        self._clients: dict[int, Link] = {}
+        self._anonymous: set[Link] = set()
+        self._numbers = itertools.count(1)
+        self._dialers: dict[str, Dialer] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        self.failed: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
+
+    async def start(self) -> None:
+        """Start everything; returns when the node serves.
+
+        Raises:
+            StorageError: the data directory is unusable, foreign or damaged.
+            ConfigError: a port is in use.
+            BusError: NATS may not carry a durable cluster.
+        """
+        self._store = RocksStore(
+            self._data / "db", self._config.storage.block_cache_mib, self._config.storage.write_buffer_mib
+        )
+        who = identity.establish(self._data, self._store, self._owner, secrets.randbits(64))
+        if who.renewed_because:
+            log.info("new incarnation %016x: %s", who.incarnation, who.renewed_because)
+        home = HomeBus(self._config, self._datacenter, self._node, self._put)
+        self._home = home
+        topology = await self._first_topology(home)
+        settings = NodeSettings(self._config, self._datacenter, self._node, topology, who.incarnation)
+        self.core = NodeCore(settings, self._store, SystemRandom(), clock())
+        self._stepper = Stepper(self.core, self._store, self, self._fail)
+        self._http = HttpFace(
+            application(self.core, self._figures), self._node_config.host, self._node_config.http_port
+        )
+        await self._listen()
+        self._dial(topology)
+        handles = itertools.count(1)
+        self._remotes = {
+            peer: RemoteBus(self._config, self._datacenter, self._node, peer, self._put, handles)
+            for peer in self._config.peers_of(self._datacenter)
+        }
+        self._spawn(self._http.serve())
+        self._spawn(self._run_home())
+        self._spawn(self._watch_disk())
+        for remote in self._remotes.values():
+            self._spawn(remote.pull())
+        log.info(
+            "%s serves on %s:%d, epoch %d", self._node, self._node_config.host, self._node_config.port, topology.epoch
+        )
+
+    async def stop(self) -> None:
+        """Stop everything; what was acknowledged is durable."""
+        if hasattr(self, "_server"):
+            self._server.close()
+        for dialer in self._dialers.values():
+            await dialer.stop()
+        if hasattr(self, "_http"):
+            self._http.stop()
+        for task in self._tasks:
+            if task is not self._tasks[0]:  # the HTTP server ends by itself, it was asked to
+                task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for bus in [self._home, *getattr(self, "_remotes", {}).values()] if hasattr(self, "_home") else []:
+            with contextlib.suppress(Exception):
+                await bus.close()
+        if hasattr(self, "_stepper"):
+            await self._stepper.stop()
+        for link in [*self._links.values(), *self._clients.values(), *self._anonymous]:
+            link.close("the node stops")
+        if hasattr(self, "_store"):
+            if not self.failed.done():
+                await asyncio.to_thread(self._store.sync)
+            self._store.close()
+
+    # What links tell (`LinkUser`):
+
+    def greeted(self, link: Link, hello: Hello) -> None:
+        """See `LinkUser.greeted`."""
+        # A client that was given addresses only cannot know the cluster's name.
+        if hello.cluster != self._config.cluster and not (hello.role == "client" and not hello.cluster):
+            raise ProtocolError(f"cluster {hello.cluster!r} is not this one, {self._config.cluster!r}")
+        self._anonymous.discard(link)
+        if hello.role == "client":
+            link.number = next(self._numbers)
+            self._clients[link.number] = link
+        elif hello.role == "node":
+            if hello.datacenter != self._datacenter or self.core.topology.node(hello.name) is None:
+                raise ProtocolError(f"node {hello.name!r} of {hello.datacenter!r} is not in this ring")
+            earlier = self._links.get(hello.name)
+            self._links[hello.name] = link
+            if earlier is not None:
+                earlier.close("replaced by a new link")
+                self._put(PeerDown(hello.name))
+            self._put(PeerUp(hello.name))
+        else:
+            raise ProtocolError(f"role {hello.role!r} is neither node nor client")
+
+    def frame(self, link: Link, frame: Frame) -> None:
+        """See `LinkUser.frame`."""
+        assert link.hello is not None
+        if frame.skipped:
+            self.core.step.stats.count("junk_messages", frame.skipped)
+        self._stepper.put(Received(link.number or link.hello.name, frame.epoch, frame.messages))
+
+    def lost(self, link: Link, reason: str) -> None:
+        """See `LinkUser.lost`."""
+        self._anonymous.discard(link)
+        if reason.startswith("protocol error"):
+            self.core.step.stats.count("junk_messages")
+            log.warning("closed a link: %s", reason)
+        if link.hello is None:
+            for dialer in self._dialers.values():
+                dialer.lost()
+        elif link.hello.role == "client":
+            self._clients.pop(link.number, None)
+        elif self._links.get(link.hello.name) is link:
+            del self._links[link.hello.name]
+            log.info("the link to %s is gone: %s", link.hello.name, reason)
+            self._put(PeerDown(link.hello.name))
+            if link.hello.name in self._dialers:
+                self._dialers[link.hello.name].lost()
+
+    # What the stepper wants done (`World`):
+
+    def send(self, sends: Sends) -> None:
+        """See `World.send`."""
+        for peer, messages in sends.items():
+            link = self._links.get(peer) if isinstance(peer, str) else self._clients.get(peer)
+            if link is not None:
+                link.send(messages)
+
+    def release(self, effects: Effects) -> None:
+        """See `World.release`."""
+        self.send(effects.held)
+        for publish in effects.held_publishes:
+            self._home.publish(publish)
+        for bus_send in effects.held_bus:
+            self._remotes[bus_send.datacenter].send(bus_send.node, bus_send.payload)
+        for ack in effects.held_acks:
+            for remote in self._remotes.values():
+                if remote.owns(ack.handle):
+                    remote.ack(ack.handle, ack.applied)
+
+    def attend(self, effects: Effects) -> None:
+        """See `World.attend`."""
+        for note in effects.notes:
+            log.warning("%s", note)
+        if effects.new_incarnation is not None:
+            # Should this fail or come too late, the next start finds the disagreement and renews again.
+            identity.save(self._data, self._owner, effects.new_incarnation)
+
+    def _put(self, event: Event) -> None:
+        self._stepper.put(event)
+
+    async def _first_topology(self, home: HomeBus) -> Topology:
+        """Agree on a topology; without NATS, go on with the last one this node knew, if it knew one."""
+        stored = self._store.get(rows.TOPOLOGY)
+        home.known = Topology.from_json(stored) if stored is not None else None
+        connecting = asyncio.ensure_future(self._agree(home))
+        if home.known is not None:
+            done, _ = await asyncio.wait([connecting], timeout=FIRST_TOPOLOGY_WAIT_S)
+            if not done:
+                connecting.cancel()
+                log.warning("NATS does not answer: serving under the last known epoch, %d", home.known.epoch)
+                return home.known
+        topology = await connecting
+        home.known = topology
+        self._store.put(rows.TOPOLOGY, topology.to_json())
+        self._store.commit()
+        self._store.sync()
+        if self._node not in {node.name for node in topology.nodes}:
+            raise ConfigError(
+                f"node {self._node!r} is not in the agreed topology of {self._datacenter} (epoch {topology.epoch})"
+            )
+        if not topology.same_ring(self._config.first_topology(self._datacenter)):
+            log.warning(
+                "datacenters.yaml differs from the agreed topology, epoch %d: the agreed one is used", topology.epoch
+            )
+        return topology
+
+    async def _agree(self, home: HomeBus) -> Topology:
+        await home.connect()
+        return await home.agree_on_topology()
+
+    async def _run_home(self) -> None:
+        if not self._home.is_connected:
+            await self._home.connect()
+        await self._home.poll()
+
+    async def _listen(self) -> None:
+        host, port = self._node_config.host, self._node_config.port
+        try:
+            self._server = await asyncio.get_running_loop().create_server(self._accept, host, port)
+        except OSError as error:
+            raise ConfigError(
+                f"{host}:{port}: cannot listen ({os.strerror(error.errno or 0)}): stop what uses the port, or "
+                "change it in datacenters.yaml"
+            ) from None
+
+    def _accept(self) -> Link:
+        link = Link(self, self._hello, self._epoch)
+        self._anonymous.add(link)
+        if len(self._clients) + len(self._anonymous) > self._config.limits.connections_max:
+            asyncio.get_running_loop().call_soon(link.close, "too many connections")
+        return link
+
+    def _dial(self, topology: Topology) -> None:
+        """Keep links to the nodes whose name comes behind ours; the others dial us."""
+        for node in topology.nodes:
+            if node.name > self._node:
+                self._dialers[node.name] = self._dialer(node)
+        for dialer in self._dialers.values():
+            dialer.start()
+
+    def _dialer(self, node: RingNode) -> Dialer:
+        return Dialer(lambda: Link(self, self._hello, self._epoch), node.host, node.port)
+
+    def _epoch(self) -> int:
+        return self.core.topology.epoch
+
+    async def _watch_disk(self) -> None:
+        """Tell the core when the disk runs out of room, and when it has some again."""
+        floor_bytes = self._config.storage.free_space_floor_mib * 1024 * 1024
+        was_sufficient = True
+        while True:
+            is_sufficient = shutil.disk_usage(self._data).free >= floor_bytes
+            if is_sufficient != was_sufficient:
+                log.warning(
+                    "disk space is %s", "sufficient again" if is_sufficient else "below the floor: writes are refused"
+                )
+                self._put(DiskSpace(is_sufficient))
+                was_sufficient = is_sufficient
+            await asyncio.sleep(DISK_CHECK_S)
+
+    def _figures(self) -> Iterable[tuple[str, str, float]]:
+        yield "cpu_seconds", "CPU time the process has used", time.process_time()
+        yield "client_links", "Connected clients", float(len(self._clients))
+        for name, value in self._store.figures().items():
+            yield f"storage_{name}", f"RocksDB: {name.replace('_', ' ')}", float(value)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        task.add_done_callback(self._ended)
+        self._tasks.append(task)
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            if not isinstance(error, (BusError, ConfigError)):
+                log.error("a task of the node failed", exc_info=error)
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        if not self.failed.done():
+            self.failed.set_result(error if isinstance(error, Exception) else StorageError(str(error)))

@@ -1,0 +1,145 @@
+"""`Stepper`: the loop around a `NodeCore`, and the keeper of durability.
+
+Events gather in an inbox; one step is scheduled behind everything that is ready in the event loop now, so whatever
+arrived together is handled together. Held effects wait for a group commit: one fsync at a time, in a worker thread,
+covering every step that committed before it began. If the disk fails, nothing more leaves, and the node stops.
+"""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
+
+from crdtkv.errors import StorageError
+from crdtkv.node.core import NodeCore
+from crdtkv.node.effects import Effects, Sends
+from crdtkv.node.events import Durable, Event, Now
+from crdtkv.storage.store import Store
+
+log = logging.getLogger("crdtkv.node")
+
+
+class World(Protocol):
+    """Where effects go."""
+
+    def send(self, sends: Sends) -> None:
+        """Send messages to peers."""
+        ...
+
+    def release(self, effects: Effects) -> None:
+        """Carry out what of these effects was held."""
+        ...
+
+    def attend(self, effects: Effects) -> None:
+        """Carry out what is neither sent nor held: a new incarnation, a topology to fetch."""
+        ...
+
+
+def clock() -> Now:
+    """Read the clocks."""
+    return Now(time.monotonic(), time.time_ns() // 1_000_000)
+
+
+class Stepper:
+    """Feeds one core."""
+
+    def __init__(self, core: NodeCore, store: Store, world: World, failed: Callable[[StorageError], None]) -> None:
+        self._core = core
+        self._store = store
+        self._world = world
+        self._failed = failed
+        self._loop = asyncio.get_running_loop()
+        self._inbox: list[Event] = []
+        self._is_scheduled = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
+        self._held: deque[Effects] = deque()
+        self._is_syncing = False
+        self._is_stopped = False
+        self._disk = ThreadPoolExecutor(1, "fsync")
+        self._synced = asyncio.Event()
+
+    def put(self, event: Event) -> None:
+        """Hand an event to the core; from the loop's thread only."""
+        self._inbox.append(event)
+        if not self._is_scheduled and not self._is_stopped:
+            self._is_scheduled = True
+            self._loop.call_soon(self._step)
+
+    async def stop(self) -> None:
+        """Finish: no more steps, and what was committed is made durable."""
+        self._is_stopped = True
+        if self._timer is not None:
+            self._timer.cancel()
+        while self._is_syncing:
+            self._synced.clear()
+            await self._synced.wait()
+        self._disk.shutdown()
+
+    def _step(self) -> None:
+        self._is_scheduled = False
+        if self._is_stopped:
+            return
+        events, self._inbox = self._inbox, []
+        try:
+            effects = self._core.handle(events, clock())
+        except StorageError as error:
+            self._fail(error)
+            return
+        self._world.attend(effects)
+        if effects.at_once:
+            self._world.send(effects.at_once)
+        if effects.after_commit:
+            self._held.append(effects)
+            self._sync()
+        else:
+            self._world.release(effects)
+        self._arm()
+
+    def _sync(self) -> None:
+        if self._is_syncing or not self._held:
+            return
+        self._is_syncing = True
+        covers = self._held[-1].after_commit
+        began = time.perf_counter()
+        future = self._loop.run_in_executor(self._disk, self._store.sync)
+        future.add_done_callback(lambda done: self._after_sync(done, covers, began))
+
+    def _after_sync(self, done: "asyncio.Future[None]", covers: int, began: float) -> None:
+        self._is_syncing = False
+        self._synced.set()
+        error = done.exception()
+        if error is not None:
+            self._fail(error if isinstance(error, StorageError) else StorageError(str(error)))
+            return
+        self._core.step.stats.commits.observe(time.perf_counter() - began)
+        while self._held and self._held[0].after_commit <= covers:
+            self._world.release(self._held.popleft())
+        self.put(Durable(covers))
+        self._sync()
+
+    def _arm(self) -> None:
+        at_s = self._core.next_timer()
+        if at_s is None:
+            return
+        if self._timer is not None:
+            if self._timer_at <= at_s:
+                return
+            self._timer.cancel()
+        self._timer_at = at_s
+        self._timer = self._loop.call_later(max(0.0, at_s - time.monotonic()), self._wake)
+
+    def _wake(self) -> None:
+        self._timer = None
+        if not self._is_scheduled:
+            self._is_scheduled = True
+            self._step()
+
+    def _fail(self, error: StorageError) -> None:
+        self._is_stopped = True
+        self._held.clear()
+        log.critical("the disk failed, the node stops: %s", error)
+        self._failed(error)
