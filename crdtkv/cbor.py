@@ -13,7 +13,6 @@ Our own state is arrays of integers, strings and bytes only, for which cbor2's p
 values are encoded canonically (sorted maps, shortest floats), so that equal values are equal bytes.
 """
 
-import io
 from typing import Any, NoReturn
 
 import cbor2
@@ -27,6 +26,11 @@ MAX_DEPTH = 16
 _BUILT_IN_TAGS = (0, 1, 2, 3, 4, 5, 25, 28, 29, 30, 35, 36, 37, 43, 52, 54, 100, 256, 258, 260, 261, 1004, 43000, 55799)
 # In users' values: shared references can be cyclic, big floats and regular expressions can take for ever.
 _DANGEROUS_TAGS = (5, 25, 28, 29, 35, 36, 256)
+
+# cbor2 ignores what follows an item. So the item is decoded as the first of a pair, whose second is a mark that no
+# sender can know (it differs in every process): if the mark is not the second item, something else was.
+_END_ITEM = hash("crdtkv end of item").to_bytes(8, "big", signed=True)
+_END = cbor2.dumps(_END_ITEM)
 
 
 def _refuse(*_: object) -> NoReturn:
@@ -48,25 +52,20 @@ def decode(data: bytes) -> Any:
     Raises:
         ProtocolError: malformed, tagged, nested deeper than 16, or followed by more bytes.
     """
-    decoder = cbor2.CBORDecoder(
-        io.BytesIO(data),
-        max_depth=MAX_DEPTH,
-        allow_indefinite=False,
-        allow_duplicate_keys=False,
-        tag_hook=_refuse,
-        semantic_decoders=_NO_TAGS,
-    )
     try:
-        item = decoder.decode()
+        pair = cbor2.loads(
+            b"\x82" + data + _END,
+            max_depth=MAX_DEPTH + 1,
+            allow_indefinite=False,
+            allow_duplicate_keys=False,
+            tag_hook=_refuse,
+            semantic_decoders=_NO_TAGS,
+        )
     except Exception as error:  # cbor2 lets several kinds out: CBORError, UnicodeError, ValueError
         raise ProtocolError(f"not valid CBOR: {error}") from None
-    try:
-        decoder.decode()
-    except cbor2.CBORDecodeEOF:
-        return item
-    except Exception:  # noqa: S110 - there is something behind the item, whatever it is
-        pass
-    raise ProtocolError("bytes follow the CBOR item")
+    if pair[1] != _END_ITEM:
+        raise ProtocolError("bytes follow the CBOR item")
+    return pair[0]
 
 
 def decode_own(data: bytes) -> Any:

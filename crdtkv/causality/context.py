@@ -8,8 +8,9 @@ contexts have equal bytes.
 Source: Almeida, Shoker, Baquero (2018), section 7.2, "causal context compression".
 """
 
-import itertools
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
+from typing import Any
 
 from crdtkv.causality.dot import Dot
 from crdtkv.causality.version_vector import VersionVector
@@ -18,6 +19,7 @@ from crdtkv.ids import Actor
 
 MAX_COUNTER = 2**63 - 1
 MAX_ACTOR_LENGTH = 128
+#: `[vector, cloud]`, each a flat list `[actor, counter, actor, counter…]`.
 WireContext = list[list[object]]
 
 
@@ -53,7 +55,11 @@ class CausalContext:
 
     def highest(self, actor: Actor) -> int:
         """Return the highest counter of `actor` in the set, 0 if there is none."""
-        return max([self.vector[actor], *(dot.counter for dot in self.cloud if dot.actor == actor)])
+        highest = self.vector[actor]
+        for dot in self.cloud:
+            if dot.actor == actor and dot.counter > highest:
+                highest = dot.counter
+        return highest
 
     def descends(self, other: "CausalContext") -> bool:
         """Tell whether every dot of `other` is in this set."""
@@ -74,8 +80,9 @@ class CausalContext:
         return CausalContext(self.vector, self.cloud | {dot})
 
     def to_wire(self) -> WireContext:
-        """Return `[[actor, counter]…], [[actor, counter]…]`: vector and cloud, both sorted."""
-        return [[list(item) for item in self.vector.items()], [list(dot) for dot in sorted(self.cloud)]]
+        """Return vector and cloud, each as a flat sorted list `[actor, counter, actor, counter…]`."""
+        vector: list[object] = [part for item in self.vector.items() for part in item]
+        return [vector, [part for dot in sorted(self.cloud) for part in dot] if self.cloud else []]
 
     @classmethod
     def from_wire(cls, wire: object) -> "CausalContext":
@@ -84,33 +91,49 @@ class CausalContext:
         Raises:
             InvalidRequest: it is not the canonical form of a context.
         """
-        match wire:
-            case [list() as vector_pairs, list() as cloud_pairs]:
-                vector = _pairs(vector_pairs)
-                cloud = frozenset(_pairs(cloud_pairs))
-            case _:
-                raise InvalidRequest("a causal context is [vector, cloud]")
-        context = _of(VersionVector(dict(vector)), cloud)
-        if cloud and context != cls(context.vector, cloud):
+        if type(wire) is not list or len(wire) != 2 or type(wire[0]) is not list or type(wire[1]) is not list:
+            raise InvalidRequest("a causal context is [vector, cloud]")
+        vector = VersionVector.adopt(_counters(wire[0]))
+        if not wire[1]:
+            return _of(vector, frozenset())
+        cloud = frozenset(_dots(wire[1]))
+        context = cls(vector, cloud)
+        if context.cloud != cloud:
             raise InvalidRequest("a causal context is compact")
         return context
 
 
-def _pairs(wire: list[object]) -> list[Dot]:
-    dots: list[Dot] = []
-    for pair in wire:
-        match pair:
-            case [str() as actor, int() as counter] if _is_dot(actor, counter):
-                dots.append(Dot(actor, counter))
-            case _:
-                raise InvalidRequest("a dot is [actor, counter from 1]")
-    if any(later <= earlier for earlier, later in itertools.pairwise(dots)):
+def _counters(wire: list[Any]) -> dict[Actor, int]:
+    """Parse a flat list of actors, each once and sorted, with their counters."""
+    counters: dict[Actor, int] = {}
+    last = ""
+    for actor, counter in _pairs(wire):
+        if actor <= last:
+            raise InvalidRequest("actors are sorted and distinct")
+        counters[actor] = counter
+        last = actor
+    return counters
+
+
+def _dots(wire: list[Any]) -> list[Dot]:
+    dots = [Dot(actor, counter) for actor, counter in _pairs(wire)]
+    if any(later <= earlier for earlier, later in pairwise(dots)):
         raise InvalidRequest("dots are sorted and distinct")
     return dots
 
 
-def _is_dot(actor: str, counter: int) -> bool:
-    return type(counter) is int and 1 <= counter <= MAX_COUNTER and len(actor) <= MAX_ACTOR_LENGTH
+def _pairs(wire: list[Any]) -> "zip[tuple[Actor, int]]":
+    """Return the checked pairs of a flat list."""
+    actors, counters = wire[::2], wire[1::2]
+    if len(actors) != len(counters):
+        raise InvalidRequest("actors and counters come in pairs")
+    for actor in actors:
+        if type(actor) is not str or len(actor) > MAX_ACTOR_LENGTH:
+            raise InvalidRequest(f"an actor is text of at most {MAX_ACTOR_LENGTH} characters")
+    for counter in counters:
+        if type(counter) is not int or not 1 <= counter <= MAX_COUNTER:
+            raise InvalidRequest("a counter is a whole number from 1")
+    return zip(actors, counters, strict=True)
 
 
 def _compact(vector: VersionVector, cloud: Iterable[Dot]) -> tuple[VersionVector, frozenset[Dot]]:

@@ -17,6 +17,13 @@ class VersionVector:
     def __init__(self, counters: Mapping[Actor, int] | None = None) -> None:
         self._counters: dict[Actor, int] = {a: n for a, n in counters.items() if n > 0} if counters else {}
 
+    @classmethod
+    def adopt(cls, counters: dict[Actor, int]) -> "VersionVector":
+        """Wrap a dictionary that holds only positive counters, and that nobody else will change."""
+        vector = cls.__new__(cls)
+        vector._counters = counters
+        return vector
+
     def __getitem__(self, actor: Actor) -> int:
         return self._counters.get(actor, 0)
 
@@ -42,7 +49,11 @@ class VersionVector:
     def descends(self, other: "VersionVector") -> bool:
         """Tell whether everything `other` knows is known here (equality included)."""
         mine = self._counters
-        return all(mine.get(actor, 0) >= counter for actor, counter in other._counters.items())
+        # Half the time of all(), on the path of every write.
+        for actor, counter in other._counters.items():  # noqa: SIM110
+            if mine.get(actor, 0) < counter:
+                return False
+        return True
 
     def dominates(self, other: "VersionVector") -> bool:
         """Tell whether this vector descends `other` and knows more."""
@@ -58,17 +69,10 @@ class VersionVector:
         for actor, counter in other._counters.items():
             if counter > merged.get(actor, 0):
                 merged[actor] = counter
-        return _of(merged)
+        return VersionVector.adopt(merged)
 
     def with_counter(self, actor: Actor, counter: int) -> "VersionVector":
         """Return a copy in which `actor` stands at `counter`."""
         changed = dict(self._counters)
         changed[actor] = counter
-        return _of(changed)
-
-
-def _of(counters: dict[Actor, int]) -> VersionVector:
-    """Wrap a dictionary that is known to be clean and is given away."""
-    vector = VersionVector.__new__(VersionVector)
-    vector._counters = counters
-    return vector
+        return VersionVector.adopt(changed)

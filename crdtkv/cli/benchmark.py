@@ -10,11 +10,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from crdtkv.cli.session import only, parse_level
+from crdtkv.cli.session import only
 from crdtkv.client.client import Client, connect
 from crdtkv.config.loader import load
 from crdtkv.config.model import ClusterConfig
 from crdtkv.errors import CrdtkvError
+from crdtkv.quorum.level import level_named
 
 WARM_UP_S = 0.5
 
@@ -86,7 +87,7 @@ async def _measure(client: Client, config: ClusterConfig, plan: Plan, value_byte
     errors = 0
     counting_from = time.perf_counter() + WARM_UP_S
     stop_at = counting_from + plan.seconds
-    level = parse_level(plan.level)
+    level = level_named(plan.level)
     value = _value(value_bytes)
     clock = time.perf_counter
 

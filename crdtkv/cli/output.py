@@ -12,7 +12,10 @@ EXIT_NO = 1
 EXIT_CALL = 2
 EXIT_CLUSTER = 3
 
+# Into a pipe or file, lines are as long as they need to be.
 _console = Console(soft_wrap=False, highlight=False)
+if not _console.is_terminal:
+    _console.width = 240
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -9,30 +9,16 @@ from crdtkv.client.client import Client, connect
 from crdtkv.config.loader import load
 from crdtkv.config.model import ClusterConfig, DatacenterConfig
 from crdtkv.errors import InvalidRequest
-from crdtkv.quorum.level import ConsistencyLevel, Quorum, level_named
+from crdtkv.quorum.level import level_named
 
 T = TypeVar("T")
-
-
-def parse_level(text: str | None) -> ConsistencyLevel | None:
-    """Turn `LOCAL_QUORUM`, or `2,1` for Quorum(r=2, w=1), into a level.
-
-    Raises:
-        InvalidRequest: it is neither.
-    """
-    if text is None:
-        return None
-    read, comma, write = text.partition(",")
-    if comma and read.strip().isdecimal() and write.strip().isdecimal():
-        return Quorum(r=int(read), w=int(write))
-    return level_named(text)
 
 
 def with_client(
     config: Path, datacenter: str | None, level: str | None, timeout: float, act: Callable[[Client], Awaitable[T]]
 ) -> T:
     """Connect to one data center of a configuration, and run `act` with the client."""
-    consistency = parse_level(level)
+    consistency = level_named(level) if level is not None else None
     narrowed = only(load(config), datacenter)
 
     async def run() -> T:

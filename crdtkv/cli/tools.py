@@ -9,7 +9,7 @@ import typer
 from crdtkv import cbor
 from crdtkv.cli.options import ConfigFile, Datacenter, Json, LevelText
 from crdtkv.cli.output import as_json, table
-from crdtkv.client.entry import siblings_of
+from crdtkv.client.entry import values_of
 from crdtkv.crdt.entry import Entry
 from crdtkv.errors import CrdtkvError, InvalidRequest
 from crdtkv.ids import parse_identity, printable
@@ -95,7 +95,7 @@ def _row(row: Any) -> dict[str, Any]:
         "bucket": key.bucket,
         "type": key.type_tag,
         "key": printable(key.key),
-        "values": siblings_of(entry),
+        "values": values_of(entry.state),
         "tombstone": entry.is_tombstone,
         "context": repr(entry.context),
     }

@@ -44,13 +44,21 @@ class _Verbs:
         return self._caller.level(explicit, self._bucket)
 
     async def _read(self, key: str | bytes, consistency: Level, timeout: float | None) -> Entry | None:
-        reply = await self._caller.get(self._prefix + key_bytes(key), self._level(consistency), timeout)
-        if reply.entry is None:
+        encoded = await self._caller.entry(self._prefix + key_bytes(key), self._level(consistency), timeout)
+        if encoded is None:
             return None
-        entry = Entry.from_bytes(reply.entry)
-        newest = entry.state.newest()
-        self._caller.observed = max(self._caller.observed, newest)
+        entry = Entry.from_bytes(encoded)
+        self._caller.observe(entry.state.newest())
         return entry
+
+    async def _read_value(self, key: str | bytes, default: Any, consistency: Level, timeout: float | None) -> Any:
+        """Read only the value, without parsing what it takes to write with context."""
+        encoded = await self._caller.entry(self._prefix + key_bytes(key), self._level(consistency), timeout)
+        if encoded is None:
+            return default
+        state = Entry.from_bytes(encoded).state
+        self._caller.observe(state.newest())
+        return value_of(state, default)
 
     async def _change(
         self,
@@ -79,8 +87,7 @@ class Bucket(_Verbs):
             ReadTimeout: too few answered in time.
             InvalidKey, UnknownBucket, InvalidRequest: the call is wrong.
         """
-        entry = await self._read(key, consistency, timeout)
-        return default if entry is None else value_of(entry, default)
+        return await self._read_value(key, default, consistency, timeout)
 
     async def entry(self, key: str | bytes, *, consistency: Level = None, timeout: float | None = None) -> ValueEntry:
         """Return a key with its siblings and causal context. Raises as `get` does."""
@@ -195,8 +202,7 @@ class CounterKey(_Verbs):
 
     async def value(self, *, consistency: Level = None, timeout: float | None = None) -> int:
         """Return the sum, 0 if nothing was counted. Raises as `Bucket.get` does."""
-        entry = await self._read(self._key, consistency, timeout)
-        return 0 if entry is None else int(value_of(entry, 0))
+        return int(await self._read_value(self._key, 0, consistency, timeout))
 
     async def increment(self, amount: int = 1, *, consistency: Level = None, timeout: float | None = None) -> None:
         """Add to the counter. Raises as `Bucket.put` does; after `WriteTimeout` it may count or not.

@@ -8,20 +8,22 @@ is a jittered, growing pause; the deadline covers all tries and travels with eac
 import asyncio
 import random
 import time
+from collections.abc import Awaitable, Callable
 from typing import Any
 
-from crdtkv.client.connection import Connection, LinkLost, NoAnswer
+from crdtkv.causality.hybrid_clock import HybridTimestamp
+from crdtkv.client.connection import GRACE_S, Connection, LinkLost, NoAnswer
 from crdtkv.client.router import DatacenterView, Router
 from crdtkv.errors import CrdtkvError, NoNodeReachable, Overloaded, ReadTimeout, WriteTimeout
 from crdtkv.quorum.level import ConsistencyLevel, level_named
-from crdtkv.wire.messages import GetRequest, Message, MutateRequest, ScanRequest
+from crdtkv.wire.messages import Message, MutateRequest, ScanRequest
 
 FIRST_PAUSE_S = 0.02
 LONGEST_PAUSE_S = 1.0
-# The node answers at the deadline; the client waits this much longer for that answer.
-GRACE_S = 0.5
 
-Request = GetRequest | MutateRequest | ScanRequest
+Request = MutateRequest | ScanRequest
+#: How a try may fail so that the same request is tried again.
+RETRIED = (LinkLost, NoAnswer, Overloaded, NoNodeReachable)
 
 
 class Caller:
@@ -33,6 +35,10 @@ class Caller:
         self._timeout_s = timeout_s
         self.observed = 0
         self._bucket_levels: dict[str, ConsistencyLevel] = {}
+
+    def observe(self, timestamp: HybridTimestamp) -> None:
+        """Remember the highest timestamp seen: later writes of this client are ordered behind it."""
+        self.observed = max(self.observed, timestamp)
 
     def level(self, explicit: ConsistencyLevel | str | None, bucket: str) -> ConsistencyLevel:
         """Return the level of a call: its own, else the client's, else the bucket's.
@@ -50,20 +56,23 @@ class Caller:
             self._bucket_levels[bucket] = level
         return level
 
-    async def get(self, identity: bytes, level: ConsistencyLevel, timeout: float | None) -> Any:
-        """Read one key; returns `EntryReply`.
+    async def entry(self, identity: bytes, level: ConsistencyLevel, timeout: float | None) -> bytes | None:
+        """Read one key: its entry's bytes, None if it was never written.
 
         Raises:
             ReadTimeout, Unavailable, Overloaded, NoNodeReachable: nothing was written, as always with reads.
         """
         timeout_s = timeout or self._timeout_s
         try:
-            _, connection = self.router.route(identity)
-            request = GetRequest(connection.next_id(), identity, level.to_wire(), int(timeout_s * 1000))
-            return await connection.ask(request, timeout_s + GRACE_S)
-        except (LinkLost, NoAnswer, Overloaded, NoNodeReachable) as error:
-            request = GetRequest(0, identity, level.to_wire(), 0)
-            return await self._again(identity, request, level, time.monotonic() + timeout_s, error)
+            connection = self.router.route(identity)[1]
+            return await connection.ask_entry(identity, level.to_wire(), int(timeout_s * 1000))  # type: ignore[no-any-return]
+        except RETRIED as error:
+            deadline = time.monotonic() + timeout_s
+
+            def ask(_: DatacenterView, connection: Connection, left_s: float) -> Awaitable[Any]:
+                return connection.ask_entry(identity, level.to_wire(), max(1, int(left_s * 1000)))
+
+            return await self._again(identity, ask, deadline, error, self._no_answer_to_read(level))  # type: ignore[no-any-return]
 
     async def mutate(
         self,
@@ -88,35 +97,47 @@ class Caller:
         try:
             view, connection = self.router.route(identity)
             reply: Any = await self._send_write(view, connection, request, level, timeout_s)
-        except (LinkLost, Overloaded, NoNodeReachable) as error:
-            reply = await self._again(identity, request, level, deadline, error)
-        self.observed = max(self.observed, reply.timestamp)
+        except RETRIED as error:
+
+            def ask(view: DatacenterView, connection: Connection, left_s: float) -> Awaitable[Any]:
+                return self._send_write(view, connection, request, level, left_s)
+
+            not_sent = NoNodeReachable("no node took the write before the deadline: it was not applied")
+            reply = await self._again(identity, ask, deadline, error, not_sent)
+        self.observe(reply.timestamp)
 
     async def scan(self, request: ScanRequest, route_by: bytes, level: ConsistencyLevel, timeout_s: float) -> Any:
-        """Read one page of a partition; `route_by` is an identity that lies in it."""
-        return await self._again(route_by, request, level, time.monotonic() + timeout_s, None)
+        """Read one page of a partition; `route_by` is an identity that lies in it. Raises as `entry` does."""
+
+        def ask(_: DatacenterView, connection: Connection, left_s: float) -> Awaitable[Any]:
+            fresh = request._replace(id=connection.next_id(), timeout_ms=max(1, int(left_s * 1000)))
+            return connection.ask(fresh, left_s + GRACE_S)
+
+        return await self._again(route_by, ask, time.monotonic() + timeout_s, None, self._no_answer_to_read(level))
 
     async def _again(
-        self, identity: bytes, request: Request, level: ConsistencyLevel, deadline: float, error: CrdtkvError | None
+        self,
+        identity: bytes,
+        ask: Callable[[DatacenterView, Connection, float], Awaitable[Any]],
+        deadline: float,
+        error: CrdtkvError | None,
+        no_answer: CrdtkvError,
     ) -> Any:
-        """Try until the deadline; `error` is how the try before went, None for the first."""
+        """Try until the deadline; `error` is how the try before went, None for the first.
+
+        What the caller sees when time is up is the last error, `no_answer` in place of the internal ones.
+        """
         pause_s = FIRST_PAUSE_S
-        view = self.router.views[0]
         while True:
             if error is not None:
-                left_s = deadline - time.monotonic()
-                if left_s <= pause_s:
-                    raise self._final(error, request, view, level)
+                if deadline - time.monotonic() <= pause_s:
+                    raise no_answer if isinstance(error, (LinkLost, NoAnswer)) else error
                 await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
                 pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
-            left_s = deadline - time.monotonic()
             try:
                 view, connection = self.router.route(identity)
-                fresh = request._replace(timeout_ms=max(1, int(left_s * 1000)))
-                if isinstance(fresh, MutateRequest):
-                    return await self._send_write(view, connection, fresh, level, left_s)
-                return await connection.ask(fresh._replace(id=connection.next_id()), left_s + GRACE_S)
-            except (LinkLost, NoAnswer, Overloaded, NoNodeReachable) as failure:
+                return await ask(view, connection, deadline - time.monotonic())
+            except RETRIED as failure:
                 error = failure
 
     async def _send_write(
@@ -128,8 +149,9 @@ class Caller:
         left_s: float,
     ) -> Message:
         """Send a write once; what may have been carried out becomes `WriteTimeout` here."""
+        fresh = request._replace(id=connection.next_id(), timeout_ms=max(1, int(left_s * 1000)))
         try:
-            return await connection.ask(request._replace(id=connection.next_id()), left_s + GRACE_S)
+            return await connection.ask(fresh, left_s + GRACE_S)  # type: ignore[no-any-return]
         except LinkLost as error:
             if not error.was_sent:
                 raise
@@ -137,12 +159,5 @@ class Caller:
             pass
         raise WriteTimeout(0, level.write_quorum(view.replication_factor))
 
-    def _final(
-        self, error: CrdtkvError, request: Request, view: DatacenterView, level: ConsistencyLevel
-    ) -> CrdtkvError:
-        """Return what the caller sees when time is up."""
-        if isinstance(error, (LinkLost, NoAnswer)):
-            if isinstance(request, MutateRequest):
-                return NoNodeReachable("no node took the write before the deadline: it was not applied")
-            return ReadTimeout(0, level.read_quorum(view.replication_factor))
-        return error
+    def _no_answer_to_read(self, level: ConsistencyLevel) -> ReadTimeout:
+        return ReadTimeout(0, level.read_quorum(self.router.views[0].replication_factor))

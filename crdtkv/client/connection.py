@@ -6,16 +6,20 @@ Nothing waits for a timer. A request ends with its answer, with its deadline, or
 """
 
 import asyncio
+import heapq
 import time
 from collections.abc import Callable
+from typing import Any
 
 from crdtkv.errors import CrdtkvError, ProtocolError, error_from_wire
 from crdtkv.links.dialer import Dialer
 from crdtkv.links.link import Link
 from crdtkv.wire.codec import Frame
-from crdtkv.wire.messages import ErrorReply, Hello, Message
+from crdtkv.wire.messages import EntriesReply, ErrorReply, GetRequest, Hello, Message
 
 SWEEP_S = 0.25
+# The node answers at the deadline; the client waits this much longer for that answer.
+GRACE_S = 0.5
 
 
 class LinkLost(CrdtkvError):
@@ -41,8 +45,11 @@ class Connection:
         self._link: Link | None = None
         self._dialer = Dialer(self._make_link, host, port)
         self._last_id = 0
-        self._waiting: dict[int, tuple[asyncio.Future[Message], float]] = {}
+        self._waiting: dict[int, asyncio.Future[Any]] = {}
+        self._deadlines: list[tuple[float, int, int]] = []
         self._outgoing: list[Message] = []
+        self._reads: dict[tuple[str, int], list[tuple[bytes, asyncio.Future[Any]]]] = {}
+        self._is_flush_due = False
         self._sweeper: asyncio.TimerHandle | None = None
         self._opened = asyncio.Event()
         self.refused: str | None = None
@@ -66,21 +73,37 @@ class Connection:
         self._last_id += 1
         return self._last_id
 
-    def ask(self, request: Message, timeout_s: float) -> "asyncio.Future[Message]":
+    def ask(self, request: Message, timeout_s: float) -> "asyncio.Future[Any]":
         """Send a request (its first field is an id from `next_id`); the future brings the answer.
 
         The future raises what the node answered, `NoAnswer` or `LinkLost`.
         """
-        future: asyncio.Future[Message] = self._loop.create_future()
+        future: asyncio.Future[Any] = self._loop.create_future()
         if not self.is_open:
             future.set_exception(LinkLost(was_sent=False))
             return future
-        self._waiting[request[0]] = (future, time.monotonic() + timeout_s)  # type: ignore[index]
-        if not self._outgoing:
-            self._loop.call_soon(self._flush)
+        self._waiting[request[0]] = future  # type: ignore[index]
+        self._expect(request[0], request[0], timeout_s)  # type: ignore[arg-type]
         self._outgoing.append(request)
-        if self._sweeper is None:
-            self._sweeper = self._loop.call_later(SWEEP_S, self._sweep)
+        self._flush_soon()
+        return future
+
+    def ask_entry(self, identity: bytes, level: str, timeout_ms: int) -> "asyncio.Future[Any]":
+        """Read one key, together with all others that are read now; the future brings the entry's bytes, or None.
+
+        It raises as that of `ask` does.
+        """
+        future: asyncio.Future[Any] = self._loop.create_future()
+        if not self.is_open:
+            future.set_exception(LinkLost(was_sent=False))
+            return future
+        group = self._reads.get((level, timeout_ms))
+        if group is None:
+            self._reads[level, timeout_ms] = [(identity, future)]
+        else:
+            group.append((identity, future))
+        if not self._is_flush_due:
+            self._flush_soon()
         return future
 
     async def close(self) -> None:
@@ -104,15 +127,21 @@ class Connection:
 
     def frame(self, link: Link, frame: Frame) -> None:
         """See `LinkUser.frame`."""
-        waiting = self._waiting
+        take = self._waiting.pop
         for message in frame.messages:
-            entry = waiting.pop(message[0], None)  # type: ignore[arg-type]
-            if entry is None or entry[0].done():
+            if type(message) is EntriesReply:
+                for number, entry in enumerate(message.entries, message.id):
+                    future = take(number, None)
+                    if future is not None and not future.done():
+                        future.set_result(entry)
+                continue
+            future = take(message[0], None)  # type: ignore[arg-type]
+            if future is None or future.done():
                 continue
             if type(message) is ErrorReply:
-                entry[0].set_exception(error_from_wire(message.code, message.fields))
+                future.set_exception(error_from_wire(message.code, message.fields))
             else:
-                entry[0].set_result(message)
+                future.set_result(message)
         self._saw_epoch(frame.epoch)
 
     def lost(self, link: Link, reason: str) -> None:
@@ -128,8 +157,23 @@ class Connection:
     def _make_link(self) -> Link:
         return Link(self, self._hello, lambda: 0)
 
+    def _flush_soon(self) -> None:
+        if not self._is_flush_due:
+            self._is_flush_due = True
+            self._loop.call_soon(self._flush)
+
     def _flush(self) -> None:
+        """Send everything that has gathered, reads of one level and deadline as one message."""
+        self._is_flush_due = False
         outgoing, self._outgoing = self._outgoing, []
+        reads, self._reads = self._reads, {}
+        for (level, timeout_ms), group in reads.items():
+            first = self._last_id + 1
+            self._last_id += len(group)
+            for number, (_, future) in enumerate(group, first):
+                self._waiting[number] = future
+            self._expect(first, self._last_id, timeout_ms / 1000 + GRACE_S)
+            outgoing.append(GetRequest(first, [identity for identity, _ in group], level, timeout_ms))
         if self._link is not None and outgoing:
             self._link.send(outgoing)
 
@@ -137,16 +181,28 @@ class Connection:
         unsent = {message[0] for message in self._outgoing}
         self._outgoing.clear()
         waiting, self._waiting = self._waiting, {}
-        for number, (future, _) in waiting.items():
+        reads, self._reads = self._reads, {}
+        for number, future in waiting.items():
             if not future.done():
                 future.set_exception(LinkLost(was_sent=number not in unsent))
+        for _, future in (read for group in reads.values() for read in group):
+            if not future.done():
+                future.set_exception(LinkLost(was_sent=False))
+
+    def _expect(self, first: int, last: int, timeout_s: float) -> None:
+        """Let the requests of these ids fail when the time has passed."""
+        heapq.heappush(self._deadlines, (time.monotonic() + timeout_s, first, last))
+        if self._sweeper is None:
+            self._sweeper = self._loop.call_later(SWEEP_S, self._sweep)
 
     def _sweep(self) -> None:
         self._sweeper = None
         now = time.monotonic()
-        for number in [number for number, (_, deadline) in self._waiting.items() if deadline <= now]:
-            future, _ = self._waiting.pop(number)
-            if not future.done():
-                future.set_exception(NoAnswer())
-        if self._waiting:
+        while self._deadlines and self._deadlines[0][0] <= now:
+            _, first, last = heapq.heappop(self._deadlines)
+            for number in range(first, last + 1):
+                future = self._waiting.pop(number, None)
+                if future is not None and not future.done():
+                    future.set_exception(NoAnswer())
+        if self._deadlines:
             self._sweeper = self._loop.call_later(SWEEP_S, self._sweep)

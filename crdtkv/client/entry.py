@@ -5,6 +5,7 @@ from typing import Any
 from crdtkv import cbor
 from crdtkv.causality.context import EMPTY, CausalContext
 from crdtkv.causality.hybrid_clock import HybridTimestamp, wall_ms_of
+from crdtkv.crdt.causal import CausalState
 from crdtkv.crdt.counter import Counter
 from crdtkv.crdt.entry import Entry
 from crdtkv.crdt.lww import LastWriterWins
@@ -23,7 +24,7 @@ class ValueEntry:
     __slots__ = ("context", "exists", "siblings", "timestamp", "value")
 
     def __init__(self, entry: Entry | None) -> None:
-        self.siblings: list[Any] = siblings_of(entry)
+        self.siblings: list[Any] = values_of(entry.state) if entry is not None else []
         self.exists = entry is not None and not entry.is_tombstone
         self.value: Any = self.siblings[0] if self.siblings else None
         self.context: CausalContext = entry.context if entry is not None else EMPTY
@@ -39,27 +40,23 @@ class ValueEntry:
         return wall_ms_of(self.timestamp) / 1000
 
 
-def value_of(entry: Entry, default: Any) -> Any:
-    """Return the value of an entry, `default` if it is a tombstone."""
-    state = entry.state
-    if type(state) is Register:
-        versions = state.versions
-        if len(versions) == 1:
-            return cbor.decode_value(versions[0].value)
-        return cbor.decode_value(state.siblings()[0].value) if versions else default
-    values = siblings_of(entry)
+def value_of(state: CausalState, default: Any) -> Any:
+    """Return the value of a state, `default` if it is empty."""
+    if type(state) is Register and len(state.versions) == 1:
+        return cbor.decode_value(state.versions[0].value)
+    values = values_of(state)
     return values[0] if values else default
 
 
-def siblings_of(entry: Entry | None) -> list[Any]:
-    """Return all values of an entry, the winner first."""
-    if entry is None or entry.is_tombstone:
+def values_of(state: CausalState) -> list[Any]:
+    """Return all values of a state, the winner first; none if it is empty."""
+    if state.is_empty:
         return []
-    match entry.state:
+    match state:
         case Register() as register:
             return [cbor.decode_value(version.value) for version in register.siblings()]
         case LastWriterWins(winner=winner) if winner is not None and winner.value is not None:
             return [cbor.decode_value(winner.value)]
         case Counter() as counter:
             return [counter.value]
-    return []
+    raise AssertionError(f"no values are known for a {state.type_tag}")

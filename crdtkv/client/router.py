@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from crdtkv.client.connection import Connection
 from crdtkv.errors import ClosedError, CrdtkvError, NoNodeReachable
 from crdtkv.ring.hash_ring import HashRing
-from crdtkv.ring.token import located
+from crdtkv.ring.token import token_of
 from crdtkv.ring.topology import Topology
 from crdtkv.wire.messages import Hello, TopologyReply, TopologyRequest
 
@@ -38,7 +38,7 @@ class DatacenterView:
     def candidates(self, identity: bytes) -> Iterator[Connection]:
         """Yield the open connections, home replicas of the key first."""
         assert self.ring is not None
-        replicas = self.ring.preference_list(located(identity))
+        replicas = self.ring.replicas_at(token_of(identity))
         for name in replicas:
             connection = self.connections.get(name)
             if connection is not None and connection.is_open:

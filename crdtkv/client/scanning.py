@@ -11,7 +11,7 @@ from crdtkv.client.caller import Caller
 from crdtkv.client.entry import ValueEntry
 from crdtkv.crdt.entry import Entry
 from crdtkv.quorum.level import ConsistencyLevel
-from crdtkv.ring.token import located, partition_in
+from crdtkv.ring.token import partition_of, token_of
 from crdtkv.wire.messages import ScanRequest
 
 PARTITIONS_AHEAD = 8
@@ -67,7 +67,7 @@ def _identities_by_partition(partitions: int) -> dict[int, bytes]:
     number = 0
     while len(samples) < partitions:
         identity = b"%d" % number
-        samples.setdefault(partition_in(located(identity), partitions), identity)
+        samples.setdefault(partition_of(token_of(identity), partitions), identity)
         number += 1
     return samples
 

@@ -99,25 +99,22 @@ class Counter:
         return None
 
     def to_wire(self) -> list[object]:
-        """Return `[[actor, counter, total, reset_counter, reset_total]…]`, sorted by actor."""
-        return [[actor, *slot] for actor, slot in sorted(self.slots.items())]
+        """Return `[actor, counter, total, reset_counter, reset_total, actor, …]`, sorted by actor."""
+        return [part for actor, slot in sorted(self.slots.items()) for part in (actor, *slot)]
 
     @classmethod
     def from_wire(cls, wire: object) -> Self:
-        """Parse `[[actor, counter, total, reset_counter, reset_total]…]`."""
-        if not isinstance(wire, list):
-            raise InvalidRequest("a counter is a list of slots")
+        """Parse `[actor, counter, total, reset_counter, reset_total, actor, …]`."""
+        if type(wire) is not list or len(wire) % 5:
+            raise InvalidRequest("a counter is a list of actors, each with four numbers")
         slots: dict[Actor, Slot] = {}
         last = ""
-        for row in wire:
-            match row:
-                case [str() as actor, int(), int(), int(), int()] if actor > last and _is_slot(row[1:]):
-                    slots[actor] = Slot(*row[1:])
-                    last = actor
-                case _:
-                    raise InvalidRequest(
-                        "a slot is [actor, counter, total, reset_counter, reset_total], sorted by actor"
-                    )
+        for start in range(0, len(wire), 5):
+            actor, numbers = wire[start], wire[start + 1 : start + 5]
+            if type(actor) is not str or actor <= last or not _is_slot(numbers):
+                raise InvalidRequest("a slot is an actor, sorted, and four numbers in range")
+            slots[actor] = Slot(*numbers)
+            last = actor
         return cls(slots)
 
     def _incremented(self, event: Event, amount: int) -> dict[Actor, Slot]:

@@ -3,9 +3,13 @@
 An entry is type tag, state, causal context and expiry, encoded as one canonical CBOR array (`FORMAT` first), so that
 equal entries are equal bytes. Client writes, quorum reads, read repair and geo replication all end in `merge`.
 
-Entries keep the bytes they were parsed from: on the common paths (nothing stored yet; the newcomer has seen all
-that is stored) the received bytes are stored as they are, without encoding anything.
+Entries keep the bytes they were parsed from, and parse their parts when they are needed: on the common paths (nothing
+stored yet; the newcomer has seen all that is stored) the received bytes are stored as they are, nothing is encoded,
+and of what was stored only the context is looked at.
 """
+
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from crdtkv import cbor
 from crdtkv.causality.context import EMPTY, CausalContext
@@ -16,23 +20,39 @@ from crdtkv.errors import InvalidRequest, ProtocolError
 
 FORMAT = 1
 
+T = TypeVar("T")
+
 
 class Entry:
     """The stored form of one key; immutable. `expires_at` is a hybrid timestamp, None for ever."""
 
-    __slots__ = ("_encoded", "context", "expires_at", "state")
+    __slots__ = ("_context", "_encoded", "_state", "_wire", "expires_at", "type_tag")
 
-    def __init__(
-        self,
-        state: CausalState,
-        context: CausalContext,
-        expires_at: HybridTimestamp | None = None,
-        _encoded: bytes | None = None,
-    ) -> None:
-        self.state = state
-        self.context = context
+    def __init__(self, state: CausalState, context: CausalContext, expires_at: HybridTimestamp | None = None) -> None:
+        self.type_tag = state.type_tag
         self.expires_at = expires_at
-        self._encoded = _encoded
+        self._state: CausalState | None = state
+        self._context: CausalContext | None = context
+        self._encoded: bytes | None = None
+        self._wire: list[Any] | None = None
+
+    @property
+    def state(self) -> CausalState:
+        """The state of the value type; parsed when it is first needed."""
+        state = self._state
+        if state is None:
+            assert self._wire is not None
+            state = self._state = _checked(type_named(self.type_tag).from_wire, self._wire[2])
+        return state
+
+    @property
+    def context(self) -> CausalContext:
+        """The operations this entry has seen; parsed when it is first needed."""
+        context = self._context
+        if context is None:
+            assert self._wire is not None
+            context = self._context = _checked(CausalContext.from_wire, self._wire[3:5])
+        return context
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Entry) and self.to_bytes() == other.to_bytes()
@@ -63,8 +83,8 @@ class Entry:
         Raises:
             InvalidRequest: the types differ (their keys would, too).
         """
-        if other.state.type_tag != self.state.type_tag:
-            raise InvalidRequest(f"a {other.state.type_tag} cannot be merged into a {self.state.type_tag}")
+        if other.type_tag != self.type_tag:
+            raise InvalidRequest(f"a {other.type_tag} cannot be merged into a {self.type_tag}")
         expires_at = _longest(self, other)
         # Equal contexts take the long way round, so that states which should be equal and are not still join.
         if self.context != other.context:
@@ -91,22 +111,30 @@ class Entry:
         state = self.state.without_older(timestamp)
         return None if state is None else Entry(state, self.context.with_dot(event.dot), self.expires_at)
 
+    def parse(self) -> None:
+        """Parse everything now.
+
+        Raises:
+            ProtocolError: it is damaged.
+        """
+        _ = self.state, self.context
+
     def to_bytes(self) -> bytes:
         """Return the canonical encoding."""
         if self._encoded is None:
             self._encoded = cbor.encode(
-                [FORMAT, self.state.type_tag, self.state.to_wire(), *self.context.to_wire(), self.expires_at]
+                [FORMAT, self.type_tag, self.state.to_wire(), *self.context.to_wire(), self.expires_at]
             )
         return self._encoded
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "Entry":
-        """Parse an entry that this program stored or already checked.
+        """Parse an entry that this program stored or already checked; its parts when they are first needed.
 
         Raises:
-            ProtocolError: it is damaged.
+            ProtocolError: it is damaged (also from `state` and `context`).
         """
-        return cls._parse(cbor.decode_own(data), data)
+        return cls._lazy(cbor.decode_own(data), data)
 
     @classmethod
     def from_peer(cls, data: bytes, type_tag: str) -> "Entry":
@@ -115,21 +143,32 @@ class Entry:
         Raises:
             ProtocolError: it is not an entry, or of another type.
         """
-        entry = cls._parse(cbor.decode(data), data)
-        if entry.state.type_tag != type_tag:
-            raise ProtocolError(f"an entry of type {entry.state.type_tag} under a key of type {type_tag}")
+        entry = cls._lazy(cbor.decode(data), data)
+        if entry.type_tag != type_tag:
+            raise ProtocolError(f"an entry of type {entry.type_tag} under a key of type {type_tag}")
+        entry.parse()
         return entry
 
     @classmethod
-    def _parse(cls, wire: object, data: bytes) -> "Entry":
-        try:
-            match wire:
-                case [1, str() as type_tag, state, vector, cloud, int() | None as expires_at]:
-                    context = CausalContext.from_wire([vector, cloud])
-                    return cls(type_named(type_tag).from_wire(state), context, expires_at, data)
-        except InvalidRequest as error:
-            raise ProtocolError(str(error)) from None
-        raise ProtocolError("an entry is [format, type, state, vector, cloud, expiry]")
+    def _lazy(cls, wire: Any, data: bytes) -> "Entry":
+        if type(wire) is not list or len(wire) != 6 or wire[0] != FORMAT or type(wire[1]) is not str:
+            raise ProtocolError("an entry is [format, type, state, vector, cloud, expiry]")
+        if wire[5] is not None and type(wire[5]) is not int:
+            raise ProtocolError("an expiry is a timestamp")
+        entry = cls.__new__(cls)
+        entry.type_tag = wire[1]
+        entry.expires_at = wire[5]
+        entry._state = entry._context = None
+        entry._encoded = data
+        entry._wire = wire
+        return entry
+
+
+def _checked(parse: Callable[[object], T], wire: object) -> T:
+    try:
+        return parse(wire)
+    except InvalidRequest as error:
+        raise ProtocolError(str(error)) from None
 
 
 def _longest(one: Entry, other: Entry) -> HybridTimestamp | None:

@@ -10,7 +10,7 @@ did not hold (`without_older`); that is a decision of its own, and gets a dot of
 Source: DeCandia et al., "Dynamo" (2007), section 4.4; Shapiro et al. (2011), section 3.2.2 (MV-Register).
 """
 
-import itertools
+from itertools import pairwise
 from typing import ClassVar, NamedTuple, Self
 
 from crdtkv.causality.context import CausalContext
@@ -47,7 +47,10 @@ class Register:
 
     def newest(self) -> HybridTimestamp:
         """Return the highest timestamp among the siblings."""
-        return max((version.timestamp for version in self.versions), default=0)
+        versions = self.versions
+        if len(versions) == 1:
+            return versions[0].timestamp
+        return max((version.timestamp for version in versions), default=0)
 
     def siblings(self) -> list[Version]:
         """Return the versions, the winner of `.value` first."""
@@ -82,27 +85,34 @@ class Register:
 
     def without_older(self, timestamp: HybridTimestamp) -> Self | None:
         """Drop versions below `timestamp`."""
+        if len(self.versions) == 1 and self.versions[0].timestamp >= timestamp:
+            return None
         kept = tuple(version for version in self.versions if version.timestamp >= timestamp)
         return None if len(kept) == len(self.versions) else type(self)(kept)
 
     def to_wire(self) -> list[object]:
-        """Return `[[actor, counter, timestamp, value]…]`, sorted by dot."""
-        return [[*version.dot, version.timestamp, version.value] for version in self.versions]
+        """Return `[actor, counter, timestamp, value, actor, …]`, sorted by dot."""
+        flat: list[object] = []
+        for (actor, counter), timestamp, value in self.versions:
+            flat += (actor, counter, timestamp, value)
+        return flat
 
     @classmethod
     def from_wire(cls, wire: object) -> Self:
-        """Parse `[[actor, counter, timestamp, value]…]`."""
-        if not isinstance(wire, list):
-            raise InvalidRequest("a register is a list of versions")
+        """Parse `[actor, counter, timestamp, value, actor, …]`."""
+        if type(wire) is not list or len(wire) % 4:
+            raise InvalidRequest("a register is a list of actor, counter, timestamp, value")
         versions: list[Version] = []
-        for row in wire:
-            match row:
-                case [str() as actor, counter, timestamp, bytes() as value] if is_counter(counter) and is_counter(
-                    timestamp
-                ):
-                    versions.append(Version(Dot(actor, counter), timestamp, value))
-                case _:
-                    raise InvalidRequest("a version is [actor, counter, timestamp, value]")
-        if any(later.dot <= earlier.dot for earlier, later in itertools.pairwise(versions)):
+        parts = iter(wire)
+        for actor, counter, timestamp, value in zip(parts, parts, parts, parts, strict=True):
+            if (
+                type(actor) is not str
+                or not is_counter(counter)
+                or not is_counter(timestamp)
+                or type(value) is not bytes
+            ):
+                raise InvalidRequest("a version is an actor, a counter, a timestamp and bytes")
+            versions.append(Version(Dot(actor, counter), timestamp, value))
+        if len(versions) > 1 and any(later.dot <= earlier.dot for earlier, later in pairwise(versions)):
             raise InvalidRequest("versions are sorted by dot and distinct")
         return cls(tuple(versions))

@@ -6,96 +6,88 @@ node is no replica, refuse it if the level cannot be met or the node is full, an
 
 from crdtkv.causality.context import CausalContext
 from crdtkv.crdt.entry import Entry
-from crdtkv.crdt.registry import type_named
 from crdtkv.errors import (
     CrdtkvError,
     InsufficientStorage,
     InvalidRequest,
     Overloaded,
     Unavailable,
-    UnknownBucket,
     ValueTooLarge,
 )
-from crdtkv.ids import MAX_KEY_BYTES, MAX_VALUE_BYTES, Key, parse_identity
+from crdtkv.ids import MAX_VALUE_BYTES
 from crdtkv.node.events import Peer
 from crdtkv.node.forwarding import Forwardable, ForwardCall
+from crdtkv.node.keys import KeyCheck, PlacedKey
 from crdtkv.node.reading import GetCall
 from crdtkv.node.replica import Replica
 from crdtkv.node.requester import Requester
 from crdtkv.node.scanning import MAX_PAGE_ROWS, ScanCall
 from crdtkv.node.step import Step
 from crdtkv.node.writing import PutCall
-from crdtkv.quorum.level import ConsistencyLevel, level_from_wire
-from crdtkv.ring.token import located as located_of
+from crdtkv.quorum.level import ConsistencyLevel, level_named
 from crdtkv.storage.store import Store
-from crdtkv.wire.messages import EntryReply, GetRequest, MutateReply, MutateRequest, ScanReply, ScanRequest
+from crdtkv.wire.messages import EntriesReply, GetRequest, MutateReply, MutateRequest, ScanReply, ScanRequest
 
 MAX_TIMEOUT_MS = 10 * 60 * 1000
+MAX_LEVELS = 256
 
 
 class Coordinator:
     """Client requests of one node."""
 
-    def __init__(self, step: Step, replica: Replica, store: Store, buckets: frozenset[str], calls_max: int) -> None:
+    def __init__(self, step: Step, replica: Replica, store: Store, keys: KeyCheck, calls_max: int) -> None:
         self._step = step
         self._replica = replica
         self._store = store
-        self._buckets = buckets
+        self._keys = keys
         self._calls_max = calls_max
+        self._levels: dict[str, ConsistencyLevel] = {}
         self.has_disk_space = True
-        self._prefixes: dict[bytes, tuple[str, str]] = {}
-        self._levels: dict[tuple[object, ...], ConsistencyLevel] = {}
 
     def get(self, peer: Peer, request: GetRequest) -> None:
-        """Answer a read with the merged entry."""
+        """Answer reads; those this replica can answer alone, at once and together."""
         step = self._step
-        requester = Requester(
-            peer, request.id, "get", str(request.level[0] if request.level else ""), step.now.monotonic_s
-        )
+        first_id, identities, level_text, timeout_ms = request
+        now_s = step.now.monotonic_s
         try:
-            level = self._level(request.level)
-            key = self._key(request.identity)
+            level = self._level(level_text)
             required = level.read_quorum(step.ring.replication_factor)
-            located = located_of(request.identity)
-            replicas = step.ring.preference_list(located)
-            if step.node not in replicas:
-                self._forward(requester, request, replicas, required)
-                return
-            if required == 1:
-                entry, is_durable = self._replica.read(located)
-                requester.reply(step, EntryReply(request.id, entry), is_durable)
-                return
-            self._check_load()
         except CrdtkvError as error:
-            requester.refuse(step, error)
+            for number in range(first_id, first_id + len(identities)):
+                Requester(peer, number, "get", "?", now_s).refuse(step, error)
             return
-        GetCall(
-            step,
-            self._replica,
-            located,
-            request.identity,
-            key,
-            then=lambda entry, is_durable: requester.reply(step, EntryReply(request.id, entry), is_durable),
-            failed=lambda error: requester.refuse(step, error),
-        ).start(replicas, required, _deadline(requester, request.timeout_ms))
+        run: list[object] = []
+        run_id = first_id
+        for number, identity in enumerate(identities, first_id):
+            try:
+                key = self._keys.from_client(identity)
+                replicas = step.ring.replicas_at(key.token)
+                if required == 1 and step.node in replicas:
+                    entry, is_durable = self._replica.read(key.located)
+                    if is_durable:
+                        run.append(entry)
+                        continue
+                    requester = Requester(peer, number, "get", level.name, now_s)
+                    requester.reply(step, EntriesReply(number, [entry]), is_durable=False)
+                else:
+                    requester = Requester(peer, number, "get", level.name, now_s)
+                    self._get_with_others(requester, key, replicas, required, level_text, timeout_ms)
+            except CrdtkvError as error:
+                Requester(peer, number, "get", level.name, now_s).refuse(step, error)
+            self._answer_run(peer, run_id, run, level.name)
+            run, run_id = [], number + 1
+        self._answer_run(peer, run_id, run, level.name)
 
     def mutate(self, peer: Peer, request: MutateRequest) -> None:
         """Carry out one operation, reading a quorum first where it removes what it has not been shown."""
         step = self._step
-        requester = Requester(
-            peer,
-            request.id,
-            request.operation[:16],
-            str(request.level[0] if request.level else ""),
-            step.now.monotonic_s,
-        )
+        requester = Requester(peer, request.id, request.operation[:16], request.level[:16], step.now.monotonic_s)
         try:
             level = self._level(request.level)
-            key = self._key(request.identity)
+            key = self._keys.from_client(request.identity)
             required = level.write_quorum(step.ring.replication_factor)
             read_first = level.read_quorum(step.ring.replication_factor) if request.operation == "delete" else 1
-            located = located_of(request.identity)
-            replicas = step.ring.preference_list(located)
+            replicas = step.ring.replicas_at(key.token)
             if step.node not in replicas:
                 self._forward(requester, request, replicas, required)
                 return
@@ -106,19 +98,17 @@ class Coordinator:
             requester.refuse(step, error)
             return
         if seen is not None or read_first == 1:
-            self._write(requester, request, located, key, seen, replicas, required)
+            self._write(requester, request, key, seen, replicas, required)
             return
 
         def write_merged(entry: bytes | None, _: bool) -> None:
             if entry is not None:
-                self._replica.merge(located, key, Entry.from_bytes(entry))
-            self._write(requester, request, located, key, None, replicas, required)
+                self._replica.merge(key, Entry.from_bytes(entry))
+            self._write(requester, request, key, None, replicas, required)
 
         GetCall(
             step,
             self._replica,
-            located,
-            request.identity,
             key,
             then=write_merged,
             # Nothing was written: a read that failed is told as "unavailable", which may be retried.
@@ -128,9 +118,7 @@ class Coordinator:
     def scan(self, peer: Peer, request: ScanRequest) -> None:
         """Answer with one page of one partition."""
         step = self._step
-        requester = Requester(
-            peer, request.id, "scan", str(request.level[0] if request.level else ""), step.now.monotonic_s
-        )
+        requester = Requester(peer, request.id, "scan", request.level[:16], step.now.monotonic_s)
         try:
             level = self._level(request.level)
             required = level.read_quorum(step.ring.replication_factor)
@@ -162,32 +150,58 @@ class Coordinator:
             _deadline(requester, request.timeout_ms),
         )
 
+    def _get_with_others(
+        self,
+        requester: Requester,
+        key: PlacedKey,
+        replicas: tuple[str, ...],
+        required: int,
+        level: str,
+        timeout_ms: int,
+    ) -> None:
+        step = self._step
+        if step.node not in replicas:
+            request = GetRequest(requester.id, [key.identity], level, timeout_ms)
+            self._forward(requester, request, replicas, required)
+            return
+        self._check_load()
+        GetCall(
+            step,
+            self._replica,
+            key,
+            then=lambda entry, is_durable: requester.reply(step, EntriesReply(requester.id, [entry]), is_durable),
+            failed=lambda error: requester.refuse(step, error),
+        ).start(replicas, required, _deadline(requester, timeout_ms))
+
+    def _answer_run(self, peer: Peer, first_id: int, entries: list[object], level: str) -> None:
+        """Answer consecutive reads with one message."""
+        if entries:
+            self._step.effects.send(peer, EntriesReply(first_id, entries))
+            self._step.stats.request("get", level, "ok", 0.0, len(entries))
+
     def _write(
         self,
         requester: Requester,
         request: MutateRequest,
-        located: bytes,
-        key: Key,
+        key: PlacedKey,
         seen: CausalContext | None,
         replicas: tuple[str, ...],
         required: int,
     ) -> None:
         step = self._step
         try:
-            write = self._replica.mutate(located, key, request.operation, request.arguments, seen, request.observed)
+            write = self._replica.mutate(key, request.operation, request.arguments, seen, request.observed)
         except CrdtkvError as error:
             requester.refuse(step, error)
             return
         PutCall(
             step,
             self._replica,
-            located,
             key,
             # Our own replica counts, so the answer waits for our own commit.
             then=lambda: requester.reply(step, MutateReply(request.id, write.timestamp), is_durable=False),
             failed=lambda error: requester.refuse(step, error),
         ).start(
-            request.identity,
             write.entry,
             write.timestamp if seen is None else 0,
             replicas,
@@ -208,38 +222,22 @@ class Coordinator:
 
     def _check_writable(self, request: MutateRequest, replicas: tuple[str, ...], required: int) -> None:
         if not self.has_disk_space:
-            raise InsufficientStorage(
-                "the node's disk is almost full: free space or add nodes; writes resume by themselves"
-            )
+            raise InsufficientStorage("the node's disk is almost full: free space; writes then resume by themselves")
         for argument in request.arguments:
             if isinstance(argument, bytes) and len(argument) > MAX_VALUE_BYTES:
                 raise ValueTooLarge(len(argument), MAX_VALUE_BYTES)
-        alive = sum(self._step.is_alive(name) for name in replicas)
-        if alive < required:
-            raise Unavailable(required, alive)
+        if len(self._step.alive) + 1 < len(self._step.ring.topology.nodes):
+            alive = sum(self._step.is_alive(name) for name in replicas)
+            if alive < required:
+                raise Unavailable(required, alive)
 
-    def _key(self, identity: bytes) -> Key:
-        """Parse and check an identity; what comes before the key itself is checked once and remembered."""
-        end = identity.find(b"\0", identity.find(b"\0") + 1) + 1
-        known = self._prefixes.get(identity[:end])
-        if known is not None and 1 <= len(identity) - end <= MAX_KEY_BYTES:
-            return Key(*known, identity[end:])
-        key = parse_identity(identity)
-        type_named(key.type_tag)
-        if key.bucket not in self._buckets:
-            raise UnknownBucket(f"unknown bucket {key.bucket!r}: declare it under 'buckets' in datacenters.yaml")
-        self._prefixes[identity[:end]] = (key.bucket, key.type_tag)
-        return key
-
-    def _level(self, wire: list[object]) -> ConsistencyLevel:
+    def _level(self, text: str) -> ConsistencyLevel:
         """Parse a level; the few that are in use are remembered."""
-        if len(wire) > 3 or not all(isinstance(part, (str, int)) for part in wire):
-            raise InvalidRequest("a level is [name] or ['QUORUM', r, w]")
-        level = self._levels.get(tuple(wire))
+        level = self._levels.get(text)
         if level is None:
-            level = level_from_wire(wire)
-            if len(self._levels) < 256:
-                self._levels[tuple(wire)] = level
+            level = level_named(text)
+            if len(self._levels) < MAX_LEVELS:
+                self._levels[text] = level
         return level
 
 

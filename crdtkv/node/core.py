@@ -10,16 +10,13 @@ The core owns no clock, socket, thread or log. `next_timer` says when it wants t
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from random import Random
 from typing import Any
 
 from crdtkv.config.model import ClusterConfig
 from crdtkv.crdt.entry import Entry
-from crdtkv.crdt.registry import type_named
 from crdtkv.errors import CrdtkvError, ProtocolError, StorageError
 from crdtkv.geo.outbox import Outbox
-from crdtkv.ids import parse_identity
 from crdtkv.node.coordinator import Coordinator
 from crdtkv.node.effects import Effects
 from crdtkv.node.events import (
@@ -40,6 +37,7 @@ from crdtkv.node.events import (
     TopologyChanged,
 )
 from crdtkv.node.geo_replication import GeoReplication
+from crdtkv.node.keys import KeyCheck
 from crdtkv.node.replica import Replica
 from crdtkv.node.scanning import MAX_PAGE_ROWS, read_page
 from crdtkv.node.step import Step
@@ -49,7 +47,7 @@ from crdtkv.ring.topology import Topology
 from crdtkv.storage import rows
 from crdtkv.storage.store import Store
 from crdtkv.wire.messages import (
-    EntryReply,
+    EntriesReply,
     ErrorReply,
     GetRequest,
     Message,
@@ -60,6 +58,7 @@ from crdtkv.wire.messages import (
     ReadReplica,
     Refusal,
     ReplicaEntry,
+    ReplicaSuperseded,
     ReplicaWritten,
     ScanReply,
     ScanRequest,
@@ -70,7 +69,8 @@ from crdtkv.wire.messages import (
     WriteReplica,
 )
 
-_ANSWERS = (ReplicaWritten, ReplicaEntry, PartitionRows, EntryReply, MutateReply, ScanReply, ErrorReply)
+_ANSWERS = frozenset((ReplicaSuperseded, ReplicaEntry, PartitionRows, EntriesReply, MutateReply, ScanReply, ErrorReply))
+_FORWARDED = frozenset((GetRequest, MutateRequest, ScanRequest))
 _REFILL_EVERY_S = 0.1
 
 
@@ -98,10 +98,11 @@ class NodeCore:
         self.outbox = Outbox(store, peers, config.geo.outbox_max, now.monotonic_s)
         drift_ms = config.limits.clock_drift_max_s * 1000
         self.replica = Replica(self.step, store, self.outbox, settings.incarnation, random, drift_ms)
-        buckets = frozenset(config.all_buckets)
-        self.coordinator = Coordinator(self.step, self.replica, store, buckets, config.limits.calls_in_flight_max)
-        self.geo = GeoReplication(self.step, self.replica, self.outbox, store, config.geo.batch_max)
+        self._keys = KeyCheck(frozenset(config.all_buckets))
+        self.coordinator = Coordinator(self.step, self.replica, store, self._keys, config.limits.calls_in_flight_max)
+        self.geo = GeoReplication(self.step, self.replica, self.outbox, store, self._keys, config.geo.batch_max)
         self._refill_at = 0.0
+        self._written: list[object] = []
         self._from_client: dict[type, Callable[[Peer, Any], None]] = {
             GetRequest: self.coordinator.get,
             MutateRequest: self.coordinator.mutate,
@@ -180,17 +181,21 @@ class NodeCore:
             case StreamMessage(datacenter, handle, payload):
                 self.geo.received(datacenter, handle, payload)
             case BusMessage(payload):
-                self._guarded(partial(self.geo.confirmed, payload))
+                self._confirmed(payload)
             case ConsumerIdle(datacenter, as_of):
                 self.geo.consumer_idle(datacenter, as_of, self._settings.config.geo.republish_after_s)
-            case BusUp():
-                self.geo.bus_up()
-            case BusDown():
-                self.geo.bus_down()
+            case BusUp() | BusDown():
+                self.geo.bus_changed(isinstance(event, BusUp))
             case TopologyChanged(topology):
                 self._change_topology(topology)
             case DiskSpace(is_sufficient):
                 self.coordinator.has_disk_space = is_sufficient
+
+    def _confirmed(self, payload: bytes) -> None:
+        try:
+            self.geo.confirmed(payload)
+        except ProtocolError as error:
+            self._dropped(error)
 
     def _received(self, frame: Received) -> None:
         peer, epoch, messages = frame
@@ -205,29 +210,51 @@ class NodeCore:
         if epoch > self.step.epoch:
             self.step.effects.refresh_topology = True
         for message in messages:
-            self._from_peer(peer, epoch, message)
+            try:
+                self._from_peer(peer, epoch, message)
+            except StorageError:
+                raise
+            except CrdtkvError as error:
+                self._dropped(error)
+        self._acknowledge(peer)
 
     def _from_peer(self, node: str, epoch: int, message: Message) -> None:
-        if isinstance(message, _ANSWERS):
-            call = self.step.calls.get(message.id)
+        kind = type(message)
+        if kind is ReplicaWritten:
+            for number in message.ids:  # type: ignore[union-attr]
+                call = self.step.calls.get(number) if type(number) is int else None
+                if call is not None:
+                    call.answered(node, message)
+        elif kind in _ANSWERS:
+            call = self.step.calls.get(message.id)  # type: ignore[union-attr]
             if call is not None:
-                self._guarded(partial(call.answered, node, message))
-        elif isinstance(message, Refusal):
-            call = self.step.calls.get(message.id)
+                call.answered(node, message)
+        elif kind is Refusal:
             self.step.stats.count("refusals_received")
+            call = self.step.calls.get(message.id)  # type: ignore[union-attr]
             if call is not None:
                 call.lost(node)
-        elif isinstance(message, (GetRequest, MutateRequest, ScanRequest)):
-            self._from_client[type(message)](node, message)
+        elif kind in _FORWARDED:
+            self._from_client[kind](node, message)
         else:
-            handler = self._from_node.get(type(message))
-            if handler is None:
-                self.step.stats.count("junk_messages")
-            elif epoch != self.step.epoch:
-                self.step.stats.count("epoch_refusals")
-                self.step.effects.send(node, Refusal(message.id, "wrong_epoch", [self.step.epoch]))  # type: ignore[union-attr]
-            elif not self._guarded(partial(handler, node, message)):
-                self.step.effects.send(node, Refusal(message.id, "protocol_error", []))  # type: ignore[union-attr]
+            self._serve(node, epoch, message)
+
+    def _serve(self, node: str, epoch: int, request: Any) -> None:
+        """Carry out another node's request on this replica, if it came under this replica's epoch."""
+        handler = self._from_node.get(type(request))
+        if handler is None:
+            self.step.stats.count("junk_messages")
+        elif epoch != self.step.epoch:
+            self.step.stats.count("epoch_refusals")
+            self.step.effects.send(node, Refusal(request.id, "wrong_epoch", [self.step.epoch]))
+        else:
+            try:
+                handler(node, request)
+            except StorageError:
+                raise
+            except CrdtkvError as error:
+                self._dropped(error)
+                self.step.effects.send(node, Refusal(request.id, error.code, list(error.fields)))
 
     def _read_replica(self, node: str, request: ReadReplica) -> None:
         entry, is_durable = self.replica.read(located_of(request.identity))
@@ -237,11 +264,13 @@ class NodeCore:
         if not self.coordinator.has_disk_space:
             self.step.effects.send(node, Refusal(request.id, "insufficient_storage", []))
             return
-        key = parse_identity(request.identity)
-        type_named(key.type_tag)
+        key = self._keys.from_peer(request.identity)
         entry = Entry.from_peer(request.entry, key.type_tag)
-        superseded_more = self.replica.merge(located_of(request.identity), key, entry, request.supersede_before)
-        self.step.effects.send_when_durable(node, ReplicaWritten(request.id, superseded_more))
+        superseded = self.replica.merge(key, entry, request.supersede_before)
+        if superseded is None:
+            self._written.append(request.id)
+        else:
+            self.step.effects.send_when_durable(node, ReplicaSuperseded(request.id, superseded))
 
     def _read_partition(self, node: str, request: ReadPartition) -> None:
         if request.partition >= self.step.ring.partitions:
@@ -275,14 +304,13 @@ class NodeCore:
             self.outbox.refill(now_s)
             self._refill_at = now_s + _REFILL_EVERY_S if self.outbox.has_dropped else 0.0
 
-    def _guarded(self, act: Callable[[], None]) -> bool:
-        """Run what depends on a peer's bytes; malformed ones are counted and dropped, disk errors are not."""
-        try:
-            act()
-        except StorageError:
-            raise
-        except CrdtkvError as error:
-            self.step.stats.count("junk_messages")
-            self.step.effects.notes.append(f"a message was dropped: {error}")
-            return False
-        return True
+    def _acknowledge(self, node: str) -> None:
+        """Acknowledge all writes of one frame together."""
+        if self._written:
+            self.step.effects.send_when_durable(node, ReplicaWritten(self._written))
+            self._written = []
+
+    def _dropped(self, error: CrdtkvError) -> None:
+        """Count what a peer sent and nobody can use."""
+        self.step.stats.count("junk_messages")
+        self.step.effects.notes.append(f"a message was dropped: {error}")

@@ -10,18 +10,17 @@ follows. It is safe to drop: whoever sent it keeps its rows until a confirmation
 """
 
 from crdtkv.crdt.entry import Entry
-from crdtkv.crdt.registry import type_named
 from crdtkv.errors import CrdtkvError, ProtocolError
 from crdtkv.geo.inbox import Delivery
 from crdtkv.geo.outbox import Outbox
-from crdtkv.ids import Key, node_of, parse_identity
+from crdtkv.ids import node_of, parse_identity
 from crdtkv.node.effects import AckStream, Publish, SendBus
+from crdtkv.node.keys import KeyCheck, PlacedKey
 from crdtkv.node.replica import Replica
 from crdtkv.node.step import Step
 from crdtkv.node.writing import PutCall
 from crdtkv.quorum.level import majority
 from crdtkv.ring.token import identity_in
-from crdtkv.ring.token import located as located_of
 from crdtkv.storage import rows
 from crdtkv.storage.store import Store
 from crdtkv.wire.codec import decode_frame, encode_frame
@@ -33,17 +32,20 @@ APPLY_TIMEOUT_S = 5.0
 RETRY_S = 1.0
 MAX_DEAD_LETTERS = 100
 
-_Row = tuple[int, bytes, Key, Entry]
+_Row = tuple[int, PlacedKey, Entry]
 
 
 class GeoReplication:
     """Publisher and applier of one node."""
 
-    def __init__(self, step: Step, replica: Replica, outbox: Outbox, store: Store, batch_max: int) -> None:
+    def __init__(
+        self, step: Step, replica: Replica, outbox: Outbox, store: Store, keys: KeyCheck, batch_max: int
+    ) -> None:
         self._step = step
         self._replica = replica
         self._outbox = outbox
         self._store = store
+        self._keys = keys
         self._batch_max = batch_max
         self._bus_is_up = False
         self._publishes = 0
@@ -55,14 +57,10 @@ class GeoReplication:
         """Whether this data center's NATS takes messages."""
         return self._bus_is_up
 
-    def bus_up(self) -> None:
-        """Begin to publish."""
-        self._bus_is_up = True
+    def bus_changed(self, is_up: bool) -> None:
+        """Begin or stop to publish; the host tells batches in flight as failed by itself."""
+        self._bus_is_up = is_up
         self._not_before = 0.0
-
-    def bus_down(self) -> None:
-        """Stop publishing; what is in flight is told as failed by the host."""
-        self._bus_is_up = False
 
     def published(self, number: int, ok: bool) -> None:
         """Take the stream's answer to a batch."""
@@ -140,7 +138,7 @@ class GeoReplication:
     def received(self, datacenter: str, handle: int, payload: bytes) -> None:
         """Apply a message from another data center's stream."""
         try:
-            batch, parsed = _parse(payload)
+            batch, parsed = _parse(payload, self._keys)
         except CrdtkvError as error:
             self._keep_dead_letter(payload, f"from {datacenter}: {error}")
             self._step.effects.held_acks.append(AckStream(handle, True))
@@ -148,15 +146,14 @@ class GeoReplication:
         delivery = Delivery(handle, datacenter, batch.node, batch.actor, [oseq for oseq, *_ in parsed])
         if not parsed:
             self._finish(delivery)
-        for _, identity, key, entry in parsed:
-            self._apply(delivery, identity, key, entry)
+        for _, key, entry in parsed:
+            self._apply(delivery, key, entry)
 
-    def _apply(self, delivery: Delivery, identity: bytes, key: Key, entry: Entry) -> None:
+    def _apply(self, delivery: Delivery, key: PlacedKey, entry: Entry) -> None:
         step = self._step
-        located = located_of(identity)
-        replicas = step.ring.preference_list(located)
+        replicas = step.ring.replicas_at(key.token)
         if step.node in replicas:
-            self._replica.merge(located, key, entry)
+            self._replica.merge(key, entry)
 
         def applied() -> None:
             delivery.applied()
@@ -166,8 +163,7 @@ class GeoReplication:
             delivery.failed()
             self._finish(delivery)
 
-        PutCall(step, self._replica, located, key, applied, failed).start(
-            identity,
+        PutCall(step, self._replica, key, applied, failed).start(
             entry.to_bytes(),
             0,
             replicas,
@@ -193,7 +189,7 @@ class GeoReplication:
             self._store.put(rows.dead_letter_row(self._step.now.wall_ms * 1000 + len(kept)), payload)
 
 
-def _parse(payload: bytes) -> tuple[GeoBatch, list[_Row]]:
+def _parse(payload: bytes, keys: KeyCheck) -> tuple[GeoBatch, list[_Row]]:
     messages = decode_frame(payload).messages
     if len(messages) != 1 or not isinstance(messages[0], GeoBatch):
         raise ProtocolError("a stream message is one batch of entries")
@@ -204,9 +200,8 @@ def _parse(payload: bytes) -> tuple[GeoBatch, list[_Row]]:
     for row in batch.rows:
         match row:
             case [int() as oseq, bytes() as identity, bytes() as entry]:
-                key = parse_identity(identity)
-                type_named(key.type_tag)
-                parsed.append((oseq, identity, key, Entry.from_peer(entry, key.type_tag)))
+                key = keys.from_peer(identity)
+                parsed.append((oseq, key, Entry.from_peer(entry, key.type_tag)))
             case _:
                 raise ProtocolError("a row is [oseq, identity, entry]")
     return batch, parsed

@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 
 from crdtkv.crdt.entry import Entry
 from crdtkv.errors import CrdtkvError, ReadTimeout, Unavailable
-from crdtkv.ids import Key
+from crdtkv.node.keys import PlacedKey
 from crdtkv.node.replica import Replica
 from crdtkv.node.step import Step
 from crdtkv.quorum.read_call import ReadCall
 from crdtkv.quorum.tally import Outcome, Tally
-from crdtkv.wire.messages import Message, ReadReplica, ReplicaEntry, ReplicaWritten, WriteReplica
+from crdtkv.wire.messages import Message, ReadReplica, ReplicaEntry, ReplicaSuperseded, ReplicaWritten, WriteReplica
 
 #: After this long without enough answers, the remaining replicas are asked as well.
 HEDGE_S = 0.05
@@ -26,13 +26,9 @@ Failed = Callable[[CrdtkvError], None]
 class GetCall:
     """One quorum read in flight."""
 
-    def __init__(
-        self, step: Step, replica: Replica, located: bytes, identity: bytes, key: Key, then: Then, failed: Failed
-    ) -> None:
+    def __init__(self, step: Step, replica: Replica, key: PlacedKey, then: Then, failed: Failed) -> None:
         self._step = step
         self._replica = replica
-        self._located = located
-        self._identity = identity
         self._key = key
         self._then = then
         self._failed = failed
@@ -61,7 +57,7 @@ class GetCall:
         """See `Call`."""
         if isinstance(message, ReplicaEntry):
             self._answer(replica, message.entry)
-        elif isinstance(message, ReplicaWritten) and self._repair is not None:
+        elif isinstance(message, (ReplicaWritten, ReplicaSuperseded)) and self._repair is not None:
             self._repair.ok(replica)
             self._progress_of_repair()
 
@@ -88,12 +84,12 @@ class GetCall:
     def _ask(self, replica: str) -> None:
         step = self._step
         if replica == step.node:
-            entry, is_durable = self._replica.read(self._located)
+            entry, is_durable = self._replica.read(self._key.located)
             self._is_durable = self._is_durable and is_durable
             self._answer(replica, entry)
         else:
             self._asked_at[replica] = step.now.monotonic_s
-            step.effects.send(replica, ReadReplica(self._number, self._identity))
+            step.effects.send(replica, ReadReplica(self._number, self._key.identity))
 
     def _answer(self, replica: str, entry: bytes | None) -> None:
         if self._repair is not None:
@@ -115,11 +111,11 @@ class GetCall:
         self._repair = self._read.repair_tally(stale)
         for replica in stale:
             if replica == step.node:
-                self._replica.merge(self._located, self._key, Entry.from_bytes(merged))
+                self._replica.merge(self._key, Entry.from_bytes(merged))
                 self._is_durable = False
                 self._repair.ok(replica)
             else:
-                step.answer(replica, WriteReplica(self._number, self._identity, merged, 0), self._is_durable)
+                step.answer(replica, WriteReplica(self._number, self._key.identity, merged, 0), self._is_durable)
         self._progress_of_repair()
 
     def _progress_of_repair(self) -> None:

@@ -21,7 +21,8 @@ from crdtkv.crdt.causal import Event
 from crdtkv.crdt.entry import Entry
 from crdtkv.errors import InvalidRequest, ValueTooLarge
 from crdtkv.geo.outbox import Outbox
-from crdtkv.ids import Key, actor_name
+from crdtkv.ids import actor_name, parse_identity
+from crdtkv.node.keys import PlacedKey
 from crdtkv.node.step import Step
 from crdtkv.storage import rows
 from crdtkv.storage.store import Store
@@ -64,8 +65,7 @@ class Replica:
 
     def mutate(
         self,
-        located: bytes,
-        key: Key,
+        key: PlacedKey,
         operation: str,
         arguments: list[object],
         seen: CausalContext | None,
@@ -77,7 +77,7 @@ class Replica:
             InvalidRequest: the operation is wrong; nothing was written.
             ValueTooLarge: the entry would become too large; nothing was written.
         """
-        stored, _ = self._stored(located, key)
+        stored, _ = self._stored(key)
         if seen is not None and seen.highest(self.actor) > stored.context.highest(self.actor):
             raise InvalidRequest("the context names writes of this node that never happened: read the key again")
         event = self._event(stored, observed)
@@ -86,15 +86,17 @@ class Replica:
         encoded = merged.to_bytes()
         if len(encoded) > MAX_ENTRY_BYTES:
             raise ValueTooLarge(len(encoded), MAX_ENTRY_BYTES)
-        self._put(located, encoded)
-        self._outbox.record(located, self._step.now.monotonic_s)
+        self._put(key.located, encoded)
+        self._outbox.record(key.located, self._step.now.monotonic_s)
         return Write(delta.to_bytes(), event.timestamp)
 
-    def merge(self, located: bytes, key: Key, incoming: Entry, supersede_before: HybridTimestamp = 0) -> bytes | None:
+    def merge(self, key: PlacedKey, incoming: Entry, supersede_before: HybridTimestamp = 0) -> bytes | None:
         """Merge an entry from elsewhere; return what is stored now if older versions were superseded, else None."""
-        stored, stored_bytes = self._stored(located, key)
+        stored, stored_bytes = self._stored(key)
         if incoming.context.highest(self.actor) > stored.context.highest(self.actor):
-            self._renew_incarnation(f"{key!r} holds a write of {self.actor} that this node does not know")
+            self._renew_incarnation(
+                f"{parse_identity(key.identity)!r} holds a write of {self.actor} that this node does not know"
+            )
         self.clock.observe(incoming.state.newest(), self._step.now.wall_ms)
         merged = stored.merge(incoming)
         trimmed = None
@@ -103,11 +105,11 @@ class Replica:
             trimmed = merged.without_older(supersede_before, Event(dot, supersede_before))
         encoded = (trimmed or merged).to_bytes()
         if encoded != stored_bytes:
-            self._put(located, encoded)
+            self._put(key.located, encoded)
         if trimmed is None:
             return None
         # Dropping older versions is this replica's own decision and dot: other data centers hear of it from here.
-        self._outbox.record(located, self._step.now.monotonic_s)
+        self._outbox.record(key.located, self._step.now.monotonic_s)
         return encoded
 
     def commit(self) -> int:
@@ -133,8 +135,8 @@ class Replica:
         # Dirty from now on: an answer later in this same step must wait as well.
         self._dirty[located] = self.commit_number + 1
 
-    def _stored(self, located: bytes, key: Key) -> tuple[Entry, bytes | None]:
-        encoded = self._store.get(rows.data_row(located))
+    def _stored(self, key: PlacedKey) -> tuple[Entry, bytes | None]:
+        encoded = self._store.get(rows.data_row(key.located))
         return Entry.from_bytes(encoded) if encoded is not None else Entry.empty(key.type_tag), encoded
 
     def _event(self, stored: Entry, observed: HybridTimestamp) -> Event:

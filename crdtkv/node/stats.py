@@ -15,10 +15,10 @@ class Histogram:
         self.counts = [0] * (len(BUCKETS_S) + 1)
         self.sum_s = 0.0
 
-    def observe(self, seconds: float) -> None:
-        """Count one duration."""
-        self.counts[bisect_left(BUCKETS_S, seconds)] += 1
-        self.sum_s += seconds
+    def observe(self, seconds: float, times: int = 1) -> None:
+        """Count a duration, once or several times."""
+        self.counts[bisect_left(BUCKETS_S, seconds)] += times
+        self.sum_s += seconds * times
 
     @property
     def count(self) -> int:
@@ -39,13 +39,13 @@ class Stats:
         """Add to a named counter."""
         self.counters[name] = self.counters.get(name, 0) + amount
 
-    def request(self, kind: str, level: str, outcome: str, seconds: float) -> None:
-        """Count one client request."""
+    def request(self, kind: str, level: str, outcome: str, seconds: float, times: int = 1) -> None:
+        """Count a client request, or several that took the same time."""
         key = (kind, level, outcome)
         histogram = self.requests.get(key)
         if histogram is None:
             histogram = self.requests[key] = Histogram()
-        histogram.observe(seconds)
+        histogram.observe(seconds, times)
 
     def replica_rpc(self, kind: str, seconds: float) -> None:
         """Count one answered request to another replica."""

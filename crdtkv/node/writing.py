@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 
 from crdtkv.crdt.entry import Entry
 from crdtkv.errors import CrdtkvError, ProtocolError, WriteTimeout
-from crdtkv.ids import Key
+from crdtkv.node.keys import PlacedKey
 from crdtkv.node.replica import Replica
 from crdtkv.node.step import Step
 from crdtkv.quorum.tally import Outcome, Tally
-from crdtkv.wire.messages import Message, ReplicaWritten, WriteReplica
+from crdtkv.wire.messages import Message, ReplicaSuperseded, ReplicaWritten, WriteReplica
 
 
 class PutCall:
@@ -24,14 +24,12 @@ class PutCall:
         self,
         step: Step,
         replica: Replica,
-        located: bytes,
-        key: Key,
+        key: PlacedKey,
         then: Callable[[], None],
         failed: Callable[[CrdtkvError], None],
     ) -> None:
         self._step = step
         self._replica = replica
-        self._located = located
         self._key = key
         self._then = then
         self._failed = failed
@@ -41,7 +39,6 @@ class PutCall:
 
     def start(
         self,
-        identity: bytes,
         entry: bytes,
         supersede_before: int,
         replicas: Sequence[str],
@@ -53,7 +50,7 @@ class PutCall:
         self._tally = Tally(replicas, required)
         self._number = step.calls.add(self)
         step.calls.set_timer(self._number, deadline_s, "deadline")
-        message = WriteReplica(self._number, identity, entry, supersede_before)
+        message = WriteReplica(self._number, self._key.identity, entry, supersede_before)
         self._waiting = 0
         for name in replicas:
             if name == step.node:
@@ -67,10 +64,11 @@ class PutCall:
 
     def answered(self, replica: str, message: Message) -> None:
         """See `Call`."""
-        if not isinstance(message, ReplicaWritten) or not self._tally.is_open(replica):
+        kind = type(message)
+        if not self._tally.is_open(replica) or (kind is not ReplicaWritten and kind is not ReplicaSuperseded):
             return
         self._step.stats.replica_rpc("write", self._step.now.monotonic_s - self._started_s)
-        if message.entry is not None:
+        if isinstance(message, ReplicaSuperseded):
             self._learn(message.entry)
         self._tally.ok(replica)
         self._waiting -= 1
@@ -105,11 +103,11 @@ class PutCall:
 
     def _learn(self, encoded: bytes) -> None:
         """Merge what a replica made of the write by superseding versions that this node did not hold."""
-        if self._step.node not in self._step.ring.preference_list(self._located):
+        if self._step.node not in self._step.ring.replicas_at(self._key.token):
             return
         try:
             entry = Entry.from_peer(encoded, self._key.type_tag)
         except ProtocolError:
             self._step.stats.count("junk_messages")
             return
-        self._replica.merge(self._located, self._key, entry)
+        self._replica.merge(self._key, entry)

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from crdtkv.errors import InvalidRequest
 
+MAX_TEXT = 16
+
 
 @dataclass(frozen=True, slots=True)
 class ConsistencyLevel:
@@ -37,9 +39,9 @@ class ConsistencyLevel:
         """
         return self._count(self.write, replication_factor)
 
-    def to_wire(self) -> list[object]:
-        """Return `[name]` or `[name, r, w]`."""
-        return [self.name, self.read, self.write] if self.read else [self.name]
+    def to_wire(self) -> str:
+        """Return the level as text: its name, or `r,w` for explicit counts."""
+        return f"{self.read},{self.write}" if self.read else self.name
 
     def _count(self, explicit: int, replication_factor: int) -> int:
         match self.name:
@@ -78,27 +80,16 @@ def Quorum(r: int, w: int) -> ConsistencyLevel:  # noqa: N802 - reads as a level
     return ConsistencyLevel("QUORUM", r, w)
 
 
-def level_named(name: str) -> ConsistencyLevel:
-    """Return the level of that name, in any case.
+def level_named(text: str) -> ConsistencyLevel:
+    """Return the level of that name, in any case; `2,1` stands for Quorum(r=2, w=1).
 
     Raises:
         InvalidRequest: there is none.
     """
-    level = _NAMED.get(name.upper()) if isinstance(name, str) else None
-    if level is None:
-        raise InvalidRequest(f"unknown consistency level {name!r}: one of {', '.join(_NAMED)}, or Quorum(r=, w=)")
-    return level
-
-
-def level_from_wire(wire: object) -> ConsistencyLevel:
-    """Parse what `to_wire` made.
-
-    Raises:
-        InvalidRequest: not a level.
-    """
-    match wire:
-        case [str() as name]:
-            return level_named(name)
-        case ["QUORUM", int() as read, int() as write]:
-            return Quorum(read, write)
-    raise InvalidRequest("a level is [name] or ['QUORUM', r, w]")
+    level = _NAMED.get(text.upper()) if isinstance(text, str) else None
+    if level is not None:
+        return level
+    read, comma, write = str(text).partition(",")
+    if comma and len(text) <= MAX_TEXT and read.strip().isdecimal() and write.strip().isdecimal():
+        return Quorum(r=int(read), w=int(write))
+    raise InvalidRequest(f"unknown consistency level {text!r}: one of {', '.join(_NAMED)}, or r,w as numbers")

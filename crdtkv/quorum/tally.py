@@ -19,12 +19,14 @@ class Outcome(Enum):
 class Tally:
     """Count answers of named replicas against a required number."""
 
-    __slots__ = ("_open", "received", "required")
+    __slots__ = ("_open", "outcome", "received", "required")
 
     def __init__(self, replicas: Iterable[str], required: int) -> None:
         self._open = set(replicas)
         self.required = required
         self.received = 0
+        self.outcome = Outcome.PENDING
+        self._judge()
 
     def __repr__(self) -> str:
         return f"{self.received}/{self.required} ({self.outcome.value})"
@@ -34,22 +36,27 @@ class Tally:
         if replica in self._open:
             self._open.discard(replica)
             self.received += 1
+            if self.received == self.required:
+                self.outcome = Outcome.REACHED
 
     def fail(self, replica: str) -> None:
         """Count a failure."""
         self._open.discard(replica)
+        self._judge()
 
     def replace(self, replica: str) -> None:
         """Await one more replica, in place of one that failed."""
         self._open.add(replica)
+        self._judge()
 
     def is_open(self, replica: str) -> bool:
         """Tell whether this replica's answer is still awaited."""
         return replica in self._open
 
-    @property
-    def outcome(self) -> Outcome:
-        """The state of the count."""
+    def _judge(self) -> None:
         if self.received >= self.required:
-            return Outcome.REACHED
-        return Outcome.PENDING if self.received + len(self._open) >= self.required else Outcome.IMPOSSIBLE
+            self.outcome = Outcome.REACHED
+        elif self.received + len(self._open) >= self.required:
+            self.outcome = Outcome.PENDING
+        else:
+            self.outcome = Outcome.IMPOSSIBLE

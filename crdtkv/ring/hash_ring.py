@@ -14,7 +14,7 @@ Source: Karger et al. (1997); DeCandia et al., "Dynamo" (2007), sections 4.2 and
 from bisect import bisect_left
 from functools import cached_property
 
-from crdtkv.ring.token import partition_in, partition_start, token_of
+from crdtkv.ring.token import TOKEN_BITS, partition_in, partition_start, token_of
 from crdtkv.ring.topology import RingNode, Topology
 
 VNODES_PER_WEIGHT = 128
@@ -37,6 +37,10 @@ class HashRing:
     def preference_list(self, located_key: bytes) -> tuple[str, ...]:
         """Return the N home replicas of a storage key, the first choice first."""
         return self._preference_lists[partition_in(located_key, self.partitions)]
+
+    def replicas_at(self, token: int) -> tuple[str, ...]:
+        """Return the N home replicas of a token."""
+        return self._preference_lists[token * self.partitions >> TOKEN_BITS]
 
     def replicas_of(self, partition: int) -> tuple[str, ...]:
         """Return the N home replicas of a partition."""

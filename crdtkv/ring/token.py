@@ -28,7 +28,12 @@ def partition_start(partition: int, partitions: int) -> int:
 
 def located(identity: bytes) -> bytes:
     """Return the storage key of an identity: its token (8 bytes, big endian), then the identity."""
-    return token_of(identity).to_bytes(TOKEN_BYTES, "big") + identity
+    return located_at(token_of(identity), identity)
+
+
+def located_at(token: int, identity: bytes) -> bytes:
+    """Return the storage key of an identity whose token is known."""
+    return token.to_bytes(TOKEN_BYTES, "big") + identity
 
 
 def identity_in(located_key: bytes) -> bytes:

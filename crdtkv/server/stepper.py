@@ -10,7 +10,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol
 
 from crdtkv.errors import StorageError
@@ -18,6 +18,9 @@ from crdtkv.node.core import NodeCore
 from crdtkv.node.effects import Effects, Sends
 from crdtkv.node.events import Durable, Event, Now
 from crdtkv.storage.store import Store
+
+#: How long the loop itself waits for an fsync before it goes on with other work.
+PATIENCE_S = 0.002
 
 log = logging.getLogger("crdtkv.node")
 
@@ -105,10 +108,18 @@ class Stepper:
         self._is_syncing = True
         covers = self._held[-1].after_commit
         began = time.perf_counter()
-        future = self._loop.run_in_executor(self._disk, self._store.sync)
-        future.add_done_callback(lambda done: self._after_sync(done, covers, began))
+        syncing = self._disk.submit(self._store.sync)
+        try:
+            # Mostly the disk is done before the loop would have come round, and the answer leaves at once.
+            syncing.exception(timeout=PATIENCE_S)
+        except TimeoutError:
+            syncing.add_done_callback(
+                lambda done: self._loop.call_soon_threadsafe(self._after_sync, done, covers, began)
+            )
+        else:
+            self._after_sync(syncing, covers, began)
 
-    def _after_sync(self, done: "asyncio.Future[None]", covers: int, began: float) -> None:
+    def _after_sync(self, done: "Future[None]", covers: int, began: float) -> None:
         self._is_syncing = False
         self._synced.set()
         error = done.exception()

@@ -10,7 +10,7 @@ from crdtkv.ids import identity_of
 from crdtkv.sim.network import Network
 from crdtkv.sim.scheduler import Scheduler
 from crdtkv.wire.codec import decode_frame, encode_frame
-from crdtkv.wire.messages import EntryReply, ErrorReply, GetRequest, MutateReply, MutateRequest
+from crdtkv.wire.messages import EntriesReply, ErrorReply, GetRequest, MutateReply, MutateRequest
 
 
 @dataclass(slots=True)
@@ -50,20 +50,20 @@ class SimClient:
         self._last_id += 1
         self._waiting[self._last_id] = operation
         if kind == "get":
-            request: GetRequest | MutateRequest = GetRequest(self._last_id, identity, [level], 2000)
+            request: GetRequest | MutateRequest = GetRequest(self._last_id, [identity], level, 2000)
         else:
             context = None
             if kind == "put" and type_tag == "register" and self.random.random() < 0.3:
                 seen = self._contexts.get(identity)
                 context = seen.to_wire() if seen is not None else None
             arguments = [] if kind == "delete" else [argument]
-            request = MutateRequest(self._last_id, identity, kind, arguments, context, 0, [level], 2000)  # type: ignore[arg-type]
+            request = MutateRequest(self._last_id, identity, kind, arguments, context, 0, level, 2000)  # type: ignore[arg-type]
         return operation, encode_frame(1, [request])
 
     def receive(self, _: str, payload: bytes) -> None:
         """Take a node's answers."""
         for message in decode_frame(payload).messages:
-            if not isinstance(message, (EntryReply, MutateReply, ErrorReply)):
+            if not isinstance(message, (EntriesReply, MutateReply, ErrorReply)):
                 continue
             operation = self._waiting.pop(message.id, None)
             if operation is None:
@@ -72,10 +72,10 @@ class SimClient:
             match message:
                 case ErrorReply(_, code, fields):
                     operation.outcome = "info" if error_from_wire(code, fields).maybe_applied else "fail"
-                case EntryReply(_, entry):
+                case EntriesReply(_, entries):
                     operation.outcome = "ok"
-                    operation.entry = entry
+                    entry = operation.entry = entries[0]  # type: ignore[assignment]
                     if entry is not None:
-                        self._contexts[operation.identity] = Entry.from_bytes(entry).context
+                        self._contexts[operation.identity] = Entry.from_bytes(entry).context  # type: ignore[arg-type]
                 case MutateReply():
                     operation.outcome = "ok"

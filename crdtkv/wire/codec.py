@@ -6,6 +6,7 @@ are checked. A message of an unknown number is skipped and counted, because a ne
 is an error of the whole frame, because nothing else in it can be trusted.
 """
 
+from itertools import product
 from typing import Any, NamedTuple, get_type_hints
 
 from crdtkv import cbor
@@ -52,32 +53,42 @@ def decode_frame(payload: bytes) -> Frame:
     raise ProtocolError("a frame is [version, epoch, messages]")
 
 
+class _Spec(NamedTuple):
+    """What a message of one number looks like. `signatures` are the allowed combinations of field types."""
+
+    message_class: Any
+    signatures: frozenset[tuple[type, ...]]
+    integers: tuple[int, ...]
+
+
 def _message(item: object) -> Message | None:
     if type(item) is not list or not item or type(item[0]) is not int:
         raise ProtocolError("a message is [number, field…]")
     spec = _SPECS.get(item[0])
     if spec is None:
         return None
-    message_class, field_types = spec
-    if len(item) != len(field_types) + 1:
-        raise ProtocolError(f"{message_class.__name__} has {len(field_types)} fields, not {len(item) - 1}")
     del item[0]
-    for value, allowed in zip(item, field_types, strict=True):
-        kind = type(value)
-        if kind not in allowed or (kind is int and not 0 <= value <= MAX_INT):
-            raise ProtocolError(f"{message_class.__name__}: a field is of type {kind.__name__} or out of range")
-    return message_class._make(item)  # type: ignore[no-any-return]
+    signature = tuple(map(type, item))
+    if signature not in spec.signatures:
+        names = ", ".join(kind.__name__ for kind in signature)
+        raise ProtocolError(f"{spec.message_class.__name__} does not have the fields ({names})")
+    for index in spec.integers:
+        if type(item[index]) is int and not 0 <= item[index] <= MAX_INT:
+            raise ProtocolError(f"{spec.message_class.__name__}: a number is out of range")
+    return spec.message_class._make(item)  # type: ignore[no-any-return]
 
 
-def _spec(message_class: Any) -> tuple[Any, tuple[frozenset[type], ...]]:
-    """Read the allowed types of each field from the class: the annotations are the only description."""
+def _spec(message_class: Any) -> _Spec:
+    """Read the allowed fields from the class: its annotations are the only description."""
     hints = get_type_hints(message_class)
-    return message_class, tuple(_plain_types(hints[name]) for name in message_class._fields)
+    allowed = [_plain_types(hints[name]) for name in message_class._fields]
+    integers = tuple(index for index, types in enumerate(allowed) if int in types)
+    return _Spec(message_class, frozenset(product(*allowed)), integers)
 
 
-def _plain_types(hint: Any) -> frozenset[type]:
+def _plain_types(hint: Any) -> tuple[type, ...]:
     members = getattr(hint, "__args__", ()) if getattr(hint, "__origin__", None) is not list else ()
-    return frozenset(getattr(member, "__origin__", member) for member in members or (hint,))
+    return tuple(getattr(member, "__origin__", member) for member in members or (hint,))
 
 
 _SPECS = {number: _spec(message_class) for message_class, number in NUMBERS.items()}

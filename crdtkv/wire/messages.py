@@ -1,7 +1,8 @@
 """Every message, with what it means.
 
 Requests carry an `id` chosen by the asker; the answer brings it back. `timeout_ms` is what is left of the caller's
-deadline. `identity` is a key's `bucket NUL type NUL key`. Entries travel as their stored bytes.
+deadline. `identity` is a key's `bucket NUL type NUL key`. `level` is the
+text of a consistency level. Entries travel as their stored bytes.
 Clients speak the first group with any node; a node that holds no replica forwards the same messages. The second
 group is spoken between the nodes of one data center, the third between data centers, over NATS.
 """
@@ -21,11 +22,15 @@ class Hello(NamedTuple):
 
 
 class GetRequest(NamedTuple):
-    """Read one key at a level. Answered by `EntryReply`."""
+    """Read keys at a level: many in one message, because that is what clients send most.
+
+    The n-th of `identities` (from 0) has the id `id + n`. Answered by `EntriesReply`s and `ErrorReply`s that together
+    cover all ids.
+    """
 
     id: int
-    identity: bytes
-    level: list[object]
+    identities: list[object]
+    level: str
     timeout_ms: int
 
 
@@ -42,7 +47,7 @@ class MutateRequest(NamedTuple):
     arguments: list[object]
     context: list[object] | None
     observed: int
-    level: list[object]
+    level: str
     timeout_ms: int
 
 
@@ -57,7 +62,7 @@ class ScanRequest(NamedTuple):
     prefix: bytes
     after: bytes
     limit: int
-    level: list[object]
+    level: str
     timeout_ms: int
 
 
@@ -73,11 +78,11 @@ class StatusRequest(NamedTuple):
     id: int
 
 
-class EntryReply(NamedTuple):
-    """The merged entry, None if the key was never written."""
+class EntriesReply(NamedTuple):
+    """The merged entries of consecutive ids, from `id` on; None for a key that was never written."""
 
     id: int
-    entry: bytes | None
+    entries: list[object]
 
 
 class MutateReply(NamedTuple):
@@ -133,7 +138,7 @@ class ReplicaEntry(NamedTuple):
 
 
 class WriteReplica(NamedTuple):
-    """Merge this entry into yours. Answered by `ReplicaWritten`.
+    """Merge this entry into yours. Answered by `ReplicaWritten` or `ReplicaSuperseded`.
 
     `supersede_before` is the timestamp of a blind write, straight from its coordinator: the replica drops
     older versions that the coordinator did not hold. 0 everywhere else.
@@ -146,10 +151,16 @@ class WriteReplica(NamedTuple):
 
 
 class ReplicaWritten(NamedTuple):
-    """The entry is merged and fsynced here. `entry` is what is stored now if the replica superseded more, else None."""
+    """The entries of these requests are merged and fsynced here."""
+
+    ids: list[object]
+
+
+class ReplicaSuperseded(NamedTuple):
+    """As `ReplicaWritten`; and the replica dropped older versions on its own: `entry` is what is stored now."""
 
     id: int
-    entry: bytes | None
+    entry: bytes
 
 
 class ReadPartition(NamedTuple):
@@ -199,9 +210,9 @@ class Confirm(NamedTuple):
 
 Message = (
     Hello | GetRequest | MutateRequest | ScanRequest | TopologyRequest | StatusRequest
-    | EntryReply | MutateReply | ScanReply | TopologyReply | StatusReply | ErrorReply
-    | ReadReplica | ReplicaEntry | WriteReplica | ReplicaWritten | ReadPartition | PartitionRows | Refusal
-    | GeoBatch | Confirm
+    | EntriesReply | MutateReply | ScanReply | TopologyReply | StatusReply | ErrorReply
+    | ReadReplica | ReplicaEntry | WriteReplica | ReplicaWritten | ReplicaSuperseded
+    | ReadPartition | PartitionRows | Refusal | GeoBatch | Confirm
 )  # fmt: skip
 
 #: The number of each message on the wire. Numbers are never reused.
@@ -212,7 +223,7 @@ NUMBERS: dict[type, int] = {
     ScanRequest: 4,
     TopologyRequest: 5,
     StatusRequest: 6,
-    EntryReply: 7,
+    EntriesReply: 7,
     MutateReply: 8,
     ScanReply: 9,
     TopologyReply: 10,
@@ -222,6 +233,7 @@ NUMBERS: dict[type, int] = {
     ReplicaEntry: 21,
     WriteReplica: 22,
     ReplicaWritten: 23,
+    ReplicaSuperseded: 27,
     ReadPartition: 24,
     PartitionRows: 25,
     Refusal: 26,

@@ -1,0 +1,126 @@
+"""CPU time per operation in the cores of three nodes, without sockets, threads or fsync.
+
+Three `NodeCore`s on RocksDB stores hand each other encoded frames in one process; a step gets `--batch` client requests
+at a time. What remains is deciding, codec and storage: the part of a put or get that Python itself costs. Prints
+microseconds per operation, the sum over all three nodes; with `--profile` a profile as well.
+
+Run: python benchmarks/core_path.py [--batch 20] [--operations 20000] [--profile]
+"""
+
+import argparse
+import cProfile
+import pstats
+import tempfile
+import time
+from pathlib import Path
+from random import Random
+
+from crdtkv.config.loader import load
+from crdtkv.ids import identity_of
+from crdtkv.node.core import NodeCore, NodeSettings
+from crdtkv.node.effects import Effects, Sends
+from crdtkv.node.events import Durable, Now, PeerUp, Received
+from crdtkv.ring.hash_ring import HashRing
+from crdtkv.ring.token import located
+from crdtkv.storage.rocks import RocksStore
+from crdtkv.wire.codec import decode_frame, encode_frame
+from crdtkv.wire.messages import GetRequest, Message, MutateRequest
+
+CONFIG = Path(__file__).parent.parent / "datacenters.yaml"
+CLIENT = 1
+
+
+class Nodes:
+    """Three nodes that exchange frames directly."""
+
+    def __init__(self, directory: Path) -> None:
+        whole = load(CONFIG)
+        config = whole.model_copy(update={"datacenters": {"eu": whole.datacenters["eu"]}})
+        topology = config.first_topology("eu")
+        self.cores: dict[str, NodeCore] = {}
+        for number, node in enumerate(topology.nodes):
+            settings = NodeSettings(config, "eu", node.name, topology, number)
+            self.cores[node.name] = NodeCore(settings, RocksStore(directory / node.name), Random(number), now())
+        for name, core in self.cores.items():
+            core.handle([PeerUp(other) for other in self.cores if other != name], now())
+        self.answers = 0
+        ring = HashRing(topology)
+        self.keys: dict[str, list[bytes]] = {name: [] for name in self.cores}
+        for number in range(2000):
+            identity = identity_of("default", "register", f"user:{number}")
+            self.keys[ring.preference_list(located(identity))[0]].append(identity)
+
+    def run(self, name: str, requests: list[Message]) -> None:
+        """Give a node client requests, and carry frames until all is quiet."""
+        waiting = [(name, CLIENT, encode_frame(1, requests))]
+        while waiting:
+            arrived: dict[str, list[Received]] = {}
+            for receiver, sender, payload in waiting:
+                frame = decode_frame(payload)
+                arrived.setdefault(receiver, []).append(Received(sender, frame.epoch, frame.messages))
+            waiting = []
+            for receiver, events in arrived.items():
+                effects = self.cores[receiver].handle(events, now())
+                waiting += self._frames(receiver, effects.at_once) + self._release(receiver, effects)
+
+    def _release(self, name: str, effects: Effects) -> list[tuple[str, str | int, bytes]]:
+        if effects.after_commit:
+            self.cores[name].handle([Durable(effects.after_commit)], now())
+        return self._frames(name, effects.held)
+
+    def _frames(self, name: str, sends: Sends) -> list[tuple[str, str | int, bytes]]:
+        frames: list[tuple[str, str | int, bytes]] = []
+        for peer, messages in sends.items():
+            payload = encode_frame(1, messages)
+            if isinstance(peer, int):
+                self.answers += len(decode_frame(payload).messages)
+            else:
+                frames.append((peer, name, payload))
+        return frames
+
+
+def now() -> Now:
+    return Now(time.monotonic(), time.time_ns() // 1_000_000)
+
+
+def measure(nodes: Nodes, kind: str, operations: int, batch: int) -> float:
+    """Return microseconds of CPU per operation."""
+    random = Random(1)
+    names = list(nodes.cores)
+    began = time.process_time()
+    for first in range(0, operations, batch):
+        name = names[first // batch % len(names)]
+        keys = [random.choice(nodes.keys[name]) for _ in range(batch)]
+        if kind == "get":
+            requests: list[Message] = [GetRequest(first, list(keys), "ONE", 5000)]
+        else:
+            requests = [
+                MutateRequest(first + n, key, "put", [b"x" * 100], None, 0, "LOCAL_QUORUM", 5000)
+                for n, key in enumerate(keys)
+            ]
+        nodes.run(name, requests)
+    return (time.process_time() - began) / operations * 1e6
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--batch", type=int, default=20)
+    parser.add_argument("--operations", type=int, default=20_000)
+    parser.add_argument("--profile", action="store_true")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as directory:
+        nodes = Nodes(Path(directory))
+        measure(nodes, "put", 4000, arguments.batch)
+        for kind in ("put", "get"):
+            profile = cProfile.Profile()
+            if arguments.profile:
+                profile.enable()
+            cost = measure(nodes, kind, arguments.operations, arguments.batch)
+            profile.disable()
+            print(f"{kind}: {cost:.1f} µs per operation on all nodes together, batches of {arguments.batch}")
+            if arguments.profile:
+                pstats.Stats(profile).sort_stats("tottime").print_stats(32)
+
+
+if __name__ == "__main__":
+    main()

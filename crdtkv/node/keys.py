@@ -1,0 +1,69 @@
+"""Keys as they come in: checked and placed once, then handed around as one thing.
+
+What stands before the key itself (bucket and type) is checked once per combination and remembered, because it is the
+same few for millions of requests.
+"""
+
+from typing import NamedTuple
+
+from crdtkv.crdt.registry import type_named
+from crdtkv.errors import InvalidKey, InvalidRequest, UnknownBucket
+from crdtkv.ids import MAX_KEY_BYTES, parse_identity
+from crdtkv.ring.token import located_at, token_of
+
+MAX_REMEMBERED = 10_000
+
+
+class PlacedKey(NamedTuple):
+    """A key that may exist: its identity, storage key, token, and type."""
+
+    identity: bytes
+    located: bytes
+    token: int
+    type_tag: str
+
+
+class KeyCheck:
+    """Checks identities. Clients may only name declared buckets; what peers send is kept under any valid name."""
+
+    def __init__(self, buckets: frozenset[str]) -> None:
+        self._buckets = buckets
+        self._known: dict[bytes, str] = {}
+        self._from_peers: dict[bytes, str] = {}
+
+    def from_client(self, identity: object) -> PlacedKey:
+        """Check a client's key.
+
+        Raises:
+            InvalidKey, InvalidRequest, UnknownBucket: nothing may be done with it.
+        """
+        if type(identity) is not bytes:
+            raise InvalidRequest("an identity is bytes")
+        end = identity.find(b"\0", identity.find(b"\0") + 1) + 1
+        type_tag = self._known.get(identity[:end])
+        if type_tag is None:
+            key = parse_identity(identity)
+            if key.bucket not in self._buckets:
+                raise UnknownBucket(f"unknown bucket {key.bucket!r}: declare it under 'buckets' in datacenters.yaml")
+            type_named(key.type_tag)
+            type_tag = self._known[identity[:end]] = key.type_tag
+        elif not 1 <= len(identity) - end <= MAX_KEY_BYTES:
+            raise InvalidKey(f"a key has 1 to {MAX_KEY_BYTES} bytes, this one has {len(identity) - end}")
+        token = token_of(identity)
+        return PlacedKey(identity, located_at(token, identity), token, type_tag)
+
+    def from_peer(self, identity: bytes) -> PlacedKey:
+        """Check a key another node sent.
+
+        Raises:
+            InvalidKey, InvalidRequest: it is malformed, or of a type this version does not know.
+        """
+        end = identity.find(b"\0", identity.find(b"\0") + 1) + 1
+        type_tag = self._from_peers.get(identity[:end])
+        if type_tag is None or not 1 <= len(identity) - end <= MAX_KEY_BYTES:
+            type_tag = parse_identity(identity).type_tag
+            type_named(type_tag)
+            if len(self._from_peers) < MAX_REMEMBERED:
+                self._from_peers[identity[:end]] = type_tag
+        token = token_of(identity)
+        return PlacedKey(identity, located_at(token, identity), token, type_tag)

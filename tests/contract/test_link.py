@@ -1,0 +1,559 @@
+"""`Link` and `Dialer` over real TCP on loopback: handshake, framing, liveness, bounds, reconnection."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+
+import pytest
+
+from crdtkv.errors import ProtocolError
+from crdtkv.links import link as link_module
+from crdtkv.links.dialer import Dialer, connect
+from crdtkv.links.link import Link
+from crdtkv.local.ports import free_ports
+from crdtkv.wire.codec import Frame, decode_frame
+from crdtkv.wire.frames import HEARTBEAT, MAX_FRAME_BYTES, TARGET_FRAME_BYTES, framed, frames_for
+from crdtkv.wire.messages import EntryReply, Hello, Message
+
+NODE = Hello("shop", "eu", "node", "eu-1")
+CLIENT = Hello("shop", "eu", "client", "python-1")
+EPOCH = 7
+PATIENCE_S = 20.0
+
+
+class Owner:
+    """A `LinkUser` that keeps what it is told."""
+
+    def __init__(self, refuses: bool = False) -> None:
+        self.refuses = refuses
+        self.links: list[Link] = []
+        self.greetings: list[Hello] = []
+        self.frames: list[Frame] = []
+        self.reasons: list[str] = []
+        self.close_at_first_frame = False
+        self._changed = asyncio.Event()
+
+    def greeted(self, link: Link, hello: Hello) -> None:
+        if self.refuses:
+            raise ProtocolError("not you")
+        self.links.append(link)
+        self.greetings.append(hello)
+        self._changed.set()
+
+    def frame(self, link: Link, frame: Frame) -> None:
+        self.frames.append(frame)
+        if self.close_at_first_frame:
+            link.close("enough")
+        self._changed.set()
+
+    def lost(self, link: Link, reason: str) -> None:
+        self.reasons.append(reason)
+        self._changed.set()
+
+    @property
+    def messages(self) -> list[Message]:
+        return [message for frame in self.frames for message in frame.messages]
+
+    async def until(self, is_so: Callable[["Owner"], bool]) -> None:
+        """Wait until something was told that makes it so."""
+        async with asyncio.timeout(PATIENCE_S):
+            while not is_so(self):
+                self._changed.clear()
+                await self._changed.wait()
+
+
+@dataclass
+class Listener:
+    """A port whose connections become links of one owner."""
+
+    port: int
+    owner: Owner
+    hello: Hello = NODE
+    made: list[Link] = field(default_factory=list)
+    server: asyncio.Server | None = None
+
+    async def open(self) -> None:
+        self.server = await asyncio.get_running_loop().create_server(self._accept, "127.0.0.1", self.port)
+
+    async def close(self) -> None:
+        for link in self.made:
+            link.close("the listener closes")
+        if self.server is not None:
+            self.server.close()
+            await self.server.wait_closed()
+            self.server = None
+
+    def _accept(self) -> Link:
+        self.made.append(Link(self.owner, self.hello, lambda: EPOCH))
+        return self.made[-1]
+
+
+class Raw:
+    """The other side of a link, byte by byte."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    def write(self, data: bytes) -> None:
+        self.writer.write(data)
+
+    def greet(self, hello: Hello = CLIENT) -> None:
+        self.write(frames_for(0, [hello]))
+
+    async def payload(self) -> bytes:
+        """Return the next frame's payload, empty for a heartbeat."""
+        async with asyncio.timeout(PATIENCE_S):
+            length = int.from_bytes(await self.reader.readexactly(4), "big")
+            return await self.reader.readexactly(length)
+
+    async def ended(self) -> bool:
+        """Wait until the other side has closed."""
+        async with asyncio.timeout(PATIENCE_S):
+            try:
+                while await self.reader.read(65536):
+                    pass
+            except ConnectionError:
+                pass
+            return True
+
+    def close(self) -> None:
+        self.writer.close()
+
+
+@pytest.fixture
+async def listener() -> AsyncIterator[Listener]:
+    listener = Listener(free_ports(1)[0], Owner())
+    await listener.open()
+    yield listener
+    await listener.close()
+
+
+@pytest.fixture
+async def raw(listener: Listener) -> AsyncIterator[Raw]:
+    raw = Raw(*await asyncio.open_connection("127.0.0.1", listener.port))
+    yield raw
+    raw.close()
+
+
+@pytest.fixture
+async def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a tenth of a second pass for silence, and half of one for a handshake."""
+    monkeypatch.setattr(link_module, "HEARTBEAT_S", 0.02)
+    monkeypatch.setattr(link_module, "DEAD_AFTER_S", 0.1)
+    monkeypatch.setattr(link_module, "HANDSHAKE_S", 0.5)
+
+
+async def dialed(listener: Listener, owner: Owner, hello: Hello = CLIENT) -> Link:
+    link = await connect(lambda: Link(owner, hello, lambda: 0), "127.0.0.1", listener.port)
+    await owner.until(lambda owner: bool(owner.greetings))
+    await listener.owner.until(lambda owner: bool(owner.greetings))
+    return link
+
+
+def replies(count: int, size: int) -> list[Message]:
+    return [EntryReply(number, bytes([number % 256]) * size) for number in range(count)]
+
+
+# Handshake.
+
+
+async def test_both_sides_learn_who_the_other_one_is(listener: Listener) -> None:
+    owner = Owner()
+    link = await dialed(listener, owner)
+    assert owner.greetings == [NODE]
+    assert listener.owner.greetings == [CLIENT]
+    assert link.hello == NODE
+    assert link.is_open
+    link.close("done")
+
+
+async def test_the_first_thing_sent_is_the_handshake_under_the_epoch(raw: Raw) -> None:
+    assert decode_frame(await raw.payload()) == Frame(EPOCH, [NODE], 0)
+
+
+async def test_messages_in_the_frame_of_the_handshake_are_delivered(listener: Listener, raw: Raw) -> None:
+    raw.write(frames_for(3, [CLIENT, EntryReply(1, None)]))
+    await listener.owner.until(lambda owner: bool(owner.frames))
+    assert listener.owner.greetings == [CLIENT]
+    assert listener.owner.frames == [Frame(3, [EntryReply(1, None)], 0)]
+
+
+async def test_a_link_that_begins_with_another_message_is_closed(listener: Listener, raw: Raw) -> None:
+    raw.write(frames_for(0, [EntryReply(1, None)]))
+    assert await raw.ended()
+    await listener.owner.until(lambda owner: bool(owner.reasons))
+    assert listener.owner.reasons == ["protocol error: the first message on a link is the handshake"]
+    assert listener.owner.frames == []
+
+
+async def test_a_link_that_begins_with_an_empty_frame_is_closed(listener: Listener, raw: Raw) -> None:
+    raw.write(frames_for(0, []))
+    assert await raw.ended()
+    assert listener.owner.reasons == ["protocol error: the first message on a link is the handshake"]
+
+
+async def test_a_handshake_the_owner_refuses_closes_the_link(listener: Listener, raw: Raw) -> None:
+    listener.owner.refuses = True
+    raw.write(frames_for(0, [CLIENT, EntryReply(1, None)]))
+    assert await raw.ended()
+    assert listener.owner.reasons == ["protocol error: not you"]
+    assert listener.owner.frames == []
+
+
+async def test_another_wire_version_is_refused_with_advice(listener: Listener, raw: Raw) -> None:
+    newer = bytearray(frames_for(0, [CLIENT]))
+    assert newer[5] == 1
+    newer[5] = 2
+    raw.write(bytes(newer))
+    assert await raw.ended()
+    assert listener.owner.reasons == [
+        "protocol error: wire version 2 is not spoken here, only 1: upgrade the older side"
+    ]
+
+
+# Frames.
+
+
+async def test_messages_arrive_in_order_with_the_epoch_of_the_sender(listener: Listener) -> None:
+    owner = Owner()
+    link = await dialed(listener, owner)
+    listener.owner.links[0].send([EntryReply(1, b"one"), EntryReply(2, None)])
+    listener.owner.links[0].send([EntryReply(3, b"three")])
+    await owner.until(lambda owner: len(owner.messages) == 3)
+    assert owner.frames == [
+        Frame(EPOCH, [EntryReply(1, b"one"), EntryReply(2, None)], 0),
+        Frame(EPOCH, [EntryReply(3, b"three")], 0),
+    ]
+    link.close("done")
+
+
+async def test_a_frame_may_arrive_byte_by_byte(listener: Listener, raw: Raw) -> None:
+    for byte in frames_for(0, [CLIENT]) + HEARTBEAT + frames_for(0, [EntryReply(1, b"x")]):
+        raw.write(bytes([byte]))
+        await raw.writer.drain()
+        await asyncio.sleep(0)
+    await listener.owner.until(lambda owner: bool(owner.frames))
+    assert listener.owner.messages == [EntryReply(1, b"x")]
+
+
+async def test_many_frames_may_arrive_at_once(listener: Listener, raw: Raw) -> None:
+    frames = [frames_for(0, [message]) for message in replies(100, 10)]
+    raw.write(frames_for(0, [CLIENT]) + b"".join(frames))
+    await listener.owner.until(lambda owner: len(owner.frames) == 100)
+    assert listener.owner.messages == replies(100, 10)
+
+
+async def test_a_large_list_of_messages_is_split_and_arrives_whole(listener: Listener, raw: Raw) -> None:
+    raw.greet()
+    await listener.owner.until(lambda owner: bool(owner.links))
+    messages = replies(64, 100_000)
+    listener.owner.links[0].send(messages)
+    assert decode_frame(await raw.payload()).messages == [NODE]
+    received: list[Message] = []
+    payloads = []
+    while len(received) < len(messages):
+        payload = await raw.payload()
+        if payload:
+            payloads.append(payload)
+            received += decode_frame(payload).messages
+    assert received == messages
+    assert len(payloads) >= 6_400_000 // TARGET_FRAME_BYTES
+    assert all(len(payload) <= TARGET_FRAME_BYTES for payload in payloads)
+
+
+async def test_a_message_larger_than_a_usual_frame_gets_one_of_its_own(listener: Listener) -> None:
+    owner = Owner()
+    link = await dialed(listener, owner)
+    messages = [EntryReply(1, b"x"), EntryReply(2, b"y" * (3 * TARGET_FRAME_BYTES)), EntryReply(3, b"z")]
+    link.send(messages)
+    await listener.owner.until(lambda owner: len(owner.messages) == 3)
+    assert listener.owner.messages == messages
+    link.close("done")
+
+
+async def test_messages_of_an_unknown_kind_are_skipped_and_counted(listener: Listener, raw: Raw) -> None:
+    raw.greet()
+    unknown = frames_for(0, [EntryReply(5, None)]).replace(b"\x83\x07\x05", b"\x83\x18\xc8\x05")[4:]
+    raw.write(framed(unknown))
+    raw.write(frames_for(0, [EntryReply(6, None)]))
+    await listener.owner.until(lambda owner: EntryReply(6, None) in owner.messages)
+    assert listener.owner.messages == [EntryReply(6, None)]
+    assert listener.owner.reasons == []
+
+
+# Junk.
+
+
+@pytest.mark.parametrize(
+    "junk",
+    [
+        b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(64),
+        b"\xff" * 100,
+        framed(b"\xff" * 100),
+        framed(b"\x83\x01\x00\x80" + b"trailing"),
+        framed(b"\xa0"),
+        framed(b"\x9f" * 50),
+        framed(b"\x81" * 50 + b"\x00"),
+        framed(b"\xd8\x1c\x81\xd8\x1d\x00"),
+    ],
+    ids=["http", "tls", "ones", "framed ones", "trailing", "map", "indefinite", "deep", "cyclic"],
+)
+@pytest.mark.parametrize("is_greeted", [False, True], ids=["before the handshake", "after it"])
+async def test_junk_closes_the_link_with_a_protocol_error(
+    listener: Listener, raw: Raw, is_greeted: bool, junk: bytes
+) -> None:
+    if is_greeted:
+        raw.greet()
+    raw.write(junk)
+    assert await raw.ended()
+    await listener.owner.until(lambda owner: bool(owner.reasons))
+    (reason,) = listener.owner.reasons
+    assert reason.startswith("protocol error: ")
+    assert listener.owner.frames == []
+
+
+async def test_a_frame_announced_as_too_large_closes_the_link_before_any_of_it_came(
+    listener: Listener, raw: Raw
+) -> None:
+    raw.greet()
+    raw.write((MAX_FRAME_BYTES + 1).to_bytes(4, "big"))
+    assert await raw.ended()
+    assert listener.owner.reasons == [
+        f"protocol error: a frame of {MAX_FRAME_BYTES + 1} bytes is announced, {MAX_FRAME_BYTES} are allowed"
+    ]
+
+
+async def test_what_came_before_the_junk_is_delivered_and_nothing_after_it(listener: Listener, raw: Raw) -> None:
+    raw.greet()
+    raw.write(frames_for(0, [EntryReply(1, None)]) + framed(b"\xff") + frames_for(0, [EntryReply(2, None)]))
+    assert await raw.ended()
+    assert listener.owner.messages == [EntryReply(1, None)]
+
+
+async def test_junk_on_one_link_leaves_the_others_alone(listener: Listener, raw: Raw) -> None:
+    owner = Owner()
+    link = await dialed(listener, owner)
+    raw.write(b"\xff" * 100)
+    assert await raw.ended()
+    link.send([EntryReply(1, None)])
+    await listener.owner.until(lambda owner: bool(owner.messages))
+    assert link.is_open
+    link.close("done")
+
+
+# Ends.
+
+
+async def test_closing_is_told_once_on_both_sides(listener: Listener) -> None:
+    owner = Owner()
+    link = await dialed(listener, owner)
+    link.close("done")
+    await owner.until(lambda owner: bool(owner.reasons))
+    await listener.owner.until(lambda owner: bool(owner.reasons))
+    assert owner.reasons == ["done"]
+    assert len(listener.owner.reasons) == 1
+    assert not link.is_open
+    assert not listener.owner.links[0].is_open
+
+
+async def test_nothing_is_delivered_after_the_owner_closed_the_link(listener: Listener, raw: Raw) -> None:
+    listener.owner.close_at_first_frame = True
+    raw.greet()
+    raw.write(frames_for(0, [EntryReply(1, None)]) + frames_for(0, [EntryReply(2, None)]))
+    assert await raw.ended()
+    await listener.owner.until(lambda owner: bool(owner.reasons))
+    assert listener.owner.messages == [EntryReply(1, None)]
+
+
+async def test_sending_on_a_closed_link_does_nothing(listener: Listener) -> None:
+    owner = Owner()
+    link = await dialed(listener, owner)
+    link.close("done")
+    link.send([EntryReply(1, None)])
+    await listener.owner.until(lambda owner: bool(owner.reasons))
+    assert listener.owner.frames == []
+
+
+# Liveness.
+
+
+async def test_a_peer_that_falls_silent_is_noticed(quick: None, listener: Listener) -> None:
+    raw = Raw(*await asyncio.open_connection("127.0.0.1", listener.port))
+    raw.greet()
+    await listener.owner.until(lambda owner: bool(owner.reasons))
+    assert listener.owner.greetings == [CLIENT]
+    assert listener.owner.reasons == ["silent for 0.1 s"]
+    raw.close()
+
+
+async def test_a_peer_that_never_says_anything_is_noticed(quick: None, listener: Listener) -> None:
+    raw = Raw(*await asyncio.open_connection("127.0.0.1", listener.port))
+    assert await raw.ended()
+    assert len(listener.owner.reasons) == 1
+    assert listener.owner.greetings == []
+    raw.close()
+
+
+async def test_a_peer_that_beats_without_a_handshake_is_noticed(quick: None, listener: Listener) -> None:
+    raw = Raw(*await asyncio.open_connection("127.0.0.1", listener.port))
+
+    async def beat() -> None:
+        with contextlib.suppress(ConnectionError):
+            while True:
+                raw.write(HEARTBEAT)
+                await raw.writer.drain()
+                await asyncio.sleep(0.01)
+
+    beating = asyncio.create_task(beat())
+    await listener.owner.until(lambda owner: bool(owner.reasons))
+    beating.cancel()
+    assert listener.owner.reasons == ["no handshake"]
+    raw.close()
+
+
+async def test_an_idle_link_is_kept_by_heartbeats(quick: None, listener: Listener) -> None:
+    raw = Raw(*await asyncio.open_connection("127.0.0.1", listener.port))
+    raw.greet()
+    assert decode_frame(await raw.payload()).messages == [NODE]
+    for _ in range(20):  # four times as long as silence is allowed
+        assert await raw.payload() == b""
+        raw.write(HEARTBEAT)
+    assert listener.owner.reasons == []
+    raw.close()
+
+
+# Bounds.
+
+
+async def test_a_node_that_does_not_read_is_given_up_at_the_bound(
+    monkeypatch: pytest.MonkeyPatch, listener: Listener, raw: Raw
+) -> None:
+    monkeypatch.setattr(link_module, "MAX_UNSENT_BYTES", 8 * 1024 * 1024)
+    raw.greet(NODE)
+    await listener.owner.until(lambda owner: bool(owner.links))
+    link = listener.owner.links[0]
+    sent_bytes = 0
+    while link.is_open and sent_bytes < 256 * 1024 * 1024:
+        link.send([EntryReply(1, b"x" * 1_000_000)])
+        sent_bytes += 1_000_000
+        await asyncio.sleep(0)
+    await listener.owner.until(lambda owner: bool(owner.reasons))
+    assert listener.owner.reasons == ["the other side does not keep up"]
+
+
+async def test_a_client_that_does_not_read_its_answers_is_not_read_from_until_it_does(
+    listener: Listener, raw: Raw
+) -> None:
+    raw.greet(CLIENT)
+    await listener.owner.until(lambda owner: bool(owner.links))
+    link = listener.owner.links[0]
+    for _ in range(24):
+        link.send([EntryReply(1, b"x" * 1_000_000)])
+    raw.write(frames_for(0, [EntryReply(2, None)]))
+    await raw.writer.drain()
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert listener.owner.messages == []
+    answers = 0
+    while answers < 24:
+        payload = await raw.payload()
+        if payload and decode_frame(payload).messages != [NODE]:
+            answers += 1
+    await listener.owner.until(lambda owner: bool(owner.messages))
+    assert listener.owner.messages == [EntryReply(2, None)]
+    assert link.is_open
+
+
+# Dialing.
+
+
+class Kept:
+    """An owner whose links a dialer keeps."""
+
+    def __init__(self, port: int) -> None:
+        self.owner = Owner()
+        self.dialer = Dialer(lambda: Link(self, CLIENT, lambda: 0), "127.0.0.1", port)
+
+    def greeted(self, link: Link, hello: Hello) -> None:
+        self.owner.greeted(link, hello)
+
+    def frame(self, link: Link, frame: Frame) -> None:
+        self.owner.frame(link, frame)
+
+    def lost(self, link: Link, reason: str) -> None:
+        self.owner.lost(link, reason)
+        self.dialer.lost()
+
+    async def stop(self) -> None:
+        await self.dialer.stop()
+        for link in self.owner.links:
+            link.close("stopped")
+
+
+async def test_connecting_where_nobody_listens_is_an_os_error() -> None:
+    with pytest.raises(OSError, match=r".+"):
+        await connect(lambda: Link(Owner(), CLIENT, lambda: 0), "127.0.0.1", free_ports(1)[0])
+
+
+async def test_a_dialer_keeps_trying_until_somebody_listens() -> None:
+    listener = Listener(free_ports(1)[0], Owner())
+    kept = Kept(listener.port)
+    kept.dialer.start()
+    await asyncio.sleep(0.2)
+    assert kept.owner.greetings == []
+    await listener.open()
+    await kept.owner.until(lambda owner: owner.greetings == [NODE])
+    await kept.stop()
+    await listener.close()
+
+
+async def test_a_dialer_connects_again_when_the_link_breaks() -> None:
+    listener = Listener(free_ports(1)[0], Owner())
+    await listener.open()
+    kept = Kept(listener.port)
+    kept.dialer.start()
+    for count in range(1, 4):
+        await kept.owner.until(lambda owner, count=count: len(owner.greetings) == count)
+        await listener.owner.until(lambda owner, count=count: len(owner.greetings) == count)
+        listener.owner.links[-1].close("kicked")
+        await kept.owner.until(lambda owner, count=count: len(owner.reasons) == count)
+    await kept.owner.until(lambda owner: len(owner.greetings) == 4)
+    await kept.stop()
+    await listener.close()
+
+
+async def test_a_dialer_connects_again_when_the_listener_was_restarted() -> None:
+    listener = Listener(free_ports(1)[0], Owner())
+    await listener.open()
+    kept = Kept(listener.port)
+    kept.dialer.start()
+    await kept.owner.until(lambda owner: len(owner.greetings) == 1)
+    await listener.close()
+    await kept.owner.until(lambda owner: len(owner.reasons) == 1)
+    await listener.open()
+    await kept.owner.until(lambda owner: len(owner.greetings) == 2)
+    assert kept.owner.links[-1].is_open
+    await kept.stop()
+    await listener.close()
+
+
+async def test_a_dialer_keeps_one_link_at_a_time(listener: Listener) -> None:
+    kept = Kept(listener.port)
+    kept.dialer.start()
+    await kept.owner.until(lambda owner: len(owner.greetings) == 1)
+    await asyncio.sleep(0.3)  # several times its first pause between attempts
+    assert len(listener.made) == 1
+    await kept.stop()
+
+
+async def test_a_stopped_dialer_leaves_the_port_alone(listener: Listener) -> None:
+    kept = Kept(listener.port)
+    kept.dialer.start()
+    await kept.owner.until(lambda owner: len(owner.greetings) == 1)
+    await kept.stop()
+    await kept.owner.until(lambda owner: len(owner.reasons) == 1)
+    await asyncio.sleep(0.3)
+    assert len(listener.made) == 1

@@ -1,0 +1,1 @@
+"""Real processes: nats-server and nodes of two data centers, the client, and the `crdtkv` program."""
