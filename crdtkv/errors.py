@@ -96,7 +96,7 @@ class InvalidKey(CrdtkvError, ValueError):
     code = "invalid_key"
 
 
-class UnknownBucket(CrdtkvError, KeyError):
+class UnknownBucket(CrdtkvError, ValueError):
     """The bucket is not declared in the cluster's configuration; nothing was written."""
 
     code = "unknown_bucket"

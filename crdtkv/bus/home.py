@@ -6,6 +6,7 @@ deliver.
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -50,6 +51,7 @@ class HomeBus:
         self._peers = config.peers_of(datacenter)
         self._is_ready = False
         self._client: Client | None = None
+        self._wake = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self.known: Topology | None = None
 
@@ -111,7 +113,10 @@ class HomeBus:
                 # The stream may be gone: `_prepare` makes it again.
                 log.debug("polling NATS: %s", error or type(error).__name__)
                 self._set_ready(False)
-            await asyncio.sleep(POLL_S)
+            self._wake.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(POLL_S):
+                    await self._wake.wait()
 
     def publish(self, publish: Publish) -> None:
         """Send a batch to the stream, and tell the core how that went."""
@@ -236,6 +241,7 @@ class HomeBus:
 
     async def _regained(self) -> None:
         log.info("NATS is back")
+        self._wake.set()
 
     def _set_ready(self, is_ready: bool) -> None:
         if is_ready != self._is_ready:

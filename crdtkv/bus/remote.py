@@ -18,7 +18,9 @@ from crdtkv.node.events import Event, StreamMessage
 from crdtkv.wire import subjects
 
 UNFINISHED_MAX = 8
-FETCH_WAIT_S = 5.0
+# A fetch that was under way when the connection broke is answered by nobody, so it must not wait for long.
+FETCH_WAIT_S = 1.0
+REQUEST_TIMEOUT_S = 5.0
 RETRY_S = 1.0
 REDELIVER_S = 1.0
 
@@ -56,7 +58,7 @@ class RemoteBus:
     async def pull(self) -> None:
         """Fetch and hand over messages; runs until cancelled."""
         self._client = await connection.connect(self._url, self._node)
-        js = self._client.jetstream(timeout=FETCH_WAIT_S)
+        js = self._client.jetstream(timeout=REQUEST_TIMEOUT_S)
         subscription = await js.pull_subscribe_bind(
             consumer=subjects.consumer_of(self._datacenter), stream=self._names.stream
         )

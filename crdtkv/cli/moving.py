@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Annotated, Any, TextIO
+from typing import Annotated, Any, TextIO, cast
 
 import typer
 from rich.console import Console
@@ -28,11 +28,24 @@ from crdtkv.cli.session import with_client
 from crdtkv.client.bucket import Bucket, CounterKey
 from crdtkv.client.client import Client
 from crdtkv.client.entry import ValueEntry
-from crdtkv.errors import ConfigError, CrdtkvError, InvalidRequest
+from crdtkv.errors import (
+    ConfigError,
+    CrdtkvError,
+    InsufficientStorage,
+    InvalidRequest,
+    NoNodeReachable,
+    Overloaded,
+    ReadTimeout,
+    Unavailable,
+    UnknownBucket,
+    WriteTimeout,
+)
 from crdtkv.ids import DEFAULT_BUCKET
 
 WORKERS = 128
 RETRY_FOR_S = 60.0
+#: What a node that goes down or comes back causes, and what passes.
+WAITED_OUT = (Unavailable, ReadTimeout, WriteTimeout, Overloaded, InsufficientStorage, NoNodeReachable)
 _CONFIG = Path("datacenters.yaml")
 _TYPES = ("register", "lww", "counter")
 
@@ -57,6 +70,7 @@ def import_(
     """Write JSON lines into a bucket. Run it again to resume: what is there already is not written twice."""
 
     async def act(client: Client) -> "_Import":
+        _require_bucket(client, bucket)
         with _open(file) as lines, _progress() as progress:
             total = file.stat().st_size if file is not None else None
             work = _Import(client.bucket(bucket), progress, progress.add_task("importing", total=total))
@@ -88,7 +102,8 @@ def export(
 
     async def act(client: Client) -> int:
         count = 0
-        target = file.open("w", encoding="utf-8") if file is not None else sys.stdout
+        _require_bucket(client, bucket)
+        target = _open(file, "w") if file is not None else sys.stdout
         try:
             with _progress() as progress:
                 task = progress.add_task("exporting", total=None)
@@ -127,9 +142,12 @@ class _Import:
                 count = self.written + self.unchanged
                 self._progress.update(self._task, advance=size, records=count)
 
-        async with asyncio.TaskGroup() as group:
-            for _ in range(WORKERS):
-                group.create_task(work())
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(WORKERS):
+                    group.create_task(work())
+        except* CrdtkvError as errors:  # a line that is no record
+            raise errors.exceptions[0] from None
 
     async def _one(self, record: Record) -> None:
         """Write one record; a node that goes down or comes back in the middle is waited for."""
@@ -143,7 +161,7 @@ class _Import:
                     self.unchanged += 1
                 return
             except CrdtkvError as error:
-                if isinstance(error, ValueError) or time.monotonic() > deadline:
+                if not isinstance(error, WAITED_OUT) or time.monotonic() > deadline:
                     self.failed += 1
                     self.first_error = self.first_error or error
                     return
@@ -234,7 +252,7 @@ def _unhex(text: str) -> bytes:
 
 def _records(lines: TextIO, source: str) -> Iterator[tuple[Record, int]]:
     """Yield each record with its size in bytes."""
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(_readable(lines, source), 1):
         if not line.strip():
             continue
         try:
@@ -246,13 +264,23 @@ def _records(lines: TextIO, source: str) -> Iterator[tuple[Record, int]]:
         yield record, len(line.encode())
 
 
-def _open(file: Path | None) -> TextIO:
-    if file is None:
-        return sys.stdin
+def _readable(lines: TextIO, source: str) -> Iterator[str]:
     try:
-        return file.open(encoding="utf-8")
+        yield from lines
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{source}: not UTF-8: {error}") from None
+
+
+def _open(file: Path | None, mode: str = "r") -> TextIO:
+    try:
+        return cast(TextIO, file.open(mode, encoding="utf-8")) if file is not None else sys.stdin
     except OSError as error:
-        raise ConfigError(f"{file}: cannot be read: {error.strerror}") from None
+        raise ConfigError(f"{file}: cannot be opened: {error.strerror}") from None
+
+
+def _require_bucket(client: Client, bucket: str) -> None:
+    if bucket not in client.buckets:
+        raise UnknownBucket(f"unknown bucket {bucket!r}: one of {', '.join(client.buckets)}")
 
 
 def _progress() -> Progress:

@@ -11,7 +11,7 @@ from crdtkv.cli.options import ConfigFile, Datacenter, Json, LevelText
 from crdtkv.cli.output import as_json, table
 from crdtkv.client.entry import values_of
 from crdtkv.crdt.entry import Entry
-from crdtkv.errors import CrdtkvError, InvalidRequest
+from crdtkv.errors import ConfigError, CrdtkvError, InvalidRequest
 from crdtkv.ids import parse_identity, printable
 from crdtkv.wire.codec import decode_frame
 from crdtkv.wire.messages import GeoBatch
@@ -59,7 +59,10 @@ def decode(
     file: Annotated[Path | None, typer.Argument(help="A payload; default standard input.")] = None,
 ) -> None:
     """Turn a crdtkv message into JSON: for `nats stream view STREAM --translate 'crdtkv decode'`."""
-    payload = file.read_bytes() if file is not None else sys.stdin.buffer.read()
+    try:
+        payload = file.read_bytes() if file is not None else sys.stdin.buffer.read()
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot be read: {error.strerror}") from None
     as_json(describe(payload))
 
 

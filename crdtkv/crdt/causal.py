@@ -36,6 +36,7 @@ class CausalState(Protocol):
     """The state of one value type; immutable."""
 
     type_tag: ClassVar[str]
+    operations: ClassVar[frozenset[str]]
 
     @property
     def is_empty(self) -> bool:

@@ -44,6 +44,7 @@ class Counter:
     """The slots by actor."""
 
     type_tag: ClassVar[str] = "counter"
+    operations: ClassVar[frozenset[str]] = frozenset(("increment", "delete"))
     __slots__ = ("slots",)
 
     def __init__(self, slots: dict[Actor, Slot] | None = None) -> None:

@@ -28,6 +28,7 @@ class LastWriterWins:
     """The winner, or None before the first write."""
 
     type_tag: ClassVar[str] = "lww"
+    operations: ClassVar[frozenset[str]] = frozenset(("put", "delete"))
     __slots__ = ("winner",)
 
     def __init__(self, winner: Winner | None = None) -> None:

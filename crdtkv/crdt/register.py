@@ -32,6 +32,7 @@ class Register:
     """The versions that no seen operation has superseded, sorted by dot."""
 
     type_tag: ClassVar[str] = "register"
+    operations: ClassVar[frozenset[str]] = frozenset(("put", "delete"))
     __slots__ = ("versions",)
 
     def __init__(self, versions: tuple[Version, ...] = ()) -> None:

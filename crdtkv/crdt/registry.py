@@ -15,6 +15,8 @@ TYPES: dict[str, type[CausalState]] = {
     )
 }
 
+OPERATIONS: frozenset[str] = frozenset().union(*(state_type.operations for state_type in TYPES.values()))
+
 
 def type_named(type_tag: str) -> type[CausalState]:
     """Return the class of a type tag.

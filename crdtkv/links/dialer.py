@@ -29,7 +29,7 @@ async def connect(make_link: Callable[[], Link], host: str, port: int, tls: ssl.
 
 
 class Dialer:
-    """One address that should always be connected."""
+    """One address that should always be connected; `link` is the last one made for it."""
 
     def __init__(self, make_link: Callable[[], Link], host: str, port: int, tls: ssl.SSLContext | None = None) -> None:
         self._make_link = make_link
@@ -37,6 +37,7 @@ class Dialer:
         self._port = port
         self._tls = tls
         self._lost = asyncio.Event()
+        self.link: Link | None = None
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -54,12 +55,16 @@ class Dialer:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
 
+    def _new_link(self) -> Link:
+        self.link = self._make_link()
+        return self.link
+
     async def _keep(self) -> None:
         wait_s = RETRY_MIN_S
         while True:
             self._lost.clear()
             try:
-                await connect(self._make_link, self._host, self._port, self._tls)
+                await connect(self._new_link, self._host, self._port, self._tls)
             except OSError:
                 pass
             else:

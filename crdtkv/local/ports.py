@@ -1,23 +1,30 @@
 """Free ports: the same cluster, moved to ports nobody uses."""
 
+import random
 import socket
 from typing import Any
 
 from crdtkv.config.model import ClusterConfig
+from crdtkv.errors import ConfigError
+
+# Linux takes the ports of outgoing connections from 32768 upwards.
+LOWEST, HIGHEST = 12_000, 32_000
 
 
 def free_ports(count: int) -> list[int]:
-    """Return distinct loopback ports that are free now."""
-    sockets = []
-    try:
-        for _ in range(count):
-            one = socket.socket()
-            one.bind(("127.0.0.1", 0))
-            sockets.append(one)
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
+    """Return distinct loopback ports that are free now, none of which an outgoing connection may take."""
+    ports: list[int] = []
+    candidates = random.sample(range(LOWEST, HIGHEST), HIGHEST - LOWEST)
+    for port in candidates:
+        with socket.socket() as one:
+            try:
+                one.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        ports.append(port)
+        if len(ports) == count:
+            return ports
+    raise ConfigError(f"there are no {count} free ports between {LOWEST} and {HIGHEST}")
 
 
 def on_free_ports(config: ClusterConfig) -> ClusterConfig:

@@ -6,6 +6,7 @@ node is no replica, refuse it if the level cannot be met or the node is full, an
 
 from crdtkv.causality.context import CausalContext
 from crdtkv.crdt.entry import Entry
+from crdtkv.crdt.registry import OPERATIONS
 from crdtkv.errors import (
     CrdtkvError,
     InsufficientStorage,
@@ -30,6 +31,7 @@ from crdtkv.wire.messages import EntriesReply, GetRequest, MutateReply, MutateRe
 
 MAX_TIMEOUT_MS = 10 * 60 * 1000
 MAX_LEVELS = 256
+UNKNOWN = "unknown"
 
 
 class Coordinator:
@@ -54,7 +56,7 @@ class Coordinator:
             required = level.read_quorum(step.ring.replication_factor)
         except CrdtkvError as error:
             for number in range(first_id, first_id + len(identities)):
-                Requester(peer, number, "get", "?", now_s).refuse(step, error)
+                Requester(peer, number, "get", UNKNOWN, now_s).refuse(step, error)
             return
         run: list[object] = []
         run_id = first_id
@@ -81,7 +83,8 @@ class Coordinator:
     def mutate(self, peer: Peer, request: MutateRequest) -> None:
         """Carry out one operation, reading a quorum first where it removes what it has not been shown."""
         step = self._step
-        requester = Requester(peer, request.id, request.operation[:16], request.level[:16], step.now.monotonic_s)
+        kind = request.operation if request.operation in OPERATIONS else UNKNOWN
+        requester = Requester(peer, request.id, kind, self._label(request.level), step.now.monotonic_s)
         try:
             level = self._level(request.level)
             key = self._keys.from_client(request.identity)
@@ -118,10 +121,11 @@ class Coordinator:
     def scan(self, peer: Peer, request: ScanRequest) -> None:
         """Answer with one page of one partition."""
         step = self._step
-        requester = Requester(peer, request.id, "scan", request.level[:16], step.now.monotonic_s)
+        requester = Requester(peer, request.id, "scan", self._label(request.level), step.now.monotonic_s)
         try:
             level = self._level(request.level)
             required = level.read_quorum(step.ring.replication_factor)
+            self._keys.check_prefix(request.prefix)
             if request.partition >= step.ring.partitions:
                 raise InvalidRequest(
                     f"there are {step.ring.partitions} partitions, none has number {request.partition}"
@@ -239,6 +243,13 @@ class Coordinator:
             if len(self._levels) < MAX_LEVELS:
                 self._levels[text] = level
         return level
+
+    def _label(self, text: str) -> str:
+        """Return a level's name for the metrics; what a client made up gets no label of its own."""
+        try:
+            return self._level(text).name
+        except CrdtkvError:
+            return UNKNOWN
 
 
 def _deadline(requester: Requester, timeout_ms: int) -> float:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from crdtkv.crdt.registry import type_named
 from crdtkv.errors import InvalidKey, InvalidRequest, UnknownBucket
-from crdtkv.ids import MAX_KEY_BYTES, parse_identity
+from crdtkv.ids import MAX_KEY_BYTES, identity_prefix, parse_identity
 from crdtkv.ring.token import located_at, token_of
 
 MAX_REMEMBERED = 10_000
@@ -51,6 +51,18 @@ class KeyCheck:
             raise InvalidKey(f"a key has 1 to {MAX_KEY_BYTES} bytes, this one has {len(identity) - end}")
         token = token_of(identity)
         return PlacedKey(identity, located_at(token, identity), token, type_tag)
+
+    def check_prefix(self, prefix: bytes) -> None:
+        """Check what a client scans for: a declared bucket, a known type, and then any beginning of a key.
+
+        Raises:
+            InvalidKey, InvalidRequest, UnknownBucket: nothing can be found under it.
+        """
+        bucket, nul, rest = prefix.partition(b"\0")
+        type_tag, second_nul, _ = rest.partition(b"\0")
+        if not nul or not second_nul:
+            raise InvalidRequest("a scan names a bucket and a type")
+        self.from_client(identity_prefix(bucket.decode(errors="replace"), type_tag.decode(errors="replace")) + b"-")
 
     def from_peer(self, identity: bytes) -> PlacedKey:
         """Check a key another node sent.

@@ -64,7 +64,9 @@ class NodeServer:
         self._anonymous: set[Link] = set()
         self._numbers = itertools.count(1)
         self._dialers: dict[str, Dialer] = {}
+        self._remotes: dict[str, RemoteBus] = {}
         self._tasks: list[asyncio.Task[None]] = []
+        self._on_stop = contextlib.AsyncExitStack()
         self.failed: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
 
     async def start(self) -> None:
@@ -75,60 +77,41 @@ class NodeServer:
             ConfigError: a port is in use.
             BusError: NATS may not carry a durable cluster.
         """
-        self._store = RocksStore(
-            self._data / "db", self._config.storage.block_cache_mib, self._config.storage.write_buffer_mib
-        )
+        on_stop = self._on_stop
+        storage = self._config.storage
+        self._store = RocksStore(self._data / "db", storage.block_cache_mib, storage.write_buffer_mib)
+        on_stop.push_async_callback(self._close_store)
         who = identity.establish(self._data, self._store, self._owner, secrets.randbits(64))
         if who.renewed_because:
             log.info("new incarnation %016x: %s", who.incarnation, who.renewed_because)
-        home = HomeBus(self._config, self._datacenter, self._node, self._put)
-        self._home = home
-        topology = await self._first_topology(home)
+        self._home = HomeBus(self._config, self._datacenter, self._node, self._put)
+        on_stop.push_async_callback(self._home.close)
+        topology = await self._first_topology()
         settings = NodeSettings(self._config, self._datacenter, self._node, topology, who.incarnation)
         self.core = NodeCore(settings, self._store, SystemRandom(), clock())
         self._stepper = Stepper(self.core, self._store, self, self._fail)
-        self._http = HttpFace(
-            application(self.core, self._figures), self._node_config.host, self._node_config.http_port
-        )
+        on_stop.push_async_callback(self._stepper.stop)
+        on_stop.callback(self._close_links)
+        here = self._node_config
+        http = HttpFace(application(self.core, self._figures), here.host, here.http_port)
         await self._listen()
         self._dial(topology)
         handles = itertools.count(1)
-        self._remotes = {
-            peer: RemoteBus(self._config, self._datacenter, self._node, peer, self._put, handles)
-            for peer in self._config.peers_of(self._datacenter)
-        }
-        self._spawn(self._http.serve())
-        self._spawn(self._run_home())
-        self._spawn(self._watch_disk())
-        for remote in self._remotes.values():
-            self._spawn(remote.pull())
-        log.info(
-            "%s serves on %s:%d, epoch %d", self._node, self._node_config.host, self._node_config.port, topology.epoch
-        )
+        for peer in self._config.peers_of(self._datacenter):
+            remote = RemoteBus(self._config, self._datacenter, self._node, peer, self._put, handles)
+            self._remotes[peer] = remote
+            on_stop.push_async_callback(remote.close)
+        on_stop.push_async_callback(self._cancel_tasks)
+        for work in (self._run_home(), self._watch_disk(), *(remote.pull() for remote in self._remotes.values())):
+            self._spawn(work)
+        serving = self._spawn(http.serve())
+        on_stop.push_async_callback(asyncio.wait, [serving])
+        on_stop.callback(http.stop)
+        log.info("%s serves on %s:%d, epoch %d", self._node, here.host, here.port, topology.epoch)
 
     async def stop(self) -> None:
-        """Stop everything; what was acknowledged is durable."""
-        if hasattr(self, "_server"):
-            self._server.close()
-        for dialer in self._dialers.values():
-            await dialer.stop()
-        if hasattr(self, "_http"):
-            self._http.stop()
-        for task in self._tasks:
-            if task is not self._tasks[0]:  # the HTTP server ends by itself, it was asked to
-                task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        for bus in [self._home, *getattr(self, "_remotes", {}).values()] if hasattr(self, "_home") else []:
-            with contextlib.suppress(Exception):
-                await bus.close()
-        if hasattr(self, "_stepper"):
-            await self._stepper.stop()
-        for link in [*self._links.values(), *self._clients.values(), *self._anonymous]:
-            link.close("the node stops")
-        if hasattr(self, "_store"):
-            if not self.failed.done():
-                await asyncio.to_thread(self._store.sync)
-            self._store.close()
+        """Stop, in the reverse order, whatever was started; what was acknowledged is durable."""
+        await self._on_stop.aclose()
 
     # What links tell (`LinkUser`):
 
@@ -144,6 +127,11 @@ class NodeServer:
         elif hello.role == "node":
             if hello.datacenter != self._datacenter or self.core.topology.node(hello.name) is None:
                 raise ProtocolError(f"node {hello.name!r} of {hello.datacenter!r} is not in this ring")
+            # Of two nodes the one whose name comes first dials: a link the other way round is somebody else's.
+            dialer = self._dialers.get(hello.name)
+            is_ours = dialer is not None and dialer.link is link
+            if is_ours != (hello.name > self._node):
+                raise ProtocolError(f"node {hello.name!r} is not expected on this link")
             earlier = self._links.get(hello.name)
             self._links[hello.name] = link
             if earlier is not None:
@@ -166,17 +154,17 @@ class NodeServer:
         if reason.startswith("protocol error"):
             self.core.step.stats.count("junk_messages")
             log.warning("closed a link: %s", reason)
-        if link.hello is None:
-            for dialer in self._dialers.values():
+        for dialer in self._dialers.values():
+            if dialer.link is link:
                 dialer.lost()
-        elif link.hello.role == "client":
+        if link.hello is None:
+            return
+        if link.hello.role == "client":
             self._clients.pop(link.number, None)
         elif self._links.get(link.hello.name) is link:
             del self._links[link.hello.name]
             log.info("the link to %s is gone: %s", link.hello.name, reason)
             self._put(PeerDown(link.hello.name))
-            if link.hello.name in self._dialers:
-                self._dialers[link.hello.name].lost()
 
     # What the stepper wants done (`World`):
 
@@ -210,8 +198,9 @@ class NodeServer:
     def _put(self, event: Event) -> None:
         self._stepper.put(event)
 
-    async def _first_topology(self, home: HomeBus) -> Topology:
+    async def _first_topology(self) -> Topology:
         """Agree on a topology; without NATS, go on with the last one this node knew, if it knew one."""
+        home = self._home
         stored = self._store.get(rows.TOPOLOGY)
         home.known = Topology.from_json(stored) if stored is not None else None
         connecting = asyncio.ensure_future(self._agree(home))
@@ -254,6 +243,7 @@ class NodeServer:
                 f"{host}:{port}: cannot listen ({os.strerror(error.errno or 0)}): stop what uses the port, or "
                 "change it in datacenters.yaml"
             ) from None
+        self._on_stop.callback(self._server.close)
 
     def _accept(self) -> Link:
         link = Link(self, self._hello, self._epoch)
@@ -269,6 +259,7 @@ class NodeServer:
                 self._dialers[node.name] = self._dialer(node)
         for dialer in self._dialers.values():
             dialer.start()
+            self._on_stop.push_async_callback(dialer.stop)
 
     def _dialer(self, node: RingNode) -> Dialer:
         return Dialer(lambda: Link(self, self._hello, self._epoch), node.host, node.port)
@@ -296,10 +287,25 @@ class NodeServer:
         for name, value in self._store.figures().items():
             yield f"storage_{name}", f"RocksDB: {name.replace('_', ' ')}", float(value)
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    async def _close_store(self) -> None:
+        if not self.failed.done():
+            await asyncio.to_thread(self._store.sync)
+        self._store.close()
+
+    def _close_links(self) -> None:
+        for link in [*self._links.values(), *self._clients.values(), *self._anonymous]:
+            link.close("the node stops")
+
+    async def _cancel_tasks(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         task = asyncio.create_task(work)
         task.add_done_callback(self._ended)
         self._tasks.append(task)
+        return task
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
         error = None if task.cancelled() else task.exception()
