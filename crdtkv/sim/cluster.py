@@ -89,7 +89,7 @@ class SimCluster:
         """All operations of all clients."""
         return [operation for client in self.clients for operation in client.history]
 
-    def run(self, seconds: float = 20.0, operations: int = 200) -> None:
+    def run(self, seconds: float = 10.0, operations: int = 200) -> None:
         """Live through both phases and check the invariants.
 
         Raises:
@@ -236,7 +236,7 @@ class SimCluster:
             self.network.reset(client.name, node.place.node)
         for other in self._neighbors(node):
             self._part(node, other)
-        self.scheduler.after(self.random.uniform(0.1, 5), lambda: None if node.is_up else self._start(node))
+        self.scheduler.after(self.random.uniform(0.05, 2), lambda: None if node.is_up else self._start(node))
 
     def _cut_some(self) -> None:
         node = self.random.choice(list(self.nodes.values()))

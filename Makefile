@@ -1,0 +1,34 @@
+# One-word targets. `make demo` and `make test` work on a fresh machine: they make .venv and install what they need.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test check bench clean
+
+demo: $(VENV)/.for-demo            ## start a cluster of two data centers, cut it, heal it, kill a node
+	$(BIN)/crdtkv demo
+
+test: $(VENV)/.for-test            ## pass all tests; PYTEST_ARGS selects some
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: $(VENV)/.for-dev            ## style, types, import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.for-demo           ## measure a cluster of one data center, and the disk
+	$(BIN)/python benchmarks/one_datacenter.py
+	$(BIN)/python benchmarks/group_commit.py
+	$(BIN)/python benchmarks/core_path.py
+
+$(VENV)/.for-demo: EXTRAS := fast
+$(VENV)/.for-test: EXTRAS := fast,test
+$(VENV)/.for-dev: EXTRAS := dev
+$(VENV)/.for-%: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[$(EXTRAS)]'
+	touch $@
+
+clean:                             ## remove what was installed and built
+	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,0 +1,48 @@
+"""`crdtkv bench` on a fresh cluster of one data center with three nodes, on free ports.
+
+All three nodes, their nats-server and the client share the machine. Prints the table of `crdtkv bench`; `--json` prints
+its JSON. With `--datacenters 2` the second data center of the example runs and applies everything as well.
+
+Run: python benchmarks/one_datacenter.py [--seconds 5] [--workers 1,64,256] [--op put,get] [--value-bytes 100] [--json]
+"""
+
+import argparse
+import asyncio
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from crdtkv.config.loader import load
+from crdtkv.local.cluster import LocalCluster
+from crdtkv.local.ports import on_free_ports
+
+CONFIG = Path(__file__).parent.parent / "datacenters.yaml"
+
+
+async def run(arguments: argparse.Namespace, directory: Path) -> int:
+    whole = load(CONFIG)
+    kept = dict(list(whole.datacenters.items())[: arguments.datacenters])
+    config = on_free_ports(whole.model_copy(update={"datacenters": kept}))
+    async with LocalCluster(config, directory):
+        command = [sys.executable, "-m", "crdtkv.cli", "bench", "--config", str(directory / "datacenters.yaml")]
+        command += ["--seconds", str(arguments.seconds), "--workers", arguments.workers, "--op", arguments.op]
+        command += ["--value-bytes", str(arguments.value_bytes), *(["--json"] if arguments.json else [])]
+        return await asyncio.to_thread(subprocess.call, command)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--workers", default="1,64,256")
+    parser.add_argument("--op", default="put,get")
+    parser.add_argument("--value-bytes", type=int, default=100)
+    parser.add_argument("--datacenters", type=int, default=1)
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as directory:
+        sys.exit(asyncio.run(run(arguments, Path(directory))))
+
+
+if __name__ == "__main__":
+    main()
