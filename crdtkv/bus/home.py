@@ -25,13 +25,15 @@ from crdtkv.config.model import ClusterConfig
 from crdtkv.errors import ProtocolError
 from crdtkv.node.effects import Publish
 from crdtkv.node.events import BusDown, BusMessage, BusUp, ConsumerIdle, Event, Published, TopologyChanged
+from crdtkv.node.geo_replication import APPLY_TIMEOUT_S
 from crdtkv.ring.topology import Topology
 from crdtkv.wire import subjects
 from crdtkv.wire.messages import WIRE_VERSION
 
 POLL_S = 2.0
 PUBLISH_TIMEOUT_S = 5.0
-ACK_WAIT_S = 30.0
+# Longer than applying a message may take, and short, because a message of a node that died waits for it.
+ACK_WAIT_S = APPLY_TIMEOUT_S + 3.0
 MAX_ACK_PENDING = 256
 
 _FAULTS = (nats.errors.Error, OSError, asyncio.TimeoutError)

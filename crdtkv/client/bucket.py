@@ -11,10 +11,9 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any, TypeVar
 
 from crdtkv import cbor
-from crdtkv.causality.context import CausalContext
 from crdtkv.client import scanning
 from crdtkv.client.caller import Caller
-from crdtkv.client.entry import ValueEntry, value_of
+from crdtkv.client.entry import ReadContext, ValueEntry, value_of
 from crdtkv.crdt.entry import Entry
 from crdtkv.errors import CrdtkvError, InvalidRequest
 from crdtkv.ids import check_name, identity_prefix, key_bytes
@@ -67,10 +66,10 @@ class _Verbs:
         arguments: list[object],
         consistency: Level,
         timeout: float | None,
-        context: CausalContext | None = None,
+        context: ReadContext | None = None,
     ) -> None:
-        wire = context.to_wire() if context is not None else None
         identity = self._prefix + key_bytes(key)
+        wire = context.for_key(identity) if context is not None else None
         await self._caller.mutate(identity, operation, arguments, wire, self._level(consistency), timeout)
 
 
@@ -91,14 +90,14 @@ class Bucket(_Verbs):
 
     async def entry(self, key: str | bytes, *, consistency: Level = None, timeout: float | None = None) -> ValueEntry:
         """Return a key with its siblings and causal context. Raises as `get` does."""
-        return ValueEntry(await self._read(key, consistency, timeout))
+        return ValueEntry(self._prefix + key_bytes(key), await self._read(key, consistency, timeout))
 
     async def put(
         self,
         key: str | bytes,
         value: Any,
         *,
-        context: CausalContext | None = None,
+        context: ReadContext | None = None,
         consistency: Level = None,
         timeout: float | None = None,
     ) -> None:
@@ -117,7 +116,7 @@ class Bucket(_Verbs):
         self,
         key: str | bytes,
         *,
-        context: CausalContext | None = None,
+        context: ReadContext | None = None,
         consistency: Level = None,
         timeout: float | None = None,
     ) -> None:
@@ -198,7 +197,7 @@ class CounterKey(_Verbs):
 
     async def entry(self, *, consistency: Level = None, timeout: float | None = None) -> ValueEntry:
         """Return the counter with its causal context. Raises as `Bucket.get` does."""
-        return ValueEntry(await self._read(self._key, consistency, timeout))
+        return ValueEntry(self._prefix + self._key, await self._read(self._key, consistency, timeout))
 
     async def value(self, *, consistency: Level = None, timeout: float | None = None) -> int:
         """Return the sum, 0 if nothing was counted. Raises as `Bucket.get` does."""

@@ -47,7 +47,7 @@ class Caller:
             InvalidRequest: no such level.
         """
         if explicit is not None:
-            return level_named(explicit) if isinstance(explicit, str) else explicit
+            return explicit if isinstance(explicit, ConsistencyLevel) else level_named(explicit)
         if self._default_level is not None:
             return self._default_level
         level = self._bucket_levels.get(bucket)

@@ -91,7 +91,7 @@ class Connecting:
     ) -> None:
         self._targets = targets
         self._datacenter = datacenter
-        self._level = level_named(level) if isinstance(level, str) else level
+        self._level = level if level is None or isinstance(level, ConsistencyLevel) else level_named(level)
         self._timeout_s = timeout_s
         self._client: Client | None = None
 

@@ -121,6 +121,8 @@ class Connection:
         """See `LinkUser.greeted`."""
         if hello.role != "node":
             raise ProtocolError(f"{self.address} is no node")
+        if self._hello.cluster and hello.cluster != self._hello.cluster:
+            raise ProtocolError(f"{self.address} belongs to cluster {hello.cluster!r}, not {self._hello.cluster!r}")
         self._link = link
         self.server = hello
         self._opened.set()

@@ -1,15 +1,41 @@
 """What a client reads: values, siblings, context."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from crdtkv import cbor
-from crdtkv.causality.context import EMPTY, CausalContext
+from crdtkv.causality.context import EMPTY, CausalContext, WireContext
 from crdtkv.causality.hybrid_clock import HybridTimestamp, wall_ms_of
 from crdtkv.crdt.causal import CausalState
 from crdtkv.crdt.counter import Counter
 from crdtkv.crdt.entry import Entry
 from crdtkv.crdt.lww import LastWriterWins
 from crdtkv.crdt.register import Register
+from crdtkv.errors import InvalidRequest
+from crdtkv.ids import parse_identity
+
+
+@dataclass(frozen=True, slots=True)
+class ReadContext:
+    """What was read of one key: hand it to `put` or `delete` of that key to replace exactly that."""
+
+    identity: bytes
+    seen: CausalContext
+
+    def __repr__(self) -> str:
+        return repr(self.seen)
+
+    def for_key(self, identity: bytes) -> WireContext:
+        """Return the context for the wire.
+
+        Raises:
+            InvalidRequest: it was read from another key.
+        """
+        if identity != self.identity:
+            raise InvalidRequest(
+                f"the context was read from {parse_identity(self.identity)!r}, it says nothing of this key"
+            )
+        return self.seen.to_wire()
 
 
 class ValueEntry:
@@ -23,11 +49,11 @@ class ValueEntry:
 
     __slots__ = ("context", "exists", "siblings", "timestamp", "value")
 
-    def __init__(self, entry: Entry | None) -> None:
+    def __init__(self, identity: bytes, entry: Entry | None) -> None:
         self.siblings: list[Any] = values_of(entry.state) if entry is not None else []
         self.exists = entry is not None and not entry.is_tombstone
         self.value: Any = self.siblings[0] if self.siblings else None
-        self.context: CausalContext = entry.context if entry is not None else EMPTY
+        self.context = ReadContext(identity, entry.context if entry is not None else EMPTY)
         self.timestamp: HybridTimestamp = entry.state.newest() if entry is not None else 0
 
     def __repr__(self) -> str:

@@ -10,22 +10,25 @@ import time
 from collections.abc import Iterator, Sequence
 
 from crdtkv.client.connection import Connection
-from crdtkv.errors import ClosedError, CrdtkvError, NoNodeReachable
+from crdtkv.errors import ClosedError, CrdtkvError, NoNodeReachable, ProtocolError
 from crdtkv.ring.hash_ring import HashRing
 from crdtkv.ring.token import token_of
 from crdtkv.ring.topology import Topology
 from crdtkv.wire.messages import Hello, TopologyReply, TopologyRequest
 
 TOPOLOGY_TIMEOUT_S = 5.0
+#: How long better data centers are waited for once any has answered.
+MOMENT_S = 0.5
 
 
 class DatacenterView:
-    """One data center: its ring, the default levels of its buckets, its connections."""
+    """One data center: its ring, the default levels of its buckets, its connections. `rank` 0 is the preferred one."""
 
     def __init__(self, name: str, hello: Hello) -> None:
         self.name = name
         self._hello = hello
         self.ring: HashRing | None = None
+        self.rank = 1
         self.buckets: dict[str, str] = {}
         self.connections: dict[str, Connection] = {}
         self._refreshing: asyncio.Task[None] | None = None
@@ -89,6 +92,7 @@ class Router:
         self._preferred = datacenter
         self._hello = Hello("", datacenter or "", "client", name)
         self.views: list[DatacenterView] = []
+        self._met: set[str] = set()
         self._is_closed = False
 
     async def connect(self, cluster: str, timeout_s: float) -> None:
@@ -99,26 +103,24 @@ class Router:
             ProtocolError: another cluster is there.
         """
         self._hello = self._hello._replace(cluster=cluster)
-        deadline = time.monotonic() + timeout_s
         contacts = [Connection(host, port, self._hello, lambda _: None) for host, port in self._addresses]
         for contact in contacts:
             contact.start()
+        meeting = [asyncio.create_task(self._meet(contact)) for contact in contacts]
         try:
-            for contact in contacts:
-                with contextlib.suppress(TimeoutError):
-                    # The first answer is waited for; the others only a moment, unless they are all there is.
-                    wait_s = 0.5 if self.views else deadline - time.monotonic()
-                    async with asyncio.timeout(max(0.05, min(wait_s, 2.0))):
-                        await self._meet(contact)
+            await self._meet_enough(meeting, time.monotonic() + timeout_s)
         finally:
+            for task in meeting:
+                task.cancel()
+            await asyncio.gather(*meeting, return_exceptions=True)
             await asyncio.gather(*(contact.close() for contact in contacts))
         if not self.views:
-            tried = ", ".join(contact.address for contact in contacts)
             refused = next((contact.refused for contact in contacts if contact.refused), None)
-            raise NoNodeReachable(
-                f"no node answers at {tried}: is the cluster running?" + (f" ({refused})" if refused else "")
-            )
-        self.views.sort(key=lambda view: view.name != self._preferred)
+            if refused is not None:
+                raise ProtocolError(refused)
+            tried = ", ".join(contact.address for contact in contacts)
+            raise NoNodeReachable(f"no node answers at {tried}: is the cluster running?")
+        self.views.sort(key=lambda view: view.rank)
         await self._first_links()
 
     def route(self, identity: bytes) -> tuple[DatacenterView, Connection]:
@@ -148,12 +150,32 @@ class Router:
         self._is_closed = True
         await asyncio.gather(*(view.close() for view in self.views))
 
+    async def _meet_enough(self, meeting: list[asyncio.Task[None]], deadline: float) -> None:
+        """Wait until the preferred data center is met; a moment only once any other is."""
+        pending = set(meeting)
+        while pending and time.monotonic() < deadline:
+            if self.views:
+                is_best = any(view.rank == 0 for view in self.views)
+                deadline = min(deadline, time.monotonic() + (MOMENT_S / 5 if is_best else MOMENT_S))
+            wait_s = max(0.0, deadline - time.monotonic())
+            _, pending = await asyncio.wait(pending, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
+
     async def _meet(self, contact: Connection) -> None:
+        """Learn a data center from one of its nodes, unless another one tells already."""
         await contact.opened()
-        if contact.server is None or any(view.name == contact.server.datacenter for view in self.views):
+        if contact.server is None or contact.server.datacenter in self._met:
             return
-        view = DatacenterView(contact.server.datacenter, self._hello)
-        await view.learn(contact)
+        name = contact.server.datacenter
+        self._met.add(name)
+        view = DatacenterView(name, self._hello)
+        try:
+            await view.learn(contact)
+        except CrdtkvError:
+            self._met.discard(name)
+            return
+        is_first_address = contact.address == "{}:{}".format(*self._addresses[0])
+        is_preferred = name == self._preferred if self._preferred is not None else is_first_address
+        view.rank = 0 if is_preferred else 1
         self.views.append(view)
 
     async def _first_links(self) -> None:

@@ -38,7 +38,7 @@ async def scan(
                 if not reading:
                     break
                 for identity, entry in await reading.popleft():
-                    yield _key(identity[len(strip) :]), ValueEntry(entry)
+                    yield _key(identity[len(strip) :]), ValueEntry(identity, entry)
     finally:
         for task in reading:
             task.cancel()

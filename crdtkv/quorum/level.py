@@ -86,10 +86,11 @@ def level_named(text: str) -> ConsistencyLevel:
     Raises:
         InvalidRequest: there is none.
     """
-    level = _NAMED.get(text.upper()) if isinstance(text, str) else None
-    if level is not None:
-        return level
-    read, comma, write = str(text).partition(",")
-    if comma and len(text) <= MAX_TEXT and read.strip().isdecimal() and write.strip().isdecimal():
-        return Quorum(r=int(read), w=int(write))
+    if isinstance(text, str) and len(text) <= MAX_TEXT:
+        level = _NAMED.get(text.upper())
+        if level is not None:
+            return level
+        read, comma, write = text.partition(",")
+        if comma and read.strip().isdecimal() and write.strip().isdecimal():
+            return Quorum(r=int(read), w=int(write))
     raise InvalidRequest(f"unknown consistency level {text!r}: one of {', '.join(_NAMED)}, or r,w as numbers")

@@ -1,6 +1,7 @@
 """Causal contexts: sets of dots with one representation each, gaps included, and a wire form that is checked."""
 
 import pytest
+from damaged import damaged
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -9,7 +10,6 @@ from crdtkv.causality.context import EMPTY, MAX_ACTOR_LENGTH, MAX_COUNTER, Causa
 from crdtkv.causality.dot import Dot
 from crdtkv.causality.version_vector import VersionVector
 from crdtkv.errors import InvalidRequest
-from damaged import damaged
 
 DOTS = st.builds(Dot, st.sampled_from("abc"), st.integers(1, 6))
 DOT_SETS = st.frozensets(DOTS, max_size=12)

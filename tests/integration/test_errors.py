@@ -1,0 +1,187 @@
+"""Calls that are wrong: each has its own error, which says so before anything is written."""
+
+import contextlib
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+import crdtkv
+from crdtkv import (
+    Client,
+    CrdtkvError,
+    InvalidKey,
+    InvalidRequest,
+    NoNodeReachable,
+    Quorum,
+    UnknownBucket,
+    ValueTooLarge,
+)
+from crdtkv.ids import identity_of
+from crdtkv.local.cluster import LocalCluster
+from crdtkv.local.ports import free_ports
+from crdtkv.ring.hash_ring import HashRing
+from crdtkv.ring.token import located
+
+from .conftest import addresses
+from .waiting import nothing_lags
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+Act = Callable[[Client], Awaitable[Any]]
+
+
+def nested(depth: int) -> Any:
+    value: Any = 1
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+async def scan_all(bucket: crdtkv.Bucket) -> list[Any]:
+    return [key async for key, _ in bucket.scan()]
+
+
+WRONG: dict[str, tuple[type[CrdtkvError], str, Act]] = {
+    "empty key": (InvalidKey, "1 to 1024 bytes", lambda kv: kv.put("", 1)),
+    "empty bytes key": (InvalidKey, "1 to 1024 bytes", lambda kv: kv.get(b"")),
+    "key of 1025 bytes": (InvalidKey, "this one has 1025", lambda kv: kv.put("x" * 1025, 1)),
+    "key of 1026 bytes in 513 letters": (InvalidKey, "this one has 1026", lambda kv: kv.put("é" * 513, 1)),
+    "key that is a number": (InvalidKey, "not int", lambda kv: kv.put(7, 1)),  # type: ignore[type-var]
+    "counter key too long": (InvalidKey, "this one has 2000", lambda kv: kv.counter("x" * 2000).increment()),
+    "value too large": (ValueTooLarge, "the limit is 524288", lambda kv: kv.put("wrong", b"x" * (512 * 1024))),
+    "value far too large": (ValueTooLarge, "split it", lambda kv: kv.put("wrong", "x" * 9_000_000)),
+    "value nested too deeply": (InvalidRequest, "at most 16 deep", lambda kv: kv.put("wrong", nested(17))),
+    "value nested absurdly": (InvalidRequest, "at most 16 deep", lambda kv: kv.put("wrong", nested(100_000))),
+    "value no CBOR knows": (InvalidRequest, "type object", lambda kv: kv.put("wrong", object())),
+    "value with a function inside": (InvalidRequest, "type list", lambda kv: kv.put("wrong", [print])),
+    "unknown bucket, put": (UnknownBucket, "'nobody'", lambda kv: kv.bucket("nobody").put("wrong", 1)),
+    "unknown bucket, get": (UnknownBucket, "'nobody'", lambda kv: kv.bucket("nobody").get("wrong")),
+    "unknown bucket, delete": (UnknownBucket, "'nobody'", lambda kv: kv.bucket("nobody").delete("wrong")),
+    "unknown bucket, counter": (UnknownBucket, "'nobody'", lambda kv: kv.bucket("nobody").counter("w").increment()),
+    "unknown bucket, scan": (UnknownBucket, "'nobody'", lambda kv: scan_all(kv.bucket("nobody"))),
+    "unknown level, put": (InvalidRequest, "one of ANY", lambda kv: kv.put("wrong", 1, consistency="MOST")),
+    "unknown level, get": (InvalidRequest, "one of ANY", lambda kv: kv.get("wrong", consistency="")),
+    "level of a wrong type": (InvalidRequest, "level", lambda kv: kv.get("wrong", consistency=3)),  # type: ignore[arg-type]
+    "more replicas than there are, put": (
+        InvalidRequest,
+        "than the 3 there are",
+        lambda kv: kv.put("wrong", 1, consistency=Quorum(r=1, w=4)),
+    ),
+    "more replicas than there are, get": (
+        InvalidRequest,
+        "than the 3 there are",
+        lambda kv: kv.get("wrong", consistency=Quorum(r=4, w=1)),
+    ),
+    "increment by a fraction": (InvalidRequest, "whole number", lambda kv: kv.counter("wrong").increment(1.5)),  # type: ignore[arg-type]
+    "increment by text": (InvalidRequest, "whole number", lambda kv: kv.counter("wrong").increment("1")),  # type: ignore[arg-type]
+    "increment by a truth": (InvalidRequest, "whole number", lambda kv: kv.counter("wrong").increment(True)),
+    "increment by too much": (InvalidRequest, "2**63", lambda kv: kv.counter("wrong").increment(2**63)),
+}
+
+
+@pytest.mark.parametrize("name", sorted(WRONG))
+async def test_a_wrong_call_has_its_own_error_and_writes_nothing(eu: Client, name: str) -> None:
+    kind, message, act = WRONG[name]
+    with pytest.raises(CrdtkvError) as caught:
+        await act(eu)
+    assert type(caught.value) is kind
+    assert message in str(caught.value)
+    assert not caught.value.maybe_applied
+    assert not (await eu.entry("wrong")).exists
+    assert not (await eu.counter("wrong").entry()).exists
+
+
+async def test_wrong_calls_leave_nothing_to_replicate(eu: Client) -> None:
+    await nothing_lags(eu)
+    for _, _, act in WRONG.values():
+        with contextlib.suppress(Exception):  # which error it is has a test of its own
+            await act(eu)
+    assert [node["outbox_rows"] for node in (await eu.status()).values() if node] == [0, 0, 0]
+
+
+async def test_a_value_too_large_brings_its_figures(eu: Client) -> None:
+    with pytest.raises(ValueTooLarge) as caught:
+        await eu.put("wrong", b"x" * 600_000)
+    assert caught.value.size_bytes == 600_005
+    assert caught.value.limit_bytes == 524_288
+
+
+async def test_a_quorum_of_less_than_one_cannot_be_made() -> None:
+    for read, write in ((0, 1), (1, 0), (-1, 1), (1.5, 1)):
+        with pytest.raises(InvalidRequest):
+            Quorum(r=read, w=write)  # type: ignore[arg-type]
+
+
+async def test_a_last_writer_wins_value_takes_no_context(eu: Client) -> None:
+    await eu.lww().put("stamped", 1)
+    entry = await eu.lww().entry("stamped")
+    with pytest.raises(InvalidRequest, match="takes no context"):
+        await eu.lww().put("stamped", 2, context=entry.context)
+    with pytest.raises(InvalidRequest, match="takes no context"):
+        await eu.lww().delete("stamped", context=entry.context)
+    assert await eu.lww().get("stamped") == 1
+
+
+async def test_a_context_from_a_future_that_never_was_is_refused(eu: Client) -> None:
+    # As after a restored backup: the client has seen writes that the coordinator of the key does not know.
+    ring = HashRing(eu.topology)
+
+    def coordinator(key: str) -> str:
+        return ring.preference_list(located(identity_of("default", "register", key)))[0]
+
+    fresh = next(key for key in map("fresh:{}".format, range(1_000)) if coordinator(key) == coordinator("well known"))
+    for number in range(20):
+        await eu.put("well known", number)
+    await eu.put(fresh, 1)
+    with pytest.raises(InvalidRequest, match="read the key again"):
+        await eu.put(fresh, 2, context=(await eu.entry("well known")).context)
+    assert await eu.get(fresh) == 1
+
+
+async def test_siblings_that_would_make_an_entry_too_large_are_refused(eu: Client) -> None:
+    before = (await eu.entry("swollen")).context
+    for number in range(4):
+        await eu.put("swollen", bytes([number]) * 500_000, context=before)
+    with pytest.raises(ValueTooLarge):
+        await eu.put("swollen", b"\xff" * 500_000, context=before)
+    entry = await eu.entry("swollen")
+    assert sorted(value[0] for value in entry.siblings) == [0, 1, 2, 3]
+    await eu.put("swollen", "resolved", context=entry.context)
+    assert (await eu.entry("swollen")).siblings == ["resolved"]
+
+
+@pytest.mark.parametrize("name", ["", "a b", "x" * 65, "grüße", "a.b", 7])
+async def test_a_bucket_with_an_impossible_name_is_refused_at_once(eu: Client, name: Any) -> None:
+    with pytest.raises(InvalidKey):
+        eu.bucket(name)
+
+
+async def test_connecting_to_nobody_says_where_it_tried() -> None:
+    port = free_ports(1)[0]
+    with pytest.raises(NoNodeReachable, match=f"no node answers at 127.0.0.1:{port}: is the cluster running"):
+        await crdtkv.connect(f"127.0.0.1:{port}", timeout=0.5)
+
+
+@pytest.mark.parametrize("target", ["nowhere", "127.0.0.1", "127.0.0.1:", "127.0.0.1:0", "127.0.0.1:70000", ":7401"])
+async def test_a_malformed_address_is_refused(target: str) -> None:
+    with pytest.raises(InvalidRequest, match="host:port"):
+        await crdtkv.connect(target)
+
+
+async def test_connecting_to_another_cluster_is_refused_with_both_names(cluster: LocalCluster) -> None:
+    other = cluster.config.model_copy(update={"cluster": "bank"})
+    with pytest.raises(CrdtkvError, match=r"'bank'.*'shop'|'shop'.*'bank'"):
+        await crdtkv.connect(other, timeout=2)
+
+
+async def test_connecting_to_an_unknown_data_center_is_refused(cluster: LocalCluster) -> None:
+    with pytest.raises(InvalidRequest, match="no data center 'mars' in the configuration: one of eu, us"):
+        await crdtkv.connect(cluster.config, datacenter="mars")
+
+
+async def test_one_good_address_among_dead_ones_is_found(cluster: LocalCluster) -> None:
+    dead = f"127.0.0.1:{free_ports(1)[0]}"
+    async with crdtkv.connect(dead, addresses(cluster.config, "eu")[1]) as kv:
+        await kv.put("found", 1)
+        assert await kv.get("found") == 1
