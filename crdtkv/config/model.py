@@ -62,8 +62,9 @@ class BucketConfig(_Model):
 
 
 class StorageConfig(_Model):
-    """What a node's RocksDB may use."""
+    """What a node's RocksDB, and its cache of entries, may use."""
 
+    entry_cache_mib: int = Field(default=32, ge=0)
     block_cache_mib: int = Field(default=64, ge=1)
     write_buffer_mib: int = Field(default=32, ge=1)
     free_space_floor_mib: int = Field(default=256, ge=0)

@@ -85,7 +85,7 @@ class Link(asyncio.Protocol):
                 frame = decode_frame(payload)
                 if self.hello is None:
                     frame = self._greeting(frame)
-                if self.is_open and frame.messages:
+                if self.is_open and (frame.messages or frame.skipped):
                     self._user.frame(self, frame)
         except ProtocolError as error:
             self.close(f"protocol error: {error}")

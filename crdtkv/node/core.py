@@ -97,7 +97,8 @@ class NodeCore:
         peers = config.peers_of(settings.datacenter)
         self.outbox = Outbox(store, peers, config.geo.outbox_max, now.monotonic_s)
         drift_ms = config.limits.clock_drift_max_s * 1000
-        self.replica = Replica(self.step, store, self.outbox, settings.incarnation, random, drift_ms)
+        cache_bytes = config.storage.entry_cache_mib * 1024 * 1024
+        self.replica = Replica(self.step, store, self.outbox, settings.incarnation, random, drift_ms, cache_bytes)
         self._keys = KeyCheck(frozenset(config.all_buckets))
         self.coordinator = Coordinator(self.step, self.replica, store, self._keys, config.limits.calls_in_flight_max)
         self.geo = GeoReplication(self.step, self.replica, self.outbox, store, self._keys, config.geo.batch_max)

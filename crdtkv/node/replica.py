@@ -22,6 +22,7 @@ from crdtkv.crdt.entry import Entry
 from crdtkv.errors import InvalidRequest, ValueTooLarge
 from crdtkv.geo.outbox import Outbox
 from crdtkv.ids import actor_name, parse_identity
+from crdtkv.node.entry_cache import EntryCache
 from crdtkv.node.keys import PlacedKey
 from crdtkv.node.step import Step
 from crdtkv.storage import rows
@@ -41,7 +42,14 @@ class Replica:
     """The stored entries of one node."""
 
     def __init__(
-        self, step: Step, store: Store, outbox: Outbox, incarnation: int, random: Random, max_drift_ms: int
+        self,
+        step: Step,
+        store: Store,
+        outbox: Outbox,
+        incarnation: int,
+        random: Random,
+        max_drift_ms: int,
+        cache_bytes: int,
     ) -> None:
         self._step = step
         self._store = store
@@ -50,6 +58,7 @@ class Replica:
         self.actor = actor_name(step.node, incarnation)
         self.clock = HybridClock(max_drift_ms)
         self.commit_number = 0
+        self._cache = EntryCache(cache_bytes)
         self._dirty: dict[bytes, int] = {}
         self._undurable: deque[tuple[int, list[bytes]]] = deque()
         self._touched: list[bytes] = []
@@ -61,7 +70,8 @@ class Replica:
 
     def read(self, located: bytes) -> tuple[bytes | None, bool]:
         """Return the stored bytes of a key, and whether they are durable."""
-        return self._store.get(rows.data_row(located)), located not in self._dirty
+        entry = self._stored(located)
+        return entry.to_bytes() if entry is not None else None, located not in self._dirty
 
     def mutate(
         self,
@@ -77,7 +87,7 @@ class Replica:
             InvalidRequest: the operation is wrong; nothing was written.
             ValueTooLarge: the entry would become too large; nothing was written.
         """
-        stored, _ = self._stored(key)
+        stored = self._stored(key.located) or Entry.empty(key.type_tag)
         if seen is not None and seen.highest(self.actor) > stored.context.highest(self.actor):
             raise InvalidRequest("the context names writes of this node that never happened: read the key again")
         event = self._event(stored, observed)
@@ -86,13 +96,13 @@ class Replica:
         encoded = merged.to_bytes()
         if len(encoded) > MAX_ENTRY_BYTES:
             raise ValueTooLarge(len(encoded), MAX_ENTRY_BYTES)
-        self._put(key.located, encoded)
+        self._put(key.located, merged)
         self._outbox.record(key.located, self._step.now.monotonic_s)
         return Write(delta.to_bytes(), event.timestamp)
 
     def merge(self, key: PlacedKey, incoming: Entry, supersede_before: HybridTimestamp = 0) -> bytes | None:
         """Merge an entry from elsewhere; return what is stored now if older versions were superseded, else None."""
-        stored, stored_bytes = self._stored(key)
+        stored = self._stored(key.located) or Entry.empty(key.type_tag)
         if incoming.context.highest(self.actor) > stored.context.highest(self.actor):
             self._renew_incarnation(
                 f"{parse_identity(key.identity)!r} holds a write of {self.actor} that this node does not know"
@@ -103,14 +113,14 @@ class Replica:
         if supersede_before:
             dot = Dot(self.actor, merged.context.highest(self.actor) + 1)
             trimmed = merged.without_older(supersede_before, Event(dot, supersede_before))
-        encoded = (trimmed or merged).to_bytes()
-        if encoded != stored_bytes:
-            self._put(key.located, encoded)
+        result = trimmed or merged
+        if result is not stored and result != stored:
+            self._put(key.located, result)
         if trimmed is None:
             return None
         # Dropping older versions is this replica's own decision and dot: other data centers hear of it from here.
         self._outbox.record(key.located, self._step.now.monotonic_s)
-        return encoded
+        return trimmed.to_bytes()
 
     def commit(self) -> int:
         """Commit the step's writes; return the number of the last commit."""
@@ -129,15 +139,21 @@ class Replica:
                 if self._dirty.get(located) == number:
                     del self._dirty[located]
 
-    def _put(self, located: bytes, encoded: bytes) -> None:
-        self._store.put(rows.data_row(located), encoded)
+    def _put(self, located: bytes, entry: Entry) -> None:
+        self._store.put(rows.data_row(located), entry.to_bytes())
+        self._cache.put(located, entry)
         self._touched.append(located)
         # Dirty from now on: an answer later in this same step must wait as well.
         self._dirty[located] = self.commit_number + 1
 
-    def _stored(self, key: PlacedKey) -> tuple[Entry, bytes | None]:
-        encoded = self._store.get(rows.data_row(key.located))
-        return Entry.from_bytes(encoded) if encoded is not None else Entry.empty(key.type_tag), encoded
+    def _stored(self, located: bytes) -> Entry | None:
+        cache = self._cache
+        if located in cache:
+            return cache[located]
+        encoded = self._store.get(rows.data_row(located))
+        entry = Entry.from_bytes(encoded) if encoded is not None else None
+        cache.put(located, entry)
+        return entry
 
     def _event(self, stored: Entry, observed: HybridTimestamp) -> Event:
         """Mint the dot and timestamp of a new operation on `stored`."""
