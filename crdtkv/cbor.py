@@ -13,7 +13,13 @@ Our own state is arrays of integers, strings and bytes only, for which cbor2's p
 values are encoded canonically (sorted maps, shortest floats), so that equal values are equal bytes.
 """
 
+from collections.abc import Iterable
+from datetime import date, datetime
+from decimal import Decimal
+from fractions import Fraction
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Any, NoReturn
+from uuid import UUID
 
 import cbor2
 
@@ -21,6 +27,14 @@ from crdtkv.errors import InvalidRequest, ProtocolError, ValueTooLarge
 from crdtkv.ids import MAX_VALUE_BYTES
 
 MAX_DEPTH = 16
+# A set is a tag around an array, and counts twice; so do the innermost dates and fractions.
+_VALUE_DEPTH = 2 * MAX_DEPTH + 2
+
+# What a value may hold besides lists, tuples, sets and dictionaries of these.
+_SCALARS = (
+    str, bytes, bytearray, int, float, bool, type(None), datetime, date, Decimal, Fraction, UUID,
+    IPv4Address, IPv4Network, IPv6Address, IPv6Network,
+)  # fmt: skip
 
 # Every tag cbor2 has a built-in decoder for; none of them may appear in protocol data.
 _BUILT_IN_TAGS = (0, 1, 2, 3, 4, 5, 25, 28, 29, 30, 35, 36, 37, 43, 52, 54, 100, 256, 258, 260, 261, 1004, 43000, 55799)
@@ -87,7 +101,7 @@ def encode_value(value: object) -> bytes:
         InvalidRequest: it cannot be encoded, or is nested deeper than 16.
         ValueTooLarge: it takes more than 512 KiB.
     """
-    _check_depth(value, MAX_DEPTH)
+    _check(value, MAX_DEPTH)
     try:
         data = cbor2.dumps(value, canonical=True)
     except Exception as error:
@@ -104,19 +118,22 @@ def decode_value(data: bytes) -> Any:
         ProtocolError: malformed, nested too deeply, or with a tag that is not allowed.
     """
     try:
-        return cbor2.loads(data, max_depth=MAX_DEPTH + 1, allow_indefinite=False, semantic_decoders=_SAFE_TAGS)
+        return cbor2.loads(data, max_depth=_VALUE_DEPTH, allow_indefinite=False, semantic_decoders=_SAFE_TAGS)
     except Exception as error:
         raise ProtocolError(f"not a valid value: {error}") from None
 
 
-def _check_depth(value: object, left: int) -> None:
+def _check(value: object, left: int) -> None:
+    """Refuse what could not be read again, or is nested so deep that encoding it would overrun the stack."""
+    if isinstance(value, _SCALARS):
+        return
     if isinstance(value, dict):
-        children: object = [*value.keys(), *value.values()]
+        children: Iterable[object] = [*value.keys(), *value.values()]
     elif isinstance(value, (list, tuple, set, frozenset)):
         children = value
     else:
-        return
+        raise InvalidRequest(f"a value of type {type(value).__name__} cannot be stored: convert it to plain data first")
     if left == 0:
         raise InvalidRequest(f"a value is nested at most {MAX_DEPTH} deep")
-    for child in children:  # type: ignore[attr-defined]
-        _check_depth(child, left - 1)
+    for child in children:
+        _check(child, left - 1)

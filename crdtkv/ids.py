@@ -48,7 +48,10 @@ def key_bytes(key: str | bytes) -> bytes:
         InvalidKey: not str or bytes, empty, or longer than 1024 bytes.
     """
     if isinstance(key, str):
-        encoded = key.encode()
+        try:
+            encoded = key.encode()
+        except UnicodeEncodeError as error:
+            raise InvalidKey(f"a text key is encoded as UTF-8, which this one has not: {error.reason}") from None
     elif isinstance(key, bytes):
         encoded = key
     else:

@@ -1,11 +1,12 @@
 """The HTTP face of a node: `/healthz`, `/readyz`, `/metrics`, `/status`.
 
-`/healthz` says the process runs its loop; `/readyz` says it should be sent requests: it has a ring, its disk has room,
-and it is linked to enough nodes that a quorum can be met.
+`/healthz` says the process runs its loop; `/readyz` says it should be sent requests: its disk has room, and it is
+linked to all other nodes, or (when it has been up for a while) to enough of them that every key has a quorum.
 """
 
 import contextlib
 import socket
+import time
 from collections.abc import Callable, Iterable
 
 import uvicorn
@@ -19,6 +20,9 @@ from crdtkv.errors import ConfigError
 from crdtkv.node.core import NodeCore
 from crdtkv.quorum.level import majority
 
+#: How long a node that has just started waits for links to all others before it counts as ready with fewer.
+LINKING_S = 5.0
+
 Figures = Callable[[], Iterable[tuple[str, str, float]]]
 
 
@@ -29,6 +33,8 @@ def why_not_ready(core: NodeCore) -> str | None:
     linked = len(core.step.alive) + 1
     # With more nodes than replicas some keys are served earlier; wait for what serves every key.
     needed = nodes - replicas + majority(replicas)
+    if linked < nodes and time.monotonic() - core.started_s < LINKING_S:
+        return f"linked to {linked - 1} of {nodes - 1} other nodes, waiting up to {LINKING_S:g} s for the rest"
     if linked < needed:
         return f"linked to {linked - 1} other nodes, a quorum of every key needs {needed - 1}"
     if not core.coordinator.has_disk_space:

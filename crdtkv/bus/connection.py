@@ -11,6 +11,7 @@ import random
 import urllib.request
 from collections.abc import Awaitable, Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 import nats
 from nats.aio.client import Client
@@ -34,7 +35,7 @@ async def connect(url: str, name: str, lost: Callback = _nothing, regained: Call
 
     `lost` and `regained` are called when the connection breaks and stands again.
     """
-    waiting_logged = False
+    await _wait_for_server(url)
     while True:
         try:
             return await nats.connect(
@@ -52,10 +53,26 @@ async def connect(url: str, name: str, lost: Callback = _nothing, regained: Call
                 pending_size=16 * 1024 * 1024,
             )
         except (TimeoutError, OSError, nats.errors.Error) as error:
-            if not waiting_logged:
-                log.warning("no NATS server at %s (%s): trying on", url, error or type(error).__name__)
-                waiting_logged = True
+            log.warning("%s: connecting failed (%s): trying on", url, error or type(error).__name__)
             await asyncio.sleep(random.uniform(0.3, 1.0))  # noqa: S311 - jitter
+
+
+async def _wait_for_server(url: str) -> None:
+    """Wait until somebody listens there: nats-py's own first connect would wait in silence."""
+    address = urlsplit(url)
+    is_told = False
+    while True:
+        try:
+            async with asyncio.timeout(2):
+                _, writer = await asyncio.open_connection(address.hostname, address.port or 4222)
+        except (OSError, TimeoutError) as error:
+            if not is_told:
+                log.warning("no NATS server at %s (%s): start it; trying on", url, error or "no answer")
+                is_told = True
+            await asyncio.sleep(random.uniform(0.2, 0.6))  # noqa: S311 - jitter
+        else:
+            writer.close()
+            return
 
 
 async def check_server(client: Client, url: str, monitor_url: str | None) -> None:

@@ -122,10 +122,12 @@ class Entry:
     def to_bytes(self) -> bytes:
         """Return the canonical encoding."""
         if self._encoded is None:
-            self._encoded = cbor.encode(
-                [FORMAT, self.type_tag, self.state.to_wire(), *self.context.to_wire(), self.expires_at]
-            )
+            self._encoded = self._encode()
         return self._encoded
+
+    def _encode(self) -> bytes:
+        state = self.state.to_wire()
+        return cbor.encode([FORMAT, self.type_tag, state, *self.context.to_wire(), self.expires_at])
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "Entry":
@@ -137,8 +139,8 @@ class Entry:
         return cls._lazy(cbor.decode_own(data), data)
 
     @classmethod
-    def from_peer(cls, data: bytes, type_tag: str) -> "Entry":
-        """Parse an entry that came over a link or the bus, for a key of this type.
+    def from_replica(cls, data: bytes, type_tag: str) -> "Entry":
+        """Parse an entry that another replica of this data center stored, for a key of this type.
 
         Raises:
             ProtocolError: it is not an entry, or of another type.
@@ -147,6 +149,18 @@ class Entry:
         if entry.type_tag != type_tag:
             raise ProtocolError(f"an entry of type {entry.type_tag} under a key of type {type_tag}")
         entry.parse()
+        return entry
+
+    @classmethod
+    def from_peer(cls, data: bytes, type_tag: str) -> "Entry":
+        """Parse an entry that enters this data center, for a key of this type: it must be in canonical form.
+
+        Raises:
+            ProtocolError: it is not an entry, of another type, or the same entry is encoded otherwise here.
+        """
+        entry = cls.from_replica(data, type_tag)
+        if entry._encode() != data:
+            raise ProtocolError("an entry is canonical CBOR")
         return entry
 
     @classmethod

@@ -92,7 +92,7 @@ class NodeCore:
         config = settings.config
         self._settings = settings
         self._store = store
-        self._started_s = now.monotonic_s
+        self.started_s = now.monotonic_s
         self.step = Step(settings.node, settings.datacenter, HashRing(settings.topology), now, random.getrandbits(40))
         peers = config.peers_of(settings.datacenter)
         self.outbox = Outbox(store, peers, config.geo.outbox_max, now.monotonic_s)
@@ -157,7 +157,7 @@ class NodeCore:
             "datacenter": self.step.datacenter,
             "actor": self.replica.actor,
             "epoch": self.step.epoch,
-            "uptime_s": round(now_s - self._started_s, 3),
+            "uptime_s": round(now_s - self.started_s, 3),
             "peers_up": sorted(self.step.alive),
             "bus_up": self.geo.bus_is_up,
             "disk_space": self.coordinator.has_disk_space,
@@ -266,7 +266,7 @@ class NodeCore:
             self.step.effects.send(node, Refusal(request.id, "insufficient_storage", []))
             return
         key = self._keys.from_peer(request.identity)
-        entry = Entry.from_peer(request.entry, key.type_tag)
+        entry = Entry.from_replica(request.entry, key.type_tag)
         superseded = self.replica.merge(key, entry, request.supersede_before)
         if superseded is None:
             self._written.append(request.id)

@@ -106,7 +106,7 @@ class PutCall:
         if self._step.node not in self._step.ring.replicas_at(self._key.token):
             return
         try:
-            entry = Entry.from_peer(encoded, self._key.type_tag)
+            entry = Entry.from_replica(encoded, self._key.type_tag)
         except ProtocolError:
             self._step.stats.count("junk_messages")
             return

@@ -10,6 +10,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from crdtkv.errors import ProtocolError
+from crdtkv.ring.token import MAX_PARTITIONS
+
+MAX_WEIGHT = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +67,25 @@ class Topology:
             fields: dict[str, Any] = json.loads(document)
             nodes = tuple(RingNode(**node) for node in fields.pop("nodes"))
             topology = cls(**fields, nodes=nodes)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise ProtocolError(f"not a topology document: {error}") from None
-        if not nodes or topology.epoch < 1 or topology.partitions < 1 or topology.replication_factor < 1:
-            raise ProtocolError("a topology document has nodes, an epoch, partitions and a replication factor")
+        topology._check()
         return topology
+
+    def _check(self) -> None:
+        """Refuse a document no ring can be built of; it comes from outside."""
+        texts = [self.cluster, self.datacenter]
+        numbers = [self.epoch, self.partitions, self.replication_factor]
+        for node in self.nodes:
+            texts += [node.name, node.host, node.zone]
+            numbers.append(node.port)
+            if type(node.weight) not in (int, float) or not 0 < node.weight <= MAX_WEIGHT:
+                raise ProtocolError(f"a node's weight is above 0 and at most {MAX_WEIGHT}, not {node.weight!r}")
+        if not all(type(text) is str and text for text in texts):
+            raise ProtocolError("names, hosts and zones in a topology document are text")
+        if not all(type(number) is int and 0 < number < 2**32 for number in numbers):
+            raise ProtocolError("epoch, partitions, replication factor and ports in a topology document count from 1")
+        if self.partitions > MAX_PARTITIONS or self.partitions & (self.partitions - 1):
+            raise ProtocolError(f"partitions are a power of two up to {MAX_PARTITIONS}, not {self.partitions}")
+        if not self.nodes or len({node.name for node in self.nodes}) != len(self.nodes):
+            raise ProtocolError("a topology document has nodes, each with a name of its own")

@@ -36,7 +36,7 @@ def decode_frame(payload: bytes) -> Frame:
         ProtocolError: malformed, or of a wire version this program does not speak.
     """
     match cbor.decode(payload):
-        case [version, int() as epoch, list() as items] if version == WIRE_VERSION and 0 <= epoch <= MAX_INT:
+        case [1, int() as epoch, list() as items] if type(epoch) is int and 0 <= epoch <= MAX_INT:
             messages: list[Message] = []
             skipped = 0
             for item in items:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from crdtkv import cbor
 from crdtkv.errors import ProtocolError
 from crdtkv.links import link as link_module
 from crdtkv.links.dialer import Dialer, connect
@@ -14,7 +15,7 @@ from crdtkv.links.link import Link
 from crdtkv.local.ports import free_ports
 from crdtkv.wire.codec import Frame, decode_frame
 from crdtkv.wire.frames import HEARTBEAT, MAX_FRAME_BYTES, TARGET_FRAME_BYTES, framed, frames_for
-from crdtkv.wire.messages import EntryReply, Hello, Message
+from crdtkv.wire.messages import Hello, Message, ReplicaEntry
 
 NODE = Hello("shop", "eu", "node", "eu-1")
 CLIENT = Hello("shop", "eu", "client", "python-1")
@@ -153,7 +154,7 @@ async def dialed(listener: Listener, owner: Owner, hello: Hello = CLIENT) -> Lin
 
 
 def replies(count: int, size: int) -> list[Message]:
-    return [EntryReply(number, bytes([number % 256]) * size) for number in range(count)]
+    return [ReplicaEntry(number, bytes([number % 256]) * size) for number in range(count)]
 
 
 # Handshake.
@@ -174,14 +175,14 @@ async def test_the_first_thing_sent_is_the_handshake_under_the_epoch(raw: Raw) -
 
 
 async def test_messages_in_the_frame_of_the_handshake_are_delivered(listener: Listener, raw: Raw) -> None:
-    raw.write(frames_for(3, [CLIENT, EntryReply(1, None)]))
+    raw.write(frames_for(3, [CLIENT, ReplicaEntry(1, None)]))
     await listener.owner.until(lambda owner: bool(owner.frames))
     assert listener.owner.greetings == [CLIENT]
-    assert listener.owner.frames == [Frame(3, [EntryReply(1, None)], 0)]
+    assert listener.owner.frames == [Frame(3, [ReplicaEntry(1, None)], 0)]
 
 
 async def test_a_link_that_begins_with_another_message_is_closed(listener: Listener, raw: Raw) -> None:
-    raw.write(frames_for(0, [EntryReply(1, None)]))
+    raw.write(frames_for(0, [ReplicaEntry(1, None)]))
     assert await raw.ended()
     await listener.owner.until(lambda owner: bool(owner.reasons))
     assert listener.owner.reasons == ["protocol error: the first message on a link is the handshake"]
@@ -196,7 +197,7 @@ async def test_a_link_that_begins_with_an_empty_frame_is_closed(listener: Listen
 
 async def test_a_handshake_the_owner_refuses_closes_the_link(listener: Listener, raw: Raw) -> None:
     listener.owner.refuses = True
-    raw.write(frames_for(0, [CLIENT, EntryReply(1, None)]))
+    raw.write(frames_for(0, [CLIENT, ReplicaEntry(1, None)]))
     assert await raw.ended()
     assert listener.owner.reasons == ["protocol error: not you"]
     assert listener.owner.frames == []
@@ -219,23 +220,23 @@ async def test_another_wire_version_is_refused_with_advice(listener: Listener, r
 async def test_messages_arrive_in_order_with_the_epoch_of_the_sender(listener: Listener) -> None:
     owner = Owner()
     link = await dialed(listener, owner)
-    listener.owner.links[0].send([EntryReply(1, b"one"), EntryReply(2, None)])
-    listener.owner.links[0].send([EntryReply(3, b"three")])
+    listener.owner.links[0].send([ReplicaEntry(1, b"one"), ReplicaEntry(2, None)])
+    listener.owner.links[0].send([ReplicaEntry(3, b"three")])
     await owner.until(lambda owner: len(owner.messages) == 3)
     assert owner.frames == [
-        Frame(EPOCH, [EntryReply(1, b"one"), EntryReply(2, None)], 0),
-        Frame(EPOCH, [EntryReply(3, b"three")], 0),
+        Frame(EPOCH, [ReplicaEntry(1, b"one"), ReplicaEntry(2, None)], 0),
+        Frame(EPOCH, [ReplicaEntry(3, b"three")], 0),
     ]
     link.close("done")
 
 
 async def test_a_frame_may_arrive_byte_by_byte(listener: Listener, raw: Raw) -> None:
-    for byte in frames_for(0, [CLIENT]) + HEARTBEAT + frames_for(0, [EntryReply(1, b"x")]):
+    for byte in frames_for(0, [CLIENT]) + HEARTBEAT + frames_for(0, [ReplicaEntry(1, b"x")]):
         raw.write(bytes([byte]))
         await raw.writer.drain()
         await asyncio.sleep(0)
     await listener.owner.until(lambda owner: bool(owner.frames))
-    assert listener.owner.messages == [EntryReply(1, b"x")]
+    assert listener.owner.messages == [ReplicaEntry(1, b"x")]
 
 
 async def test_many_frames_may_arrive_at_once(listener: Listener, raw: Raw) -> None:
@@ -266,7 +267,7 @@ async def test_a_large_list_of_messages_is_split_and_arrives_whole(listener: Lis
 async def test_a_message_larger_than_a_usual_frame_gets_one_of_its_own(listener: Listener) -> None:
     owner = Owner()
     link = await dialed(listener, owner)
-    messages = [EntryReply(1, b"x"), EntryReply(2, b"y" * (3 * TARGET_FRAME_BYTES)), EntryReply(3, b"z")]
+    messages = [ReplicaEntry(1, b"x"), ReplicaEntry(2, b"y" * (3 * TARGET_FRAME_BYTES)), ReplicaEntry(3, b"z")]
     link.send(messages)
     await listener.owner.until(lambda owner: len(owner.messages) == 3)
     assert listener.owner.messages == messages
@@ -275,11 +276,11 @@ async def test_a_message_larger_than_a_usual_frame_gets_one_of_its_own(listener:
 
 async def test_messages_of_an_unknown_kind_are_skipped_and_counted(listener: Listener, raw: Raw) -> None:
     raw.greet()
-    unknown = frames_for(0, [EntryReply(5, None)]).replace(b"\x83\x07\x05", b"\x83\x18\xc8\x05")[4:]
-    raw.write(framed(unknown))
-    raw.write(frames_for(0, [EntryReply(6, None)]))
-    await listener.owner.until(lambda owner: EntryReply(6, None) in owner.messages)
-    assert listener.owner.messages == [EntryReply(6, None)]
+    raw.write(framed(cbor.encode([1, 0, [[200, 5, None]]])))
+    raw.write(frames_for(0, [ReplicaEntry(6, None)]))
+    await listener.owner.until(lambda owner: ReplicaEntry(6, None) in owner.messages)
+    assert listener.owner.messages == [ReplicaEntry(6, None)]
+    assert sum(frame.skipped for frame in listener.owner.frames) == 1
     assert listener.owner.reasons == []
 
 
@@ -328,9 +329,9 @@ async def test_a_frame_announced_as_too_large_closes_the_link_before_any_of_it_c
 
 async def test_what_came_before_the_junk_is_delivered_and_nothing_after_it(listener: Listener, raw: Raw) -> None:
     raw.greet()
-    raw.write(frames_for(0, [EntryReply(1, None)]) + framed(b"\xff") + frames_for(0, [EntryReply(2, None)]))
+    raw.write(frames_for(0, [ReplicaEntry(1, None)]) + framed(b"\xff") + frames_for(0, [ReplicaEntry(2, None)]))
     assert await raw.ended()
-    assert listener.owner.messages == [EntryReply(1, None)]
+    assert listener.owner.messages == [ReplicaEntry(1, None)]
 
 
 async def test_junk_on_one_link_leaves_the_others_alone(listener: Listener, raw: Raw) -> None:
@@ -338,7 +339,7 @@ async def test_junk_on_one_link_leaves_the_others_alone(listener: Listener, raw:
     link = await dialed(listener, owner)
     raw.write(b"\xff" * 100)
     assert await raw.ended()
-    link.send([EntryReply(1, None)])
+    link.send([ReplicaEntry(1, None)])
     await listener.owner.until(lambda owner: bool(owner.messages))
     assert link.is_open
     link.close("done")
@@ -362,17 +363,17 @@ async def test_closing_is_told_once_on_both_sides(listener: Listener) -> None:
 async def test_nothing_is_delivered_after_the_owner_closed_the_link(listener: Listener, raw: Raw) -> None:
     listener.owner.close_at_first_frame = True
     raw.greet()
-    raw.write(frames_for(0, [EntryReply(1, None)]) + frames_for(0, [EntryReply(2, None)]))
+    raw.write(frames_for(0, [ReplicaEntry(1, None)]) + frames_for(0, [ReplicaEntry(2, None)]))
     assert await raw.ended()
     await listener.owner.until(lambda owner: bool(owner.reasons))
-    assert listener.owner.messages == [EntryReply(1, None)]
+    assert listener.owner.messages == [ReplicaEntry(1, None)]
 
 
 async def test_sending_on_a_closed_link_does_nothing(listener: Listener) -> None:
     owner = Owner()
     link = await dialed(listener, owner)
     link.close("done")
-    link.send([EntryReply(1, None)])
+    link.send([ReplicaEntry(1, None)])
     await listener.owner.until(lambda owner: bool(owner.reasons))
     assert listener.owner.frames == []
 
@@ -437,7 +438,7 @@ async def test_a_node_that_does_not_read_is_given_up_at_the_bound(
     link = listener.owner.links[0]
     sent_bytes = 0
     while link.is_open and sent_bytes < 256 * 1024 * 1024:
-        link.send([EntryReply(1, b"x" * 1_000_000)])
+        link.send([ReplicaEntry(1, b"x" * 1_000_000)])
         sent_bytes += 1_000_000
         await asyncio.sleep(0)
     await listener.owner.until(lambda owner: bool(owner.reasons))
@@ -451,8 +452,8 @@ async def test_a_client_that_does_not_read_its_answers_is_not_read_from_until_it
     await listener.owner.until(lambda owner: bool(owner.links))
     link = listener.owner.links[0]
     for _ in range(24):
-        link.send([EntryReply(1, b"x" * 1_000_000)])
-    raw.write(frames_for(0, [EntryReply(2, None)]))
+        link.send([ReplicaEntry(1, b"x" * 1_000_000)])
+    raw.write(frames_for(0, [ReplicaEntry(2, None)]))
     await raw.writer.drain()
     for _ in range(100):
         await asyncio.sleep(0)
@@ -463,7 +464,7 @@ async def test_a_client_that_does_not_read_its_answers_is_not_read_from_until_it
         if payload and decode_frame(payload).messages != [NODE]:
             answers += 1
     await listener.owner.until(lambda owner: bool(owner.messages))
-    assert listener.owner.messages == [EntryReply(2, None)]
+    assert listener.owner.messages == [ReplicaEntry(2, None)]
     assert link.is_open
 
 

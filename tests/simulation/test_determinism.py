@@ -8,9 +8,13 @@ import pytest
 
 from crdtkv.sim.cluster import SimCluster
 
-_PROGRAM = (
-    "import sys; from crdtkv.sim.cluster import SimCluster; c = SimCluster(int(sys.argv[1])); c.run(); print(c.digest)"
-)
+_PROGRAM = """
+import sys
+from crdtkv.sim.cluster import SimCluster
+cluster = SimCluster(int(sys.argv[1]))
+cluster.run()
+print(cluster.digest)
+"""
 
 
 def _digest_in_a_process_of_its_own(seed: int, hash_seed: str) -> str:

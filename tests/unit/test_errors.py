@@ -90,7 +90,13 @@ def test_an_error_survives_pickling_and_copying(error_class: type[CrdtkvError]) 
 
 @pytest.mark.parametrize(
     ("error_class", "builtin"),
-    [(errors.InvalidKey, ValueError), (errors.UnknownBucket, KeyError), (errors.ValueTooLarge, ValueError)],
+    [
+        (errors.InvalidKey, ValueError),
+        (errors.UnknownBucket, ValueError),
+        (errors.ValueTooLarge, ValueError),
+        (errors.InvalidRequest, ValueError),
+        (errors.ConfigError, ValueError),
+    ],
 )
 def test_errors_of_a_known_kind_are_caught_as_pythons_own(
     error_class: type[CrdtkvError], builtin: type[Exception]
@@ -99,7 +105,7 @@ def test_errors_of_a_known_kind_are_caught_as_pythons_own(
         raise sample(error_class)
 
 
-def test_an_unknown_bucket_is_told_without_the_quotes_of_a_key_error() -> None:
+def test_the_text_of_an_error_is_its_message_as_it_is() -> None:
     assert str(UnknownBucket("unknown bucket 'x'")) == "unknown bucket 'x'"
 
 

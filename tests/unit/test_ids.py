@@ -18,8 +18,8 @@ from crdtkv.ids import (
     printable,
 )
 
-NAMES = st.from_regex(r"\A[A-Za-z0-9_-]{1,64}\Z")
-TYPE_TAGS = st.from_regex(r"\A[a-z]{1,16}\Z")
+NAMES = st.text("abzABZ019_-", min_size=1, max_size=64)
+TYPE_TAGS = st.text("abz", min_size=1, max_size=16)
 KEYS = st.binary(min_size=1, max_size=MAX_KEY_BYTES)
 
 

@@ -143,7 +143,7 @@ STEPS = st.lists(st.tuples(st.sampled_from(ACTS + FAILURES), st.integers(0, 11))
 
 
 @settings(max_examples=500)
-@given(STEPS, st.sampled_from([3, 100, 100]))
+@given(STEPS, st.sampled_from([100, 2]))
 def test_when_all_is_quiet_every_data_center_has_every_last_write(steps: list[tuple[str, int]], rows_max: int) -> None:
     world = World(rows_max)
     for act, choice in steps:

@@ -1,0 +1,228 @@
+"""Processes begin, end when asked, and leave nothing behind, however their parent ends."""
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+import crdtkv
+from crdtkv import Client
+from crdtkv.config.loader import dump, load
+from crdtkv.local.cluster import LocalCluster
+from crdtkv.local.ports import on_free_ports
+
+from . import program
+from .conftest import DATACENTERS
+from .load import Load
+from .waiting import eventually, nothing_lags
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+# A process that does not end within this when it is asked to hangs; `Child.stop` would kill it after 10 s.
+LONGEST_STOP_S = 8.0
+
+
+@pytest_asyncio.fixture(loop_scope="module", autouse=True)
+async def mended_in_the_end(cluster: LocalCluster) -> AsyncIterator[None]:
+    yield
+    for server in cluster.nats.values():
+        if not server.process.is_running:
+            await server.start()
+    for name, node in cluster.nodes.items():
+        if not node.is_running:
+            await cluster.start_node(name)
+
+
+def processes_of(directory: Path) -> list[int]:
+    """Return the processes whose command line names this directory, but for zombies."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if entry.name.isdigit() and str(directory).encode() in (entry / "cmdline").read_bytes():
+                found.append(int(entry.name))
+    return found
+
+
+def pids_of(cluster: LocalCluster) -> list[int]:
+    return [child.pid for child in [*cluster.nodes.values(), *(server.process for server in cluster.nats.values())]]
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+async def ended(child_pid: int) -> None:
+    async def alive() -> bool:
+        return is_alive(child_pid)
+
+    await eventually(alive, lambda lives: not lives)
+
+
+async def exit_code(cluster: LocalCluster, name: str, number: signal.Signals) -> int | None:
+    """Signal a node, and return how it ended."""
+    cluster.nodes[name].send_signal(number)
+    async with asyncio.timeout(LONGEST_STOP_S):
+        return await cluster.nodes[name].wait()
+
+
+async def all_linked(*clients: Client) -> None:
+    async def peers() -> list[int]:
+        told = [node for client in clients for node in (await client.status()).values()]
+        return [len(node["peers_up"]) if node else 0 for node in told]
+
+    await eventually(peers, lambda counts: set(counts) == {2})
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_an_idle_node_ends_with_code_0_when_asked(cluster: LocalCluster, number: signal.Signals) -> None:
+    assert await exit_code(cluster, "us-2", number) == 0
+    await cluster.start_node("us-2")
+
+
+async def test_a_node_asked_twice_still_ends_with_code_0(cluster: LocalCluster) -> None:
+    cluster.nodes["us-2"].send_signal(signal.SIGTERM)
+    cluster.nodes["us-2"].send_signal(signal.SIGINT)
+    assert await exit_code(cluster, "us-2", signal.SIGTERM) == 0
+    await cluster.start_node("us-2")
+
+
+async def test_nodes_under_load_end_with_code_0_and_lose_nothing_that_was_acknowledged(
+    cluster: LocalCluster, eu: Client, us: Client
+) -> None:
+    # Each end meets messages from the other data center on their way in, which once kept a node from ending.
+    codes: dict[str, int | None] = {}
+    async with Load(eu, workers=4) as here, Load(us, workers=4) as there:
+        for name in cluster.nodes:
+            codes[name] = await exit_code(cluster, name, signal.SIGTERM)
+            await cluster.start_node(name)
+            await all_linked(eu, us)
+    assert codes == dict.fromkeys(cluster.nodes, 0)
+    assert here.refused == there.refused == {}
+    await nothing_lags(eu, us)
+    await here.assert_kept(eu, us)
+    await there.assert_kept(eu, us)
+
+
+async def test_a_node_that_stops_says_nothing_of_errors(cluster: LocalCluster) -> None:
+    log_file = cluster.nodes["us-1"].log_file
+    before = len(log_file.read_text())
+    assert await exit_code(cluster, "us-1", signal.SIGTERM) == 0
+    farewell = log_file.read_text()[before:]
+    assert "Traceback" not in farewell
+    assert "ERROR" not in farewell
+    await cluster.start_node("us-1")
+
+
+async def test_a_node_that_waits_for_nats_at_its_first_start_ends_with_code_0(tmp_path: Path) -> None:
+    config = on_free_ports(load(DATACENTERS))
+    (tmp_path / "datacenters.yaml").write_text(dump(config))
+    process = await program.start("node", "eu-1", "--insecure", "--data", tmp_path / "eu-1", cwd=tmp_path)
+    try:
+        assert process.stderr is not None
+        async with asyncio.timeout(20):
+            while b"no NATS server at" not in await process.stderr.readline():
+                pass
+        process.terminate()
+        async with asyncio.timeout(LONGEST_STOP_S):
+            _, err = await process.communicate()
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+    assert process.returncode == 0
+    assert b"Traceback" not in err
+
+
+async def test_stopping_a_cluster_leaves_no_process_behind(tmp_path: Path) -> None:
+    cluster = LocalCluster(on_free_ports(load(DATACENTERS)), tmp_path)
+    async with cluster:
+        pids = pids_of(cluster)
+        assert len(pids) == 8
+        assert all(map(is_alive, pids))
+        assert sorted(processes_of(tmp_path)) == sorted(pids)
+    assert not any(map(is_alive, pids))
+    assert processes_of(tmp_path) == []
+
+
+async def test_a_cluster_that_cannot_start_leaves_no_process_behind(cluster: LocalCluster, tmp_path: Path) -> None:
+    # Its last node wants a port that is taken.
+    fields = on_free_ports(load(DATACENTERS)).model_dump(mode="json")
+    fields["datacenters"]["us"]["nodes"][2]["port"] = cluster.config.datacenters["us"].nodes[2].port
+    config = type(cluster.config).model_validate(fields)
+    with pytest.raises(Exception, match="us-3"):
+        async with LocalCluster(config, tmp_path):
+            pass
+    assert processes_of(tmp_path) == []
+
+
+async def test_a_cluster_goes_on_with_its_data_after_a_stop(tmp_path: Path) -> None:
+    config = on_free_ports(load(DATACENTERS))
+    async with LocalCluster(config, tmp_path), crdtkv.connect(config, datacenter="eu") as kv:
+        await kv.put("kept", 1)
+    async with LocalCluster(config, tmp_path), crdtkv.connect(config, datacenter="eu") as kv:
+        assert await kv.get("kept") == 1
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def up(tmp_path: Path) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A whole cluster that `crdtkv up` runs under `tmp_path`."""
+    (tmp_path / "datacenters.yaml").write_text(dump(on_free_ports(load(DATACENTERS))))
+    process = await program.start("up", "--data", tmp_path / "data", cwd=tmp_path)
+    assert process.stdout is not None
+    async with asyncio.timeout(30):
+        while b"Ctrl-C stops everything" not in await process.stdout.readline():
+            assert process.returncode is None
+    assert len(processes_of(tmp_path / "data")) == 9  # the eight, and `up` itself
+    yield process
+    if process.returncode is None:
+        process.kill()
+    await process.communicate()
+    await no_process_left(tmp_path)
+
+
+async def no_process_left(directory: Path) -> None:
+    async def left() -> list[int]:
+        return processes_of(directory)
+
+    await eventually(left, lambda pids: pids == [], within_s=30)
+
+
+async def test_up_serves_until_it_is_interrupted(up: asyncio.subprocess.Process, tmp_path: Path) -> None:
+    assert (await program.run("put", "k", "1", cwd=tmp_path)).code == 0
+    assert (await program.run("lag", "--wait", "30", cwd=tmp_path)).code == 0
+    assert (await program.run("get", "k", "--dc", "us", cwd=tmp_path)).out == "1\n"
+    up.send_signal(signal.SIGINT)
+    async with asyncio.timeout(30):
+        _, err = await up.communicate()
+    assert up.returncode == 0
+    assert err == b""
+    await no_process_left(tmp_path)
+
+
+async def test_up_starts_a_killed_node_again(up: asyncio.subprocess.Process, tmp_path: Path) -> None:
+    assert up.stdout is not None
+    (victim,) = processes_of(tmp_path / "data" / "eu-2")
+    os.kill(victim, signal.SIGKILL)
+    said = b""
+    async with asyncio.timeout(30):
+        while b"eu-2 is ready again" not in said:
+            said = await up.stdout.readline()
+            assert said
+    up.terminate()
+    async with asyncio.timeout(30):
+        await up.communicate()
+    assert up.returncode == 0
+
+
+async def test_no_process_outlives_an_up_that_was_killed(up: asyncio.subprocess.Process, tmp_path: Path) -> None:
+    up.kill()
+    await up.wait()
+    await no_process_left(tmp_path)

@@ -1,0 +1,130 @@
+"""The counter: increments from anywhere add up, a delete takes away exactly what it saw, and nothing overflows."""
+
+import pytest
+
+from crdtkv.causality.context import EMPTY as NOTHING
+from crdtkv.causality.dot import Dot
+from crdtkv.crdt.causal import Event
+from crdtkv.crdt.counter import MAX_TOTAL, Counter
+from crdtkv.crdt.entry import Entry
+from crdtkv.errors import InvalidRequest
+
+EMPTY = Entry.empty("counter")
+
+
+def increment(on: Entry, dot: tuple[str, int], amount: object) -> Entry:
+    return on.merge(on.delta("increment", [amount], Event(Dot(*dot), 1)))
+
+
+def delete(on: Entry, dot: tuple[str, int]) -> Entry:
+    return on.merge(on.delta("delete", [], Event(Dot(*dot), 1)))
+
+
+def value_of(entry: Entry) -> int:
+    assert isinstance(entry.state, Counter)
+    return entry.state.value
+
+
+def test_what_was_never_counted_is_zero_and_empty() -> None:
+    assert value_of(EMPTY) == 0
+    assert EMPTY.is_tombstone
+
+
+def test_increments_and_decrements_of_all_replicas_add_up() -> None:
+    here = increment(increment(EMPTY, ("a", 1), 5), ("a", 2), -2)
+    there = increment(EMPTY, ("b", 1), 10)
+    assert value_of(here.merge(there)) == 13
+    assert value_of(there.merge(here)) == 13
+
+
+def test_an_increment_that_arrives_twice_counts_once() -> None:
+    delta = EMPTY.delta("increment", [5], Event(Dot("a", 1), 1))
+    assert value_of(EMPTY.merge(delta).merge(delta)) == 5
+
+
+def test_a_counter_that_adds_up_to_zero_is_not_empty() -> None:
+    entry = increment(increment(EMPTY, ("a", 1), 5), ("b", 1), -5)
+    assert value_of(entry) == 0
+    assert not entry.is_tombstone
+
+
+def test_counting_nothing_is_counting_all_the_same() -> None:
+    assert not increment(EMPTY, ("a", 1), 0).is_tombstone
+
+
+def test_a_delete_takes_away_what_it_saw() -> None:
+    deleted = delete(increment(increment(EMPTY, ("a", 1), 5), ("b", 1), 7), ("b", 2))
+    assert value_of(deleted) == 0
+    assert deleted.is_tombstone
+
+
+def test_a_concurrent_increment_of_the_same_replica_survives_a_delete_exactly() -> None:
+    # What a counter made of add-and-remove dots gets wrong: it brings back what was reset.
+    shared = increment(EMPTY, ("a", 1), 5)
+    deleted = delete(shared, ("b", 1))
+    counted = increment(shared, ("a", 2), 3)
+    assert value_of(deleted.merge(counted)) == 3
+    assert value_of(counted.merge(deleted)) == 3
+    assert not deleted.merge(counted).is_tombstone
+
+
+def test_counting_goes_on_after_a_delete() -> None:
+    deleted = delete(increment(EMPTY, ("a", 1), 5), ("a", 2))
+    assert value_of(increment(deleted, ("a", 3), 4)) == 4
+    assert value_of(delete(increment(deleted, ("a", 3), 4), ("a", 4))) == 0
+
+
+def test_two_concurrent_deletes_take_the_same_away_once() -> None:
+    shared = increment(EMPTY, ("a", 1), 5)
+    one, other = delete(shared, ("a", 2)), delete(shared, ("b", 1))
+    assert value_of(one.merge(other)) == 0
+    assert value_of(increment(one, ("a", 3), 2).merge(other)) == 2
+
+
+def test_an_old_copy_brings_nothing_back() -> None:
+    before = increment(EMPTY, ("a", 1), 5)
+    after = delete(before, ("b", 1))
+    assert value_of(after.merge(before)) == 0
+    assert value_of(before.merge(after)) == 0
+
+
+def test_a_delta_brings_all_its_coordinator_holds() -> None:
+    held = increment(EMPTY, ("a", 1), 5)
+    delta = held.delta("increment", [7], Event(Dot("b", 1), 1))
+    assert value_of(EMPTY.merge(delta)) == 12
+
+
+def test_a_counter_holds_63_bits_for_each_actor_and_refuses_more() -> None:
+    full = increment(EMPTY, ("a", 1), MAX_TOTAL)
+    with pytest.raises(InvalidRequest, match="at most"):
+        increment(full, ("a", 2), 1)
+    assert value_of(increment(full, ("b", 1), MAX_TOTAL)) == 2 * MAX_TOTAL
+    assert value_of(increment(full, ("a", 2), -2 * MAX_TOTAL)) == -MAX_TOTAL
+    again = Entry.from_peer(full.to_bytes(), "counter")
+    assert value_of(again) == MAX_TOTAL
+
+
+@pytest.mark.parametrize("amount", [MAX_TOTAL + 1, -MAX_TOTAL - 1, 10**40, 1.0, True, "1", None, b"1", [1]])
+def test_an_amount_that_is_no_whole_number_in_range_is_refused(amount: object) -> None:
+    with pytest.raises(InvalidRequest):
+        increment(EMPTY, ("a", 1), amount)
+
+
+@pytest.mark.parametrize(
+    ("operation", "arguments"), [("put", [b""]), ("increment", []), ("increment", [1, 1]), ("delete", [1]), ("", [])]
+)
+def test_an_unknown_operation_is_refused(operation: str, arguments: list[object]) -> None:
+    with pytest.raises(InvalidRequest, match="a counter knows increment"):
+        EMPTY.delta(operation, arguments, Event(Dot("a", 1), 1))
+
+
+def test_a_context_is_refused() -> None:
+    with pytest.raises(InvalidRequest, match="take no context"):
+        EMPTY.delta("increment", [1], Event(Dot("a", 1), 1), NOTHING)
+
+
+def test_a_blind_write_elsewhere_has_nothing_to_supersede() -> None:
+    counted = increment(EMPTY, ("a", 1), 5)
+    assert counted.without_older(10, Event(Dot("b", 1), 10)) is None
+    assert counted.state.newest() == 0
+    assert repr(counted) == "Entry(counter(5) seen {a:1})"

@@ -1,0 +1,204 @@
+"""The codec: every message comes out as it went in, and whatever is not exactly a message is refused."""
+
+import types
+import typing
+from typing import Any, NamedTuple
+
+import pytest
+from damaged import others
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from crdtkv import cbor
+from crdtkv.errors import ProtocolError
+from crdtkv.wire import codec
+from crdtkv.wire.codec import MAX_INT, Frame, decode_frame, encode_frame
+from crdtkv.wire.messages import NUMBERS, GetRequest, Hello, Message, MutateReply, ReplicaEntry, StatusRequest
+
+CLASSES: list[Any] = list(NUMBERS)
+UNSIGNED = st.integers(0, MAX_INT)
+ITEMS = st.recursive(
+    st.none() | st.integers(-MAX_INT, MAX_INT) | st.text(max_size=8) | st.binary(max_size=8) | st.booleans(),
+    lambda children: st.lists(children, max_size=3),
+    max_leaves=6,
+)
+VALUES: dict[object, st.SearchStrategy[Any]] = {
+    int: UNSIGNED,
+    str: st.text(max_size=20),
+    bytes: st.binary(max_size=20),
+    list: st.lists(ITEMS, max_size=4),
+    types.NoneType: st.none(),
+}
+PLAIN: dict[object, object] = {int: 7, str: "text", bytes: b"bytes", list: [], types.NoneType: None}
+
+
+def kinds_of(message_class: Any, field: str) -> list[type]:
+    """Return the types that the annotation of a field allows."""
+    hint = typing.get_type_hints(message_class)[field]
+    members = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    return [typing.get_origin(member) or member for member in members]
+
+
+def messages_of(message_class: Any) -> st.SearchStrategy[Message]:
+    fields = [st.one_of([VALUES[kind] for kind in kinds_of(message_class, field)]) for field in message_class._fields]
+    return st.builds(message_class, *fields)
+
+
+def plain(message_class: Any) -> Any:
+    """Return some message of the class."""
+    return message_class(*(PLAIN[kinds_of(message_class, field)[0]] for field in message_class._fields))
+
+
+ANY_MESSAGE = st.one_of([messages_of(message_class) for message_class in CLASSES])
+every_class = pytest.mark.parametrize("message_class", CLASSES, ids=lambda message_class: message_class.__name__)
+
+
+def test_every_message_of_the_protocol_has_a_number_of_its_own() -> None:
+    assert set(typing.get_args(Message)) == set(CLASSES)
+    assert len(set(NUMBERS.values())) == len(CLASSES)
+
+
+@every_class
+@settings(max_examples=25)
+@given(data=st.data())
+def test_a_message_comes_out_as_it_went_in(message_class: Any, data: st.DataObject) -> None:
+    message = data.draw(messages_of(message_class))
+    (received,) = decode_frame(encode_frame(1, [message])).messages
+    assert received == message
+    assert type(received) is message_class
+
+
+@given(UNSIGNED, st.lists(ANY_MESSAGE, max_size=5))
+def test_a_frame_keeps_its_epoch_and_the_order_of_its_messages(epoch: int, messages: list[Message]) -> None:
+    frame = decode_frame(encode_frame(epoch, messages))
+    assert frame == Frame(epoch, messages, 0)
+    assert [type(message) for message in frame.messages] == [type(message) for message in messages]
+
+
+@every_class
+def test_a_field_of_another_type_is_refused(message_class: Any) -> None:
+    message = plain(message_class)
+    assert decode_frame(encode_frame(1, [message])).messages == [message]
+    for field in message_class._fields:
+        kinds = kinds_of(message_class, field)
+        for value in others(PLAIN[kinds[0]]):
+            if type(value) not in kinds:
+                with pytest.raises(ProtocolError, match=message_class.__name__):
+                    decode_frame(encode_frame(1, [message._replace(**{field: value})]))
+
+
+@every_class
+def test_a_negative_or_huge_number_is_refused(message_class: Any) -> None:
+    message = plain(message_class)
+    for field in message_class._fields:
+        if int in kinds_of(message_class, field):
+            assert decode_frame(encode_frame(1, [message._replace(**{field: MAX_INT})])).messages
+            for number in (-1, -(2**63), MAX_INT + 1):
+                with pytest.raises(ProtocolError):
+                    decode_frame(encode_frame(1, [message._replace(**{field: number})]))
+
+
+@every_class
+def test_a_message_with_a_field_too_few_or_too_many_is_refused(message_class: Any) -> None:
+    fields = tuple(plain(message_class))
+    for wrong in (fields[:-1], (*fields, fields[-1]), ()):
+        # A named tuple made past its constructor may have any length, like a message of a careless peer.
+        with pytest.raises(ProtocolError, match=message_class.__name__):
+            decode_frame(encode_frame(1, [tuple.__new__(message_class, wrong)]))
+
+
+class FromTheFuture(NamedTuple):
+    """A message that this program does not know."""
+
+    id: int
+    news: list[object]
+
+
+def test_messages_of_an_unknown_number_are_skipped_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as newer_peer:
+        newer_peer.setitem(NUMBERS, FromTheFuture, 999)
+        unknown: Any = FromTheFuture(1, ["x"])
+        payload = encode_frame(4, [unknown, StatusRequest(1), unknown, MutateReply(2, 3)])
+    assert decode_frame(payload) == Frame(4, [StatusRequest(1), MutateReply(2, 3)], 2)
+
+
+def test_one_malformed_message_spoils_the_whole_frame() -> None:
+    malformed = ReplicaEntry("seven", b"")  # type: ignore[arg-type]
+    with pytest.raises(ProtocolError):
+        decode_frame(encode_frame(1, [StatusRequest(1), malformed, StatusRequest(2)]))
+
+
+@pytest.mark.parametrize("version", [0, 2, 2**40])
+def test_another_wire_version_is_refused_with_both_numbers(monkeypatch: pytest.MonkeyPatch, version: int) -> None:
+    with monkeypatch.context() as other_peer:
+        other_peer.setattr(codec, "WIRE_VERSION", version)
+        payload = encode_frame(1, [Hello("shop", "eu", "node", "eu-1")])
+    with pytest.raises(ProtocolError, match=f"wire version {version} is not spoken here, only 1: upgrade"):
+        decode_frame(payload)
+
+
+@pytest.mark.parametrize("epoch", [-1, MAX_INT + 1, "1", None, 1.0, True, b"", []], ids=repr)
+def test_an_epoch_that_is_no_number_is_refused(epoch: Any) -> None:
+    with pytest.raises(ProtocolError):
+        decode_frame(encode_frame(epoch, [StatusRequest(1)]))
+
+
+@pytest.mark.parametrize(
+    "item",
+    [None, 0, 1, "x", b"x", [], [1], [1, 0], {}, [[]], [None, None, None], [1, 0, None], [1, 0, {}], [1, 0, [], []]],
+    ids=repr,
+)
+def test_what_is_no_frame_is_refused(item: object) -> None:
+    with pytest.raises(ProtocolError):
+        decode_frame(cbor.encode(item))
+
+
+@given(st.binary(max_size=60))
+def test_any_bytes_are_a_frame_or_refused(payload: bytes) -> None:
+    try:
+        frame = decode_frame(payload)
+    except ProtocolError:
+        return
+    assert isinstance(frame, Frame)
+
+
+@given(st.lists(ANY_MESSAGE, min_size=1, max_size=3))
+def test_a_cut_frame_is_refused(messages: list[Message]) -> None:
+    payload = encode_frame(1, messages)
+    for end in range(len(payload)):
+        with pytest.raises(ProtocolError):
+            decode_frame(payload[:end])
+
+
+@given(st.lists(ANY_MESSAGE, max_size=3), st.binary(min_size=1, max_size=3))
+def test_a_frame_with_leftovers_is_refused(messages: list[Message], rest: bytes) -> None:
+    with pytest.raises(ProtocolError):
+        decode_frame(encode_frame(1, messages) + rest)
+
+
+@given(st.lists(ANY_MESSAGE, min_size=1, max_size=3), st.data())
+def test_a_frame_with_one_other_byte_is_refused_or_a_frame_of_checked_messages(
+    messages: list[Message], data: st.DataObject
+) -> None:
+    payload = bytearray(encode_frame(1, messages))
+    payload[data.draw(st.integers(0, len(payload) - 1))] ^= data.draw(st.integers(1, 255))
+    try:
+        frame = decode_frame(bytes(payload))
+    except ProtocolError:
+        return
+    for message in frame.messages:
+        for field, value in zip(type(message)._fields, message, strict=True):
+            assert type(value) in kinds_of(type(message), field)
+            assert type(value) is not int or 0 <= value <= MAX_INT
+
+
+def test_lists_inside_a_message_are_nested_at_most_16_deep_in_all() -> None:
+    def deep(depth: int) -> bytes:
+        item: object = b"key"
+        for _ in range(depth):
+            item = [item]
+        return encode_frame(1, [GetRequest(1, [item], "ONE", 1000)])
+
+    assert decode_frame(deep(4)).messages
+    with pytest.raises(ProtocolError):
+        decode_frame(deep(16))
