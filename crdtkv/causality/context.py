@@ -8,6 +8,7 @@ contexts have equal bytes.
 Source: Almeida, Shoker, Baquero (2018), section 7.2, "causal context compression".
 """
 
+import heapq
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import Any
@@ -48,10 +49,9 @@ class CausalContext:
         return f"{self.vector}{cloud}"
 
     def dots(self) -> Iterator[Dot]:
-        """Yield every dot of the set, sorted."""
-        for actor, counter in self.vector.items():
-            yield from (Dot(actor, n) for n in range(1, counter + 1))
-        yield from sorted(self.cloud)
+        """Iterate over every dot of the set, sorted."""
+        covered = (Dot(actor, n) for actor, counter in self.vector.items() for n in range(1, counter + 1))
+        return heapq.merge(covered, sorted(self.cloud))
 
     def highest(self, actor: Actor) -> int:
         """Return the highest counter of `actor` in the set, 0 if there is none."""

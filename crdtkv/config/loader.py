@@ -55,7 +55,7 @@ def parse(text: str, source: str = "datacenters.yaml") -> ClusterConfig:
     """
     try:
         document = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # dates that are none, brackets without end
         raise ConfigError(f"{source}: not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(document, dict):
         raise ConfigError(f"{source}: must be a mapping with the field 'datacenters'")

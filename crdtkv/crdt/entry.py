@@ -15,7 +15,7 @@ from crdtkv import cbor
 from crdtkv.causality.context import EMPTY, CausalContext
 from crdtkv.causality.hybrid_clock import HybridTimestamp
 from crdtkv.crdt.causal import CausalState, Event
-from crdtkv.crdt.registry import type_named
+from crdtkv.crdt.registry import TYPES, type_named
 from crdtkv.errors import InvalidRequest, ProtocolError
 
 FORMAT = 1
@@ -167,6 +167,8 @@ class Entry:
     def _lazy(cls, wire: Any, data: bytes) -> "Entry":
         if type(wire) is not list or len(wire) != 6 or wire[0] != FORMAT or type(wire[1]) is not str:
             raise ProtocolError("an entry is [format, type, state, vector, cloud, expiry]")
+        if wire[1] not in TYPES:
+            raise ProtocolError(f"an entry of a type this version does not know: {wire[1]!r:.40}")
         if wire[5] is not None and type(wire[5]) is not int:
             raise ProtocolError("an expiry is a timestamp")
         entry = cls.__new__(cls)

@@ -81,7 +81,7 @@ class Topology:
             numbers.append(node.port)
             if type(node.weight) not in (int, float) or not 0 < node.weight <= MAX_WEIGHT:
                 raise ProtocolError(f"a node's weight is above 0 and at most {MAX_WEIGHT}, not {node.weight!r}")
-        if not all(type(text) is str and text for text in texts):
+        if not all(type(text) is str for text in texts):
             raise ProtocolError("names, hosts and zones in a topology document are text")
         if not all(type(number) is int and 0 < number < 2**32 for number in numbers):
             raise ProtocolError("epoch, partitions, replication factor and ports in a topology document count from 1")

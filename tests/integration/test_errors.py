@@ -17,11 +17,8 @@ from crdtkv import (
     UnknownBucket,
     ValueTooLarge,
 )
-from crdtkv.ids import identity_of
 from crdtkv.local.cluster import LocalCluster
 from crdtkv.local.ports import free_ports
-from crdtkv.ring.hash_ring import HashRing
-from crdtkv.ring.token import located
 
 from .conftest import addresses
 from .waiting import nothing_lags
@@ -123,20 +120,16 @@ async def test_a_last_writer_wins_value_takes_no_context(eu: Client) -> None:
     assert await eu.lww().get("stamped") == 1
 
 
-async def test_a_context_from_a_future_that_never_was_is_refused(eu: Client) -> None:
-    # As after a restored backup: the client has seen writes that the coordinator of the key does not know.
-    ring = HashRing(eu.topology)
-
-    def coordinator(key: str) -> str:
-        return ring.preference_list(located(identity_of("default", "register", key)))[0]
-
-    fresh = next(key for key in map("fresh:{}".format, range(1_000)) if coordinator(key) == coordinator("well known"))
-    for number in range(20):
-        await eu.put("well known", number)
-    await eu.put(fresh, 1)
-    with pytest.raises(InvalidRequest, match="read the key again"):
-        await eu.put(fresh, 2, context=(await eu.entry("well known")).context)
-    assert await eu.get(fresh) == 1
+async def test_a_context_that_was_read_from_another_key_is_refused(eu: Client) -> None:
+    await eu.put("one", 1)
+    await eu.put("other", 1)
+    context = (await eu.entry("one")).context
+    for act in (eu.put("other", 2, context=context), eu.delete("other", context=context)):
+        with pytest.raises(InvalidRequest, match=r"was read from default/register/one"):
+            await act
+    with pytest.raises(InvalidRequest, match=r"was read from default/register/one"):
+        await eu.bucket("carts").put("one", 2, context=context)
+    assert await eu.get("other") == 1
 
 
 async def test_siblings_that_would_make_an_entry_too_large_are_refused(eu: Client) -> None:

@@ -1,5 +1,6 @@
 """NATS servers that stop, start and forget: local requests go on, and replication catches up without losing a write."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -20,9 +21,8 @@ async def mended_in_the_end(cluster: LocalCluster) -> AsyncIterator[None]:
     for server in cluster.nats.values():
         if not server.process.is_running:
             await server.start()
-    for name, node in cluster.nodes.items():
-        if not node.is_running:
-            await cluster.start_node(name)
+    down = [name for name, node in cluster.nodes.items() if not node.is_running]
+    await asyncio.gather(*(cluster.start_node(name) for name in down))
 
 
 async def assert_harmless(here: Load, there: Load, eu: Client, us: Client) -> None:

@@ -27,6 +27,7 @@ def entries(draw: st.DrawFn, type_tag: str) -> Entry:
 
 
 @every_type
+@settings(max_examples=40)
 @given(data=st.data())
 def test_an_entry_is_read_back_as_it_was_written(type_tag: str, data: st.DataObject) -> None:
     entry = data.draw(entries(type_tag))
@@ -39,6 +40,7 @@ def test_an_entry_is_read_back_as_it_was_written(type_tag: str, data: st.DataObj
 
 
 @every_type
+@settings(max_examples=40)
 @given(data=st.data())
 def test_the_bytes_of_an_entry_are_those_of_its_parts(type_tag: str, data: st.DataObject) -> None:
     entry = data.draw(entries(type_tag))
@@ -47,6 +49,7 @@ def test_the_bytes_of_an_entry_are_those_of_its_parts(type_tag: str, data: st.Da
 
 
 @every_type
+@settings(max_examples=40)
 @given(data=st.data())
 def test_entries_that_differ_in_anything_are_different_bytes(type_tag: str, data: st.DataObject) -> None:
     one, other = data.draw(reachable(type_tag, 2))
@@ -61,7 +64,7 @@ def with_other_expiry(entry: Entry) -> Entry:
 
 
 @every_type
-@settings(max_examples=20)
+@settings(max_examples=15)
 @given(data=st.data())
 def test_a_damaged_entry_is_refused_or_is_another_canonical_one(type_tag: str, data: st.DataObject) -> None:
     for wire in damaged(cbor.decode(data.draw(entries(type_tag)).to_bytes())):
@@ -74,6 +77,7 @@ def test_a_damaged_entry_is_refused_or_is_another_canonical_one(type_tag: str, d
 
 
 @every_type
+@settings(max_examples=40)
 @given(data=st.data())
 def test_the_same_entry_in_longer_cbor_is_refused_or_made_canonical(type_tag: str, data: st.DataObject) -> None:
     # Valid CBOR, and the same entry, but other bytes: kept as they are, replicas would never be byte-identical.
@@ -86,6 +90,7 @@ def test_the_same_entry_in_longer_cbor_is_refused_or_made_canonical(type_tag: st
 
 
 @every_type
+@settings(max_examples=40)
 @given(data=st.data())
 def test_a_cut_or_extended_entry_is_refused(type_tag: str, data: st.DataObject) -> None:
     encoded = data.draw(entries(type_tag)).to_bytes()
@@ -97,6 +102,7 @@ def test_a_cut_or_extended_entry_is_refused(type_tag: str, data: st.DataObject) 
 
 
 @every_type
+@settings(max_examples=40)
 @given(data=st.data())
 def test_an_entry_with_one_other_byte_is_refused_or_can_be_merged(type_tag: str, data: st.DataObject) -> None:
     one, other = data.draw(entries(type_tag)), data.draw(entries(type_tag))
@@ -112,6 +118,7 @@ def test_an_entry_with_one_other_byte_is_refused_or_can_be_merged(type_tag: str,
 
 
 @every_type
+@settings(max_examples=40)
 @given(data=st.data(), junk=st.binary(max_size=40))
 def test_any_bytes_are_an_entry_or_refused(type_tag: str, data: st.DataObject, junk: bytes) -> None:
     for parse in (lambda: Entry.from_peer(junk, type_tag), lambda: Entry.from_bytes(junk).parse()):

@@ -39,12 +39,14 @@ RINGS = st.builds(
 )
 
 
+@settings(max_examples=40)
 @given(RINGS)
 def test_a_walk_meets_every_node_once(ring: HashRing) -> None:
     names = sorted(node.name for node in ring.topology.nodes)
     assert all(sorted(walk) == names for walk in ring.walks)
 
 
+@settings(max_examples=40)
 @given(RINGS)
 def test_replicas_and_stand_ins_together_are_the_walk(ring: HashRing) -> None:
     for partition, walk in enumerate(ring.walks):
@@ -52,6 +54,7 @@ def test_replicas_and_stand_ins_together_are_the_walk(ring: HashRing) -> None:
         assert not set(ring.replicas_of(partition)) & set(ring.stand_ins(partition))
 
 
+@settings(max_examples=40)
 @given(RINGS)
 def test_every_partition_has_n_replicas_or_as_many_as_there_are_nodes(ring: HashRing) -> None:
     expected = min(ring.topology.replication_factor, len(ring.topology.nodes))
@@ -59,6 +62,7 @@ def test_every_partition_has_n_replicas_or_as_many_as_there_are_nodes(ring: Hash
     assert ring.replication_factor == expected
 
 
+@settings(max_examples=40)
 @given(RINGS)
 def test_replicas_lie_in_as_many_zones_as_possible(ring: HashRing) -> None:
     zones = {node.name: node.zone for node in ring.topology.nodes}
@@ -67,6 +71,7 @@ def test_replicas_lie_in_as_many_zones_as_possible(ring: HashRing) -> None:
         assert len({zones[name] for name in ring.replicas_of(partition)}) == possible
 
 
+@settings(max_examples=40)
 @given(RINGS)
 def test_shares_add_up_and_are_those_of_the_preference_lists(ring: HashRing) -> None:
     assert list(ring.share_of) == sorted(node.name for node in ring.topology.nodes)
@@ -76,8 +81,8 @@ def test_shares_add_up_and_are_those_of_the_preference_lists(ring: HashRing) -> 
         assert share == pytest.approx(held / (ring.partitions * ring.replication_factor))
 
 
+@settings(max_examples=40)
 @given(RINGS, st.sampled_from("abcde"), st.sampled_from([0.25, 1.0]))
-@settings(max_examples=50)
 def test_a_node_that_joins_takes_its_part_and_moves_nothing_else(ring: HashRing, zone: str, weight: float) -> None:
     before, after = (
         ring,
@@ -92,8 +97,8 @@ def test_a_node_that_joins_takes_its_part_and_moves_nothing_else(ring: HashRing,
         assert set(after.replicas_of(partition)) <= {*before.replicas_of(partition), "newcomer"}
 
 
+@settings(max_examples=40)
 @given(RINGS.filter(lambda ring: len(ring.topology.nodes) > 1))
-@settings(max_examples=50)
 def test_a_node_that_leaves_gives_away_its_part_and_moves_nothing_else(ring: HashRing) -> None:
     leaver, *others = ring.topology.nodes
     after = ring_of(*others, replication_factor=ring.topology.replication_factor, partitions=ring.partitions)
@@ -104,6 +109,7 @@ def test_a_node_that_leaves_gives_away_its_part_and_moves_nothing_else(ring: Has
             assert after.replicas_of(partition) == ring.replicas_of(partition)
 
 
+@settings(max_examples=40)
 @given(RINGS, st.randoms())
 def test_the_order_in_which_nodes_are_named_does_not_matter(ring: HashRing, random: object) -> None:
     nodes = list(ring.topology.nodes)
