@@ -83,7 +83,7 @@ class Topology:
                 raise ProtocolError(f"a node's weight is above 0 and at most {MAX_WEIGHT}, not {node.weight!r}")
         if not all(type(text) is str for text in texts):
             raise ProtocolError("names, hosts and zones in a topology document are text")
-        if not all(type(number) is int and 0 < number < 2**32 for number in numbers):
+        if not all(type(number) is int and 0 < number <= 2**63 for number in numbers):
             raise ProtocolError("epoch, partitions, replication factor and ports in a topology document count from 1")
         if self.partitions > MAX_PARTITIONS or self.partitions & (self.partitions - 1):
             raise ProtocolError(f"partitions are a power of two up to {MAX_PARTITIONS}, not {self.partitions}")
