@@ -1,6 +1,7 @@
 """`Caller`: one request until its end: routing, safe retries, one deadline.
 
 What is retried: anything that certainly was not carried out (the link broke before sending, `Overloaded`), and reads.
+`Unavailable` is believed when every replica says it.
 A write that may have been carried out is not sent again: it ends as `WriteTimeout`, which says so. Between tries there
 is a jittered, growing pause; the deadline covers all tries and travels with each.
 """
@@ -14,7 +15,7 @@ from typing import Any
 from crdtkv.causality.hybrid_clock import HybridTimestamp
 from crdtkv.client.connection import GRACE_S, Connection, LinkLost, NoAnswer
 from crdtkv.client.router import DatacenterView, Router
-from crdtkv.errors import CrdtkvError, NoNodeReachable, Overloaded, ReadTimeout, WriteTimeout
+from crdtkv.errors import CrdtkvError, NoNodeReachable, Overloaded, ReadTimeout, Unavailable, WriteTimeout
 from crdtkv.quorum.level import ConsistencyLevel, level_named
 from crdtkv.wire.messages import Message, MutateRequest, ScanRequest
 
@@ -23,7 +24,7 @@ LONGEST_PAUSE_S = 1.0
 
 Request = MutateRequest | ScanRequest
 #: How a try may fail so that the same request is tried again.
-RETRIED = (LinkLost, NoAnswer, Overloaded, NoNodeReachable)
+RETRIED = (LinkLost, NoAnswer, Overloaded, Unavailable, NoNodeReachable)
 
 
 class Caller:
@@ -128,14 +129,20 @@ class Caller:
         What the caller sees when time is up is the last error, `no_answer` in place of the internal ones.
         """
         pause_s = FIRST_PAUSE_S
+        refusals = 0
         while True:
-            if error is not None:
+            if isinstance(error, Unavailable):
+                # Perhaps only that node sees too few others (it has just started): ask each replica before giving up.
+                refusals += 1
+                if refusals >= self.router.views[0].replication_factor:
+                    raise error
+            elif error is not None:
                 if deadline - time.monotonic() <= pause_s:
                     raise no_answer if isinstance(error, (LinkLost, NoAnswer)) else error
                 await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
                 pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
             try:
-                view, connection = self.router.route(identity)
+                view, connection = self.router.route(identity, skip=refusals)
                 return await ask(view, connection, deadline - time.monotonic())
             except RETRIED as failure:
                 error = failure

@@ -123,16 +123,22 @@ class Router:
         self.views.sort(key=lambda view: view.rank)
         await self._first_links()
 
-    def route(self, identity: bytes) -> tuple[DatacenterView, Connection]:
-        """Return where a request for a key goes now.
+    def route(self, identity: bytes, skip: int = 0) -> tuple[DatacenterView, Connection]:
+        """Return where a request for a key goes now; `skip` passes over as many nodes, if there are more.
 
         Raises:
             NoNodeReachable: no link is open at all.
             ClosedError: the client was closed.
         """
         for view in self.views:
+            found: Connection | None = None
             for connection in view.candidates(identity):
-                return view, connection
+                found = connection
+                if skip == 0:
+                    break
+                skip -= 1
+            if found is not None:
+                return view, found
         if self._is_closed:
             raise ClosedError("the client is closed")
         raise NoNodeReachable("no node is reachable now: is the cluster running?")

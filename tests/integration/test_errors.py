@@ -51,7 +51,7 @@ WRONG: dict[str, tuple[type[CrdtkvError], str, Act]] = {
     "value nested too deeply": (InvalidRequest, "at most 16 deep", lambda kv: kv.put("wrong", nested(17))),
     "value nested absurdly": (InvalidRequest, "at most 16 deep", lambda kv: kv.put("wrong", nested(100_000))),
     "value no CBOR knows": (InvalidRequest, "type object", lambda kv: kv.put("wrong", object())),
-    "value with a function inside": (InvalidRequest, "type list", lambda kv: kv.put("wrong", [print])),
+    "value with a function inside": (InvalidRequest, "cannot be stored", lambda kv: kv.put("wrong", [print])),
     "unknown bucket, put": (UnknownBucket, "'nobody'", lambda kv: kv.bucket("nobody").put("wrong", 1)),
     "unknown bucket, get": (UnknownBucket, "'nobody'", lambda kv: kv.bucket("nobody").get("wrong")),
     "unknown bucket, delete": (UnknownBucket, "'nobody'", lambda kv: kv.bucket("nobody").delete("wrong")),
