@@ -232,6 +232,8 @@ def _record_key(record: Record) -> str | bytes:
 def _record_values(record: Record) -> list[Any]:
     """Return the values of a record, the winner first."""
     forms = record.get("siblings") or [record]
+    if not isinstance(forms, list) or not all(isinstance(form, dict) for form in forms):
+        raise InvalidRequest('"siblings" is a list of objects with "value" or "cbor"')
     values: list[Any] = []
     for form in forms:
         if "cbor" in form:

@@ -41,10 +41,13 @@ def bench(
     from crdtkv.cli.benchmark import Measurement, Plan, measure
     from crdtkv.cli.cluster import run_loop
 
+    counts = workers.split(",")
+    if not all(count.strip().isdecimal() and int(count) > 0 for count in counts):
+        raise InvalidRequest("--workers takes whole numbers from 1, with commas")
     plans = [
         Plan(operation.strip(), level or ("ONE" if operation.strip() == "get" else "LOCAL_QUORUM"), int(count), seconds)
         for operation in operations.split(",")
-        for count in workers.split(",")
+        for count in counts
     ]
     if any(plan.operation not in ("put", "get", "incr") for plan in plans):
         raise InvalidRequest("--op takes put, get and incr")

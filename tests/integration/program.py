@@ -5,10 +5,12 @@ import json
 import os
 import sys
 from asyncio.subprocess import DEVNULL, PIPE
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 LONGEST_RUN_S = 60.0
+AT_ONCE = 3
 
 
 class Outcome(NamedTuple):
@@ -52,3 +54,14 @@ async def run(*arguments: str | Path, cwd: Path, stdin: bytes = b"", longest_s: 
         _, err = await process.communicate()
         raise AssertionError(f"{arguments} did not end within {longest_s:g} s: {err.decode()[-2000:]}") from None
     return Outcome(process.returncode, out.decode(), err.decode())
+
+
+async def run_all(calls: dict[str, Sequence[str | Path]], cwd: Path) -> dict[str, Outcome]:
+    """Run the program with each of these arguments, a few at a time."""
+    room = asyncio.Semaphore(AT_ONCE)
+
+    async def one(arguments: Sequence[str | Path]) -> Outcome:
+        async with room:
+            return await run(*arguments, cwd=cwd)
+
+    return dict(zip(calls, await asyncio.gather(*map(one, calls.values())), strict=True))

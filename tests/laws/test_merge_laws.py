@@ -1,10 +1,11 @@
 """The laws of a join, for every type in the registry, over states that histories reach."""
 
 from functools import reduce
+from itertools import combinations, permutations
 
 import pytest
 from histories import History, histories, reachable
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from specifications import SPECIFICATIONS
 
@@ -32,30 +33,34 @@ def test_every_type_has_a_specification() -> None:
 
 
 @every_type
+@settings(max_examples=50)
 @given(data=DATA)
 def test_merging_is_commutative(type_tag: str, data: st.DataObject) -> None:
-    one, other = data.draw(reachable(type_tag, 2))
-    assert one.merge(other).to_bytes() == other.merge(one).to_bytes()
+    for one, other in combinations(data.draw(reachable(type_tag, 4)), 2):
+        assert one.merge(other).to_bytes() == other.merge(one).to_bytes()
 
 
 @every_type
+@settings(max_examples=50)
 @given(data=DATA)
 def test_merging_is_associative(type_tag: str, data: st.DataObject) -> None:
-    one, two, three = data.draw(reachable(type_tag, 3))
-    assert one.merge(two).merge(three).to_bytes() == one.merge(two.merge(three)).to_bytes()
+    for one, two, three in permutations(data.draw(reachable(type_tag, 4)), 3):
+        assert one.merge(two).merge(three).to_bytes() == one.merge(two.merge(three)).to_bytes()
 
 
 @every_type
+@settings(max_examples=50)
 @given(data=DATA)
 def test_merging_is_idempotent(type_tag: str, data: st.DataObject) -> None:
-    one, other = data.draw(reachable(type_tag, 2))
-    assert one.merge(one).to_bytes() == one.to_bytes()
-    merged = one.merge(other)
-    assert merged.merge(other).to_bytes() == merged.to_bytes()
-    assert merged.merge(one).to_bytes() == merged.to_bytes()
+    for one, other in permutations(data.draw(reachable(type_tag, 4)), 2):
+        assert one.merge(one).to_bytes() == one.to_bytes()
+        merged = one.merge(other)
+        assert merged.merge(other).to_bytes() == merged.to_bytes()
+        assert merged.merge(one).to_bytes() == merged.to_bytes()
 
 
 @every_type
+@settings(max_examples=50)
 @given(data=DATA)
 def test_merging_forgets_no_operation_and_invents_none(type_tag: str, data: st.DataObject) -> None:
     one, other = data.draw(reachable(type_tag, 2))
@@ -66,6 +71,7 @@ def test_merging_forgets_no_operation_and_invents_none(type_tag: str, data: st.D
 
 
 @every_type
+@settings(max_examples=50)
 @given(data=DATA)
 def test_merging_what_was_never_written_changes_nothing(type_tag: str, data: st.DataObject) -> None:
     (entry,) = data.draw(reachable(type_tag, 1))
@@ -74,6 +80,7 @@ def test_merging_what_was_never_written_changes_nothing(type_tag: str, data: st.
 
 
 @every_type
+@settings(max_examples=50)
 @given(data=DATA)
 def test_merging_changes_neither_side(type_tag: str, data: st.DataObject) -> None:
     one, other = data.draw(reachable(type_tag, 2))
@@ -85,6 +92,7 @@ def test_merging_changes_neither_side(type_tag: str, data: st.DataObject) -> Non
 
 
 @every_type
+@settings(max_examples=50)
 @given(data=DATA)
 def test_the_laws_hold_with_expiries_too(type_tag: str, data: st.DataObject) -> None:
     one, two, three = (with_expiry(entry, data.draw(EXPIRIES)) for entry in data.draw(reachable(type_tag, 3)))
@@ -96,6 +104,7 @@ def test_the_laws_hold_with_expiries_too(type_tag: str, data: st.DataObject) -> 
 
 
 @every_type
+@settings(max_examples=50)
 @given(data=DATA)
 def test_merging_a_delta_is_merging_the_state_it_led_to(type_tag: str, data: st.DataObject) -> None:
     history: History = data.draw(histories(type_tag))
@@ -108,6 +117,7 @@ def test_merging_a_delta_is_merging_the_state_it_led_to(type_tag: str, data: st.
 
 
 @every_type
+@settings(max_examples=50)
 @given(data=DATA)
 def test_all_deltas_in_any_order_and_repeated_are_all_there_is(type_tag: str, data: st.DataObject) -> None:
     history: History = data.draw(histories(type_tag))
@@ -117,6 +127,7 @@ def test_all_deltas_in_any_order_and_repeated_are_all_there_is(type_tag: str, da
 
 
 @every_type
+@settings(max_examples=50)
 @given(data=DATA)
 def test_replicas_that_merge_each_other_in_any_order_hold_the_same_bytes(type_tag: str, data: st.DataObject) -> None:
     history: History = data.draw(histories(type_tag))
@@ -127,6 +138,7 @@ def test_replicas_that_merge_each_other_in_any_order_hold_the_same_bytes(type_ta
 
 
 @every_type
+@settings(max_examples=50)
 @given(data=DATA)
 def test_entries_that_saw_the_same_operations_are_the_same_bytes(type_tag: str, data: st.DataObject) -> None:
     history: History = data.draw(histories(type_tag))

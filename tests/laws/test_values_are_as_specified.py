@@ -24,8 +24,9 @@ def test_a_value_is_a_function_of_the_operations_seen(type_tag: str, data: st.Da
 
 
 @every_type
+@settings(max_examples=50)
 @given(data=st.data())
-def test_an_entry_holds_no_version_whose_operation_it_has_not_seen(type_tag: str, data: st.DataObject) -> None:
+def test_a_merged_value_is_a_function_of_what_both_sides_had_seen(type_tag: str, data: st.DataObject) -> None:
     history: History = data.draw(histories(type_tag))
     for one in history.entries[-3:]:
         for other in history.entries[-3:]:

@@ -179,3 +179,17 @@ def test_every_process_computes_the_same_ring(seed: str) -> None:
         env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": path},
     )
     assert done.stdout.splitlines() == [" ".join(walk) for walk in RING.walks]
+
+
+@pytest.mark.parametrize(
+    ("partition", "walk"),
+    [
+        (0, "eu-1 eu-3 eu-2 eu-4 eu-5 eu-0"),
+        (1, "eu-5 eu-3 eu-1 eu-2 eu-0 eu-4"),
+        (2, "eu-5 eu-4 eu-0 eu-1 eu-2 eu-3"),
+        (31, "eu-0 eu-2 eu-4 eu-5 eu-3 eu-1"),
+        (63, "eu-1 eu-2 eu-0 eu-5 eu-4 eu-3"),
+    ],
+)
+def test_every_version_computes_the_same_ring_because_data_lies_where_it_says(partition: int, walk: str) -> None:
+    assert " ".join(RING.walks[partition]) == walk

@@ -1,0 +1,209 @@
+"""A node that must not start says why and what to do in one line, exits with 2, and leaves what it found as it was."""
+
+import asyncio
+import contextlib
+import json
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from crdtkv.config.loader import dump, load
+from crdtkv.config.model import ClusterConfig
+from crdtkv.local.cluster import LocalCluster
+from crdtkv.local.nats_server import binary
+from crdtkv.local.ports import free_ports, on_free_ports
+from crdtkv.local.processes import Child
+from crdtkv.storage.identity import FILE_NAME, Owner, save
+
+from . import program
+from .conftest import DATACENTERS
+from .program import Outcome
+from .waiting import eventually
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+async def refused(config: Path, data: Path, node: str = "eu-1", *options: str) -> str:
+    """Start a node that must not come up; return its complaint without the name in front."""
+    outcome = await program.run(
+        "node", node, "--config", config, "--data", data, "--insecure", *options, cwd=config.parent
+    )
+    assert outcome.code == 2, outcome.err
+    assert outcome.out == ""
+    return outcome.complaint.removeprefix(f"crdtkv: {node}: ")
+
+
+def changed(cluster: LocalCluster, directory: Path, **fields: Any) -> Path:
+    """Write the running cluster's configuration with other fields for eu-1."""
+    document = cluster.config.model_dump(mode="json")
+    document["datacenters"]["eu"]["nodes"][0].update(fields)
+    path = directory / "datacenters.yaml"
+    path.write_text(dump(ClusterConfig.model_validate(document)))
+    return path
+
+
+async def assert_still_serving(cluster: LocalCluster) -> None:
+    outcome = await program.run("put", "still", "1", "--level", "LOCAL_ALL", cwd=cluster.directory)
+    assert outcome.code == 0, outcome.err
+
+
+async def test_without_insecure_a_node_does_not_start(cluster: LocalCluster, tmp_path: Path) -> None:
+    outcome = await program.run("node", "eu-1", "--data", tmp_path / "data", cwd=cluster.directory)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.complaint == (
+        "crdtkv: this version speaks no TLS yet: listen on a loopback address and say --insecure"
+    )
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "10.0.0.1", "example.org", "::"])
+async def test_insecure_is_for_loopback_only(cluster: LocalCluster, tmp_path: Path, host: str) -> None:
+    told = await refused(changed(cluster, tmp_path, host=host), tmp_path / "data")
+    assert f"({host} is not loopback)" in told
+    assert not (tmp_path / "data").exists()
+
+
+async def test_a_port_in_use_is_told_with_what_to_do(cluster: LocalCluster, tmp_path: Path) -> None:
+    taken = cluster.config.datacenters["eu"].nodes[0].port
+    told = await refused(changed(cluster, tmp_path, http_port=free_ports(1)[0]), tmp_path / "data")
+    assert told == (
+        f"127.0.0.1:{taken}: cannot listen (Address already in use): stop what uses the port, or change it in "
+        "datacenters.yaml"
+    )
+    await assert_still_serving(cluster)
+
+
+async def test_an_http_port_in_use_is_told_with_what_to_do(cluster: LocalCluster, tmp_path: Path) -> None:
+    taken = cluster.config.datacenters["eu"].nodes[0].http_port
+    told = await refused(changed(cluster, tmp_path, port=free_ports(1)[0]), tmp_path / "data")
+    assert told.startswith(f"127.0.0.1:{taken}: the HTTP port cannot be used (Address already in use)")
+    assert "change http_port in datacenters.yaml" in told
+    await assert_still_serving(cluster)
+
+
+async def test_a_directory_in_use_is_told_with_what_to_do(cluster: LocalCluster) -> None:
+    told = await refused(cluster.directory / "datacenters.yaml", cluster.directory / "eu-1")
+    assert told == f"{cluster.directory / 'eu-1' / 'db'}: in use by another process: stop that node first"
+    await assert_still_serving(cluster)
+
+
+@pytest.mark.parametrize(
+    ("owner", "message"),
+    [
+        (Owner("shop", "eu", "eu-2"), "belongs to node 'eu-2', not 'eu-1'"),
+        (Owner("shop", "us", "eu-1"), "belongs to datacenter 'us', not 'eu'"),
+        (Owner("bank", "eu", "eu-1"), "belongs to cluster 'bank', not 'shop'"),
+    ],
+)
+async def test_a_foreign_directory_is_refused_and_left_alone(
+    cluster: LocalCluster, tmp_path: Path, owner: Owner, message: str
+) -> None:
+    save(tmp_path, owner, 7)
+    told = await refused(cluster.directory / "datacenters.yaml", tmp_path)
+    assert told == f"{tmp_path}: {message}: choose another --data directory"
+    assert json.loads((tmp_path / FILE_NAME).read_text())["incarnation"] == 7
+
+
+async def test_the_directory_of_another_node_is_refused(cluster: LocalCluster, tmp_path: Path) -> None:
+    shutil.copytree(cluster.directory / "eu-2", tmp_path / "copy")
+    told = await refused(cluster.directory / "datacenters.yaml", tmp_path / "copy")
+    assert "belongs to node 'eu-2', not 'eu-1'" in told
+
+
+async def test_a_directory_that_cannot_be_written_is_told_with_what_to_do(
+    cluster: LocalCluster, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    told = await refused(cluster.directory / "datacenters.yaml", tmp_path / "file")
+    assert "not writable (Not a directory): choose another --data directory" in told
+
+
+async def test_a_damaged_database_is_told_with_what_to_do_and_left_alone(cluster: LocalCluster, tmp_path: Path) -> None:
+    (tmp_path / "db").mkdir()
+    (tmp_path / "db" / "CURRENT").write_text("MANIFEST-gone\n")
+    told = await refused(cluster.directory / "datacenters.yaml", tmp_path)
+    assert "damaged or not a database" in told
+    assert "move the directory away" in told
+    assert (tmp_path / "db" / "CURRENT").read_text() == "MANIFEST-gone\n"
+
+
+async def test_a_node_that_is_not_in_the_agreed_ring_does_not_start(cluster: LocalCluster, tmp_path: Path) -> None:
+    # Adding a line to the file is not enough to join a ring that was agreed on.
+    document = cluster.config.model_dump(mode="json")
+    port, http_port = free_ports(2)
+    document["datacenters"]["eu"]["nodes"].append({"name": "eu-4", "port": port, "http_port": http_port})
+    path = tmp_path / "datacenters.yaml"
+    path.write_text(dump(ClusterConfig.model_validate(document)))
+    told = await refused(path, tmp_path / "data", "eu-4")
+    assert told == "node 'eu-4' is not in the agreed topology of eu (epoch 1)"
+
+
+# NATS servers that lose what they acknowledge.
+
+SERVERS: dict[str, tuple[str, str]] = {
+    "default sync interval": (
+        'max_payload: 8MB\njetstream {{ store_dir: "{store}" }}',
+        "acknowledges before it has fsynced: set 'sync_interval: always' in 'jetstream { }'",
+    ),
+    "long sync interval": (
+        'max_payload: 8MB\njetstream {{ store_dir: "{store}", sync_interval: "10s" }}',
+        "acknowledges before it has fsynced: set 'sync_interval: always' in 'jetstream { }'",
+    ),
+    "no jetstream": ("max_payload: 8MB", "JetStream is off"),
+    "small payload": (
+        'jetstream {{ store_dir: "{store}", sync_interval: always }}',
+        "max_payload is 1048576: set 'max_payload: 8MB'",
+    ),
+}
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def own_server(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Path]:
+    """A configuration whose eu has a hand-made nats-server; `request.param` is a part of that one's settings."""
+    config = on_free_ports(load(DATACENTERS))
+    nats = config.datacenters["eu"].nats
+    assert nats.monitor_url is not None
+    settings = SERVERS[request.param][0].format(store=tmp_path / "jetstream")
+    address, monitor = nats.url.removeprefix("nats://"), nats.monitor_url.removeprefix("http://")
+    (tmp_path / "nats.conf").write_text(f'listen: "{address}"\nhttp: "{monitor}"\n{settings}\n')
+    server = Child("nats", [binary(), "-c", tmp_path / "nats.conf"], tmp_path / "nats.log")
+    await server.start()
+    try:
+        await eventually(lambda: answers(address), bool)
+        (tmp_path / "datacenters.yaml").write_text(dump(config))
+        yield tmp_path / "datacenters.yaml"
+    finally:
+        await server.stop()
+
+
+async def answers(address: str) -> bool:
+    host, _, port = address.partition(":")
+    with contextlib.suppress(OSError):
+        _, writer = await asyncio.open_connection(host, int(port))
+        writer.close()
+        return True
+    return False
+
+
+@pytest.mark.parametrize("own_server", sorted(SERVERS), indirect=True)
+async def test_a_nats_server_that_would_lose_messages_is_refused(
+    request: pytest.FixtureRequest, own_server: Path
+) -> None:
+    told = await refused(own_server, own_server.parent / "data")
+    assert SERVERS[request.node.callspec.params["own_server"]][1] in told
+    assert told.startswith("nats://127.0.0.1:")
+
+
+async def test_up_does_not_begin_on_a_port_that_is_taken(cluster: LocalCluster, tmp_path: Path) -> None:
+    document = on_free_ports(load(DATACENTERS)).model_dump(mode="json")
+    document["datacenters"]["eu"]["nats"]["url"] = cluster.config.datacenters["eu"].nats.url
+    (tmp_path / "datacenters.yaml").write_text(dump(ClusterConfig.model_validate(document)))
+    outcome: Outcome = await program.run("up", "--data", tmp_path / "data", cwd=tmp_path)
+    assert outcome.code in (2, 3)
+    assert "is the port in use?" in outcome.err
+    assert "Traceback" not in outcome.err
+    await assert_still_serving(cluster)
