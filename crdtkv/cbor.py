@@ -13,7 +13,6 @@ Our own state is arrays of integers, strings and bytes only, for which cbor2's p
 values are encoded canonically (sorted maps, shortest floats), so that equal values are equal bytes.
 """
 
-from collections.abc import Iterable
 from datetime import date, datetime
 from decimal import Decimal
 from fractions import Fraction
@@ -101,7 +100,8 @@ def encode_value(value: object) -> bytes:
         InvalidRequest: it cannot be encoded, or is nested deeper than 16.
         ValueTooLarge: it takes more than 512 KiB.
     """
-    _check(value, MAX_DEPTH)
+    if not isinstance(value, _SCALARS):
+        _check(value)
     try:
         data = cbor2.dumps(value, canonical=True)
     except Exception as error:
@@ -123,17 +123,26 @@ def decode_value(data: bytes) -> Any:
         raise ProtocolError(f"not a valid value: {error}") from None
 
 
-def _check(value: object, left: int) -> None:
-    """Refuse what could not be read again, or is nested so deep that encoding it would overrun the stack."""
-    if isinstance(value, _SCALARS):
-        return
-    if isinstance(value, dict):
-        children: Iterable[object] = [*value.keys(), *value.values()]
-    elif isinstance(value, (list, tuple, set, frozenset)):
-        children = value
-    else:
-        raise InvalidRequest(f"a value of type {type(value).__name__} cannot be stored: convert it to plain data first")
-    if left == 0:
-        raise InvalidRequest(f"a value is nested at most {MAX_DEPTH} deep")
-    for child in children:
-        _check(child, left - 1)
+def _check(value: object) -> None:
+    """Refuse what could not be read again, would overrun the stack when it is encoded, or is surely too large."""
+    waiting: list[tuple[object, int]] = [(value, 0)]
+    count = 0
+    while waiting:
+        item, depth = waiting.pop()
+        if isinstance(item, _SCALARS):
+            continue
+        if isinstance(item, dict):
+            children: list[object] = [*item.keys(), *item.values()]
+        elif isinstance(item, (list, tuple, set, frozenset)):
+            children = list(item)
+        else:
+            raise InvalidRequest(
+                f"a value of type {type(item).__name__} cannot be stored: convert it to plain data first"
+            )
+        if depth == MAX_DEPTH:
+            raise InvalidRequest(f"a value is nested at most {MAX_DEPTH} deep")
+        # Every element takes a byte at least; a part that is used many times counts as often.
+        count += len(children)
+        if count > MAX_VALUE_BYTES:
+            raise ValueTooLarge(count, MAX_VALUE_BYTES)
+        waiting += [(child, depth + 1) for child in children]

@@ -11,6 +11,7 @@ coordinator and on every other replica alike.
 Source: Almeida, Shoker, Baquero, "Delta State Replicated Data Types" (2018), section 7.
 """
 
+from collections.abc import Iterable
 from typing import ClassVar, NamedTuple, Protocol, Self
 
 from crdtkv.causality.context import CausalContext
@@ -41,6 +42,10 @@ class CausalState(Protocol):
     @property
     def is_empty(self) -> bool:
         """Whether a reader sees nothing: never written, or deleted."""
+        ...
+
+    def dots(self) -> Iterable[Dot]:
+        """Return the dots the state names; all of them are in its context."""
         ...
 
     def newest(self) -> HybridTimestamp:

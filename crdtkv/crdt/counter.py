@@ -17,9 +17,11 @@ also mends what the receiver missed.
 Source: Shapiro et al. (2011), section 3.1.3; Almeida and Baquero, "Scalable Eventually Consistent Counters" (2019).
 """
 
+from collections.abc import Iterable
 from typing import ClassVar, NamedTuple, Self
 
 from crdtkv.causality.context import CausalContext
+from crdtkv.causality.dot import Dot
 from crdtkv.causality.hybrid_clock import HybridTimestamp
 from crdtkv.crdt.causal import Delta, Event
 from crdtkv.errors import InvalidRequest
@@ -62,6 +64,10 @@ class Counter:
     def is_empty(self) -> bool:
         """Whether every increment is reset (a counter that adds up to 0 is not empty)."""
         return all(slot.counter == slot.reset_counter for slot in self.slots.values())
+
+    def dots(self) -> Iterable[Dot]:
+        """Return the dot of each slot's last increment."""
+        return [Dot(actor, slot.counter) for actor, slot in self.slots.items()]
 
     def newest(self) -> HybridTimestamp:
         """Return 0: a counter needs no time."""

@@ -111,14 +111,6 @@ class Entry:
         state = self.state.without_older(timestamp)
         return None if state is None else Entry(state, self.context.with_dot(event.dot), self.expires_at)
 
-    def parse(self) -> None:
-        """Parse everything now.
-
-        Raises:
-            ProtocolError: it is damaged.
-        """
-        _ = self.state, self.context
-
     def to_bytes(self) -> bytes:
         """Return the canonical encoding."""
         if self._encoded is None:
@@ -148,7 +140,8 @@ class Entry:
         entry = cls._lazy(cbor.decode(data), data)
         if entry.type_tag != type_tag:
             raise ProtocolError(f"an entry of type {entry.type_tag} under a key of type {type_tag}")
-        entry.parse()
+        if not all(dot in entry.context for dot in entry.state.dots()):
+            raise ProtocolError("an entry's state names only operations its context has seen")
         return entry
 
     @classmethod
@@ -165,8 +158,10 @@ class Entry:
 
     @classmethod
     def _lazy(cls, wire: Any, data: bytes) -> "Entry":
-        if type(wire) is not list or len(wire) != 6 or wire[0] != FORMAT or type(wire[1]) is not str:
+        if type(wire) is not list or len(wire) != 6 or type(wire[0]) is not int or type(wire[1]) is not str:
             raise ProtocolError("an entry is [format, type, state, vector, cloud, expiry]")
+        if wire[0] != FORMAT:
+            raise ProtocolError(f"an entry of format {wire[0]}, this version knows {FORMAT}")
         if wire[1] not in TYPES:
             raise ProtocolError(f"an entry of a type this version does not know: {wire[1]!r:.40}")
         if wire[5] is not None and type(wire[5]) is not int:

@@ -7,6 +7,7 @@ coordinator holds, so a slow clock cannot make a later write of the same data ce
 Source: Shapiro et al., "A comprehensive study of CRDTs" (2011), section 3.2.1 (LWW-Register).
 """
 
+from collections.abc import Iterable
 from typing import ClassVar, NamedTuple, Self
 
 from crdtkv.causality.context import CausalContext
@@ -43,6 +44,10 @@ class LastWriterWins:
     def is_empty(self) -> bool:
         """Whether the last writer deleted, or there was none."""
         return self.winner is None or self.winner.value is None
+
+    def dots(self) -> Iterable[Dot]:
+        """Return the winner's dot."""
+        return [self.winner.dot] if self.winner else []
 
     def newest(self) -> HybridTimestamp:
         """Return the winner's timestamp."""

@@ -10,6 +10,7 @@ did not hold (`without_older`); that is a decision of its own, and gets a dot of
 Source: DeCandia et al., "Dynamo" (2007), section 4.4; Shapiro et al. (2011), section 3.2.2 (MV-Register).
 """
 
+from collections.abc import Iterable
 from itertools import pairwise
 from typing import ClassVar, NamedTuple, Self
 
@@ -45,6 +46,10 @@ class Register:
     def is_empty(self) -> bool:
         """Whether no version is left."""
         return not self.versions
+
+    def dots(self) -> Iterable[Dot]:
+        """Return the dots of the versions."""
+        return [version.dot for version in self.versions]
 
     def newest(self) -> HybridTimestamp:
         """Return the highest timestamp among the siblings."""

@@ -150,6 +150,9 @@ class Outbox:
         while True:
             found = self._store.scan(start, stop, _LOAD_ROWS)
             for row, located in found:
+                if not self._peers:  # there is no other data center any more
+                    self._store.delete(row)
+                    continue
                 # It may have been sent before the restart, in a state that a late confirmation still speaks of.
                 self._add(rows.oseq_in(row), located, now).sent_at = now
             if is_whole(found, _LOAD_ROWS):
