@@ -42,9 +42,9 @@ class ValueEntry:
     """One key as it was read.
 
     `value` is what `get` returns: among concurrent writes the one with the highest timestamp. `siblings` are all of
-    them, that one first. `context` names exactly what was read; hand it to `put(context=…)` to replace that and
-    nothing else. `timestamp` is the value's hybrid timestamp, 0 if there is none. `exists` is False for a key that was
-    never written, or deleted.
+    them, that one first; equal values are shown once. `context` names exactly what was read; hand it to
+    `put(context=…)` to replace that and nothing else. `timestamp` is the value's hybrid timestamp, 0 if there is none.
+    `exists` is False for a key that was never written, or deleted.
     """
 
     __slots__ = ("context", "exists", "siblings", "timestamp", "value")
@@ -80,7 +80,9 @@ def values_of(state: CausalState) -> list[Any]:
         return []
     match state:
         case Register() as register:
-            return [cbor.decode_value(version.value) for version in register.siblings()]
+            # Equal values written twice (a retried put, say) are no conflict to a reader.
+            distinct = dict.fromkeys(version.value for version in register.siblings())
+            return [cbor.decode_value(value) for value in distinct]
         case LastWriterWins(winner=winner) if winner is not None and winner.value is not None:
             return [cbor.decode_value(winner.value)]
         case Counter() as counter:

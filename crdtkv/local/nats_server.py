@@ -69,6 +69,10 @@ class NatsServer:
         Raises:
             BusError: it did not start; the message says why.
         """
+        if await _answers(self._host, self._port):
+            raise BusError(
+                f"{self._host}:{self._port}: in use: stop what uses the port, or change nats.url in datacenters.yaml"
+            )
         self.directory.mkdir(parents=True, exist_ok=True)
         (self.directory / "nats.conf").write_text(self._text)
         await self.process.start()
@@ -79,10 +83,7 @@ class NatsServer:
             if await _answers(self._host, self._port):
                 return
             await asyncio.sleep(0.03)
-        raise BusError(
-            f"{self.process.name} does not start on {self._host}:{self._port} (is the port in use?): "
-            f"{self.process.last_words(1)}"
-        )
+        raise BusError(f"{self.process.name} does not start on {self._host}:{self._port}: {self.process.last_words(1)}")
 
     async def stop(self) -> None:
         """Stop the server; its files stay."""

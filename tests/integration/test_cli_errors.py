@@ -17,12 +17,12 @@ from . import program
 from .conftest import DATACENTERS
 from .program import Outcome
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.usefixtures("mended_in_the_end")]
 
 Run = Callable[..., Awaitable[Outcome]]
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def run(cluster: LocalCluster) -> Run:
     """Run `crdtkv` beside the cluster's datacenters.yaml."""
     return partial(program.run, cwd=cluster.directory)
@@ -104,7 +104,7 @@ CALLS: dict[str, tuple[list[str], str]] = {
 }
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def wrong_calls(cluster: LocalCluster) -> dict[str, Outcome]:
     calls = {name: arguments for name, (arguments, _) in CALLS.items()}
     return await program.run_all(calls, cwd=cluster.directory)
@@ -161,7 +161,7 @@ FAILING: dict[str, tuple[str, str]] = {
 }
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def failing_imports(cluster: LocalCluster) -> dict[str, Outcome]:
     """Import each bad record, followed by a good one."""
     calls = {}

@@ -20,7 +20,7 @@ from .load import Load
 from .program import Outcome
 from .waiting import eventually, nothing_lags
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.usefixtures("mended_in_the_end")]
 
 Run = Callable[..., Awaitable[Outcome]]
 
@@ -46,7 +46,7 @@ VALUES: dict[str | bytes, Any] = {
 }
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def run(cluster: LocalCluster) -> Run:
     """Run `crdtkv` beside the cluster's datacenters.yaml."""
     return partial(program.run, cwd=cluster.directory)

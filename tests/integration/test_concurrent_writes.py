@@ -4,7 +4,6 @@ Healing takes a moment, so one cut serves most stories: `after_a_cut` writes the
 """
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
@@ -14,18 +13,12 @@ from crdtkv.local.cluster import LocalCluster
 
 from .waiting import eventually, nothing_lags
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.usefixtures("mended_in_the_end")]
 
 CONTESTED = [f"contested:{number}" for number in range(100)]
 
 
-@pytest_asyncio.fixture(loop_scope="module", autouse=True)
-async def healed_in_the_end(cluster: LocalCluster) -> AsyncIterator[None]:
-    yield
-    cluster.heal("eu", "us")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def after_a_cut(cluster: LocalCluster, eu: Client, us: Client) -> None:
     """Write on both sides of a cut, and return when it has healed and nothing lags."""
     for key in ("replaced", "deleted there", "deleted on both"):

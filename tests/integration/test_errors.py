@@ -23,7 +23,7 @@ from crdtkv.local.ports import free_ports
 from .conftest import addresses
 from .waiting import nothing_lags
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 Act = Callable[[Client], Awaitable[Any]]
 

@@ -13,12 +13,13 @@ from crdtkv.local.cluster import LocalCluster
 from .metrics import figure, page, samples
 from .waiting import eventually, nothing_lags
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.usefixtures("mended_in_the_end")]
+NEEDS_OWN_CLUSTER = True
 
 NODES = ["eu-1", "eu-2", "eu-3", "us-1", "us-2", "us-3"]
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module", autouse=True)
+@pytest_asyncio.fixture(scope="module", loop_scope="session", autouse=True)
 async def some_work(cluster: LocalCluster, eu: Client, us: Client) -> AsyncIterator[None]:
     """Let every kind of request happen, some of it wrong."""
     assert set((await eu.put_many({f"work:{number}": number for number in range(200)})).values()) == {None}

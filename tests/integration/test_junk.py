@@ -33,7 +33,8 @@ from crdtkv.wire.messages import (
 from .metrics import figure, node_named, page, samples
 from .waiting import eventually, nothing_lags
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+NEEDS_OWN_CLUSTER = True
 
 SEED = 20_240_229
 PATIENCE_S = 20.0
@@ -79,7 +80,7 @@ class Stranger:
         self.writer.close()
 
 
-@pytest_asyncio.fixture(loop_scope="module", autouse=True)
+@pytest_asyncio.fixture(loop_scope="session", autouse=True)
 async def serves_on(cluster: LocalCluster, eu: Client, us: Client) -> AsyncIterator[None]:
     """Check before and after every test that all six nodes run, are linked and replicate, and that none stumbled."""
 

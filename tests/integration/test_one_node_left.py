@@ -13,10 +13,11 @@ from crdtkv.local.cluster import LocalCluster
 from .conftest import addresses
 from .waiting import eventually
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+NEEDS_OWN_CLUSTER = True
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def last_one(cluster: LocalCluster, eu: Client) -> AsyncIterator[Client]:
     """A client of eu-1, which alone is left of its data center, and knows it."""
     old = {f"before:{number}": "old" for number in range(50)}
@@ -80,7 +81,7 @@ async def test_many_keys_at_a_quorum_are_refused_one_by_one(last_one: Client) ->
 
 async def test_quorums_are_met_again_when_a_second_node_is_back(cluster: LocalCluster, last_one: Client) -> None:
     await last_one.put("alone", "written alone", consistency=ONE)
-    await cluster.start_node("eu-2")
+    await cluster.start_node("eu-2", ready=False)  # it would wait a while for the third one
 
     async def write() -> CrdtkvError | None:
         try:

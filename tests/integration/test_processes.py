@@ -21,22 +21,13 @@ from .conftest import DATACENTERS
 from .load import Load
 from .waiting import eventually, nothing_lags
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.usefixtures("mended_in_the_end")]
+NEEDS_OWN_CLUSTER = True
 
 # A process that does not end within this when it is asked to hangs; `Child.stop` would kill it after 10 s.
 LONGEST_STOP_S = 8.0
 
 NODES = ["eu-1", "eu-2", "eu-3"]
-
-
-@pytest_asyncio.fixture(loop_scope="module", autouse=True)
-async def mended_in_the_end(cluster: LocalCluster) -> AsyncIterator[None]:
-    yield
-    for server in cluster.nats.values():
-        if not server.process.is_running:
-            await server.start()
-    down = [name for name, node in cluster.nodes.items() if not node.is_running]
-    await asyncio.gather(*(cluster.start_node(name) for name in down))
 
 
 def processes_of(directory: Path) -> list[int]:
@@ -168,7 +159,7 @@ async def test_a_cluster_that_cannot_start_leaves_no_process_behind(cluster: Loc
     assert processes_of(tmp_path) == []
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def up(tmp_path: Path) -> AsyncIterator[asyncio.subprocess.Process]:
     """A whole cluster that `crdtkv up` runs under `tmp_path`."""
     (tmp_path / "datacenters.yaml").write_text(dump(on_free_ports(load(DATACENTERS))))

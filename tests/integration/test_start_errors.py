@@ -24,7 +24,7 @@ from .conftest import DATACENTERS
 from .program import Outcome
 from .waiting import eventually
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def refused(config: Path, data: Path, node: str = "eu-1", *options: str) -> str:
@@ -161,7 +161,7 @@ SERVERS: dict[str, tuple[str, str]] = {
 }
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def own_server(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Path]:
     """A configuration whose eu has a hand-made nats-server; `request.param` is a part of that one's settings."""
     config = on_free_ports(load(DATACENTERS))

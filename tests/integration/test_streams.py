@@ -19,10 +19,10 @@ from crdtkv.local.cluster import LocalCluster
 from . import program
 from .waiting import eventually, nothing_lags
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def nc(cluster: LocalCluster, eu: Client, us: Client) -> AsyncIterator[NatsClient]:
     """A connection to the NATS of eu, once its nodes have made everything there."""
 
@@ -49,7 +49,7 @@ class Heard:
             return await self.queue.get()
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def log(nc: NatsClient, eu: Client, us: Client) -> AsyncIterator[Heard]:
     """What the nodes of eu publish from now on."""
     await nothing_lags(eu, us)
