@@ -73,7 +73,22 @@ class _Verbs:
         await self._caller.mutate(identity, operation, arguments, wire, self._level(consistency), timeout)
 
 
-class Bucket(_Verbs):
+class _Keys(_Verbs):
+    """All keys of one type in one bucket."""
+
+    def scan(
+        self, prefix: str | bytes = "", *, consistency: Level = None, timeout: float | None = None
+    ) -> AsyncIterator[tuple[str | bytes, ValueEntry]]:
+        """Iterate over the keys with this prefix as `(key, entry)`, in ring order, not in key order.
+
+        Keys are str where they are UTF-8, else bytes. A key that exists all the time is met exactly once; one
+        written or deleted meanwhile may be met or not. `timeout` is per page. Raises as `get` does.
+        """
+        start = self._prefix + (prefix.encode() if isinstance(prefix, str) else prefix)
+        return scanning.scan(self._caller, start, self._prefix, self._level(consistency), timeout)
+
+
+class Bucket(_Keys):
     """Registers of one bucket, and the way to its other types."""
 
     async def get(
@@ -143,17 +158,6 @@ class Bucket(_Verbs):
 
         return await _each(keys, get)
 
-    def scan(
-        self, prefix: str | bytes = "", *, consistency: Level = None, timeout: float | None = None
-    ) -> AsyncIterator[tuple[str | bytes, ValueEntry]]:
-        """Iterate over the keys with this prefix as `(key, entry)`, in ring order, not in key order.
-
-        Keys are str where they are UTF-8, else bytes. A key that exists all the time is met exactly once; one
-        written or deleted meanwhile may be met or not. `timeout` is per page. Raises as `get` does.
-        """
-        start = self._prefix + (prefix.encode() if isinstance(prefix, str) else prefix)
-        return scanning.scan(self._caller, start, self._prefix, self._level(consistency), timeout)
-
     def counter(self, key: str | bytes) -> "CounterKey":
         """Return a handle for a counter; counters and registers of one name are different keys."""
         return CounterKey(self._caller, self._bucket, self._consistency, key)
@@ -173,17 +177,10 @@ class LastWriterWinsBucket(Bucket):
     _type_tag = "lww"
 
 
-class Counters(_Verbs):
+class Counters(_Keys):
     """All counters of one bucket."""
 
     _type_tag = "counter"
-
-    def scan(
-        self, prefix: str | bytes = "", *, consistency: Level = None, timeout: float | None = None
-    ) -> AsyncIterator[tuple[str | bytes, ValueEntry]]:
-        """Iterate over counters; see `Bucket.scan`."""
-        start = self._prefix + (prefix.encode() if isinstance(prefix, str) else prefix)
-        return scanning.scan(self._caller, start, self._prefix, self._level(consistency), timeout)
 
 
 class CounterKey(_Verbs):
