@@ -184,6 +184,8 @@ def _checked(parse: Callable[[object], T], wire: object) -> T:
 
 def _longest(one: Entry, other: Entry) -> HybridTimestamp | None:
     """Return the later expiry; no expiry is the latest, and an entry that saw no operation has no say."""
+    if one.expires_at is None and other.expires_at is None:
+        return None
     if not one.context or not other.context:
         return one.expires_at if one.context else other.expires_at
     if one.expires_at is None or other.expires_at is None:

@@ -129,7 +129,8 @@ class Stepper:
         self._core.step.stats.commits.observe(time.perf_counter() - began)
         while self._held and self._held[0].after_commit <= covers:
             self._world.release(self._held.popleft())
-        self.put(Durable(covers))
+        # The core need not act on it, only know it before it handles anything else: no step of its own.
+        self._inbox.append(Durable(covers))
         self._sync()
 
     def _arm(self) -> None:

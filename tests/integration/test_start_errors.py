@@ -204,6 +204,6 @@ async def test_up_does_not_begin_on_a_port_that_is_taken(cluster: LocalCluster, 
     (tmp_path / "datacenters.yaml").write_text(dump(ClusterConfig.model_validate(document)))
     outcome: Outcome = await program.run("up", "--data", tmp_path / "data", cwd=tmp_path)
     assert outcome.code in (2, 3)
-    assert "is the port in use?" in outcome.err
+    assert "in use: stop what uses the port" in outcome.err
     assert "Traceback" not in outcome.err
     await assert_still_serving(cluster)
