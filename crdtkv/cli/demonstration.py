@@ -142,15 +142,17 @@ class Demonstration:
                 slowest = max(slowest, time.perf_counter() - write_began)
 
         working = [asyncio.create_task(work(worker)) for worker in range(32)]
-        await asyncio.sleep(1)
-        await self._cluster.nodes[victim].kill()
-        await asyncio.sleep(2)
-        after_kill = done
-        await asyncio.sleep(1)
-        _expect(done > after_kill, "writes go on without the killed node")
-        await self._cluster.start_node(victim)
-        is_over = True
-        await asyncio.gather(*working)
+        try:
+            await asyncio.sleep(1)
+            await self._cluster.nodes[victim].kill()
+            await asyncio.sleep(2)
+            after_kill = done
+            await asyncio.sleep(1)
+            _expect(done > after_kill, "writes go on without the killed node")
+            await self._cluster.start_node(victim)
+        finally:  # also when the demonstration is stopped here
+            is_over = True
+            await asyncio.gather(*working)
         self._prove(
             f"{victim} killed and restarted: {done:,} writes acknowledged, {failed} told as of unknown fate, "
             f"the slowest took {slowest:.2f} s",

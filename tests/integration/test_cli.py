@@ -42,64 +42,64 @@ async def test_json_output_is_one_document_for_programs(run: Run) -> None:
 
 
 async def test_what_is_no_json_is_text(run: Run, eu: Client) -> None:
-    await run("put", "text", "plain text")
-    assert await eu.get("text") == "plain text"
-    await run("put", "number", "17")
-    assert await eu.get("number") == 17
-    await run("put", "digits", "17", "--text")
-    assert await eu.get("digits") == "17"
+    await run("put", "cli:text", "plain text")
+    assert await eu.get("cli:text") == "plain text"
+    await run("put", "cli:number", "17")
+    assert await eu.get("cli:number") == 17
+    await run("put", "cli:digits", "17", "--text")
+    assert await eu.get("cli:digits") == "17"
 
 
 async def test_text_is_printed_as_it_is_and_other_values_as_json(run: Run, eu: Client) -> None:
-    await eu.put("letters", "grüße 漢字")
-    assert (await run("get", "letters")).out == "grüße 漢字\n"
-    await eu.put("nothing", None)
-    assert (await run("get", "nothing")).out == "null\n"
-    await eu.put("bytes", b"\0\xff")
-    assert (await run("get", "bytes")).out == '{"bytes": "00ff"}\n'
+    await eu.put("cli:letters", "grüße 漢字")
+    assert (await run("get", "cli:letters")).out == "grüße 漢字\n"
+    await eu.put("cli:nothing", None)
+    assert (await run("get", "cli:nothing")).out == "null\n"
+    await eu.put("cli:bytes", b"\0\xff")
+    assert (await run("get", "cli:bytes")).out == '{"bytes": "00ff"}\n'
 
 
 async def test_an_absent_key_exits_with_1(run: Run) -> None:
-    absent = await run("get", "absent")
+    absent = await run("get", "cli:absent")
     assert (absent.code, absent.out) == (1, "")
-    assert absent.complaint == "crdtkv: absent has no value"
-    as_json = await run("get", "absent", "--json")
+    assert absent.complaint == "crdtkv: cli:absent has no value"
+    as_json = await run("get", "cli:absent", "--json")
     assert (as_json.code, as_json.err) == (1, "")
     assert as_json.json["exists"] is False
     assert as_json.json["siblings"] == []
 
 
 async def test_a_deleted_key_is_absent(run: Run) -> None:
-    await run("put", "deleted", "1")
-    assert await run("delete", "deleted") == Outcome(0, "deleted deleted\n", "")
-    assert (await run("get", "deleted")).code == 1
+    await run("put", "cli:deleted", "1")
+    assert await run("delete", "cli:deleted") == Outcome(0, "deleted cli:deleted\n", "")
+    assert (await run("get", "cli:deleted")).code == 1
 
 
 async def test_siblings_are_told(run: Run, eu: Client) -> None:
-    before = (await eu.entry("cart")).context
-    await eu.put("cart", "book", context=before)
-    await eu.put("cart", "lamp", context=before)
-    get = await run("get", "cart")
+    before = (await eu.entry("cli:cart")).context
+    await eu.put("cli:cart", "book", context=before)
+    await eu.put("cli:cart", "lamp", context=before)
+    get = await run("get", "cli:cart")
     assert (get.code, get.out) == (0, "lamp\n")
     assert get.err.splitlines() == ["crdtkv: 2 concurrent values; the others:", "crdtkv:   book"]
-    assert (await run("get", "cart", "--json")).json["siblings"] == ["lamp", "book"]
+    assert (await run("get", "cli:cart", "--json")).json["siblings"] == ["lamp", "book"]
 
 
 async def test_counters_count(run: Run) -> None:
-    assert await run("incr", "views") == Outcome(0, "1\n", "")
-    assert (await run("incr", "views", "41")).out == "42\n"
-    assert (await run("incr", "views", "--json", "--", "-2")).json == {"key": "views", "value": 40}
-    assert (await run("get", "views", "--type", "counter")).out == "40\n"
-    assert (await run("delete", "views", "--type", "counter")).code == 0
+    assert await run("incr", "cli:views") == Outcome(0, "1\n", "")
+    assert (await run("incr", "cli:views", "41")).out == "42\n"
+    assert (await run("incr", "cli:views", "--json", "--", "-2")).json == {"key": "cli:views", "value": 40}
+    assert (await run("get", "cli:views", "--type", "counter")).out == "40\n"
+    assert (await run("delete", "cli:views", "--type", "counter")).code == 0
 
 
 async def test_buckets_types_levels_and_data_centers_are_chosen_by_options(run: Run, eu: Client, us: Client) -> None:
-    assert (await run("put", "k", "1", "--bucket", "carts", "--type", "lww", "--level", "LOCAL_ALL")).code == 0
-    assert await eu.bucket("carts").lww().get("k") == 1
-    assert (await run("get", "k", "-b", "carts", "-t", "lww", "-l", "2,2")).out == "1\n"
-    assert (await run("get", "k")).code == 1
-    assert (await run("put", "there", "2", "--dc", "us", "--level", "one")).code == 0
-    assert await us.get("there", consistency="LOCAL_ALL") == 2
+    assert (await run("put", "cli:k", "1", "--bucket", "carts", "--type", "lww", "--level", "LOCAL_ALL")).code == 0
+    assert await eu.bucket("carts").lww().get("cli:k") == 1
+    assert (await run("get", "cli:k", "-b", "carts", "-t", "lww", "-l", "2,2")).out == "1\n"
+    assert (await run("get", "cli:k")).code == 1
+    assert (await run("put", "cli:there", "2", "--dc", "us", "--level", "one")).code == 0
+    assert await us.get("cli:there", consistency="LOCAL_ALL") == 2
 
 
 async def test_a_scan_lists_keys_and_values(run: Run, eu: Client) -> None:
