@@ -81,10 +81,12 @@ async def check_server(client: Client, url: str, monitor_url: str | None) -> Non
     Raises:
         BusError: too old, payload limit too small, or it acknowledges before it has fsynced.
     """
-    version = client.connected_server_version
-    if (version.major, version.minor, version.patch) < MIN_VERSION:
+    server = client.connected_server_version
+    version = (server.major, server.minor, server.patch)
+    if version < MIN_VERSION:
+        told = ".".join(map(str, version))
         raise BusError(
-            f"{url}: nats-server {version} loses streams: upgrade to {'.'.join(map(str, MIN_VERSION))} or newer"
+            f"{url}: nats-server {told} loses streams: upgrade to {'.'.join(map(str, MIN_VERSION))} or newer"
         )
     if client.max_payload < MIN_PAYLOAD_BYTES:
         raise BusError(
