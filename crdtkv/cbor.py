@@ -77,7 +77,7 @@ def decode(data: bytes) -> Any:
     except Exception as error:  # cbor2 lets several kinds out: CBORError, UnicodeError, ValueError
         raise ProtocolError(f"not valid CBOR: {error}") from None
     if pair[1] != _END_ITEM:
-        raise ProtocolError("bytes follow the CBOR item")
+        raise ProtocolError("not valid CBOR: more than one item")
     return pair[0]
 
 
