@@ -26,6 +26,7 @@ from crdtkv.errors import ProtocolError
 from crdtkv.node.effects import Publish
 from crdtkv.node.events import BusDown, BusMessage, BusUp, ConsumerIdle, Event, Published, TopologyChanged
 from crdtkv.node.geo_replication import APPLY_TIMEOUT_S
+from crdtkv.ring.agreement import document_to_write
 from crdtkv.ring.topology import Topology
 from crdtkv.wire import subjects
 from crdtkv.wire.messages import WIRE_VERSION
@@ -80,22 +81,23 @@ class HomeBus:
         return self._client is not None
 
     async def agree_on_topology(self) -> Topology:
-        """Return the agreed topology, creating it by compare-and-set from the last one known, or the configuration.
+        """Return the agreed topology; write it by compare-and-set if it is missing or older than the one known.
 
         Raises:
             ProtocolError: the document is damaged.
         """
+        first = self._config.first_topology(self._datacenter)
         while True:
             try:
                 bucket = await self._bucket()
-                try:
-                    entry = await bucket.get(subjects.TOPOLOGY_KEY)
-                except KeyNotFoundError:
-                    mine = self.known or self._config.first_topology(self._datacenter)
-                    await bucket.create(subjects.TOPOLOGY_KEY, mine.to_json())
-                    log.info("wrote the topology document, epoch %d", mine.epoch)
-                    return mine
-                return Topology.from_json(entry.value or b"")
+                found, revision = await self._document(bucket)
+                mine = document_to_write(found, self.known, first)
+                if mine is None:
+                    assert found is not None
+                    return found
+                await bucket.update(subjects.TOPOLOGY_KEY, mine.to_json(), last=revision)
+                log.info("wrote the topology document, epoch %d", mine.epoch)
+                return mine
             except KeyWrongLastSequenceError:
                 continue  # another node was first
             except _FAULTS as error:
@@ -164,6 +166,15 @@ class HomeBus:
             return await self._js.create_key_value(
                 bucket=self._names.topology_bucket, history=10, description=description, storage=api.StorageType.FILE
             )
+
+    async def _document(self, bucket: KeyValue) -> tuple[Topology | None, int]:
+        """Return the document, None if there is none, and the revision to compare with when writing it."""
+        try:
+            entry = await bucket.get(subjects.TOPOLOGY_KEY)
+        except KeyNotFoundError as error:
+            # A document that somebody deleted left a marker, with a revision of its own.
+            return None, error.entry.revision if error.entry is not None else 0
+        return Topology.from_json(entry.value or b""), entry.revision or 0
 
     async def _prepare(self) -> None:
         """Make what is missing: stream and consumers."""

@@ -198,16 +198,17 @@ class Coordinator:
         except CrdtkvError as error:
             requester.refuse(step, error)
             return
+        dot, timestamp = write.event
         PutCall(
             step,
             self._replica,
             key,
             # Our own replica counts, so the answer waits for our own commit.
-            then=lambda: requester.reply(step, MutateReply(request.id, write.timestamp), is_durable=False),
+            then=lambda: requester.reply(step, MutateReply(request.id, timestamp, *dot), is_durable=False),
             failed=lambda error: requester.refuse(step, error),
         ).start(
             write.entry,
-            write.timestamp if seen is None else 0,
+            timestamp if seen is None else 0,
             replicas,
             required,
             _deadline(requester, request.timeout_ms),

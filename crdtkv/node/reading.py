@@ -79,6 +79,7 @@ class GetCall:
             self._fail()
         elif self._repair is None:
             for spare in self._read.hedge():
+                self._step.stats.count("hedged_reads")
                 self._ask(spare)
 
     def _ask(self, replica: str) -> None:

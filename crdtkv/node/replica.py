@@ -32,10 +32,10 @@ MAX_ENTRY_BYTES = 2 * 1024 * 1024
 
 
 class Write(NamedTuple):
-    """A write this node coordinated: what to send to the other replicas, and its timestamp."""
+    """A write this node coordinated: what to send to the other replicas, and its dot and timestamp."""
 
     entry: bytes
-    timestamp: HybridTimestamp
+    event: Event
 
 
 class Replica:
@@ -98,7 +98,7 @@ class Replica:
             raise ValueTooLarge(len(encoded), MAX_ENTRY_BYTES)
         self._put(key.located, merged)
         self._outbox.record(key.located, self._step.now.monotonic_s)
-        return Write(delta.to_bytes(), event.timestamp)
+        return Write(delta.to_bytes(), event)
 
     def merge(self, key: PlacedKey, incoming: Entry, supersede_before: HybridTimestamp = 0) -> bytes | None:
         """Merge an entry from elsewhere; return what is stored now if older versions were superseded, else None."""

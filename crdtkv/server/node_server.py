@@ -13,6 +13,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Coroutine, Iterable
+from dataclasses import replace
 from pathlib import Path
 from random import SystemRandom
 from typing import Any
@@ -81,7 +82,8 @@ class NodeServer:
         storage = self._config.storage
         self._store = RocksStore(self._data / "db", storage.block_cache_mib, storage.write_buffer_mib)
         on_stop.push_async_callback(self._close_store)
-        who = identity.establish(self._data, self._store, self._owner, secrets.randbits(64))
+        self._record = identity.IdentityFile(self._data)
+        who = self._identity = identity.establish(self._record, self._store, self._owner, secrets.randbits(64))
         if who.renewed_because:
             log.info("new incarnation %016x: %s", who.incarnation, who.renewed_because)
         self._home = HomeBus(self._config, self._datacenter, self._node, self._put)
@@ -193,7 +195,8 @@ class NodeServer:
             log.warning("%s", note)
         if effects.new_incarnation is not None:
             # Should this fail or come too late, the next start finds the disagreement and renews again.
-            identity.save(self._data, self._owner, effects.new_incarnation)
+            self._identity = replace(self._identity, incarnation=effects.new_incarnation)
+            identity.save(self._record, self._owner, self._identity)
 
     def _put(self, event: Event) -> None:
         self._stepper.put(event)

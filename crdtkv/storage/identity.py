@@ -1,16 +1,20 @@
 """Who a data directory belongs to, and which incarnation of the node it carries.
 
 Dots are unique only while an incarnation never forgets a counter it issued. So the incarnation is kept twice: in the
-store, and in an fsynced file beside it. If the two do not agree, the disk lost or gained something (a missing WAL
-opens silently empty; a restored backup forgets), and the node takes a new incarnation instead of guessing. A
-directory of another node or cluster is refused.
+store, and in an fsynced file beside it. With it goes the number of starts, which both places count. If the two do not
+agree, the disk lost or gained something (a missing WAL opens silently empty; a restored backup of the store knows of
+fewer starts than the file), and the node takes a new incarnation instead of guessing. A directory of another node
+or cluster is refused.
+
+What this cannot see: a copy of the whole directory, file included, put back in place of it. Its node must be told
+(start it with an empty directory, or remove the identity file).
 """
 
 import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from crdtkv.errors import StorageError
 from crdtkv.storage import rows
@@ -30,80 +34,131 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """The incarnation to use. `renewed_because` is None when the directory's own incarnation goes on."""
+    """The incarnation to use, at its n-th start. `renewed_because` is None when the directory's own one goes on."""
 
     incarnation: int
+    starts: int
     renewed_because: str | None
 
 
-def establish(directory: Path, store: Store, owner: Owner, fresh_incarnation: int) -> Identity:
-    """Return the incarnation of this directory, renewing it on any doubt; it is durable on return.
+class IdentityRecord(Protocol):
+    """Where the identity is kept beside the store; `where` names it to people."""
+
+    where: str
+
+    def read(self) -> dict[str, Any] | None:
+        """Return the fields, None if there is no record, and no fields if it cannot be read."""
+        ...
+
+    def write(self, document: dict[str, Any]) -> None:
+        """Replace the record, durably and atomically.
+
+        Raises:
+            StorageError: the disk refused.
+        """
+        ...
+
+
+def establish(record: IdentityRecord, store: Store, owner: Owner, fresh_incarnation: int) -> Identity:
+    """Count a start and return the incarnation to use, renewing it on any doubt; it is durable on return.
 
     Raises:
-        StorageError: the directory belongs to another node or cluster, or the file cannot be written.
+        StorageError: the directory belongs to another node or cluster, or the record cannot be written.
     """
-    on_file = _read_file(directory / FILE_NAME)
-    if on_file:
+    recorded = record.read()
+    if recorded:
         for field in ("cluster", "datacenter", "node"):
-            if on_file.get(field) != getattr(owner, field):
+            if recorded.get(field) != getattr(owner, field):
                 raise StorageError(
-                    f"{directory}: belongs to {field} {on_file.get(field)!r}, not {getattr(owner, field)!r}: "
+                    f"{record.where}: belongs to {field} {recorded.get(field)!r}, not {getattr(owner, field)!r}: "
                     "choose another --data directory"
                 )
-    in_store = store.get(rows.IDENTITY)
-    filed = on_file.get("incarnation") if on_file else None
-    stored = int.from_bytes(in_store, "big") if in_store is not None else None
-    if stored is not None and stored == filed:
-        return Identity(stored, None)
-    if stored is None and filed is None:
-        reason = "first start"
-    elif stored is None:
-        reason = "the store forgot who it is"
-    elif filed is None:
-        reason = "the identity file is missing"
-    else:
-        reason = "store and identity file name different incarnations"
-    store.put(rows.IDENTITY, fresh_incarnation.to_bytes(8, "big"))
+    in_store = _number(store.get(rows.IDENTITY))
+    starts_in_store = _number(store.get(rows.STARTS)) or 0
+    starts_on_record = _starts(recorded)
+    doubt = _doubt(in_store, starts_in_store, recorded.get("incarnation") if recorded else None, starts_on_record)
+    incarnation = in_store if doubt is None and in_store is not None else fresh_incarnation
+    starts = max(starts_in_store, starts_on_record) + 1
+    # The store goes first: a crash between the two leaves it one start ahead, which is no reason for doubt.
+    store.put(rows.IDENTITY, incarnation.to_bytes(8, "big"))
+    store.put(rows.STARTS, starts.to_bytes(8, "big"))
     store.commit()
     store.sync()
-    save(directory, owner, fresh_incarnation)
-    return Identity(fresh_incarnation, reason)
+    identity = Identity(incarnation, starts, doubt)
+    save(record, owner, identity)
+    return identity
 
 
-def save(directory: Path, owner: Owner, incarnation: int) -> None:
-    """Write the identity file durably and atomically.
+def save(record: IdentityRecord, owner: Owner, identity: Identity) -> None:
+    """Write the record durably.
 
     Raises:
         StorageError: the disk refused.
     """
-    document = {
-        "cluster": owner.cluster,
-        "datacenter": owner.datacenter,
-        "node": owner.node,
-        "incarnation": incarnation,
-    }
-    temporary = directory / (FILE_NAME + ".new")
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            json.dump(document, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(directory / FILE_NAME)
-        descriptor = os.open(directory, os.O_RDONLY)
+    record.write(
+        {
+            "cluster": owner.cluster,
+            "datacenter": owner.datacenter,
+            "node": owner.node,
+            "incarnation": identity.incarnation,
+            "starts": identity.starts,
+        }
+    )
+
+
+class IdentityFile:
+    """The record as a file in the data directory."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self.where = str(directory)
+
+    def read(self) -> dict[str, Any] | None:
+        """See `IdentityRecord.read`."""
         try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-    except OSError as error:
-        raise StorageError(f"{directory}: the identity file cannot be written: {error.strerror}") from None
+            document = json.loads((self._directory / FILE_NAME).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError):
+            return {}
+        return document if isinstance(document, dict) else {}
+
+    def write(self, document: dict[str, Any]) -> None:
+        """See `IdentityRecord.write`."""
+        temporary = self._directory / (FILE_NAME + ".new")
+        try:
+            with temporary.open("w", encoding="utf-8") as file:
+                json.dump(document, file)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(self._directory / FILE_NAME)
+            descriptor = os.open(self._directory, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise StorageError(f"{self.where}: the identity file cannot be written: {error.strerror}") from None
 
 
-def _read_file(path: Path) -> dict[str, Any] | None:
-    """Return the file's fields, None if there is no file, and no fields if it cannot be read."""
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError):
-        return {}
-    return document if isinstance(document, dict) else {}
+def _doubt(in_store: int | None, starts_in_store: int, on_record: object, starts_on_record: int) -> str | None:
+    """Say why the incarnation must not go on; None if it may."""
+    if in_store is None:
+        return "first start" if on_record is None else "the store forgot who it is"
+    if on_record is None:
+        return "the identity file is missing"
+    if in_store != on_record:
+        return "store and identity file name different incarnations"
+    if starts_in_store < starts_on_record:
+        return f"the store knows of {starts_in_store} starts, the identity file of {starts_on_record}"
+    return None
+
+
+def _number(stored: bytes | None) -> int | None:
+    return int.from_bytes(stored, "big") if stored is not None else None
+
+
+def _starts(recorded: dict[str, Any] | None) -> int:
+    """Return the starts on record; 0 if there is no number between 0 and 2**63."""
+    starts = recorded.get("starts") if recorded else None
+    return starts if type(starts) is int and 0 <= starts < 2**63 else 0

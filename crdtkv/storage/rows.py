@@ -2,7 +2,7 @@
 
 d <token 8> <identity>   an entry, by storage key: partitions are contiguous ranges
 o <oseq 8>               an outbox row: the storage key whose entry other data centers still miss
-m <name>                 the node's own facts (identity, outbox numbering, last topology)
+m <name>                 the node's own facts (identity, starts, outbox numbering, last topology)
 x <number 8>             a dead letter: a message nobody here could read
 """
 
@@ -14,6 +14,7 @@ _META = b"m"
 _DEAD_LETTER = b"x"
 
 IDENTITY = _META + b"identity"
+STARTS = _META + b"starts"
 TOPOLOGY = _META + b"topology"
 OUTBOX_NUMBERS = _META + b"outbox-numbers"
 OUTBOX_DROPPED = _META + b"outbox-dropped"

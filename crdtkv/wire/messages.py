@@ -86,10 +86,15 @@ class EntriesReply(NamedTuple):
 
 
 class MutateReply(NamedTuple):
-    """The write is durable on as many replicas as its level asks; `timestamp` is its hybrid timestamp."""
+    """The write is durable on as many replicas as its level asks.
+
+    `timestamp` is its hybrid timestamp; `actor` and `counter` are its dot, the name of this one operation.
+    """
 
     id: int
     timestamp: int
+    actor: str
+    counter: int
 
 
 class ScanReply(NamedTuple):

@@ -8,7 +8,7 @@ import pytest
 
 from crdtkv.errors import StorageError
 from crdtkv.storage import identity, rows
-from crdtkv.storage.identity import FILE_NAME, Identity, Owner, establish
+from crdtkv.storage.identity import FILE_NAME, Identity, IdentityFile, Owner, establish
 from crdtkv.storage.memory import MemoryStore
 from crdtkv.storage.rocks import RocksStore
 from crdtkv.storage.store import Store
@@ -37,6 +37,10 @@ def in_store(store: Store) -> int | None:
     return int.from_bytes(stored, "big") if stored is not None else None
 
 
+def outcome(identity: Identity) -> tuple[int, str | None]:
+    return identity.incarnation, identity.renewed_because
+
+
 def set_in_store(store: Store, incarnation: int | None) -> None:
     if incarnation is None:
         store.delete(rows.IDENTITY)
@@ -47,62 +51,96 @@ def set_in_store(store: Store, incarnation: int | None) -> None:
 
 
 def test_an_empty_directory_gets_the_fresh_incarnation(tmp_path: Path, store: Store) -> None:
-    assert establish(tmp_path, store, OWNER, 7) == Identity(7, "first start")
+    assert outcome(establish(IdentityFile(tmp_path), store, OWNER, 7)) == (7, "first start")
 
 
 def test_the_incarnation_is_kept_in_the_store_and_in_a_file(tmp_path: Path, store: Store) -> None:
-    establish(tmp_path, store, OWNER, 7)
+    establish(IdentityFile(tmp_path), store, OWNER, 7)
     assert in_store(store) == 7
-    assert on_file(tmp_path) == {"cluster": "shop", "datacenter": "eu", "node": "eu-1", "incarnation": 7}
+    assert on_file(tmp_path) == {"cluster": "shop", "datacenter": "eu", "node": "eu-1", "incarnation": 7, "starts": 1}
 
 
 def test_the_next_start_goes_on_under_the_same_incarnation(tmp_path: Path, store: Store) -> None:
-    establish(tmp_path, store, OWNER, 7)
-    assert establish(tmp_path, store, OWNER, 8) == Identity(7, None)
-    assert establish(tmp_path, store, OWNER, 9) == Identity(7, None)
+    establish(IdentityFile(tmp_path), store, OWNER, 7)
+    assert outcome(establish(IdentityFile(tmp_path), store, OWNER, 8)) == (7, None)
+    assert outcome(establish(IdentityFile(tmp_path), store, OWNER, 9)) == (7, None)
 
 
 @pytest.mark.parametrize("incarnation", [0, 1, LARGEST])
 def test_any_incarnation_of_64_bits_goes_on(tmp_path: Path, store: Store, incarnation: int) -> None:
-    establish(tmp_path, store, OWNER, incarnation)
-    assert establish(tmp_path, store, OWNER, 8) == Identity(incarnation, None)
+    establish(IdentityFile(tmp_path), store, OWNER, incarnation)
+    assert outcome(establish(IdentityFile(tmp_path), store, OWNER, 8)) == (incarnation, None)
 
 
 def test_a_store_that_forgot_gets_a_new_incarnation(tmp_path: Path, store: Store) -> None:
-    establish(tmp_path, store, OWNER, 7)
+    establish(IdentityFile(tmp_path), store, OWNER, 7)
     set_in_store(store, None)
-    assert establish(tmp_path, store, OWNER, 8) == Identity(8, "the store forgot who it is")
+    assert outcome(establish(IdentityFile(tmp_path), store, OWNER, 8)) == (8, "the store forgot who it is")
 
 
 def test_a_wiped_store_gets_a_new_incarnation(tmp_path: Path) -> None:
-    establish(tmp_path, MemoryStore(), OWNER, 7)
-    assert establish(tmp_path, MemoryStore(), OWNER, 8) == Identity(8, "the store forgot who it is")
+    establish(IdentityFile(tmp_path), MemoryStore(), OWNER, 7)
+    assert outcome(establish(IdentityFile(tmp_path), MemoryStore(), OWNER, 8)) == (8, "the store forgot who it is")
 
 
 def test_a_store_without_its_file_gets_a_new_incarnation(tmp_path: Path, store: Store) -> None:
-    establish(tmp_path, store, OWNER, 7)
+    establish(IdentityFile(tmp_path), store, OWNER, 7)
     file_of(tmp_path).unlink()
-    assert establish(tmp_path, store, OWNER, 8) == Identity(8, "the identity file is missing")
+    assert outcome(establish(IdentityFile(tmp_path), store, OWNER, 8)) == (8, "the identity file is missing")
 
 
 def test_a_restored_store_that_disagrees_with_the_file_gets_a_new_incarnation(tmp_path: Path, store: Store) -> None:
-    establish(tmp_path, store, OWNER, 7)
+    establish(IdentityFile(tmp_path), store, OWNER, 7)
     set_in_store(store, 6)
-    assert establish(tmp_path, store, OWNER, 8) == Identity(8, "store and identity file name different incarnations")
+    assert outcome(establish(IdentityFile(tmp_path), store, OWNER, 8)) == (8, "store and identity file name different incarnations")
 
 
 def test_a_renewal_the_file_did_not_hear_of_ends_in_another_renewal(tmp_path: Path, store: Store) -> None:
     # A running node renews in the store first; it crashed before the file was written.
-    establish(tmp_path, store, OWNER, 7)
+    establish(IdentityFile(tmp_path), store, OWNER, 7)
     set_in_store(store, 8)
-    assert establish(tmp_path, store, OWNER, 9) == Identity(9, "store and identity file name different incarnations")
+    assert outcome(establish(IdentityFile(tmp_path), store, OWNER, 9)) == (9, "store and identity file name different incarnations")
 
 
 def test_a_renewal_that_reached_both_places_goes_on(tmp_path: Path, store: Store) -> None:
-    establish(tmp_path, store, OWNER, 7)
+    establish(IdentityFile(tmp_path), store, OWNER, 7)
     set_in_store(store, 8)
-    identity.save(tmp_path, OWNER, 8)
-    assert establish(tmp_path, store, OWNER, 9) == Identity(8, None)
+    identity.save(IdentityFile(tmp_path), OWNER, Identity(8, 1, None))
+    assert outcome(establish(IdentityFile(tmp_path), store, OWNER, 9)) == (8, None)
+
+
+def test_both_places_count_the_starts(tmp_path: Path, store: Store) -> None:
+    for number in (1, 2, 3):
+        assert establish(IdentityFile(tmp_path), store, OWNER, 7).starts == number
+        assert on_file(tmp_path)["starts"] == number
+
+
+def test_a_store_restored_from_before_the_last_start_gets_a_new_incarnation(tmp_path: Path) -> None:
+    """It carries the same incarnation, but has forgotten dots that were issued since."""
+    store, backup = MemoryStore(), MemoryStore()
+    establish(IdentityFile(tmp_path), store, OWNER, 7)
+    for row, value in store.scan(b"", b"\xff", 100):
+        backup.put(row, value)
+    backup.commit()
+    establish(IdentityFile(tmp_path), store, OWNER, 8)
+    renewed = establish(IdentityFile(tmp_path), backup, OWNER, 9)
+    assert renewed == Identity(9, 3, "the store knows of 1 starts, the identity file of 2")
+    assert outcome(establish(IdentityFile(tmp_path), backup, OWNER, 10)) == (9, None)
+
+
+def test_a_start_that_broke_off_before_the_file_was_written_is_no_doubt(tmp_path: Path, store: Store) -> None:
+    establish(IdentityFile(tmp_path), store, OWNER, 7)
+    before = file_of(tmp_path).read_bytes()
+    establish(IdentityFile(tmp_path), store, OWNER, 8)
+    file_of(tmp_path).write_bytes(before)
+    assert outcome(establish(IdentityFile(tmp_path), store, OWNER, 9)) == (7, None)
+
+
+@pytest.mark.parametrize("starts", [b"-1", b"null", b'"2"', b"1e9", b"9223372036854775808", b"true"])
+def test_a_senseless_number_of_starts_counts_as_none(tmp_path: Path, store: Store, starts: bytes) -> None:
+    establish(IdentityFile(tmp_path), store, OWNER, 7)
+    file_of(tmp_path).write_bytes(file_of(tmp_path).read_bytes().replace(b'"starts": 1', b'"starts": ' + starts))
+    assert establish(IdentityFile(tmp_path), store, OWNER, 8) == Identity(7, 2, None)
 
 
 @pytest.mark.parametrize(
@@ -123,12 +161,12 @@ def test_a_renewal_that_reached_both_places_goes_on(tmp_path: Path, store: Store
 )
 def test_a_damaged_file_gets_a_new_incarnation(tmp_path: Path, content: bytes) -> None:
     store = MemoryStore()
-    establish(tmp_path, store, OWNER, 7)
+    establish(IdentityFile(tmp_path), store, OWNER, 7)
     file_of(tmp_path).write_bytes(content)
-    renewed = establish(tmp_path, store, OWNER, 8)
+    renewed = establish(IdentityFile(tmp_path), store, OWNER, 8)
     assert renewed.incarnation == 8
     assert renewed.renewed_because is not None
-    assert establish(tmp_path, store, OWNER, 9) == Identity(8, None)
+    assert outcome(establish(IdentityFile(tmp_path), store, OWNER, 9)) == (8, None)
 
 
 @pytest.mark.parametrize("store_has", [None, 6, 7])
@@ -138,8 +176,8 @@ def test_after_any_start_store_and_file_agree(tmp_path: Path, store_has: int | N
     if store_has is not None:
         set_in_store(store, store_has)
     if file_has is not None:
-        identity.save(tmp_path, OWNER, file_has)
-    established = establish(tmp_path, store, OWNER, 8)
+        identity.save(IdentityFile(tmp_path), OWNER, Identity(file_has, 0, None))
+    established = establish(IdentityFile(tmp_path), store, OWNER, 8)
     agreed = store_has if store_has is not None and store_has == file_has else 8
     assert established.incarnation == agreed
     assert in_store(store) == agreed
@@ -149,19 +187,19 @@ def test_after_any_start_store_and_file_agree(tmp_path: Path, store_has: int | N
 
 def test_the_established_incarnation_is_durable(tmp_path: Path) -> None:
     store = MemoryStore()
-    establish(tmp_path, store, OWNER, 7)
+    establish(IdentityFile(tmp_path), store, OWNER, 7)
     assert not store.has_writes
     assert store.unsynced == 0
     store.crash()
-    assert establish(tmp_path, store, OWNER, 8) == Identity(7, None)
+    assert outcome(establish(IdentityFile(tmp_path), store, OWNER, 8)) == (7, None)
 
 
 def test_renewing_keeps_the_other_rows(tmp_path: Path, store: Store) -> None:
-    establish(tmp_path, store, OWNER, 7)
+    establish(IdentityFile(tmp_path), store, OWNER, 7)
     store.put(rows.data_row(b"key"), b"entry")
     store.commit()
     file_of(tmp_path).unlink()
-    establish(tmp_path, store, OWNER, 8)
+    establish(IdentityFile(tmp_path), store, OWNER, 8)
     assert store.get(rows.data_row(b"key")) == b"entry"
 
 
@@ -176,10 +214,10 @@ def test_renewing_keeps_the_other_rows(tmp_path: Path, store: Store) -> None:
 def test_a_foreign_directory_is_refused_and_left_as_it_is(
     tmp_path: Path, store: Store, other: Owner, message: str
 ) -> None:
-    establish(tmp_path, store, other, 7)
+    establish(IdentityFile(tmp_path), store, other, 7)
     before = file_of(tmp_path).read_bytes()
     with pytest.raises(StorageError, match=message) as caught:
-        establish(tmp_path, store, OWNER, 8)
+        establish(IdentityFile(tmp_path), store, OWNER, 8)
     assert str(caught.value).endswith("choose another --data directory")
     assert str(tmp_path) in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -189,25 +227,25 @@ def test_a_foreign_directory_is_refused_and_left_as_it_is(
 
 
 def test_a_foreign_directory_is_refused_also_when_its_store_is_empty(tmp_path: Path) -> None:
-    identity.save(tmp_path, Owner("shop", "eu", "eu-2"), 7)
+    identity.save(IdentityFile(tmp_path), Owner("shop", "eu", "eu-2"), Identity(7, 1, None))
     with pytest.raises(StorageError, match="belongs to node 'eu-2'"):
-        establish(tmp_path, MemoryStore(), OWNER, 8)
+        establish(IdentityFile(tmp_path), MemoryStore(), OWNER, 8)
 
 
 def test_a_file_that_cannot_be_written_is_told_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="the identity file cannot be written: No such file or directory") as caught:
-        establish(tmp_path / "gone", MemoryStore(), OWNER, 7)
+        establish(IdentityFile(tmp_path / "gone"), MemoryStore(), OWNER, 7)
     assert "\n" not in str(caught.value)
 
 
 def test_saving_replaces_the_file_and_leaves_nothing_else(tmp_path: Path) -> None:
-    identity.save(tmp_path, OWNER, 7)
-    identity.save(tmp_path, OWNER, 8)
+    identity.save(IdentityFile(tmp_path), OWNER, Identity(7, 1, None))
+    identity.save(IdentityFile(tmp_path), OWNER, Identity(8, 1, None))
     assert [path.name for path in tmp_path.iterdir()] == [FILE_NAME]
     assert on_file(tmp_path)["incarnation"] == 8
 
 
 def test_a_half_written_file_of_an_earlier_crash_is_no_obstacle(tmp_path: Path, store: Store) -> None:
-    establish(tmp_path, store, OWNER, 7)
+    establish(IdentityFile(tmp_path), store, OWNER, 7)
     file_of(tmp_path).with_name(FILE_NAME + ".new").write_text('{"cluster": "sh')
-    assert establish(tmp_path, store, OWNER, 8) == Identity(7, None)
+    assert outcome(establish(IdentityFile(tmp_path), store, OWNER, 8)) == (7, None)

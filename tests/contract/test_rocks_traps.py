@@ -198,16 +198,16 @@ def test_a_missing_log_opens_silently_with_the_data_gone(crashed: Path) -> None:
 
 def test_the_identity_file_notices_a_missing_log(tmp_path: Path) -> None:
     store = RocksStore(tmp_path / "db")
-    assert identity.establish(tmp_path, store, OWNER, 11).incarnation == 11
+    assert identity.establish(identity.IdentityFile(tmp_path), store, OWNER, 11).incarnation == 11
     fill(store, 10, per_commit=1)
     crashed = tmp_path / "crashed"
     shutil.copytree(tmp_path / "db", crashed)
     store.close()
     only(crashed, "*.log").unlink()
     reopened = RocksStore(crashed)
-    renewed = identity.establish(tmp_path, reopened, OWNER, 22)
+    renewed = identity.establish(identity.IdentityFile(tmp_path), reopened, OWNER, 22)
     reopened.close()
-    assert renewed == identity.Identity(22, "the store forgot who it is")
+    assert renewed == identity.Identity(22, 2, "the store forgot who it is")
 
 
 # Closing.

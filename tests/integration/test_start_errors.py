@@ -17,7 +17,7 @@ from crdtkv.local.cluster import LocalCluster
 from crdtkv.local.nats_server import binary
 from crdtkv.local.ports import free_ports, on_free_ports
 from crdtkv.local.processes import Child
-from crdtkv.storage.identity import FILE_NAME, Owner, save
+from crdtkv.storage.identity import FILE_NAME, Identity, IdentityFile, Owner, save
 
 from . import program
 from .conftest import DATACENTERS
@@ -102,7 +102,7 @@ async def test_a_directory_in_use_is_told_with_what_to_do(cluster: LocalCluster)
 async def test_a_foreign_directory_is_refused_and_left_alone(
     cluster: LocalCluster, tmp_path: Path, owner: Owner, message: str
 ) -> None:
-    save(tmp_path, owner, 7)
+    save(IdentityFile(tmp_path), owner, Identity(7, 1, None))
     told = await refused(cluster.directory / "datacenters.yaml", tmp_path)
     assert told == f"{tmp_path}: {message}: choose another --data directory"
     assert json.loads((tmp_path / FILE_NAME).read_text())["incarnation"] == 7

@@ -118,8 +118,8 @@ def test_messages_of_an_unknown_number_are_skipped_and_counted(monkeypatch: pyte
     with monkeypatch.context() as newer_peer:
         newer_peer.setitem(NUMBERS, FromTheFuture, 999)
         unknown: Any = FromTheFuture(1, ["x"])
-        payload = encode_frame(4, [unknown, StatusRequest(1), unknown, MutateReply(2, 3)])
-    assert decode_frame(payload) == Frame(4, [StatusRequest(1), MutateReply(2, 3)], 2)
+        payload = encode_frame(4, [unknown, StatusRequest(1), unknown, MutateReply(2, 3, "eu-1.00", 4)])
+    assert decode_frame(payload) == Frame(4, [StatusRequest(1), MutateReply(2, 3, "eu-1.00", 4)], 2)
 
 
 def test_one_malformed_message_spoils_the_whole_frame() -> None:
