@@ -271,6 +271,7 @@ class NodeCore:
         if superseded is None:
             self._written.append(request.id)
         else:
+            self.step.stats.count("superseded_by_replicas")
             self.step.effects.send_when_durable(node, ReplicaSuperseded(request.id, superseded))
 
     def _read_partition(self, node: str, request: ReadPartition) -> None:

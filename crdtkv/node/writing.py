@@ -1,9 +1,10 @@
 """`PutCall`: an entry on its way to the home replicas of its key.
 
 Serves client writes (the coordinator has made the entry durable-to-be in its own store, and counts as an answer),
-and entries from other data centers (the coordinator may be no replica at all). The call stays in the table until all
-replicas have answered or the deadline has passed, because a replica that superseded older versions on its own says so
-in its answer, also when the caller has long been told.
+and entries from other data centers (the coordinator may be no replica at all). A blind write's call stays in the
+table until all replicas have answered or the deadline has passed, because a replica that superseded older versions on
+its own says so in its answer, also when the caller has long been told. Any other call ends when its caller is told: one
+silent replica must not make calls pile up.
 """
 
 from collections.abc import Callable, Sequence
@@ -34,6 +35,7 @@ class PutCall:
         self._then = then
         self._failed = failed
         self._is_settled = False
+        self._may_learn = False
         self._number = 0
         self._started_s = step.now.monotonic_s
 
@@ -48,6 +50,7 @@ class PutCall:
         """Send the entry to every replica that is alive; this node's own store must hold it already."""
         step = self._step
         self._tally = Tally(replicas, required)
+        self._may_learn = supersede_before > 0
         self._number = step.calls.add(self)
         step.calls.set_timer(self._number, deadline_s, "deadline")
         message = WriteReplica(self._number, self._key.identity, entry, supersede_before)
@@ -93,7 +96,7 @@ class PutCall:
             self._then()
         elif outcome is Outcome.IMPOSSIBLE:
             self._settle_as_failed()
-        if self._waiting == 0:
+        if self._waiting == 0 or (self._is_settled and not self._may_learn):
             self._step.calls.end(self._number)
 
     def _settle_as_failed(self) -> None:

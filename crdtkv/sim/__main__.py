@@ -1,31 +1,121 @@
-"""`python -m crdtkv.sim SEED`: live one simulated life and say how it ended."""
+"""`python -m crdtkv.sim`: live simulated lives and say how they ended.
+
+python -m crdtkv.sim 42                       one life
+python -m crdtkv.sim 42 --trace               with everything that was sent
+python -m crdtkv.sim --seeds 0..10000 --jobs 2
+python -m crdtkv.sim --seeds 0..              until it is stopped
+python -m crdtkv.sim 42 --shrink              cut a failing life down to the smallest story
+python -m crdtkv.sim --plan FILE              replay a stored plan
+python -m crdtkv.sim scale --help             ring and gossip of up to thousands of nodes
+"""
 
 import argparse
+import contextlib
+import itertools
 import sys
+from collections.abc import Iterable
+from pathlib import Path
 
-from crdtkv.sim.cluster import InvariantViolated, SimCluster
+from crdtkv.sim.life import Life
+from crdtkv.sim.plan import Plan
+from crdtkv.sim.runner import Total, live, live_all
+from crdtkv.sim.shrink import shrink
+
+PROGRESS_EVERY = 200
+FAILURES_MAX = 10
 
 
 def main() -> int:
-    """Run one seed or a range; exit 1 and name the seed when an invariant is violated."""
-    parser = argparse.ArgumentParser(prog="python -m crdtkv.sim", description=__doc__)
-    parser.add_argument("seed", type=int, nargs="?", default=0)
-    parser.add_argument("--seeds", type=int, default=1, metavar="N", help="run N seeds, beginning with SEED")
-    parser.add_argument("--trace", action="store_true", help="print every message")
+    """Exit 0 when every invariant held, 1 when one did not, 2 on a wrong call."""
+    if sys.argv[1:2] == ["scale"]:
+        from crdtkv.sim import scale  # noqa: PLC0415 - the ring and gossip alone, with options of their own
+
+        return scale.main(sys.argv[2:])
+    parser = argparse.ArgumentParser(
+        prog="python -m crdtkv.sim", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("seed", type=int, nargs="?", help="one life")
+    parser.add_argument("--seeds", type=_seeds, metavar="A..B", help="many lives; A.. goes on until stopped")
+    parser.add_argument("--plan", type=Path, metavar="FILE", help="the life of a stored plan")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes (default 1)")
+    parser.add_argument("--trace", action="store_true", help="print everything that is sent and happens")
+    parser.add_argument("--shrink", action="store_true", help="cut a failing life down, and print its story")
+    parser.add_argument("--save", type=Path, metavar="FILE", help="store the plan (the shrunk one with --shrink)")
+    parser.add_argument("--history", type=Path, metavar="FILE", help="store what the clients did, for crdtkv.checking")
+    parser.add_argument("--coverage", action="store_true", help="tell which interesting paths were reached")
     arguments = parser.parse_args()
-    for seed in range(arguments.seed, arguments.seed + arguments.seeds):
-        cluster = SimCluster(seed)
-        if arguments.trace:
-            cluster.trace_to = print
-        try:
-            cluster.run()
-        except InvariantViolated as error:
-            print(f"seed {seed}: {error}\n  {cluster.faults}\n  replay: python -m crdtkv.sim {seed} --trace")
-            return 1
-        outcomes = [operation.outcome for operation in cluster.history]
-        counts = ", ".join(f"{outcomes.count(kind)} {kind}" for kind in ("ok", "fail", "info"))
-        print(f"seed {seed}: {counts}; {cluster.steps} messages; trace {cluster.digest[:16]}")
-    return 0
+    if sum(given is not None for given in (arguments.seed, arguments.seeds, arguments.plan)) != 1:
+        parser.error("give one of: a seed, --seeds A..B, --plan FILE")
+    if arguments.jobs < 1:
+        parser.error("--jobs counts from 1")
+    if arguments.seeds is not None:
+        return _many(arguments.seeds, arguments.jobs, arguments.coverage)
+    plan = Plan.from_json(arguments.plan.read_text()) if arguments.plan else Plan.draw(arguments.seed)
+    return _one(plan, arguments)
+
+
+def _one(plan: Plan, arguments: argparse.Namespace) -> int:
+    verdict = live(plan)
+    if verdict.failure is not None and arguments.shrink:
+        print(verdict)
+        verdict = shrink(verdict, lambda line: print(line, file=sys.stderr))
+        print("\nThe smallest life found that breaks the same invariant:")
+    if arguments.trace or (arguments.shrink and verdict.failure is not None):
+        _tell(verdict.plan)
+    if arguments.save:
+        arguments.save.write_text(verdict.plan.to_json())
+    if arguments.history:
+        _store_history(verdict.plan, arguments.history)
+    print(verdict)
+    if arguments.coverage:
+        print(verdict.coverage.table())
+    return 1 if verdict.failure is not None else 0
+
+
+def _many(seeds: Iterable[int], jobs: int, tell_coverage: bool) -> int:
+    total = Total()
+    try:
+        for verdict in live_all(seeds, jobs):
+            total.add(verdict)
+            if verdict.failure is not None:
+                print(verdict, flush=True)
+                if len(total.failures) == FAILURES_MAX:
+                    print(f"{FAILURES_MAX} failures are enough", flush=True)
+                    break
+            elif total.lives % PROGRESS_EVERY == 0:
+                print(total.line(jobs), file=sys.stderr, flush=True)
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+    print(total.line(jobs))
+    if tell_coverage:
+        print(total.coverage.table())
+    return 1 if total.failures else 0
+
+
+def _tell(plan: Plan) -> None:
+    life = Life(plan)
+    life.cluster.trace_to = print
+    with contextlib.suppress(Exception):  # the verdict tells
+        life.live()
+    for operation in life.history:
+        print(operation)
+
+
+def _store_history(plan: Plan, file: Path) -> None:
+    life = Life(plan)
+    with contextlib.suppress(Exception):  # the verdict tells
+        life.live()
+    file.write_text("".join(operation.to_json() + "\n" for operation in life.history))
+
+
+def _seeds(text: str) -> Iterable[int]:
+    first, dots, end = text.partition("..")
+    try:
+        if dots:
+            return range(int(first), int(end)) if end else itertools.count(int(first))
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"seeds are given as 0..1000, or 0.. without an end, not {text!r}")
 
 
 if __name__ == "__main__":

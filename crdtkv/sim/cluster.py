@@ -1,343 +1,405 @@
-"""A whole cluster from one seed, and what must hold at its end.
+"""All nodes, disks, links, streams, buckets and clients of one simulated life, and how they hang together.
 
-A run has two phases: faults with a workload, then healing and quiet. After that every key is read at `LOCAL_ALL` in
-every data center (which repairs replicas that missed writes), and the invariants are checked:
-
-- I1: every acknowledged write is there (its value, or its causal successor; increments in the sum).
-- I2: all replicas of all data centers hold byte-identical entries.
-- I7: every outbox is empty.
+This is the world around the cores: who is linked to whom, who can reach which NATS, which node pulls the next message
+of a stream, how the topology document is read and written. It breaks nothing by itself (`chaos` does) and judges
+nothing (`monitors` and `checking` do).
 """
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from random import Random
 
 from crdtkv.config.model import ClusterConfig
-from crdtkv.crdt.counter import Counter
-from crdtkv.crdt.entry import Entry
-from crdtkv.ids import parse_identity
-from crdtkv.node.effects import Publish, SendBus
-from crdtkv.node.events import BusDown, BusMessage, BusUp, ConsumerIdle, Published, StreamMessage
-from crdtkv.ring.token import located
-from crdtkv.sim.client import Operation, SimClient
-from crdtkv.sim.faults import Faults
+from crdtkv.errors import StorageError
+from crdtkv.node.effects import Effects, Publish, SendBus
+from crdtkv.node.events import (
+    BusDown,
+    BusMessage,
+    BusUp,
+    ConsumerIdle,
+    Event,
+    Published,
+    StreamMessage,
+    TopologyChanged,
+)
+from crdtkv.ring.agreement import document_to_write
+from crdtkv.ring.topology import Topology
+from crdtkv.sim.bucket import TopologyBucket
+from crdtkv.sim.client import SimClient
+from crdtkv.sim.coverage import Coverage
 from crdtkv.sim.host import Place, SimNode
+from crdtkv.sim.monitors import Monitors
 from crdtkv.sim.network import Network
+from crdtkv.sim.plan import Plan, Shape
 from crdtkv.sim.scheduler import Scheduler
 from crdtkv.sim.stream import Stream
-from crdtkv.storage import rows
+from crdtkv.sim.tracing import readable
+from crdtkv.storage.identity import Identity
 
-FETCH_EVERY_S = 0.05
-IDLE_POLL_S = 1.0
-LEVELS = ("ANY", "ONE", "LOCAL_QUORUM", "LOCAL_ALL")
-
-
-class InvariantViolated(AssertionError):
-    """A run ended in a state that must never be."""
+POLL_S = 1.0
+TOPOLOGY_POLL_S = 2.0
+#: How many messages of another data center a node works on at a time.
+UNFINISHED_MAX = 8
+#: After this long in silence a link is given up, and a process that died by itself is started again.
+SILENCE_S = 3.0
+RESTART_S = 0.5
+FIRST_CLIENT = 1
 
 
 class SimCluster:
-    """All nodes, streams, links and clients of one run."""
+    """One world. `trace_to` takes every line of the story, if it is set."""
 
-    def __init__(
-        self, seed: int, datacenters: int = 2, nodes: int = 3, clients: int = 3, faults: Faults | None = None
-    ) -> None:
-        self.random = Random(seed)
-        self.faults = faults or Faults.draw(self.random)
-        self.config = _config(datacenters, nodes)
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.config = _config(plan.shape, plan.datacenters)
         self.scheduler = Scheduler()
-        self.network = Network(self.scheduler, self.random, self.faults)
-        self._digest = hashlib.sha256()
+        self.network = Network(self.scheduler, plan.seed, plan.weather)
+        self.random = Random(f"world {plan.seed}")
         self.trace_to: Callable[[str], None] | None = None
-        self.steps = 0
-        self.streams = {
-            dc: Stream(self.scheduler, self.random, self.faults, self.config.peers_of(dc))
-            for dc in self.config.datacenters
-        }
-        self.nodes = {
-            node.name: SimNode(
-                Place(dc, node.name),
-                self.config,
-                self,
-                self.scheduler,
-                self.network,
-                Random(self.random.getrandbits(64)),
-            )
-            for dc, dc_config in self.config.datacenters.items()
-            for node in dc_config.nodes
-        }
+        self.messages = 0
+        self._digest = hashlib.sha256()
+        self.coverage = Coverage()
+        self.monitors = Monitors(self)
+        self.bus_loss = plan.weather.bus_loss
+        self.streams: dict[str, Stream] = {}
+        self.buckets = {dc: TopologyBucket() for dc in plan.datacenters}
+        self.nodes: dict[str, SimNode] = {}
+        for dc, dc_config in self.config.datacenters.items():
+            random = Random(f"stream {plan.seed} {dc}")
+            self.streams[dc] = Stream(self.scheduler, random, self.config.peers_of(dc), self._pump(dc))
+            for node_config in dc_config.nodes:
+                place = Place(dc, node_config.name)
+                self.nodes[place.node] = SimNode(place, self.config, self, self.scheduler, self.network, plan.seed)
+        replicas = min(plan.shape.replication_factor, plan.shape.nodes)
+        #: The last client is the judge: it reads everything at the end.
         self.clients = [
-            SimClient(f"client-{n}", n, self.scheduler, self.network, Random(self.random.getrandbits(64)))
-            for n in range(clients)
+            SimClient(f"client-{number}", replicas, self.scheduler, Random(f"client {plan.seed} {number}"), self._ask)
+            for number in range(plan.shape.clients + 1)
         ]
-        self._handles: dict[int, tuple[str, int]] = {}
+        self._receivers = {client.name: client.receive for client in self.clients}
+        self._linked: dict[tuple[str, str], None] = {}
+        self._bus_cuts: dict[tuple[str, str], int] = {}
+        self._handles: dict[int, tuple[str, int, bytes]] = {}
+        self._unfinished: dict[str, int] = dict.fromkeys(self.nodes, 0)
+        self._pumping: set[tuple[str, str]] = set()
         for node in self.nodes.values():
-            node.clients = {client.number: client.name for client in self.clients}
-            node.skew_s = self.random.uniform(-1, 1) * self.faults.clock_skew_s
+            for number, client in enumerate(self.clients, FIRST_CLIENT):
+                node.know_client(number, client.name)
+            node.clock_offset_s = self.random.uniform(-1, 1) * plan.weather.clock_offset_s
+            node.clock_drift = self.random.uniform(-1, 1) * plan.weather.clock_drift
+            self.monitors.watch(node)
         for node in self.nodes.values():
-            self._start(node)
-        self.scheduler.after(FETCH_EVERY_S, self._fetch)
-        self.scheduler.after(IDLE_POLL_S, self._poll_consumers)
+            self.start(node)
+        self.scheduler.after(POLL_S, self._poll_consumers)
+        self.scheduler.after(TOPOLOGY_POLL_S, self._poll_topologies)
 
     @property
     def digest(self) -> str:
         """The hash over everything that was sent: equal seeds must give equal digests."""
         return self._digest.hexdigest()
 
-    @property
-    def history(self) -> list[Operation]:
-        """All operations of all clients."""
-        return [operation for client in self.clients for operation in client.history]
+    # Processes.
 
-    def run(self, seconds: float = 10.0, operations: int = 200) -> None:
-        """Live through both phases and check the invariants.
-
-        Raises:
-            InvariantViolated: what must never be.
-        """
-        for _ in range(operations):
-            self.scheduler.after(self.random.uniform(0, seconds), self._some_operation)
-        for rate, fault in (
-            (self.faults.crashes_per_s, self._crash_some),
-            (self.faults.cuts_per_s, self._cut_some),
-            (self.faults.bus_outages_per_s, self._stop_some_bus),
-            (self.faults.stream_wipes_per_s, self._wipe_some_stream),
-        ):
-            for _ in range(round(rate * seconds)):
-                self.scheduler.after(self.random.uniform(0, seconds), fault)
-        self.scheduler.run_until(seconds)
-        self.heal()
-        self.scheduler.run_until(seconds + 30)
-        self.read_everything()
-        self.check()
-
-    def heal(self) -> None:
-        """End all faults."""
-        perfect = Faults()
-        self.network.faults = perfect
-        for dc, stream in self.streams.items():
-            stream.faults = perfect
-            self._bus(dc, up=True)
-        for node in self.nodes.values():
-            for other in self.nodes.values():
-                if self.network.is_cut(node.place.node, other.place.node):
-                    self._join(node, other)
-            if not node.is_up:
-                self._start(node)
-
-    def read_everything(self) -> None:
-        """Read every key at `LOCAL_ALL` in every data center; twice, so that what was repaired is read, too."""
-        identities = sorted({operation.identity for operation in self.history})
-        for _ in range(2):
-            for dc in self.config.datacenters:
-                for identity in identities:
-                    key = parse_identity(identity)
-                    self.call(self.clients[0], dc, "get", key.type_tag, key.key.decode(), None, "LOCAL_ALL")
-            self.scheduler.run_until(self.scheduler.now + 10)
-
-    def check(self) -> None:
-        """Check the invariants of a healed, quiet cluster."""
-        for node in self.nodes.values():
-            assert node.core is not None
-            if len(node.core.outbox):
-                raise InvariantViolated(f"I7: {node.place.node} still has {len(node.core.outbox)} outbox rows")
-        for identity in sorted({operation.identity for operation in self.history}):
-            self._check_key(identity)
-
-    def call(
-        self, client: SimClient, datacenter: str, kind: str, type_tag: str, key: str, argument: object, level: str
-    ) -> Operation:
-        """Let a client call some node of a data center that is up."""
-        operation, frame = client.start(kind, type_tag, key, argument, level)
-        running = [node for node in self.nodes.values() if node.place.datacenter == datacenter and node.is_up]
-        if running:
-            node = self.random.choice(running)
-            self.trace(f"{client.name}>{node.place.node} {frame.hex()}")
-            self.network.send(client.name, node.place.node, frame, node.receive, may_double=False)
-        else:
-            operation.outcome = "fail"
-        return operation
-
-    def _check_key(self, identity: bytes) -> None:
-        copies = {
-            name: node.store.get(rows.data_row(located(identity)))
-            for name, node in self.nodes.items()
-            if node.core is not None and name in node.core.step.ring.preference_list(located(identity))
-        }
-        if len(set(copies.values())) > 1:
-            raise InvariantViolated(f"I2: {identity!r} differs: {copies}")
-        encoded = next(iter(copies.values()))
-        done = [op for op in self.history if op.identity == identity and op.kind != "get"]
-        acknowledged = [op for op in done if op.outcome == "ok"]
-        if encoded is None:
-            if acknowledged:
-                raise InvariantViolated(
-                    f"I1: {identity!r} is nowhere, but {len(acknowledged)} writes were acknowledged"
-                )
+    def start(self, node: SimNode) -> None:
+        """Start a process that does not run, and link it."""
+        if node.is_up:
             return
-        entry = Entry.from_bytes(encoded)
-        if sum(1 for _ in entry.context.dots()) < len(acknowledged):
-            raise InvariantViolated(f"I1: {identity!r} has seen fewer operations than were acknowledged")
-        if isinstance(entry.state, Counter) and not any(op.kind == "delete" for op in done):
-            low = sum(op.argument for op in acknowledged)  # type: ignore[misc]
-            high = sum(op.argument for op in done if op.outcome != "fail")  # type: ignore[misc]
-            if not low <= entry.state.value <= high:
-                raise InvariantViolated(f"I1: {identity!r} counts {entry.state.value}, not {low}..{high}")
-
-    def _some_operation(self) -> None:
-        random = self.random
-        client = random.choice(self.clients)
-        datacenter = random.choice(sorted(self.config.datacenters))
-        type_tag = random.choice(["register", "lww", "counter"])
-        key = f"key-{random.randrange(3)}"
-        level = random.choice(LEVELS)
-        match random.random(), type_tag:
-            case chance, _ if chance < 0.3:
-                self.call(client, datacenter, "get", type_tag, key, None, level)
-            case _, "counter":
-                # Counters are never deleted here, so that their sum can be judged.
-                self.call(client, datacenter, "increment", type_tag, key, random.randint(1, 9), level)
-            case chance, _ if chance < 0.4:
-                self.call(client, datacenter, "delete", type_tag, key, None, level)
-            case _:
-                self.call(client, datacenter, "put", type_tag, key, b"%d" % random.getrandbits(32), level)
-
-    def _start(self, node: SimNode) -> None:
-        node.start()
-        for other in self._neighbors(node):
-            if other.is_up and not self.network.is_cut(node.place.node, other.place.node):
-                self._join(node, other)
-        if self.streams[node.place.datacenter].is_up:
+        dc = node.place.datacenter
+        try:
+            node.start(lambda stored: self._first_topology(dc, stored))
+        except StorageError as error:
+            self.note(f"{node.place.node} cannot start: {error}")
+            self.scheduler.after(RESTART_S, lambda: self.start(node))
+            return
+        self._unfinished[node.place.node] = 0
+        self.note(f"{node.place.node} starts")
+        for other in self.neighbors(node):
+            self.tend_link(node, other)
+        if self.streams[dc].is_up:
             node.put(BusUp())
+        for peer in self.config.peers_of(dc):
+            self._pump(peer)(dc)
 
-    def _join(self, one: SimNode, other: SimNode) -> None:
-        self.network.heal(one.place.node, other.place.node)
-        one.peer_up(other.place.node)
-        other.peer_up(one.place.node)
-
-    def _part(self, one: SimNode, other: SimNode) -> None:
-        self.network.reset(one.place.node, other.place.node)
-        one.peer_down(other.place.node)
-        other.peer_down(one.place.node)
-
-    def _neighbors(self, node: SimNode) -> list[SimNode]:
-        return [
-            other
-            for other in self.nodes.values()
-            if other is not node and other.place.datacenter == node.place.datacenter
-        ]
-
-    def _crash_some(self) -> None:
-        node = self.random.choice(list(self.nodes.values()))
-        if not node.is_up:
+    def stop(self, node: SimNode, survivors: int | None = None) -> None:
+        """End a process; of its unsynced commits that many survive, None for all."""
+        if node.core is None:
             return
-        node.crash()
+        self.coverage.take(node.core)
+        lost = node.stop(survivors)
+        self.note(f"{node.place.node} is gone, {lost} commits lost")
+        if lost:
+            self.coverage.count("commits_lost_in_a_power_loss", lost)
         for client in self.clients:
             self.network.reset(client.name, node.place.node)
-        for other in self._neighbors(node):
-            self._part(node, other)
-        self.scheduler.after(self.random.uniform(0.05, 2), lambda: None if node.is_up else self._start(node))
+        for other in self.neighbors(node):
+            self.tend_link(node, other)
 
-    def _cut_some(self) -> None:
-        node = self.random.choice(list(self.nodes.values()))
-        other = self.random.choice(self._neighbors(node))
-        self.network.cut(node.place.node, other.place.node)
-        self._part(node, other)
+    def neighbors(self, node: SimNode) -> list[SimNode]:
+        """Return the other nodes of a node's data center."""
+        dc = node.place.datacenter
+        return [other for other in self.nodes.values() if other is not node and other.place.datacenter == dc]
 
-        def mend() -> None:
-            if self.network.is_cut(node.place.node, other.place.node):
-                self._join(node, other)
+    # Links inside a data center.
 
-        self.scheduler.after(self.random.uniform(0.1, 5), mend)
+    def tend_link(self, one: SimNode, other: SimNode, is_silent: bool = False) -> None:
+        """Link two nodes if they can talk, and tell both if they no longer can; `is_silent` says they noticed."""
+        pair = _sorted_pair(one, other)
+        both_run = one.is_up and other.is_up
+        can_talk = both_run and self.network.is_open(*pair) and not one.is_paused and not other.is_paused
+        if pair in self._linked and (not both_run or (is_silent and not can_talk)):
+            del self._linked[pair]
+            self.network.reset(*pair)
+            one.peer_down(other.place.node)
+            other.peer_down(one.place.node)
+        elif pair not in self._linked and can_talk:
+            self._linked[pair] = None
+            one.peer_up(other.place.node)
+            other.peer_up(one.place.node)
 
-    def _stop_some_bus(self) -> None:
-        dc = self.random.choice(sorted(self.streams))
-        self._bus(dc, up=False)
-        self.scheduler.after(self.random.uniform(0.1, 5), lambda: self._bus(dc, up=True))
+    def tend_silent_link(self, one: SimNode, other: SimNode) -> None:
+        """Let both notice after a while that nothing comes through."""
+        self.scheduler.after(SILENCE_S, lambda: self.tend_link(one, other, is_silent=True))
 
-    def _wipe_some_stream(self) -> None:
-        self.streams[self.random.choice(sorted(self.streams))].wipe()
+    # NATS.
 
-    def _bus(self, datacenter: str, up: bool) -> None:
-        self.streams[datacenter].is_up = up
+    def set_bus(self, datacenter: str, is_up: bool) -> None:
+        """Start or stop the NATS server of a data center."""
+        self.streams[datacenter].is_up = is_up
         for node in self.nodes.values():
             if node.place.datacenter == datacenter:
-                node.put(BusUp() if up else BusDown())
+                node.put(BusUp() if is_up else BusDown())
+        if is_up:
+            for peer in self.config.peers_of(datacenter):
+                self._pump(datacenter)(peer)
 
-    def _fetch(self) -> None:
-        """Every node pulls from the streams of the other data centers."""
-        for node in self.nodes.values():
-            for dc in self.config.peers_of(node.place.datacenter):
-                if not node.is_up:
-                    continue
-                for sequence, payload in self.streams[dc].fetch(node.place.datacenter, self.random.randint(1, 4)):
-                    handle = len(self._handles) + 1
-                    self._handles[handle] = (dc, sequence)
-                    node.put(StreamMessage(dc, handle, payload))
-        self.scheduler.after(FETCH_EVERY_S, self._fetch)
+    def cut_bus(self, from_dc: str, to_dc: str, is_cut: bool) -> None:
+        """Keep the nodes of one data center from reaching the NATS of another, or let them again."""
+        cuts = self._bus_cuts.get((from_dc, to_dc), 0) + (1 if is_cut else -1)
+        self._bus_cuts[from_dc, to_dc] = max(0, cuts)
+        self._pump(to_dc)(from_dc)
 
-    def _poll_consumers(self) -> None:
-        """Every node asks its own stream which consumers have nothing left."""
-        for node in self.nodes.values():
-            stream = self.streams[node.place.datacenter]
-            for peer, consumer in stream.consumers.items():
-                if stream.is_up and consumer.is_idle:
-                    node.put(ConsumerIdle(peer, self.scheduler.now))
-        self.scheduler.after(IDLE_POLL_S, self._poll_consumers)
+    def heal_bus(self) -> None:
+        """Let everybody reach every NATS, and every NATS do what it should."""
+        self._bus_cuts = {}
+        self.bus_loss = 0.0
+        for dc, stream in self.streams.items():
+            stream.ack_loss = 0.0
+            stream.refuses = False
+            self.set_bus(dc, is_up=True)
+
+    def reaches(self, from_dc: str, to_dc: str) -> bool:
+        """Tell whether nodes of one data center reach the NATS of another."""
+        return self.streams[to_dc].is_up and not self._bus_cuts.get((from_dc, to_dc))
+
+    def change_ring(self, datacenter: str) -> None:
+        """Write a new topology document: a node moved to another address, so all replicas stay where they are."""
+        bucket = self.buckets[datacenter]
+        found, revision = bucket.read()
+        if found is None or not self.streams[datacenter].is_up:
+            return
+        first, *others = found.nodes
+        moved = replace(first, host=f"host-{found.epoch + 1}")
+        bucket.write(replace(found, epoch=found.epoch + 1, nodes=(moved, *others)), revision)
+        self.note(f"{datacenter} has ring epoch {found.epoch + 1}")
 
     # What hosts ask of the world (`World`):
 
     def deliver(self, receiver: str) -> Callable[[str, bytes], None]:
         """See `World.deliver`."""
-        if receiver in self.nodes:
-            return self.nodes[receiver].receive
-        return next(client.receive for client in self.clients if client.name == receiver)
+        node = self.nodes.get(receiver)
+        return node.receive if node is not None else self._receivers[receiver]
 
     def publish(self, host: SimNode, publish: Publish) -> None:
         """See `World.publish`."""
-        self.trace(f"{host.place.node} publishes {publish.payload.hex()}")
-        ok = self.streams[host.place.datacenter].publish(publish.payload)
-        self.scheduler.after(self.random.uniform(0.001, 0.01), lambda: host.put(Published(publish.number, ok)))
+        dc = host.place.datacenter
+        self.trace(host.place.node, f"stream of {dc}", publish.payload)
+        ok = self.streams[dc].publish(publish.payload)
+        life = host.life
+
+        def answered() -> None:
+            if host.life == life:
+                host.put(Published(publish.number, ok))
+
+        self.scheduler.after(self.random.uniform(0.001, 0.01), answered)
 
     def send_bus(self, host: SimNode, send: SendBus) -> None:
         """See `World.send_bus`."""
-        self.trace(f"{host.place.node} tells {send.node} {send.payload.hex()}")
-        if self.streams[send.datacenter].is_up and self.random.random() >= self.network.faults.loss:
-            node = self.nodes[send.node]
-            self.scheduler.after(self.random.uniform(0.01, 0.1), lambda: node.put(BusMessage(send.payload)))
+        self.trace(host.place.node, send.node, send.payload)
+        if not self.reaches(host.place.datacenter, send.datacenter) or self.random.random() < self.bus_loss:
+            return
+        node = self.nodes[send.node]
+        self.scheduler.after(self.random.uniform(0.01, 0.1), lambda: node.put(BusMessage(send.payload)))
 
     def ack(self, host: SimNode, handle: int, applied: bool) -> None:
         """See `World.ack`."""
-        dc, sequence = self._handles[handle]
+        dc, sequence, payload = self._handles.pop(handle)
+        here = host.place.datacenter
+        self._unfinished[host.place.node] = max(0, self._unfinished[host.place.node] - 1)
         if applied:
-            self.streams[dc].ack(host.place.datacenter, sequence)
-        else:
-            self.scheduler.after(0.5, lambda: self.streams[dc].redeliver(host.place.datacenter, sequence))
+            self.monitors.acknowledged(host, payload)
+        if self.reaches(here, dc):
+            if applied:
+                self.streams[dc].ack(here, sequence)
+            else:
+                self.scheduler.after(0.5, lambda: self.streams[dc].redeliver(here, sequence))
+        self._pump(dc)(here)
 
-    def trace(self, line: str) -> None:
+    def refresh_topology(self, host: SimNode) -> None:
+        """See `World.refresh_topology`."""
+        self.scheduler.after(0.01, lambda: self._look_at_topology(host))
+
+    def stepped(self, host: SimNode, events: list[Event], effects: Effects) -> None:
+        """See `World.stepped`."""
+        self.monitors.stepped(host, events, effects)
+
+    def new_incarnation(self, host: SimNode, who: Identity) -> None:
+        """See `World.new_incarnation`."""
+        self.note(f"{host.place.node} starts as a new incarnation: {who.renewed_because}")
+        if who.starts > 1 or who.renewed_because != "first start":
+            self.coverage.count("incarnations_new_at_start")
+
+    def disk_failed(self, host: SimNode) -> None:
+        """See `World.disk_failed`."""
+        self.coverage.count("stopped_by_the_disk")
+        self.stop(host, self.random.randint(0, host.disk.unsynced))
+        self.scheduler.after(RESTART_S, lambda: self.start(host))
+
+    def trace(self, sender: str, receiver: str, payload: bytes) -> None:
         """See `World.trace`."""
-        self.steps += 1
-        text = f"{self.scheduler.now:.6f} {line}"
+        self.messages += 1
+        self._digest.update(b"%.6f %b %b " % (self.scheduler.now, sender.encode(), receiver.encode()))
+        self._digest.update(payload)
+        if self.trace_to is not None:
+            self.trace_to(f"{self.scheduler.now:9.4f} {sender} > {receiver}: {readable(payload)}")
+
+    def note(self, text: str) -> None:
+        """See `World.note`."""
         self._digest.update(text.encode())
         if self.trace_to is not None:
-            self.trace_to(text)
+            self.trace_to(f"{self.scheduler.now:9.4f} * {text}")
+
+    # Behind it.
+
+    def _ask(self, client: str, datacenter: str, frame: bytes) -> bool:
+        """Hand a client's frame to some node that runs; False if there is none."""
+        running = [n for n in self.nodes.values() if n.place.datacenter == datacenter and n.is_up]
+        if not running:
+            return False
+        node = self.random.choice(running)
+        self.trace(client, node.place.node, frame)
+        self.network.send(client, node.place.node, frame, node.receive, may_double=False)
+        return True
+
+    def _pump(self, from_dc: str) -> Callable[[str], None]:
+        """Return what hands the next message of a data center's stream to some node of another one, soon."""
+
+        def pump(to_dc: str) -> None:
+            if (from_dc, to_dc) not in self._pumping:
+                self._pumping.add((from_dc, to_dc))
+                self.scheduler.after(self.random.uniform(0.002, 0.02), lambda: self._fetch(from_dc, to_dc))
+
+        return pump
+
+    def _fetch(self, from_dc: str, to_dc: str) -> None:
+        self._pumping.discard((from_dc, to_dc))
+        pullers = [
+            node
+            for node in self.nodes.values()
+            if node.place.datacenter == to_dc
+            and node.is_up
+            and not node.is_paused
+            and self._unfinished[node.place.node] < UNFINISHED_MAX
+        ]
+        if not pullers or not self.reaches(to_dc, from_dc):
+            return
+        message = self.streams[from_dc].fetch(to_dc)
+        if message is None:
+            return
+        node = self.random.choice(pullers)
+        handle = self.messages * 1_000_000 + len(self._handles)
+        while handle in self._handles:
+            handle += 1
+        self._handles[handle] = (from_dc, *message)
+        self._unfinished[node.place.node] += 1
+        node.put(StreamMessage(from_dc, handle, message[1]))
+        self._pump(from_dc)(to_dc)
+
+    def _poll_consumers(self) -> None:
+        """Every node that waits for confirmations asks its own stream which consumers have nothing left."""
+        for node in self.nodes.values():
+            stream = self.streams[node.place.datacenter]
+            if node.core is None or not len(node.core.outbox) or not stream.is_up:
+                continue
+            for peer, consumer in stream.consumers.items():
+                if consumer.is_idle:
+                    node.put(ConsumerIdle(peer, self.scheduler.now))
+        self.scheduler.after(POLL_S, self._poll_consumers)
+
+    def _poll_topologies(self) -> None:
+        for node in self.nodes.values():
+            self._look_at_topology(node)
+        self.scheduler.after(TOPOLOGY_POLL_S, self._poll_topologies)
+
+    def _look_at_topology(self, node: SimNode) -> None:
+        """Follow the document, or write it again; as the server's bus does."""
+        dc = node.place.datacenter
+        if node.core is None or node.is_paused or not self.streams[dc].is_up:
+            return
+        bucket = self.buckets[dc]
+        found, revision = bucket.read()
+        mine = document_to_write(found, node.core.topology, self.config.first_topology(dc))
+        if mine is not None:
+            self.scheduler.after(0.005, lambda: self._write_topology(node, mine, revision))
+        elif found is not None and found.epoch > node.core.topology.epoch:
+            node.put(TopologyChanged(found))
+
+    def _write_topology(self, node: SimNode, mine: Topology, revision: int) -> None:
+        dc = node.place.datacenter
+        if self.streams[dc].is_up and self.buckets[dc].write(mine, revision):
+            self.coverage.count("topology_written_again")
+        self._look_at_topology(node)
+
+    def _first_topology(self, datacenter: str, stored: Topology | None) -> Topology:
+        """Agree on a topology at a node's start; without NATS, go on with the last one."""
+        first = self.config.first_topology(datacenter)
+        if not self.streams[datacenter].is_up:
+            return stored or first
+        bucket = self.buckets[datacenter]
+        found, revision = bucket.read()
+        mine = document_to_write(found, stored, first)
+        if mine is not None:
+            bucket.write(mine, revision)
+            return mine
+        assert found is not None
+        return found
 
 
-def _config(datacenters: int, nodes: int) -> ClusterConfig:
-    names = ["eu", "us", "ap"][:datacenters]
-    return ClusterConfig.model_validate(
+def _sorted_pair(one: SimNode, other: SimNode) -> tuple[str, str]:
+    first, second = sorted((one.place.node, other.place.node))
+    return first, second
+
+
+def _config(shape: Shape, datacenters: tuple[str, ...]) -> ClusterConfig:
+    config = ClusterConfig.model_validate(
         {
             "cluster": "sim",
-            "partitions": 8,
-            "geo": {"republish_after_s": 2.0},
+            "partitions": shape.partitions,
+            "geo": {"republish_after_s": 2.0, "batch_max": shape.batch_max},
+            "storage": {"entry_cache_mib": shape.entry_cache_mib},
+            "limits": {"calls_in_flight_max": shape.calls_in_flight_max},
             "datacenters": {
                 dc: {
                     "nats": {"url": f"nats://{dc}"},
+                    "replication_factor": shape.replication_factor,
                     "nodes": [
-                        {"name": f"{dc}-{n}", "port": 1, "http_port": 1, "zone": f"z{n}"} for n in range(1, nodes + 1)
+                        {"name": f"{dc}-{n}", "port": 1, "http_port": 1, "zone": f"z{n}"}
+                        for n in range(1, shape.nodes + 1)
                     ],
                 }
-                for dc in names
+                for dc in datacenters
             },
         }
     )
+    # Smaller than any sensible configuration, so that it is full all the time.
+    return config.model_copy(update={"geo": config.geo.model_copy(update={"outbox_max": shape.outbox_max})})

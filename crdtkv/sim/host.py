@@ -1,22 +1,25 @@
 """The host of one simulated node: it feeds a `NodeCore` and carries out its effects, as the server does.
 
 Batching is the server's: events that arrive while a step is due are handled together. The rule of durability is
-carried out here for real: held effects leave after a simulated fsync, and a crash forgets what was not synced.
+carried out here for real: held effects leave after a simulated fsync, and a power loss forgets what was not synced. The
+identity is established by the product's own code. A paused process does nothing, but what arrives waits for it.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Protocol
 
 from crdtkv.config.model import ClusterConfig
+from crdtkv.errors import StorageError
 from crdtkv.node.core import NodeCore, NodeSettings
 from crdtkv.node.effects import Effects, Publish, SendBus
 from crdtkv.node.events import Durable, Event, Now, Peer, PeerDown, PeerUp, Received
+from crdtkv.ring.topology import Topology
+from crdtkv.sim.disk import SimDisk
 from crdtkv.sim.network import Network
 from crdtkv.sim.scheduler import Scheduler
-from crdtkv.storage import rows
-from crdtkv.storage.memory import MemoryStore
+from crdtkv.storage import identity, rows
 from crdtkv.wire.codec import decode_frame, encode_frame
 from crdtkv.wire.messages import Message, MutateRequest
 
@@ -42,8 +45,28 @@ class World(Protocol):
         """Acknowledge a stream message, or ask for it again."""
         ...
 
-    def trace(self, line: str) -> None:
-        """Note a line for the trace and its digest."""
+    def refresh_topology(self, host: "SimNode") -> None:
+        """Look at the topology bucket now."""
+        ...
+
+    def stepped(self, host: "SimNode", events: list[Event], effects: Effects) -> None:
+        """Look at what a step did."""
+        ...
+
+    def new_incarnation(self, host: "SimNode", who: identity.Identity) -> None:
+        """Learn that a start has begun a new incarnation."""
+        ...
+
+    def disk_failed(self, host: "SimNode") -> None:
+        """Learn that the process has to stop."""
+        ...
+
+    def trace(self, sender: str, receiver: str, payload: bytes) -> None:
+        """Note what is sent for the trace and its digest."""
+        ...
+
+    def note(self, text: str) -> None:
+        """Note for people what happened."""
         ...
 
 
@@ -59,55 +82,78 @@ class SimNode:
     """One node: its disk survives crashes, its core does not."""
 
     def __init__(
-        self,
-        place: Place,
-        config: ClusterConfig,
-        world: World,
-        scheduler: Scheduler,
-        network: Network,
-        random: Random,
+        self, place: Place, config: ClusterConfig, world: World, scheduler: Scheduler, network: Network, seed: int
     ) -> None:
         self.place = place
         self._config = config
         self._world = world
         self._scheduler = scheduler
         self._network = network
-        self._random = random
-        self.store = MemoryStore()
-        self.skew_s = 0.0
+        self._random = Random(f"node {seed} {place.node}")
+        self._owner = identity.Owner(config.cluster, place.datacenter, place.node)
+        self.disk = SimDisk(place.node, self._random)
+        self.clock_offset_s = 0.0
+        self.clock_drift = 0.0
         self.core: NodeCore | None = None
         self.life = 0
+        self.is_paused = False
         self.clients: dict[int, str] = {}
+        self._numbers: dict[str, int] = {}
 
     @property
     def is_up(self) -> bool:
         """Whether the process runs."""
         return self.core is not None
 
-    def start(self) -> None:
-        """Start the process on what the disk holds."""
+    def know_client(self, number: int, name: str) -> None:
+        """Give a client's link its number."""
+        self.clients[number] = name
+        self._numbers[name] = number
+
+    def start(self, find_topology: Callable[[Topology | None], Topology]) -> None:
+        """Start the process on what the disk holds.
+
+        Raises:
+            StorageError: the disk failed at once.
+        """
         self.life += 1
-        stored = self.store.get(rows.IDENTITY)
-        incarnation = int.from_bytes(stored, "big") if stored else self._random.getrandbits(64)
-        if stored is None:
-            self.store.put(rows.IDENTITY, incarnation.to_bytes(8, "big"))
-            self.store.commit()
-            self.store.sync()
-        topology = self._config.first_topology(self.place.datacenter)
-        settings = NodeSettings(self._config, self.place.datacenter, self.place.node, topology, incarnation)
-        self.core = NodeCore(settings, self.store, self._random, self._now())
+        self.is_paused = False
+        self._who = identity.establish(self.disk.record, self.disk, self._owner, self._random.getrandbits(64))
+        self.disk.keep_backup()
+        stored = self.disk.get(rows.TOPOLOGY)
+        topology = find_topology(Topology.from_json(stored) if stored is not None else None)
+        self.disk.put(rows.TOPOLOGY, topology.to_json())
+        self.disk.commit()
+        self.disk.sync()
+        settings = NodeSettings(self._config, self.place.datacenter, self.place.node, topology, self._who.incarnation)
+        if self._who.renewed_because:
+            self._world.new_incarnation(self, self._who)
+        self.core = NodeCore(settings, self.disk, self._random, self._now())
         self._inbox: list[Event] = []
         self._step_is_due = False
         self._held: list[Effects] = []
         self._syncing = False
         self._timer_at: float | None = None
+        self._postponed: list[Callable[[], None]] = []
 
-    def crash(self) -> None:
-        """Lose power: the process ends, and some of what was not synced is gone."""
-        survivors = self._random.randint(0, self.store.unsynced)
-        lost = self.store.crash(survivors)
+    def stop(self, survivors: int | None = None) -> int:
+        """End the process, with that many unsynced commits left (None: all); return how many are lost."""
+        lost = self.disk.crash(self.disk.unsynced if survivors is None else survivors)
         self.core = None
-        self._world.trace(f"{self.place.node} crashed, lost {lost} commits")
+        self.is_paused = False
+        return lost
+
+    def pause(self) -> None:
+        """Do nothing from now on."""
+        self.is_paused = True
+
+    def resume(self) -> None:
+        """Go on, with all that has arrived meanwhile."""
+        self.is_paused = False
+        postponed, self._postponed = self._postponed, []
+        for act in postponed:
+            if self.core is not None:
+                act()
 
     def put(self, event: Event) -> None:
         """Hand an event to the node; it is handled with all others that have arrived by then."""
@@ -121,7 +167,7 @@ class SimNode:
     def receive(self, sender: str, payload: bytes) -> None:
         """Take a frame from a node or client."""
         frame = decode_frame(payload)
-        self.put(Received(self._peer(sender), frame.epoch, frame.messages))
+        self.put(Received(self._numbers.get(sender, sender), frame.epoch, frame.messages))
 
     def peer_up(self, node: str) -> None:
         """Learn that the link to a node stands."""
@@ -135,13 +181,24 @@ class SimNode:
         assert self.core is not None
         self._step_is_due = False
         events, self._inbox = self._inbox, []
-        self._carry_out(self.core.handle(events, self._now()))
-        self._arm_timer()
+        try:
+            effects = self.core.handle(events, self._now())
+        except StorageError as error:
+            self._stop_because(error)
+            return
+        self._world.stepped(self, events, effects)
+        self._carry_out(effects)
+        if self.core is not None:
+            self._arm_timer()
 
     def _carry_out(self, effects: Effects) -> None:
-        assert self.core is not None
         for note in effects.notes:
-            self._world.trace(f"{self.place.node} {note}")
+            self._world.note(f"{self.place.node}: {note}")
+        if effects.new_incarnation is not None:
+            self._who = replace(self._who, incarnation=effects.new_incarnation)
+            identity.save(self.disk.record, self._owner, self._who)
+        if effects.refresh_topology:
+            self._world.refresh_topology(self)
         for peer, messages in effects.at_once.items():
             self._send(peer, messages)
         if effects.after_commit:
@@ -155,12 +212,16 @@ class SimNode:
         if self._syncing or not self._held:
             return
         self._syncing = True
-        covers_store = self.store.commits
+        covers_disk = self.disk.commits
         covers = self._held[-1].after_commit
 
         def synced() -> None:
             self._syncing = False
-            self.store.sync_to(covers_store)
+            try:
+                self.disk.sync_to(covers_disk)
+            except StorageError as error:
+                self._stop_because(error)
+                return
             released = [effects for effects in self._held if effects.after_commit <= covers]
             self._held = [effects for effects in self._held if effects.after_commit > covers]
             for effects in released:
@@ -168,10 +229,10 @@ class SimNode:
             self.put(Durable(covers))
             self._sync()
 
-        self._later(self._random.uniform(0, self._network.faults.fsync_max_s), synced)
+        longest_s = self._network.weather.fsync_max_s * self.disk.slowness
+        self._later(self._random.uniform(0, longest_s), synced)
 
     def _release(self, effects: Effects) -> None:
-        assert self.core is not None
         for peer, messages in effects.held.items():
             self._send(peer, messages)
         for publish in effects.held_publishes:
@@ -186,14 +247,12 @@ class SimNode:
         payload = encode_frame(self.core.topology.epoch, messages)
         may_double = not any(isinstance(message, MutateRequest) for message in messages)
         receiver = peer if isinstance(peer, str) else self.clients[peer]
-        self._world.trace(f"{self.place.node}>{receiver} {payload.hex()}")
+        self._world.trace(self.place.node, receiver, payload)
         self._network.send(self.place.node, receiver, payload, self._world.deliver(receiver), may_double)
 
-    def _peer(self, sender: str) -> Peer:
-        for number, client in self.clients.items():
-            if client == sender:
-                return number
-        return sender
+    def _stop_because(self, error: StorageError) -> None:
+        self._world.note(f"{self.place.node} stops: {error}")
+        self._world.disk_failed(self)
 
     def _arm_timer(self) -> None:
         assert self.core is not None
@@ -212,14 +271,20 @@ class SimNode:
         self._later(at_s - self._scheduler.now, wake)
 
     def _later(self, delay_s: float, act: Callable[[], None]) -> None:
-        """Run something later, unless this life of the process has ended by then."""
+        """Run something later, unless this life of the process has ended by then, or when its pause has."""
         life = self.life
 
         def run() -> None:
-            if self.core is not None and self.life == life:
+            if self.core is None or self.life != life:
+                return
+            if self.is_paused:
+                self._postponed.append(act)
+            else:
                 act()
 
         self._scheduler.after(delay_s, run)
 
     def _now(self) -> Now:
-        return Now(self._scheduler.now, EPOCH_MS + int((self._scheduler.now + self.skew_s) * 1000))
+        now_s = self._scheduler.now
+        wall_ms = EPOCH_MS + int((now_s * (1 + self.clock_drift) + self.clock_offset_s) * 1000)
+        return Now(now_s, max(1, wall_ms))

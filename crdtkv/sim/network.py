@@ -2,67 +2,97 @@
 
 Worse than TCP on purpose: the core must not lean on what a link happens to guarantee. Only a frame with a client's
 mutation is never doubled, because a link does not do that and an increment is not idempotent. A link has a session
-number; a crash, a cut or a restart begins a new one, and what is under way from an old session is gone.
+number; a crash, a cut or a restart begins a new one, and what is under way from an old session is gone. A direction
+can be blocked without anybody being told: that is a black hole.
 """
 
 from collections.abc import Callable
 from random import Random
 
-from crdtkv.sim.faults import Faults
+from crdtkv.sim.plan import Weather
 from crdtkv.sim.scheduler import Scheduler
 
 Deliver = Callable[[str, bytes], None]
 
 
+class _Direction:
+    """One way between two ends; its randomness is its own, so that other links do not disturb it."""
+
+    __slots__ = ("blocks", "random", "slowness")
+
+    def __init__(self, random: Random) -> None:
+        self.random = random
+        self.blocks = 0
+        self.slowness = 1.0
+
+
 class Network:
     """All links of the cluster; ends are names of nodes and clients."""
 
-    def __init__(self, scheduler: Scheduler, random: Random, faults: Faults) -> None:
+    def __init__(self, scheduler: Scheduler, seed: int, weather: Weather) -> None:
         self._scheduler = scheduler
-        self._random = random
-        self.faults = faults
+        self._seed = seed
+        self.weather = weather
         self._sessions: dict[tuple[str, str], int] = {}
-        self._cut: set[tuple[str, str]] = set()
+        self._directions: dict[tuple[str, str], _Direction] = {}
         self.dropped = 0
-
-    def session(self, one: str, other: str) -> int:
-        """Return the number of the session between two ends."""
-        return self._sessions.get(_pair(one, other), 0)
 
     def reset(self, one: str, other: str) -> None:
         """Begin a new session: what is under way is lost."""
-        self._sessions[_pair(one, other)] = self.session(one, other) + 1
+        pair = _pair(one, other)
+        self._sessions[pair] = self._sessions.get(pair, 0) + 1
 
-    def cut(self, one: str, other: str) -> None:
-        """Let nothing through, and lose what is under way."""
-        self._cut.add(_pair(one, other))
-        self.reset(one, other)
+    def block(self, sender: str, receiver: str) -> None:
+        """Let nothing through in this direction; as often unblocked as blocked, it opens again."""
+        self._direction(sender, receiver).blocks += 1
 
-    def heal(self, one: str, other: str) -> None:
-        """Let frames through again."""
-        self._cut.discard(_pair(one, other))
+    def unblock(self, sender: str, receiver: str) -> None:
+        """Take one block away."""
+        direction = self._direction(sender, receiver)
+        direction.blocks = max(0, direction.blocks - 1)
 
-    def is_cut(self, one: str, other: str) -> bool:
-        """Tell whether the two cannot talk."""
-        return _pair(one, other) in self._cut
+    def slow_down(self, sender: str, receiver: str, factor: float) -> None:
+        """Stretch all delays in this direction."""
+        self._direction(sender, receiver).slowness = factor
+
+    def is_open(self, one: str, other: str) -> bool:
+        """Tell whether nothing is blocked either way."""
+        return not self._direction(one, other).blocks and not self._direction(other, one).blocks
+
+    def heal(self) -> None:
+        """Make everything perfect."""
+        self.weather = Weather()
+        for direction in self._directions.values():
+            direction.blocks = 0
+            direction.slowness = 1.0
 
     def send(self, sender: str, receiver: str, payload: bytes, deliver: Deliver, may_double: bool) -> None:
         """Carry a frame, or not."""
-        if self.is_cut(sender, receiver) or self._random.random() < self.faults.loss:
+        direction = self._direction(sender, receiver)
+        weather, random = self.weather, direction.random
+        if direction.blocks or (weather.loss and random.random() < weather.loss):
             self.dropped += 1
             return
-        copies = 2 if may_double and self._random.random() < self.faults.duplication else 1
-        session = self.session(sender, receiver)
+        pair = _pair(sender, receiver)
+        session = self._sessions.get(pair, 0)
 
         def arrive() -> None:
-            if session == self.session(sender, receiver):
+            if session == self._sessions.get(pair, 0):
                 deliver(sender, payload)
 
+        copies = 2 if may_double and weather.duplication and random.random() < weather.duplication else 1
         for _ in range(copies):
-            delay = self._random.uniform(self.faults.delay_min_s, self.faults.delay_max_s)
-            if self._random.random() < self.faults.reordering:
-                delay *= self._random.uniform(1, 10)
+            delay = random.uniform(weather.delay_max_s / 10, weather.delay_max_s) * direction.slowness
+            if weather.reordering and random.random() < weather.reordering:
+                delay *= random.uniform(1, 10)
             self._scheduler.after(delay, arrive)
+
+    def _direction(self, sender: str, receiver: str) -> _Direction:
+        direction = self._directions.get((sender, receiver))
+        if direction is None:
+            direction = _Direction(Random(f"link {self._seed} {sender} {receiver}"))
+            self._directions[sender, receiver] = direction
+        return direction
 
 
 def _pair(one: str, other: str) -> tuple[str, str]:

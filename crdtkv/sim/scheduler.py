@@ -19,7 +19,8 @@ class Scheduler:
 
     def run_until(self, at_s: float) -> None:
         """Run everything due up to a time, and stand there."""
-        while self._queue and self._queue[0][0] <= at_s:
-            self.now, _, act = heapq.heappop(self._queue)
+        queue = self._queue
+        while queue and queue[0][0] <= at_s:
+            self.now, _, act = heapq.heappop(queue)
             act()
         self.now = at_s

@@ -29,7 +29,7 @@ class MemoryStore:
 
     def scan(self, start: bytes, stop: bytes, limit: int, limit_bytes: int = SCAN_BYTES) -> list[Row]:
         """See `Store.scan`."""
-        names = set(self._sorted[bisect_left(self._sorted, start) : bisect_left(self._sorted, stop)])
+        names = set(self._between(start, stop))
         names.update(row for row in self._buffer if start <= row < stop)
         found: list[Row] = []
         size = 0
@@ -94,6 +94,10 @@ class MemoryStore:
     def close(self) -> None:
         """See `Store.close`."""
         self._buffer = {}
+
+    def _between(self, start: bytes, stop: bytes) -> list[bytes]:
+        """Return the committed rows of a range, sorted."""
+        return self._sorted[bisect_left(self._sorted, start) : bisect_left(self._sorted, stop)]
 
     def _apply(self, batch: Batch) -> None:
         for row, value in batch.items():

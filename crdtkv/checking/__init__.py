@@ -1,0 +1,1 @@
+"""Judges of histories: they know what clients were told, and nothing of the product that told them."""

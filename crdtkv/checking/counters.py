@@ -1,0 +1,42 @@
+"""Counters: acknowledged increments ≤ value ≤ acknowledged and unknown ones (I1), and the mirror for decrements.
+
+Taken exactly: of the increments that a read's context names, all count that no delete may have reset; increments of
+unknown fate may count or not. What was surely reset counts no more (I8).
+"""
+
+from collections.abc import Iterator
+
+from crdtkv.checking.history import KeyHistory, Operation, covers
+from crdtkv.checking.registers import was_seen_by_quorum
+from crdtkv.checking.violation import Violation
+
+
+def check(key: KeyHistory, is_forgetful: bool) -> Iterator[Violation]:
+    """Check one key, if it is a counter; of a forgetful store, a delete may have reset anything or nothing."""
+    if key.type != "counter":
+        return
+    deletes = [write for write in key.possible if write.kind == "delete"]
+    increments = [write for write in key.possible if write.kind == "increment"]
+    for read in key.results:
+        low = high = 0
+        for write in increments:
+            least, most = _share(write, read, deletes, is_forgetful)
+            low, high = low + least, high + most
+        value = (read.values or [0])[0]
+        if not low <= value <= high:
+            yield Violation("I1", f"{key.name} counts {value}, not {low}..{high}: {read}")
+
+
+def _share(write: Operation, read: Operation, deletes: list[Operation], is_forgetful: bool) -> tuple[int, int]:
+    """Return the least and the most that an increment can add to what a read shows."""
+    amount = write.argument
+    assert isinstance(amount, int)
+    perhaps = (min(0, amount), max(0, amount))
+    if write.outcome != "ok" or write.dot is None:
+        return perhaps
+    if not covers(read.context, write.dot):
+        return 0, 0
+    seen = [delete for delete in deletes if covers(read.context, delete.dot)]
+    if not is_forgetful and any(was_seen_by_quorum(write, delete) for delete in seen):
+        return 0, 0
+    return perhaps if any(not delete.is_before(write) for delete in deletes) else (amount, amount)

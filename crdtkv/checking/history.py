@@ -1,0 +1,169 @@
+"""What clients did and what they were told: the only thing the checkers look at.
+
+A history is a list of operations, one JSON object a line in a file, so that the simulator, the tests on real
+processes and anybody else can write one and have it judged (`python -m crdtkv.checking FILE`).
+
+Three outcomes, and nothing in between: `ok`; `fail`, which is certain not to have been applied; `info`, which may have
+been applied, may be applied later, or never. Values written to one key are unique: that is what makes it possible to
+tell from a read which writes it saw.
+"""
+
+import json
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+#: A set of dots: per actor `[n, more…]`, which stands for its dots 1..n and some beyond.
+Context = dict[str, list[int]]
+Dot = tuple[str, int]
+
+WRITES = frozenset(("put", "delete", "increment"))
+#: `final` is a read of everything in one data center, at the end, when all is healed and quiet.
+KINDS = WRITES | {"get", "final"}
+OUTCOMES = frozenset(("ok", "fail", "info"))
+
+
+@dataclass(slots=True)
+class Operation:
+    """One call.
+
+    `argument` is the value put or the amount of an increment, `seen` the context that was handed in. `reads` and
+    `writes` say how many of the `replicas` in `datacenter` the level asks for. `began` and `ended` are seconds of one
+    clock; what was never answered has not ended. A write that was acknowledged has its `dot` and `timestamp` if the
+    client was told; a read has `values`, `context` and the `timestamp` of what it saw. Operations of one `session`
+    promise more.
+    """
+
+    client: str
+    datacenter: str
+    kind: str
+    type: str
+    key: str
+    began: float
+    argument: str | int | None = None
+    seen: Context | None = None
+    level: str = ""
+    reads: int = 1
+    writes: int = 1
+    replicas: int = 1
+    session: str = ""
+    outcome: str = "info"
+    ended: float = math.inf
+    dot: Dot | None = None
+    timestamp: int = 0
+    values: list[Any] | None = None
+    context: Context | None = None
+
+    def __str__(self) -> str:
+        what = "" if self.argument is None else f" {self.argument}"
+        named = f" {self.dot[0]}:{self.dot[1]}" if self.dot else ""
+        read = f" -> {self.values}" if self.values is not None else ""
+        return (
+            f"{self.client} {self.kind}{what} {self.type}/{self.key} in {self.datacenter} at {self.level}, "
+            f"{self.began:.3f}..{self.ended:.3f} {self.outcome}{named}{read}"
+        )
+
+    @property
+    def effect_ended(self) -> float:
+        """When it can have had its effect at the latest: for an unknown fate, any time."""
+        return self.ended if self.outcome == "ok" else math.inf
+
+    def is_before(self, other: "Operation") -> bool:
+        """Tell whether this one was over, effects and all, when the other began."""
+        return self.effect_ended < other.began
+
+    def to_json(self) -> str:
+        """Return the operation as one line."""
+        document = asdict(self)
+        document["ended"] = None if math.isinf(self.ended) else self.ended
+        return json.dumps(document)
+
+    @classmethod
+    def from_json(cls, line: str) -> "Operation":
+        """Parse one line.
+
+        Raises:
+            ValueError: it is no operation.
+        """
+        document = json.loads(line)
+        names = {field.name for field in fields(cls)}
+        if not isinstance(document, dict) or not set(document) <= names:
+            raise ValueError(f"not an operation: {line:.80}")
+        try:
+            operation = cls(**document)
+        except TypeError as error:
+            raise ValueError(f"not an operation ({error}): {line:.80}") from None
+        if operation.kind not in KINDS or operation.outcome not in OUTCOMES:
+            raise ValueError(f"unknown kind {operation.kind!r} or outcome {operation.outcome!r}")
+        operation.ended = math.inf if operation.ended is None else operation.ended
+        operation.dot = (operation.dot[0], operation.dot[1]) if operation.dot else None
+        return operation
+
+
+@dataclass(slots=True)
+class KeyHistory:
+    """All operations on one key, by what they are to the checkers."""
+
+    name: str
+    type: str
+    #: Acknowledged writes.
+    acknowledged: list[Operation]
+    #: Writes that may have been applied: the acknowledged ones and those of unknown fate.
+    possible: list[Operation]
+    #: Writes that were certainly not applied.
+    refused: list[Operation]
+    #: Everything that was read with success, at any level, the last reads included.
+    results: list[Operation]
+    finals: list[Operation]
+
+
+def by_key(history: Iterable[Operation]) -> Iterator[KeyHistory]:
+    """Sort a history by key."""
+    keys: dict[tuple[str, str], list[Operation]] = {}
+    for operation in history:
+        keys.setdefault((operation.type, operation.key), []).append(operation)
+    for (type_tag, key), operations in sorted(keys.items()):
+        writes = [operation for operation in operations if operation.kind in WRITES]
+        results = [op for op in operations if op.kind not in WRITES and op.outcome == "ok"]
+        yield KeyHistory(
+            f"{type_tag}/{key}",
+            type_tag,
+            [op for op in writes if op.outcome == "ok"],
+            [op for op in writes if op.outcome != "fail"],
+            [op for op in writes if op.outcome == "fail"],
+            results,
+            [op for op in results if op.kind == "final"],
+        )
+
+
+def covers(context: Context | None, dot: Dot | None) -> bool:
+    """Tell whether a context names a dot."""
+    if not context or dot is None:
+        return False
+    counters = context.get(dot[0])
+    return counters is not None and (dot[1] <= counters[0] or dot[1] in counters[1:])
+
+
+def missing(context: Context, other: Context) -> Dot | None:
+    """Return a dot of `other` that `context` lacks, None if it has all."""
+    for actor, (run, *more) in sorted(other.items()):
+        mine = context.get(actor, [0])
+        if mine[0] < run:
+            beyond = set(mine[1:])
+            for counter in range(mine[0] + 1, run + 1):
+                if counter not in beyond:
+                    return actor, counter
+        for counter in more:
+            if not covers(context, (actor, counter)):
+                return actor, counter
+    return None
+
+
+def read_lines(lines: Iterable[str]) -> list[Operation]:
+    """Parse a file of operations; empty lines are skipped.
+
+    Raises:
+        ValueError: a line is no operation.
+    """
+    return [Operation.from_json(line) for line in lines if line.strip()]

@@ -1,0 +1,64 @@
+"""Registers: concurrent writes stay as siblings (I1), what was replaced or deleted stays away (I8).
+
+A read whose context names a write shows its value, unless another operation may have replaced it:
+
+- a write that was handed a context replaces what that names, and nothing else;
+- a blind write replaces what its coordinator held, which can be anything that was not begun after its end, and on other
+  replicas what has a lower timestamp;
+- a blind delete replaces, besides, all that the quorum it reads first has seen.
+
+And the other way round: a read whose context names a write that surely replaced another does not show that other one.
+"""
+
+from collections.abc import Iterator
+
+from crdtkv.checking.history import KeyHistory, Operation, covers
+from crdtkv.checking.violation import Violation
+
+
+def check(key: KeyHistory, is_forgetful: bool) -> Iterator[Violation]:
+    """Check one key, if it is a register; of a forgetful store, a quorum has not seen what it should have."""
+    if key.type != "register":
+        return
+    gone = {
+        id(write): [by for by in key.acknowledged if surely_replaced(write, by, is_forgetful)]
+        for write in key.acknowledged
+    }
+    for read in key.results:
+        for write in key.acknowledged:
+            if write.kind != "put" or not covers(read.context, write.dot):
+                continue
+            if write.argument in (read.values or ()):
+                for by in gone[id(write)]:
+                    if covers(read.context, by.dot):
+                        yield Violation("I8", f"{by} replaced {write}, but it came back: {read}")
+            elif not any(perhaps_replaced(write, by) for by in key.possible):
+                yield Violation("I1", f"nothing can have replaced {write}, but it is gone: {read}")
+
+
+def perhaps_replaced(write: Operation, by: Operation) -> bool:
+    """Tell whether `by` may have replaced `write`."""
+    if by is write:
+        return False
+    if by.seen is not None:
+        return covers(by.seen, write.dot)
+    return not by.is_before(write) or by.timestamp > write.timestamp
+
+
+def surely_replaced(write: Operation, by: Operation, is_forgetful: bool = False) -> bool:
+    """Tell whether `by` has replaced `write` wherever both are known."""
+    if by is write or write.dot is None or by.dot is None:
+        return False
+    if by.seen is not None:
+        return covers(by.seen, write.dot)
+    return by.kind == "delete" and not is_forgetful and was_seen_by_quorum(write, by)
+
+
+def was_seen_by_quorum(write: Operation, by: Operation) -> bool:
+    """Tell whether the replicas that `by` read first overlap those that have `write`."""
+    return (
+        write.datacenter == by.datacenter
+        and write.outcome == "ok"
+        and write.is_before(by)
+        and write.writes + by.reads > by.replicas
+    )

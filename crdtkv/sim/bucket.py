@@ -1,0 +1,38 @@
+"""A simulated topology bucket: one document, compare-and-set by revision, and the ways in which it gets lost."""
+
+from crdtkv.ring.topology import Topology
+
+
+class TopologyBucket:
+    """The document of one data center, as bytes; every version is kept, for `rewind`."""
+
+    def __init__(self) -> None:
+        self._versions: list[bytes] = []
+        self._lost = 0
+
+    @property
+    def revision(self) -> int:
+        """The number to compare with; never used twice."""
+        return self._lost + len(self._versions)
+
+    def read(self) -> tuple[Topology | None, int]:
+        """Return the document, None if there is none, and its revision."""
+        return (Topology.from_json(self._versions[-1]) if self._versions else None), self.revision
+
+    def write(self, topology: Topology, revision: int) -> bool:
+        """Replace the document if it still has that revision."""
+        if revision != self.revision:
+            return False
+        self._versions.append(topology.to_json())
+        return True
+
+    def wipe(self) -> None:
+        """Lose the document."""
+        self._lost += len(self._versions) + 1
+        self._versions = []
+
+    def rewind(self) -> None:
+        """Lose the last change."""
+        if self._versions:
+            self._versions.pop()
+            self._lost += 2

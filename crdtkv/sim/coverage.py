@@ -1,0 +1,76 @@
+"""What was really reached: counters over many lives, and which of them must not stay at zero.
+
+A simulator that never reaches a path proves nothing about it. `REQUIRED` names the interesting ones; what later parts
+of the product add (hints, Merkle repair, learners, fencing) joins here together with them.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+
+from crdtkv.node.core import NodeCore
+
+#: Counter: what it shows.
+REQUIRED: Mapping[str, str] = {
+    "read_repairs": "a quorum read wrote back to a replica that lacked something",
+    "hedged_reads": "a read asked one more replica because answers were late",
+    "superseded_by_replicas": "a replica dropped an older version that the coordinator did not hold",
+    "forwarded": "a request went to a node that holds no replica",
+    "epoch_refusals": "a replica refused a request of another ring epoch",
+    "topology_written_again": "a lost or set back topology document was written again by a node",
+    "geo_republished_rows": "rows that a stream had lost were sent again",
+    "geo_applied_rows": "rows of another data center were applied and confirmed",
+    "outbox_overflows": "an outbox was full, and everything was sent again later",
+    "incarnations_renewed": "a node met a dot of its own that it had forgotten, and took a new incarnation",
+    "incarnations_new_at_start": "a start found a disk that had forgotten, and took a new incarnation",
+    "commits_lost_in_a_power_loss": "a power loss took commits that were not synced",
+    "stopped_by_the_disk": "a disk's error stopped a process",
+    "clock_ahead": "a timestamp from the far future did not advance a clock",
+    "stream_messages_lost": "a stream forgot messages",
+    "redelivered": "a stream delivered a message again",
+    "refused_unavailable": "a level that could not be met was refused before anything was tried",
+    "refused_overloaded": "a full node refused",
+    "refused_storage": "a node with a full disk refused a write",
+    "write_timeouts": "a write of unknown fate was told as such",
+    "siblings_read": "a read returned concurrent writes",
+    "far_reads": "a read in one data center returned what was written in another",
+}
+
+
+class Coverage:
+    """Counters of one life, or the sum of many."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+
+    def count(self, name: str, amount: int = 1) -> None:
+        """Add to a counter."""
+        self.counts[name] += amount
+
+    def take(self, core: NodeCore) -> None:
+        """Add what a node has counted; called when its process ends."""
+        stats = core.step.stats
+        self.counts.update(stats.counters)
+        self.counts["clock_ahead"] += core.replica.clock.ahead
+        for (kind, _, outcome), histogram in stats.requests.items():
+            if kind == "forward":
+                self.counts["forwarded"] += histogram.count
+            name = _OUTCOMES.get(outcome)
+            if name is not None:
+                self.counts[name] += histogram.count
+
+    def missing(self) -> list[str]:
+        """Return the required counters that are zero."""
+        return [name for name in REQUIRED if not self.counts[name]]
+
+    def table(self) -> str:
+        """Return the required counters and their meaning, for people."""
+        width = max(len(name) for name in REQUIRED)
+        return "\n".join(f"{self.counts[name]:>12,}  {name:<{width}}  {meaning}" for name, meaning in REQUIRED.items())
+
+
+_OUTCOMES = {
+    "unavailable": "refused_unavailable",
+    "overloaded": "refused_overloaded",
+    "insufficient_storage": "refused_storage",
+    "write_timeout": "write_timeouts",
+}

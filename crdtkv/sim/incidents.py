@@ -1,0 +1,106 @@
+"""What can go wrong in a simulated life: the kinds of incidents, and how they are drawn.
+
+How each is carried out is the business of `chaos`. `FORGETFUL` are those after which a disk has lost what it had
+synced; a store needs learners to stay whole then, so such lives are judged by less (`checking.verdict`).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from random import Random
+
+#: Kind: (what it strikes, how long at most in seconds).
+KINDS: dict[str, tuple[str, float]] = {
+    # A process or its machine.
+    "kill": ("node", 3.0),
+    "power_loss": ("node", 3.0),
+    "restart": ("node", 0.5),
+    "pause": ("node", 6.0),
+    "clock_jump": ("node", 0.0),
+    # Disks.
+    "disk_full": ("node", 3.0),
+    "slow_disk": ("node", 3.0),
+    "commit_error": ("node", 1.0),
+    "sync_error": ("node", 1.0),
+    "read_error": ("node", 1.0),
+    "scan_error": ("node", 1.0),
+    "wipe": ("node", 2.0),
+    "rollback": ("node", 2.0),
+    "unreadable_disk": ("node", 2.0),
+    # Links inside a data center.
+    "cut": ("pair", 4.0),
+    "one_way": ("pair", 6.0),
+    "slow_link": ("pair", 4.0),
+    # NATS: the server, the way to it, the stream, its consumers, the topology bucket.
+    "bus_down": ("datacenter", 4.0),
+    "bus_cut": ("two datacenters", 4.0),
+    "stream_wipe": ("datacenter", 0.0),
+    "stream_lose_suffix": ("datacenter", 0.0),
+    "stream_lose_middle": ("datacenter", 0.0),
+    "stream_rewind": ("datacenter", 0.0),
+    "stream_redeliver": ("datacenter", 0.0),
+    "stream_refuse": ("datacenter", 3.0),
+    "stream_ack_loss": ("datacenter", 3.0),
+    "consumer_lost": ("datacenter", 0.0),
+    "bucket_wipe": ("datacenter", 0.0),
+    "bucket_rewind": ("datacenter", 0.0),
+    # Operators.
+    "ring_change": ("datacenter", 0.0),
+    "rolling_restart": ("datacenter", 0.5),
+}
+
+FORGETFUL = frozenset(("wipe", "rollback", "unreadable_disk"))
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """One thing that happens.
+
+    `other` is the second node or data center; `strength` (0 to 1) means what the kind makes of it.
+    """
+
+    at_s: float
+    kind: str
+    target: str
+    other: str = ""
+    for_s: float = 0.0
+    strength: float = 0.5
+
+
+def draw_incidents(random: Random, datacenters: tuple[str, ...], nodes: int, seconds: float) -> list[Incident]:
+    """Draw a subset of the kinds, and some incidents of each."""
+    forgets = random.random() < 0.12
+    chance = random.choice((0.1, 0.2, 0.4))
+    drawn: list[Incident] = []
+    for kind in KINDS:
+        if random.random() >= chance or (kind in FORGETFUL and not forgets):
+            continue
+        for _ in range(random.randint(1, 3)):
+            drawn += _draw_one(random, kind, datacenters, nodes, seconds)
+    return sorted(drawn, key=lambda incident: incident.at_s)
+
+
+def _draw_one(
+    random: Random, kind: str, datacenters: tuple[str, ...], nodes: int, seconds: float
+) -> Iterator[Incident]:
+    scope, longest_s = KINDS[kind]
+    target = datacenter = random.choice(datacenters)
+    other = ""
+    numbers = random.sample(range(1, nodes + 1), min(2, nodes))
+    if scope in ("node", "pair"):
+        target = f"{datacenter}-{numbers[0]}"
+    if scope == "pair":
+        if len(numbers) < 2:
+            return
+        other = f"{datacenter}-{numbers[1]}"
+    elif scope == "two datacenters":
+        if len(datacenters) < 2:
+            return
+        other = random.choice([name for name in datacenters if name != target])
+    yield Incident(
+        round(random.uniform(0, seconds), 4),
+        kind,
+        target,
+        other,
+        round(random.uniform(0.02, longest_s), 4) if longest_s else 0.0,
+        round(random.random(), 4),
+    )

@@ -1,0 +1,133 @@
+"""One simulated life: faults and calls, then healing and quiet, then the judgement.
+
+Quiet means that nobody has to repair anything by hand: every outbox empties, every node answers. This version of the
+product repairs replicas when they are read, so everything is read at `LOCAL_ALL` in every data center, twice; what the
+second reads return is what clients get from then on, and all replicas must then hold the same bytes (I7).
+"""
+
+from crdtkv.checking.history import Operation
+from crdtkv.checking.verdict import judge
+from crdtkv.checking.violation import Violation
+from crdtkv.ids import identity_of
+from crdtkv.ring.token import located
+from crdtkv.sim.chaos import Chaos
+from crdtkv.sim.cluster import SimCluster
+from crdtkv.sim.monitors import InvariantViolated
+from crdtkv.sim.plan import Call, Plan
+from crdtkv.storage import rows
+
+#: Virtual seconds within which a healed cluster must be quiet, and how often that is looked at.
+QUIET_WITHIN_S = 120.0
+LOOK_EVERY_S = 1.0
+READ_WITHIN_S = 6.0
+
+
+class Life:
+    """One life; `live` lives it."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.cluster = SimCluster(plan)
+        self._judge = self.cluster.clients[-1]
+
+    @property
+    def history(self) -> list[Operation]:
+        """All operations of all clients, in the order in which they began."""
+        operations = [operation for client in self.cluster.clients for operation in client.history]
+        return sorted(operations, key=lambda operation: operation.began)
+
+    def live(self) -> None:
+        """Live through both phases and judge.
+
+        Raises:
+            InvariantViolated: with all that was found.
+            AssertionError: the product's own assertions.
+        """
+        cluster, plan = self.cluster, self.plan
+        chaos = Chaos(cluster)
+        for call in plan.calls:
+            client = cluster.clients[call.client]
+            cluster.scheduler.after(call.at_s, lambda client=client, call=call: client.call(call))  # type: ignore[misc]
+        cluster.scheduler.run_until(plan.seconds)
+        cluster.note("everything heals")
+        chaos.heal()
+        self._wait_for_quiet()
+        for _ in range(2):
+            finals = self._read_everything()
+        self._check_replicas()
+        for node in cluster.nodes.values():
+            assert node.core is not None
+            cluster.coverage.take(node.core)
+        history = [op for op in self.history if op.kind != "final" or op in finals]
+        self._cover(history)
+        violations = judge(history, plan.is_forgetful)
+        if violations:
+            raise InvariantViolated(violations)
+
+    def _wait_for_quiet(self) -> None:
+        scheduler = self.cluster.scheduler
+        until_s = scheduler.now + QUIET_WITHIN_S
+        # Calls that were under way when all healed end by their deadlines.
+        scheduler.run_until(scheduler.now + READ_WITHIN_S)
+        while True:
+            why = self._why_not_quiet()
+            if not why:
+                return
+            if scheduler.now >= until_s:
+                raise InvariantViolated([Violation("I7", f"{QUIET_WITHIN_S:g} s after healing: {why}")])
+            scheduler.run_until(scheduler.now + LOOK_EVERY_S)
+
+    def _why_not_quiet(self) -> str:
+        epochs: dict[str, set[int]] = {}
+        for node in self.cluster.nodes.values():
+            if node.core is None:
+                return f"{node.place.node} does not run"
+            if len(node.core.outbox) or node.core.outbox.has_dropped:
+                return f"{node.place.node} has {len(node.core.outbox)} outbox rows"
+            if len(node.core.step.calls):
+                return f"{node.place.node} has {len(node.core.step.calls)} calls in flight"
+            epochs.setdefault(node.place.datacenter, set()).add(node.core.step.epoch)
+        for dc, known in epochs.items():
+            if len(known) > 1:
+                return f"{dc} is at ring epochs {sorted(known)}"
+        return ""
+
+    def _read_everything(self) -> list[Operation]:
+        """Read every key at `LOCAL_ALL` in every data center."""
+        cluster = self.cluster
+        keys = sorted({(call.type, call.key) for call in self.plan.calls})
+        finals = [
+            self._judge.call(Call(0.0, 0, dc, "final", type_tag, key, None, "LOCAL_ALL", False))
+            for dc in self.plan.datacenters
+            for type_tag, key in keys
+        ]
+        cluster.scheduler.run_until(cluster.scheduler.now + READ_WITHIN_S)
+        unread = [Violation("I7", f"all is healed, but: {final}") for final in finals if final.outcome != "ok"]
+        if unread:
+            raise InvariantViolated(unread)
+        return finals
+
+    def _check_replicas(self) -> None:
+        """Check that all home replicas hold the same bytes: of all data centers, unless disks have forgotten."""
+        cluster = self.cluster
+        for type_tag, key in sorted({(call.type, call.key) for call in self.plan.calls}):
+            at = located(identity_of("default", type_tag, key))
+            copies: dict[str, dict[str, bytes | None]] = {}
+            for name, node in cluster.nodes.items():
+                assert node.core is not None
+                if name in node.core.step.ring.preference_list(at):
+                    group = node.place.datacenter if self.plan.is_forgetful else "all"
+                    copies.setdefault(group, {})[name] = node.disk.visible(rows.data_row(at))
+            for replicas in copies.values():
+                if len(set(replicas.values())) > 1:
+                    shown = {name: value.hex() if value else None for name, value in replicas.items()}
+                    raise InvariantViolated([Violation("I7", f"{type_tag}/{key} differs: {shown}")])
+
+    def _cover(self, history: list[Operation]) -> None:
+        written_in = {op.argument: op.datacenter for op in history if op.kind == "put"}
+        for operation in history:
+            values = operation.values or []
+            if len(values) > 1:
+                self.cluster.coverage.count("siblings_read")
+            if any(written_in.get(value, operation.datacenter) != operation.datacenter for value in values):
+                self.cluster.coverage.count("far_reads")

@@ -1,0 +1,209 @@
+"""`Plan`: everything that one simulated life consists of, drawn from one seed.
+
+A plan is data: the shape of the cluster, its (often tiny) limits, the weather (what happens to every message, every
+fsync, every clock), the incidents (what breaks when, and for how long) and the calls of the clients. It can be
+printed, stored, replayed and cut down (`shrink`). Each seed turns on a random subset of the kinds of incidents, so
+that they meet in all combinations, and draws limits so small that rare paths become common.
+"""
+
+import json
+from dataclasses import asdict, dataclass, fields, replace
+from random import Random
+from typing import Any
+
+from crdtkv.sim.incidents import FORGETFUL, KINDS, Incident, draw_incidents
+
+DATACENTERS = ("eu", "us", "ap")
+#: At `Quorum(r, w)` as well: drawn apart.
+LEVELS = ("ANY", "ONE", "LOCAL_QUORUM", "LOCAL_QUORUM", "LOCAL_ALL")
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How large everything is. `nodes` are per data center."""
+
+    datacenters: int = 2
+    nodes: int = 3
+    replication_factor: int = 3
+    partitions: int = 8
+    clients: int = 3
+    calls_in_flight_max: int = 20_000
+    batch_max: int = 512
+    outbox_max: int = 1_000_000
+    entry_cache_mib: int = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Weather:
+    """What is always there: probabilities per message, the longest delays in seconds, clocks that are wrong."""
+
+    delay_max_s: float = 0.002
+    loss: float = 0.0
+    duplication: float = 0.0
+    reordering: float = 0.0
+    fsync_max_s: float = 0.002
+    bus_loss: float = 0.0
+    clock_offset_s: float = 0.0
+    clock_drift: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One thing a client does; `argument` is an amount, or the value to write."""
+
+    at_s: float
+    client: int
+    datacenter: str
+    kind: str
+    type: str
+    key: str
+    argument: str | int | None
+    level: str
+    with_context: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One life: the faults last `seconds`, then everything heals."""
+
+    seed: int
+    seconds: float
+    shape: Shape
+    weather: Weather
+    incidents: tuple[Incident, ...]
+    calls: tuple[Call, ...]
+
+    @property
+    def is_forgetful(self) -> bool:
+        """Whether a disk loses something it had synced."""
+        return any(incident.kind in FORGETFUL for incident in self.incidents)
+
+    @property
+    def datacenters(self) -> tuple[str, ...]:
+        """The data centers' names."""
+        return DATACENTERS[: self.shape.datacenters]
+
+    def __str__(self) -> str:
+        """Return the plan in one line, what is off left out."""
+        kinds = dict.fromkeys(KINDS, 0)
+        for incident in self.incidents:
+            kinds[incident.kind] += 1
+        parts = [f"{_changed(self.shape, Shape())} {_changed(self.weather, Weather())}".strip()]
+        parts += [f"{count} {kind}" for kind, count in kinds.items() if count]
+        return f"{len(self.calls)} calls in {self.seconds:g} s: " + ", ".join(part for part in parts if part)
+
+    @classmethod
+    def draw(cls, seed: int) -> "Plan":
+        """Draw a plan."""
+        random = Random(f"plan {seed}")
+        shape = _draw_shape(random)
+        seconds = random.choice((2.0, 4.0, 8.0))
+        names = DATACENTERS[: shape.datacenters]
+        return cls(
+            seed,
+            seconds,
+            shape,
+            _draw_weather(random),
+            tuple(draw_incidents(random, names, shape.nodes, seconds)),
+            tuple(draw_calls(random, names, shape, seconds, random.randint(30, 110))),
+        )
+
+    def to_json(self) -> str:
+        """Return the whole plan, to be stored and replayed."""
+        return json.dumps(asdict(self), indent=1)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Plan":
+        """Parse what `to_json` made."""
+        document: dict[str, Any] = json.loads(text)
+        return cls(
+            document["seed"],
+            document["seconds"],
+            Shape(**document["shape"]),
+            Weather(**document["weather"]),
+            tuple(Incident(**incident) for incident in document["incidents"]),
+            tuple(Call(**call) for call in document["calls"]),
+        )
+
+    def without_faults(self) -> "Plan":
+        """Return the same calls in a perfect world."""
+        return replace(self, weather=Weather(), incidents=())
+
+
+def draw_calls(random: Random, datacenters: tuple[str, ...], shape: Shape, seconds: float, count: int) -> list[Call]:
+    """Draw what clients do: few hot keys, all types, all levels."""
+    keys = [f"k{number}" for number in range(random.randint(1, 3))]
+    types = random.sample(("register", "lww", "counter"), random.randint(1, 3))
+    deletes = random.choice((0.0, 0.05, 0.2))
+    calls = []
+    for number in range(count):
+        type_tag = random.choice(types)
+        chance = random.random()
+        kind = "get"
+        argument: str | int | None = None
+        if chance < deletes:
+            kind = "delete"
+        elif chance < 0.6 and type_tag == "counter":
+            kind, argument = "increment", random.randint(-3, 9)
+        elif chance < 0.6:
+            kind, argument = "put", f"v{number}"
+        calls.append(
+            Call(
+                round(random.uniform(0, seconds), 4),
+                random.randrange(shape.clients),
+                random.choice(datacenters),
+                kind,
+                type_tag,
+                random.choice(keys),
+                argument,
+                _draw_level(random, min(shape.replication_factor, shape.nodes)),
+                with_context=type_tag == "register" and kind in ("put", "delete") and random.random() < 0.4,
+            )
+        )
+    return sorted(calls, key=lambda call: call.at_s)
+
+
+def _draw_level(random: Random, replicas: int) -> str:
+    if random.random() < 0.15:
+        return f"{random.randint(1, replicas)},{random.randint(1, replicas)}"
+    return random.choice(LEVELS)
+
+
+def _draw_shape(random: Random) -> Shape:
+    nodes = random.choice((3, 3, 3, 3, 4, 5, 7, 1, 2))
+    return Shape(
+        datacenters=random.choice((1, 2, 2, 2, 3)),
+        nodes=nodes,
+        replication_factor=random.choice((3, 3, 3, 1, 2, 5)),
+        partitions=random.choice((1, 8, 64)),
+        clients=random.randint(1, 4),
+        calls_in_flight_max=random.choice((20_000, 20_000, 8, 3)),
+        batch_max=random.choice((512, 3, 1)),
+        outbox_max=random.choice((1_000_000, 1_000_000, 4, 2)),
+        entry_cache_mib=random.choice((32, 32, 0)),
+    )
+
+
+def _draw_weather(random: Random) -> Weather:
+    def maybe(high: float) -> float:
+        return round(random.uniform(0, high), 4) if random.random() < 0.5 else 0.0
+
+    return Weather(
+        delay_max_s=random.choice((0.001, 0.01, 0.1)),
+        loss=maybe(0.1),
+        duplication=maybe(0.1),
+        reordering=maybe(0.3),
+        fsync_max_s=random.choice((0.001, 0.02, 0.2)),
+        bus_loss=maybe(0.2),
+        # An hour and a few seconds off, 1970, 2100; the sign is drawn per node.
+        clock_offset_s=random.choice((0, 0, 0, 5, 3600, 1.7e9, 2.4e9)),
+        clock_drift=maybe(0.05),
+    )
+
+
+def _changed(mine: Any, default: Any) -> str:
+    return " ".join(
+        f"{field.name}={getattr(mine, field.name)}"
+        for field in fields(mine)
+        if getattr(mine, field.name) != getattr(default, field.name)
+    )

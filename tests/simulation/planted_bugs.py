@@ -1,0 +1,315 @@
+"""The mistakes that stores of this kind really made, as switches that only these tests have.
+
+Each replaces one small piece of the product by a wrong one, for as long as the context manager lasts. `BUGS` names
+them all; `python -m tests.simulation.planted_bugs` counts how many seeds it takes to find each, which is the table in
+`docs/simulation.md`. Those of parts that are not built yet (hints, learners, Merkle trees, transfers, tombstone
+collection, `LINEARIZABLE`) join with these parts.
+"""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from crdtkv.crdt.counter import Counter, Slot
+from crdtkv.crdt.entry import Entry
+from crdtkv.crdt.register import Register
+from crdtkv.geo.outbox import Outbox
+from crdtkv.node.core import NodeCore
+from crdtkv.node.effects import AckStream, Effects, SendBus
+from crdtkv.node.geo_replication import GeoReplication
+from crdtkv.node.reading import GetCall
+from crdtkv.node.replica import Replica
+from crdtkv.quorum.read_call import ReadCall
+from crdtkv.sim.cluster import SimCluster
+from crdtkv.sim.disk import SimDisk
+from crdtkv.sim.host import SimNode
+from crdtkv.sim.runner import Verdict, live_seed
+from crdtkv.storage import identity, rows
+from crdtkv.wire.codec import decode_frame, encode_frame
+from crdtkv.wire.messages import Confirm, GeoBatch, WriteReplica
+
+Bug = Callable[[], Any]
+
+
+@contextmanager
+def replaced(owner: Any, name: str, wrong: Any) -> Iterator[None]:
+    """Replace an attribute for a while."""
+    right = owner.__dict__[name]
+    setattr(owner, name, wrong)
+    try:
+        yield
+    finally:
+        setattr(owner, name, right)
+
+
+def ack_before_flush() -> Any:
+    """The client is told before the fsync."""
+    carry_out = SimNode._carry_out
+
+    def wrong(self: SimNode, effects: Effects) -> None:
+        for peer in [peer for peer in effects.held if isinstance(peer, int)]:
+            effects.at_once.setdefault(peer, []).extend(effects.held.pop(peer))
+        carry_out(self, effects)
+
+    return replaced(SimNode, "_carry_out", wrong)
+
+
+def dot_sent_before_flush() -> Any:
+    """Replicas are sent a write before its coordinator's own fsync."""
+    carry_out = SimNode._carry_out
+
+    def wrong(self: SimNode, effects: Effects) -> None:
+        for peer, messages in list(effects.held.items()):
+            writes = [message for message in messages if isinstance(message, WriteReplica)]
+            if writes:
+                effects.at_once.setdefault(peer, []).extend(writes)
+                effects.held[peer] = [message for message in messages if not isinstance(message, WriteReplica)]
+        carry_out(self, effects)
+
+    return replaced(SimNode, "_carry_out", wrong)
+
+
+def incarnation_reused_after_a_wipe() -> Any:
+    """A node's actor is its name: it begins to count anew after its disk was wiped."""
+
+    def wrong(record: Any, store: Any, owner: Any, fresh_incarnation: int) -> identity.Identity:
+        return identity.Identity(1, 1, None)
+
+    return replaced(identity, "establish", wrong)
+
+
+def counter_skipped_instead_of_a_new_incarnation() -> Any:
+    """On doubt the old name is kept, and counting goes on behind whatever somebody shows."""
+    establish = identity.establish
+
+    def wrong(record: Any, store: Any, owner: Any, fresh_incarnation: int) -> identity.Identity:
+        recorded = record.read()
+        if recorded:
+            fresh_incarnation = recorded["incarnation"]
+        return establish(record, store, owner, fresh_incarnation)
+
+    @contextmanager
+    def planted() -> Iterator[None]:
+        with (
+            replaced(identity, "establish", wrong),
+            replaced(Replica, "_renew_incarnation", lambda self, reason: None),
+        ):
+            yield
+
+    return planted()
+
+
+def outbox_row_deleted_on_the_streams_ack() -> Any:
+    """What JetStream has acknowledged counts as delivered."""
+    published = GeoReplication.published
+
+    def wrong(self: GeoReplication, number: int, ok: bool) -> None:
+        oseqs = self._in_flight.get(number, [])
+        published(self, number, ok)
+        if ok:
+            for peer in self._outbox._peers:
+                self._outbox.confirm(peer, oseqs)
+
+    return replaced(GeoReplication, "published", wrong)
+
+
+def deduplication_by_stream_sequence() -> Any:
+    """A message whose sequence number was seen before counts as applied: acknowledged and confirmed unread."""
+    put = SimNode.put
+
+    def wrong(self: SimNode, event: Any) -> None:
+        world: Any = self._world
+        handle = getattr(event, "handle", None)
+        if handle is not None and self.core is not None:
+            dc, sequence, payload = world._handles[handle]
+            seen = self.__dict__.setdefault("_sequences_seen", {})
+            if sequence <= seen.get(dc, 0):
+                (batch,) = decode_frame(payload).messages
+                assert isinstance(batch, GeoBatch)
+                oseqs = [row[0] for row in batch.rows]  # type: ignore[index]
+                confirm = encode_frame(0, [Confirm(self.place.datacenter, batch.actor, oseqs)])
+                world.send_bus(self, SendBus(dc, batch.node, confirm))
+                world._handles.pop(handle)
+                world._unfinished[self.place.node] -= 1
+                world.streams[dc].ack(self.place.datacenter, sequence)
+                return
+            seen[dc] = sequence
+        put(self, event)
+
+    return replaced(SimNode, "put", wrong)
+
+
+def not_found_merged_as_deletion() -> Any:
+    """A replica that has nothing is taken to say that the key is deleted."""
+    result = ReadCall.result
+
+    def wrong(self: ReadCall) -> tuple[bytes | None, list[str]]:
+        merged, stale = result(self)
+        if merged is None or None not in self._answers.values():
+            return merged, stale
+        entry = Entry.from_bytes(merged)
+        deleted = Entry(type(entry.state)(), entry.context).to_bytes()
+        return deleted, sorted(self._answers)
+
+    return replaced(ReadCall, "result", wrong)
+
+
+def counters_not_keyed_by_actor() -> Any:
+    """All nodes of a data center share one slot."""
+
+    def wrong(self: Counter, event: Any, amount: int) -> dict[str, Slot]:
+        actor = event.dot.actor
+        shared = next((name for name in sorted(self.slots) if name[:2] == actor[:2]), actor)
+        slot = self.slots.get(shared, Slot(0, 0, 0, 0))
+        counter = max(slot.counter + 1, event.dot.counter) if shared == actor else slot.counter + 1
+        return {**self.slots, shared: slot._replace(counter=counter, total=slot.total + amount)}
+
+    return replaced(Counter, "_incremented", wrong)
+
+
+def epoch_unchecked() -> Any:
+    """Requests of another ring epoch are served."""
+    serve = NodeCore._serve
+
+    def wrong(self: NodeCore, node: str, epoch: int, request: Any) -> None:
+        serve(self, node, self.step.epoch, request)
+
+    return replaced(NodeCore, "_serve", wrong)
+
+
+def stream_acked_before_applying() -> Any:
+    """A message is acknowledged and confirmed when it arrives."""
+    received = GeoReplication.received
+
+    def wrong(self: GeoReplication, datacenter: str, handle: int, payload: bytes) -> None:
+        effects = self._step.effects
+        received(self, datacenter, handle, payload)
+        effects.held_acks = [ack for ack in effects.held_acks if ack.handle != handle]
+        (batch,) = decode_frame(payload).messages
+        assert isinstance(batch, GeoBatch)
+        oseqs = [row[0] for row in batch.rows]  # type: ignore[index]
+        confirm = encode_frame(0, [Confirm(self._step.datacenter, batch.actor, oseqs)])
+        effects.held_bus.append(SendBus(datacenter, batch.node, confirm))
+        effects.held_acks.append(AckStream(handle, True))
+
+    @contextmanager
+    def planted() -> Iterator[None]:
+        with (
+            replaced(GeoReplication, "received", wrong),
+            replaced(GeoReplication, "_finish", lambda self, delivery: None),
+        ):
+            yield
+
+    return planted()
+
+
+def quorum_read_without_write_back() -> Any:
+    """A quorum read returns the merged value, and leaves the replicas as they are."""
+    return replaced(GetCall, "_write_back", lambda self, stale, merged: self._finish())
+
+
+def bytes_in_order_of_arrival() -> Any:
+    """The stored bytes depend on the order in which siblings came, so equal replicas look different."""
+    merge = Register.merge
+
+    def wrong(self: Register, mine: Any, other: Register, theirs: Any) -> Register:
+        merged = merge(self, mine, other, theirs)
+        kept = [version for version in (*other.versions, *self.versions) if version in merged.versions]
+        return Register(tuple(dict.fromkeys(kept)))
+
+    return replaced(Register, "merge", wrong)
+
+
+def lost_rows_never_sent_again() -> Any:
+    """Nobody looks whether the stream has lost what it took."""
+    return replaced(Outbox, "republish_lost", lambda self, datacenter, sent_before: 0)
+
+
+def outbox_row_in_a_batch_of_its_own() -> Any:
+    """The write is committed first, its outbox row afterwards."""
+    put = Replica._put
+
+    def wrong(self: Replica, located: bytes, entry: Entry) -> None:
+        put(self, located, entry)
+        self._store.commit()
+
+    return replaced(Replica, "_put", wrong)
+
+
+def full_outbox_forgets() -> Any:
+    """A full outbox drops rows without a mark."""
+    record = Outbox.record
+
+    def wrong(self: Outbox, located: bytes, now: float) -> None:
+        had_dropped = self.has_dropped
+        record(self, located, now)
+        if not had_dropped and self.has_dropped:
+            self._store.delete(rows.OUTBOX_DROPPED)
+
+    return replaced(Outbox, "record", wrong)
+
+
+def disk_that_lies_about_fsync() -> Any:
+    """A sync returns, and what it should have made durable is gone after a power loss."""
+
+    def wrong(self: SimDisk, commit: int) -> None:
+        del self._unsynced[: max(0, commit - (self.commits - len(self._unsynced)))]
+
+    return replaced(SimDisk, "sync_to", wrong)
+
+
+def topology_not_written_again() -> Any:
+    """A bucket that was set back stays so: nodes go on under different epochs."""
+
+    def wrong(self: SimCluster, node: SimNode, mine: Any, revision: int) -> None:
+        """Write nothing."""
+
+    return replaced(SimCluster, "_write_topology", wrong)
+
+
+#: Bug: within how many seeds it must be found.
+BUGS: dict[Bug, int] = {
+    ack_before_flush: 400,
+    dot_sent_before_flush: 400,
+    incarnation_reused_after_a_wipe: 200,
+    counter_skipped_instead_of_a_new_incarnation: 1500,
+    outbox_row_deleted_on_the_streams_ack: 50,
+    deduplication_by_stream_sequence: 400,
+    not_found_merged_as_deletion: 50,
+    counters_not_keyed_by_actor: 50,
+    epoch_unchecked: 200,
+    stream_acked_before_applying: 50,
+    quorum_read_without_write_back: 400,
+    bytes_in_order_of_arrival: 50,
+    lost_rows_never_sent_again: 200,
+    outbox_row_in_a_batch_of_its_own: 50,
+    full_outbox_forgets: 100,
+    disk_that_lies_about_fsync: 50,
+    topology_not_written_again: 200,
+}
+
+
+def seeds_until_found(bug: Bug, first: int, limit: int) -> tuple[int, Verdict] | None:
+    """Live from seed `first` on until the bug shows; return after how many seeds, None if it never does."""
+    with bug():
+        for count in range(1, limit + 1):
+            verdict = live_seed(first + count - 1)
+            if verdict.failure is not None:
+                return count, verdict
+    return None
+
+
+def main() -> None:
+    """Print the table of seeds to detection, from several first seeds."""
+    firsts = [int(argument) for argument in sys.argv[1:]] or [0, 100_000, 200_000]
+    print("| planted bug | seeds until found | found by |\n|---|---|---|")
+    for bug, limit in BUGS.items():
+        found = [seeds_until_found(bug, first, limit) for first in firsts]
+        counts = ", ".join(str(one[0]) if one else f"not in {limit}" for one in found)
+        judges = ", ".join(sorted({one[1].invariant for one in found if one}))
+        print(f"| {bug.__name__.replace('_', ' ')} | {counts} | {judges} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
