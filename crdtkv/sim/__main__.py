@@ -12,6 +12,7 @@ python -m crdtkv.sim scale --help             ring and gossip of up to thousands
 import argparse
 import contextlib
 import itertools
+import signal
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -50,7 +51,11 @@ def main() -> int:
         parser.error("--jobs counts from 1")
     if arguments.seeds is not None:
         return _many(arguments.seeds, arguments.jobs, arguments.coverage)
-    plan = Plan.from_json(arguments.plan.read_text()) if arguments.plan else Plan.draw(arguments.seed)
+    try:
+        plan = Plan.from_json(arguments.plan.read_text()) if arguments.plan else Plan.draw(arguments.seed)
+    except (OSError, ValueError) as error:
+        print(f"{arguments.plan}: {error}", file=sys.stderr)
+        return 2
     return _one(plan, arguments)
 
 
@@ -119,4 +124,6 @@ def _seeds(text: str) -> Iterable[int]:
 
 
 if __name__ == "__main__":
+    # Whoever reads a trace through `head` has seen enough: end quietly, as other programs do.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     sys.exit(main())

@@ -24,17 +24,20 @@ class Chaos:
         self._scheduler = cluster.scheduler
         self._undoing: dict[int, Callable[[], None]] = {}
         self._incidents = 0
+        self._is_healed = False
         for incident in cluster.plan.incidents:
             self._scheduler.after(incident.at_s, lambda incident=incident: self._strike(incident))  # type: ignore[misc]
 
     def heal(self) -> None:
         """End all faults, and start what does not run."""
         cluster = self._cluster
+        self._is_healed = True
         for undo in list(self._undoing.values()):
             undo()
         self._undoing = {}
         cluster.network.heal()
         for node in cluster.nodes.values():
+            node.ambush = None
             node.disk.failing = None
             node.disk.slowness = 1.0
             if node.is_paused:
@@ -77,9 +80,15 @@ class Chaos:
         self._until(incident, lambda: self._cluster.start(node))
 
     def _power_loss(self, incident: Incident) -> None:
+        """Lose power, preferably while something is written that is not synced yet."""
         node = self._node(incident)
-        self._cluster.stop(node, round(node.disk.unsynced * incident.strength * 0.9))
-        self._until(incident, lambda: self._cluster.start(node))
+
+        def lose_power() -> None:
+            if node.is_up and not self._is_healed:
+                self._cluster.stop(node, round(node.disk.unsynced * incident.strength * 0.9))
+                self._until(incident, lambda: self._cluster.start(node))
+
+        node.ambush = lose_power
 
     def _restart(self, incident: Incident) -> None:
         node = self._node(incident)

@@ -81,7 +81,8 @@ class SimCluster:
         self._linked: dict[tuple[str, str], None] = {}
         self._bus_cuts: dict[tuple[str, str], int] = {}
         self._handles: dict[int, tuple[str, int, bytes]] = {}
-        self._unfinished: dict[str, int] = dict.fromkeys(self.nodes, 0)
+        #: By node, and the data center whose stream the messages are from.
+        self._unfinished: dict[tuple[str, str], int] = {}
         self._pumping: set[tuple[str, str]] = set()
         for node in self.nodes.values():
             for number, client in enumerate(self.clients, FIRST_CLIENT):
@@ -112,7 +113,8 @@ class SimCluster:
             self.note(f"{node.place.node} cannot start: {error}")
             self.scheduler.after(RESTART_S, lambda: self.start(node))
             return
-        self._unfinished[node.place.node] = 0
+        for peer in self.config.peers_of(dc):
+            self._unfinished[node.place.node, peer] = 0
         self.note(f"{node.place.node} starts")
         for other in self.neighbors(node):
             self.tend_link(node, other)
@@ -235,7 +237,7 @@ class SimCluster:
         """See `World.ack`."""
         dc, sequence, payload = self._handles.pop(handle)
         here = host.place.datacenter
-        self._unfinished[host.place.node] = max(0, self._unfinished[host.place.node] - 1)
+        self._unfinished[host.place.node, dc] -= 1
         if applied:
             self.monitors.acknowledged(host, payload)
         if self.reaches(here, dc):
@@ -309,7 +311,7 @@ class SimCluster:
             if node.place.datacenter == to_dc
             and node.is_up
             and not node.is_paused
-            and self._unfinished[node.place.node] < UNFINISHED_MAX
+            and self._unfinished[node.place.node, from_dc] < UNFINISHED_MAX
         ]
         if not pullers or not self.reaches(to_dc, from_dc):
             return
@@ -321,7 +323,7 @@ class SimCluster:
         while handle in self._handles:
             handle += 1
         self._handles[handle] = (from_dc, *message)
-        self._unfinished[node.place.node] += 1
+        self._unfinished[node.place.node, from_dc] += 1
         node.put(StreamMessage(from_dc, handle, message[1]))
         self._pump(from_dc)(to_dc)
 

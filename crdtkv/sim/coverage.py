@@ -20,7 +20,6 @@ REQUIRED: Mapping[str, str] = {
     "geo_republished_rows": "rows that a stream had lost were sent again",
     "geo_applied_rows": "rows of another data center were applied and confirmed",
     "outbox_overflows": "an outbox was full, and everything was sent again later",
-    "incarnations_renewed": "a node met a dot of its own that it had forgotten, and took a new incarnation",
     "incarnations_new_at_start": "a start found a disk that had forgotten, and took a new incarnation",
     "commits_lost_in_a_power_loss": "a power loss took commits that were not synced",
     "stopped_by_the_disk": "a disk's error stopped a process",

@@ -97,6 +97,8 @@ class SimNode:
         self.core: NodeCore | None = None
         self.life = 0
         self.is_paused = False
+        #: Done once, soon after the next commit: what strikes while something is not synced yet.
+        self.ambush: Callable[[], None] | None = None
         self.clients: dict[int, str] = {}
         self._numbers: dict[str, int] = {}
 
@@ -204,6 +206,9 @@ class SimNode:
         if effects.after_commit:
             self._held.append(effects)
             self._sync()
+            if self.ambush is not None:
+                ambush, self.ambush = self.ambush, None
+                self._later(self._random.uniform(0, self._network.weather.fsync_max_s / 2), ambush)
         else:
             self._release(effects)
 

@@ -96,8 +96,12 @@ def _draw_one(
         if len(datacenters) < 2:
             return
         other = random.choice([name for name in datacenters if name != target])
+    at_s = random.uniform(0, seconds)
+    if kind in ("bucket_wipe", "bucket_rewind"):
+        # Worth most when it takes a change that only some nodes have seen.
+        yield Incident(round(max(0.0, at_s - random.uniform(0, 2.5)), 4), "ring_change", target)
     yield Incident(
-        round(random.uniform(0, seconds), 4),
+        round(at_s, 4),
         kind,
         target,
         other,

@@ -86,6 +86,8 @@ class Life:
                 return f"{node.place.node} has {len(node.core.outbox)} outbox rows"
             if len(node.core.step.calls):
                 return f"{node.place.node} has {len(node.core.step.calls)} calls in flight"
+            if node.core.replica.has_undurable:
+                return f"{node.place.node} waits for its disk"
             epochs.setdefault(node.place.datacenter, set()).add(node.core.step.epoch)
         for dc, known in epochs.items():
             if len(known) > 1:

@@ -114,16 +114,23 @@ class Plan:
 
     @classmethod
     def from_json(cls, text: str) -> "Plan":
-        """Parse what `to_json` made."""
+        """Parse what `to_json` made.
+
+        Raises:
+            ValueError: it is no plan.
+        """
         document: dict[str, Any] = json.loads(text)
-        return cls(
-            document["seed"],
-            document["seconds"],
-            Shape(**document["shape"]),
-            Weather(**document["weather"]),
-            tuple(Incident(**incident) for incident in document["incidents"]),
-            tuple(Call(**call) for call in document["calls"]),
-        )
+        try:
+            return cls(
+                document["seed"],
+                document["seconds"],
+                Shape(**document["shape"]),
+                Weather(**document["weather"]),
+                tuple(Incident(**incident) for incident in document["incidents"]),
+                tuple(Call(**call) for call in document["calls"]),
+            )
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"not a plan: {error!r}") from None
 
     def without_faults(self) -> "Plan":
         """Return the same calls in a perfect world."""

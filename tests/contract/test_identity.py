@@ -92,14 +92,20 @@ def test_a_store_without_its_file_gets_a_new_incarnation(tmp_path: Path, store: 
 def test_a_restored_store_that_disagrees_with_the_file_gets_a_new_incarnation(tmp_path: Path, store: Store) -> None:
     establish(IdentityFile(tmp_path), store, OWNER, 7)
     set_in_store(store, 6)
-    assert outcome(establish(IdentityFile(tmp_path), store, OWNER, 8)) == (8, "store and identity file name different incarnations")
+    assert outcome(establish(IdentityFile(tmp_path), store, OWNER, 8)) == (
+        8,
+        "store and identity file name different incarnations",
+    )
 
 
 def test_a_renewal_the_file_did_not_hear_of_ends_in_another_renewal(tmp_path: Path, store: Store) -> None:
     # A running node renews in the store first; it crashed before the file was written.
     establish(IdentityFile(tmp_path), store, OWNER, 7)
     set_in_store(store, 8)
-    assert outcome(establish(IdentityFile(tmp_path), store, OWNER, 9)) == (9, "store and identity file name different incarnations")
+    assert outcome(establish(IdentityFile(tmp_path), store, OWNER, 9)) == (
+        9,
+        "store and identity file name different incarnations",
+    )
 
 
 def test_a_renewal_that_reached_both_places_goes_on(tmp_path: Path, store: Store) -> None:

@@ -131,7 +131,7 @@ def deduplication_by_stream_sequence() -> Any:
                 confirm = encode_frame(0, [Confirm(self.place.datacenter, batch.actor, oseqs)])
                 world.send_bus(self, SendBus(dc, batch.node, confirm))
                 world._handles.pop(handle)
-                world._unfinished[self.place.node] -= 1
+                world._unfinished[self.place.node, dc] -= 1
                 world.streams[dc].ack(self.place.datacenter, sequence)
                 return
             seen[dc] = sequence
@@ -270,23 +270,23 @@ def topology_not_written_again() -> Any:
 
 #: Bug: within how many seeds it must be found.
 BUGS: dict[Bug, int] = {
-    ack_before_flush: 400,
+    ack_before_flush: 100,
     dot_sent_before_flush: 400,
-    incarnation_reused_after_a_wipe: 200,
-    counter_skipped_instead_of_a_new_incarnation: 1500,
+    incarnation_reused_after_a_wipe: 150,
+    counter_skipped_instead_of_a_new_incarnation: 150,
     outbox_row_deleted_on_the_streams_ack: 50,
-    deduplication_by_stream_sequence: 400,
+    deduplication_by_stream_sequence: 100,
     not_found_merged_as_deletion: 50,
     counters_not_keyed_by_actor: 50,
-    epoch_unchecked: 200,
+    epoch_unchecked: 100,
     stream_acked_before_applying: 50,
-    quorum_read_without_write_back: 400,
+    quorum_read_without_write_back: 50,
     bytes_in_order_of_arrival: 50,
-    lost_rows_never_sent_again: 200,
+    lost_rows_never_sent_again: 50,
     outbox_row_in_a_batch_of_its_own: 50,
     full_outbox_forgets: 100,
     disk_that_lies_about_fsync: 50,
-    topology_not_written_again: 200,
+    topology_not_written_again: 150,
 }
 
 

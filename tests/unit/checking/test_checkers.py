@@ -1,0 +1,296 @@
+"""Every checker on histories that are known to be good, and on the smallest ones that are bad."""
+
+import pytest
+
+from crdtkv.checking.history import Operation, covers, missing
+
+from .histories import broken, delete, final, get, increment, put
+
+LWW = {"type": "lww"}
+COUNTER = {"type": "counter"}
+
+
+# Contexts.
+
+
+def test_a_context_covers_its_run_and_the_dots_beyond() -> None:
+    context = {"a": [3, 5], "b": [0, 2]}
+    assert [covers(context, ("a", n)) for n in (1, 3, 4, 5, 6)] == [True, True, False, True, False]
+    assert [covers(context, dot) for dot in (("b", 1), ("b", 2), ("c", 1))] == [False, True, False]
+    assert not covers(None, ("a", 1))
+    assert not covers(context, None)
+
+
+@pytest.mark.parametrize(
+    ("context", "other", "lacks"),
+    [
+        ({"a": [3]}, {"a": [3]}, None),
+        ({"a": [3]}, {"a": [2], "b": [0]}, None),
+        ({"a": [2]}, {"a": [3]}, ("a", 3)),
+        ({"a": [2, 4]}, {"a": [4]}, ("a", 3)),
+        ({"a": [2, 3, 4]}, {"a": [4]}, None),
+        ({}, {"b": [0, 7]}, ("b", 7)),
+    ],
+)
+def test_what_a_context_lacks_of_another(context: dict, other: dict, lacks: tuple | None) -> None:
+    assert missing(context, other) == lacks
+
+
+# I1, acknowledged writes, and I7, as clients see it.
+
+
+def test_an_acknowledged_write_that_is_there_is_fine() -> None:
+    assert broken(put("x", 0, "a1"), final(["x"], {"a": [1]}), final(["x"], {"a": [1]}, datacenter="us")) == []
+
+
+def test_an_acknowledged_write_that_no_data_center_has_is_lost() -> None:
+    assert broken(put("x", 0, "a1"), final([], {})) == ["I1", "I10"]
+
+
+def test_an_acknowledged_write_that_one_data_center_lacks_is_lost_there() -> None:
+    history = [put("x", 0, "a1"), final(["x"], {"a": [1]}), final([], {}, datacenter="us")]
+    assert broken(*history) == ["I1", "I7"]
+
+
+def test_a_forgetful_store_may_lose_it() -> None:
+    assert broken(put("x", 0, "a1"), final([], {}), is_forgetful=True) == []
+
+
+def test_a_write_of_unknown_fate_may_be_there_or_not() -> None:
+    assert broken(put("x", 0, None), final(["x"], {"a": [1]})) == []
+    assert broken(put("x", 0, None), final([], {})) == []
+
+
+# I3, one operation a dot.
+
+
+def test_two_acknowledged_writes_with_one_dot_are_found() -> None:
+    assert "I3" in broken(put("x", 0, "a1"), put("y", 5, "a1"))
+
+
+# I5, nothing is invented.
+
+
+def test_a_value_nobody_wrote_is_found() -> None:
+    assert broken(get(["ghost"], 0, {"a": [1]})) == ["I5"]
+
+
+def test_a_value_that_was_certainly_refused_is_found() -> None:
+    assert broken(put("x", 0, None, outcome="fail"), get(["x"], 5, {"a": [1]})) == ["I5"]
+
+
+def test_a_value_that_was_written_later_is_found() -> None:
+    assert broken(get(["x"], 0, {"a": [1]}), put("x", 5, "a1")) == ["I5"]
+
+
+def test_a_value_may_be_read_while_it_is_written() -> None:
+    assert broken(put("x", 0, "a1"), get(["x"], 0.5, {"a": [1]})) == []
+
+
+# Registers.
+
+
+def test_concurrent_writes_may_replace_each_other_or_stay_as_siblings() -> None:
+    history = [put("x", 0, "a1"), put("y", 0.5, "b1")]
+    for values in (["x", "y"], ["x"], ["y"]):
+        assert broken(*history, final(values, {"a": [1], "b": [1]})) == []
+
+
+def test_a_later_blind_write_may_replace_an_earlier_one_but_not_the_other_way_round() -> None:
+    history = [put("x", 0, "a1", timestamp=1), put("y", 5, "b1", timestamp=9)]
+    assert broken(*history, final(["y"], {"a": [1], "b": [1]})) == []
+    assert broken(*history, final(["x"], {"a": [1], "b": [1]})) == ["I1"]
+
+
+def test_a_write_with_a_higher_timestamp_may_replace_a_later_one_on_other_replicas() -> None:
+    history = [put("x", 0, "a1", timestamp=9), put("y", 5, "b1", timestamp=1)]
+    assert broken(*history, final(["x"], {"a": [1], "b": [1]})) == []
+
+
+def test_a_write_with_a_context_replaces_only_what_it_names() -> None:
+    history = [put("x", 0, "a1"), put("z", 5, "b1", seen={"c": [1]}, timestamp=99)]
+    assert broken(*history, final(["z", "x"], {"a": [1], "b": [1]})) == []
+    assert broken(*history, final(["z"], {"a": [1], "b": [1]})) == ["I1"]
+
+
+def test_what_a_context_named_must_not_come_back() -> None:
+    history = [put("x", 0, "a1"), put("z", 5, "b1", seen={"a": [1]})]
+    assert broken(*history, final(["z"], {"a": [1], "b": [1]})) == []
+    assert broken(*history, final(["z", "x"], {"a": [1], "b": [1]})) == ["I8"]
+
+
+def test_what_a_delete_has_seen_at_a_quorum_must_not_come_back() -> None:
+    history = [put("x", 0, "a1"), delete(5, "b1")]
+    assert broken(*history, final([], {"a": [1], "b": [1]})) == []
+    assert broken(*history, final(["x"], {"a": [1], "b": [1]})) == ["I8"]
+
+
+@pytest.mark.parametrize("blind", [{"datacenter": "us"}, {"reads": 1}, {"began": 0.5}])
+def test_what_a_delete_may_have_missed_may_stay(blind: dict) -> None:
+    remove = delete(**{"began": 5, "dot": "b1", **blind})
+    assert broken(put("x", 0, "a1"), remove, final(["x"], {"a": [1], "b": [1]})) == []
+
+
+def test_a_forgetful_store_may_delete_less_than_it_should_have_seen() -> None:
+    history = [put("x", 0, "a1"), delete(5, "b1"), final(["x"], {"a": [1], "b": [1]})]
+    assert broken(*history, is_forgetful=True) == []
+
+
+def test_a_write_after_a_delete_stays() -> None:
+    history = [delete(0, "b1", timestamp=1), put("x", 5, "a1", timestamp=9)]
+    assert broken(*history, final([], {"a": [1], "b": [1]})) == ["I1"]
+
+
+def test_a_read_in_the_middle_is_judged_by_its_own_context() -> None:
+    """It may lack a write it has not heard of, but not one whose dot it names."""
+    history = [put("x", 0, "a1", writes=1)]
+    assert broken(*history, get([], 5, {}, reads=1)) == []
+    assert broken(*history, get([], 5, {"a": [1]}, reads=1)) == ["I1"]
+
+
+# Last writer wins.
+
+
+def test_the_highest_timestamp_wins() -> None:
+    history = [put("x", 0, "a1", timestamp=7, **LWW), put("y", 0, "b1", timestamp=5, **LWW)]
+    context = {"a": [1], "b": [1]}
+    assert broken(*history, final(["x"], context, timestamp=7, **LWW)) == []
+    assert broken(*history, final(["y"], context, timestamp=5, **LWW)) == ["I1"]
+    assert broken(*history, final(["y"], context, timestamp=7, **LWW)) == ["I1"]
+
+
+def test_a_delete_wins_by_its_timestamp_too() -> None:
+    history = [put("x", 0, "a1", timestamp=5, **LWW), delete(0, "b1", timestamp=7, **LWW)]
+    context = {"a": [1], "b": [1]}
+    assert broken(*history, final([], context, timestamp=7, **LWW)) == []
+    assert broken(*history, final(["x"], context, timestamp=5, **LWW)) == ["I1"]
+
+
+def test_a_write_of_unknown_fate_may_have_won() -> None:
+    history = [put("x", 0, "a1", timestamp=5, **LWW), put("y", 0, None, **LWW)]
+    assert broken(*history, final(["y"], {"a": [1], "b": [1]}, timestamp=9, **LWW)) == []
+
+
+def test_an_lww_read_that_has_not_heard_of_the_winner_is_fine() -> None:
+    history = [put("x", 0, "a1", timestamp=5, **LWW), put("y", 0, "b1", timestamp=7, datacenter="us", **LWW)]
+    assert broken(*history, get(["x"], 5, {"a": [1]}, timestamp=5, **LWW)) == []
+
+
+# Counters.
+
+
+def test_acknowledged_increments_count_exactly() -> None:
+    history = [increment(3, 0, "a1"), increment(-1, 0, "b1")]
+    assert broken(*history, final([2], {"a": [1], "b": [1]}, **COUNTER)) == []
+    assert broken(*history, final([3], {"a": [1], "b": [1]}, **COUNTER)) == ["I1"]
+
+
+def test_increments_of_unknown_fate_may_count_or_not() -> None:
+    history = [increment(3, 0, "a1"), increment(5, 0, None), increment(-2, 0, None)]
+    for value in (1, 3, 6, 8):
+        assert broken(*history, final([value], {"a": [1]}, **COUNTER)) == []
+    for value in (0, 9):
+        assert broken(*history, final([value], {"a": [1]}, **COUNTER)) == ["I1"]
+
+
+def test_refused_increments_do_not_count() -> None:
+    history = [increment(3, 0, "a1"), increment(5, 0, None, outcome="fail")]
+    assert broken(*history, final([8], {"a": [1]}, **COUNTER)) == ["I1"]
+
+
+def test_a_read_counts_only_what_its_context_names() -> None:
+    history = [increment(3, 0, "a1", writes=1), increment(5, 0, "b1", writes=1)]
+    assert broken(*history, get([3], 5, {"a": [1]}, reads=1, **COUNTER)) == []
+    assert broken(*history, get([8], 5, {"a": [1]}, reads=1, **COUNTER)) == ["I1"]
+
+
+def test_a_delete_takes_what_it_has_seen_and_perhaps_what_was_concurrent() -> None:
+    history = [increment(3, 0, "a1"), delete(5, "b1", **COUNTER), increment(4, 5.5, "a2")]
+    context = {"a": [2], "b": [1]}
+    for value in ([], [4]):
+        assert broken(*history, final(value, context, **COUNTER)) == []
+    assert broken(*history, final([7], context, **COUNTER)) == ["I1"]
+
+
+def test_an_increment_after_a_delete_counts() -> None:
+    history = [delete(0, "b1", **COUNTER), increment(4, 5, "a1")]
+    assert broken(*history, final([], {"a": [1], "b": [1]}, **COUNTER)) == ["I1"]
+
+
+# I10, quorums and sessions.
+
+
+def test_a_quorum_read_sees_what_a_quorum_acknowledged() -> None:
+    assert broken(put("x", 0, "a1"), get(["x"], 5, {"a": [1]})) == []
+    assert broken(put("x", 0, "a1"), get([], 5, {})) == ["I10"]
+
+
+@pytest.mark.parametrize(
+    "read", [{"reads": 1}, {"datacenter": "us"}, {"began": 0.5}], ids=["too few", "elsewhere", "meanwhile"]
+)
+def test_a_read_that_need_not_overlap_may_miss_it(read: dict) -> None:
+    assert broken(put("x", 0, "a1"), get(**{"values": [], "began": 5, "context": {}, **read})) == []
+
+
+def test_quorum_reads_do_not_go_back_in_time() -> None:
+    write = put("x", 0, None)
+    assert broken(write, get([], 1, {}), get(["x"], 5, {"a": [1]})) == []
+    assert broken(write, get(["x"], 1, {"a": [1]}), get([], 5, {})) == ["I10"]
+    assert broken(write, get(["x"], 1, {"a": [1]}), get([], 1.5, {})) == []
+    assert broken(write, get(["x"], 1, {"a": [1]}, reads=1), get([], 5, {})) == []
+
+
+def test_a_session_reads_its_own_writes_in_whatever_data_center() -> None:
+    write = put("x", 0, "a1", session="s", writes=1)
+    assert broken(write, get(["x"], 5, {"a": [1]}, datacenter="us", reads=1, session="s")) == []
+    assert broken(write, get([], 5, {}, datacenter="us", reads=1, session="s")) == ["I10"]
+    assert broken(write, get([], 5, {}, datacenter="us", reads=1, session="another")) == []
+
+
+def test_a_session_does_not_go_back_in_time() -> None:
+    first = get(["x"], 2, {"a": [1]}, session="s", reads=1)
+    history = [put("x", 0, "a1", writes=1), first]
+    assert broken(*history, get([], 5, {}, datacenter="us", session="s", reads=1)) == ["I10"]
+
+
+# LINEARIZABLE.
+
+
+def test_registers_at_linearizable_are_judged_by_real_time() -> None:
+    level = {"level": "LINEARIZABLE"}
+    history = [put("x", 0, "a1", **level), put("y", 5, "b1", **level)]
+    context = {"a": [1], "b": [1]}
+    assert broken(*history, get(["y"], 8, context, **level)) == []
+    assert "linearizable" in broken(*history, get(["x"], 8, context, **level))
+    assert "linearizable" not in broken(*history, get(["x"], 8, context))
+
+
+# Files.
+
+
+def test_an_operation_survives_being_written_to_a_line() -> None:
+    for operation in (put("x", 0, "a1", seen={"b": [2]}), get(["x"], 1, {"a": [1]}), put("y", 0, None)):
+        assert Operation.from_json(operation.to_json()) == operation
+
+
+def test_what_was_never_answered_has_no_end_in_the_file() -> None:
+    line = put("x", 0, None, ended=float("inf")).to_json()
+    assert '"ended": null' in line
+    assert Operation.from_json(line).ended == float("inf")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "",
+        "7",
+        "{}",
+        "nonsense",
+        '{"client": "c", "surprise": 1}',
+        put("x", 0, "a1").to_json().replace('"ok"', '"great"'),
+        put("x", 0, "a1").to_json().replace('"put"', '"puts"'),
+    ],
+)
+def test_what_is_no_operation_is_refused(line: str) -> None:
+    with pytest.raises(ValueError):
+        Operation.from_json(line)
