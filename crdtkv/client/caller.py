@@ -17,7 +17,7 @@ from crdtkv.client.connection import GRACE_S, Connection, LinkLost, NoAnswer
 from crdtkv.client.router import DatacenterView, Router
 from crdtkv.errors import CrdtkvError, NoNodeReachable, Overloaded, ReadTimeout, Unavailable, WriteTimeout
 from crdtkv.quorum.level import ConsistencyLevel, level_named
-from crdtkv.wire.messages import Message, MutateRequest, ScanRequest
+from crdtkv.wire.messages import Message, MutateReply, MutateRequest, ScanRequest
 
 FIRST_PAUSE_S = 0.02
 LONGEST_PAUSE_S = 1.0
@@ -83,8 +83,8 @@ class Caller:
         context: list[Any] | None,
         level: ConsistencyLevel,
         timeout: float | None,
-    ) -> None:
-        """Carry out one operation.
+    ) -> MutateReply:
+        """Carry out one operation; the reply names the write.
 
         Raises:
             WriteTimeout: it may have been applied.
@@ -105,7 +105,9 @@ class Caller:
 
             not_sent = NoNodeReachable("no node took the write before the deadline: it was not applied")
             reply = await self._again(identity, ask, deadline, error, not_sent)
+        assert isinstance(reply, MutateReply)
         self.observe(reply.timestamp)
+        return reply
 
     async def scan(self, request: ScanRequest, route_by: bytes, level: ConsistencyLevel, timeout_s: float) -> Any:
         """Read one page of a partition; `route_by` is an identity that lies in it. Raises as `entry` does."""

@@ -11,6 +11,8 @@ from crdtkv.sim.cluster import SimCluster
 from crdtkv.sim.host import SimNode
 from crdtkv.sim.incidents import Incident
 from crdtkv.sim.stream import Stream
+from crdtkv.wire.codec import encode_frame
+from crdtkv.wire.messages import TopologyRequest
 
 #: From 1970 to 2100, seen from the simulated now.
 _JUMP_S = 2.4e9
@@ -252,6 +254,12 @@ class Chaos:
         stream = self._stream(incident)
         stream.ack_loss = incident.strength
         self._until(incident, lambda: setattr(stream, "ack_loss", 0.0))
+
+    def _stream_junk(self, incident: Incident) -> None:
+        """Publish what no node has sent: bytes that are no frame, and a frame that is no batch."""
+        stream = self._stream(incident)
+        stream.publish(b"\xff junk")
+        stream.publish(encode_frame(0, [TopologyRequest(1)]))
 
     def _consumer_lost(self, incident: Incident) -> None:
         for peer in self._cluster.config.peers_of(incident.target):

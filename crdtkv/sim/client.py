@@ -78,6 +78,9 @@ class SimClient:
             writes=level.write_quorum(self._replicas),
             replicas=self._replicas,
         )
+        if min(operation.reads, operation.writes) * 2 > self._replicas:
+            # Whoever stays with majorities in one data center reads his own writes, whichever node takes them.
+            operation.session = f"{self.name} in {call.datacenter}"
         self.history.append(operation)
         request = None
         if call.kind not in ("get", "final"):

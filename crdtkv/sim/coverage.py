@@ -25,6 +25,7 @@ REQUIRED: Mapping[str, str] = {
     "stopped_by_the_disk": "a disk's error stopped a process",
     "clock_ahead": "a timestamp from the far future did not advance a clock",
     "stream_messages_lost": "a stream forgot messages",
+    "dead_letters": "a message that nobody can read was kept aside",
     "redelivered": "a stream delivered a message again",
     "refused_unavailable": "a level that could not be met was refused before anything was tried",
     "refused_overloaded": "a full node refused",

@@ -40,6 +40,7 @@ KINDS: dict[str, tuple[str, float]] = {
     "stream_redeliver": ("datacenter", 0.0),
     "stream_refuse": ("datacenter", 3.0),
     "stream_ack_loss": ("datacenter", 3.0),
+    "stream_junk": ("datacenter", 0.0),
     "consumer_lost": ("datacenter", 0.0),
     "bucket_wipe": ("datacenter", 0.0),
     "bucket_rewind": ("datacenter", 0.0),

@@ -13,7 +13,7 @@ parse stored entries with cbor2 alone, so that no mistake of the product's own p
   majority of the home replicas has made all of it durable.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cbor2
@@ -88,11 +88,10 @@ class Monitors:
         """Look at a stream message that a node says it has applied."""
         if self._is_forgetful:
             return
-        for message in cbor2.loads(payload)[2]:
-            for _, identity, entry in message[3]:
-                row = rows.data_row(located(identity))
-                if not self._majority_has(node.place.datacenter, row, self._parse(entry)):
-                    _violated("rule 5", f"{node.place.node} acknowledged {identity!r}, which no majority has")
+        for identity, entry in _entries_in(payload):
+            row = rows.data_row(located(identity))
+            if not self._majority_has(node.place.datacenter, row, self._parse(entry)):
+                _violated("rule 5", f"{node.place.node} acknowledged {identity!r}, which no majority has")
 
     def _committing(self, node: "SimNode", batch: Batch) -> None:
         for row, value in batch.items():
@@ -189,6 +188,16 @@ class Monitors:
                 list(_CLAIMS[type_tag](state)),
             )
         return stored
+
+
+def _entries_in(payload: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yield the identities and entries of a batch; junk has none, and is acknowledged so that it blocks nothing."""
+    try:
+        _, _, [[_, _, _, batch]] = cbor2.loads(payload)
+    except (ValueError, TypeError, cbor2.CBORError):
+        return
+    for _, identity, entry in batch:
+        yield identity, entry
 
 
 def _descends(stored: Stored, other: Stored) -> bool:
