@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check bench clean
+.PHONY: demo test check bench night clean
 
 demo: $(VENV)/.for-demo            ## start a cluster of two data centers, cut it, heal it, kill a node
 	$(BIN)/crdtkv demo
@@ -21,6 +21,9 @@ bench: $(VENV)/.for-demo           ## measure a cluster of one data center, and 
 	$(BIN)/python benchmarks/one_datacenter.py
 	$(BIN)/python benchmarks/group_commit.py
 	$(BIN)/python benchmarks/core_path.py
+
+night: $(VENV)/.for-demo           ## simulate lives from fresh seeds on, on all cores, until stopped
+	$(BIN)/python -m crdtkv.sim --seeds $$(date +%s)000.. --jobs $$(nproc)
 
 $(VENV)/.for-demo: EXTRAS := fast
 $(VENV)/.for-test: EXTRAS := fast,test
