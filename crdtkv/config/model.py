@@ -83,6 +83,18 @@ class GeoConfig(_Model):
     republish_after_s: float = Field(default=5.0, gt=0)
 
 
+class RepairConfig(_Model):
+    """Anti-entropy between the replicas of a data center.
+
+    Every `interval_s` a node compares its Merkle roots with one other replica's; `rebuild_s` after the last it builds the
+    next partition's tree anew from the disk. `max_mib_per_s` bounds what mending sends.
+    """
+
+    interval_s: float = Field(default=1.0, gt=0)
+    rebuild_s: float = Field(default=10.0, gt=0)
+    max_mib_per_s: float = Field(default=8.0, gt=0)
+
+
 class LimitsConfig(_Model):
     """Where a node refuses instead of queueing."""
 
@@ -100,6 +112,7 @@ class ClusterConfig(_Model):
     buckets: dict[Name, BucketConfig] = Field(default_factory=dict)
     storage: StorageConfig = StorageConfig()
     geo: GeoConfig = GeoConfig()
+    repair: RepairConfig = RepairConfig()
     limits: LimitsConfig = LimitsConfig()
 
     @model_validator(mode="after")

@@ -17,6 +17,8 @@ from crdtkv.config.model import ClusterConfig
 from crdtkv.crdt.entry import Entry
 from crdtkv.errors import CrdtkvError, ProtocolError, StorageError
 from crdtkv.geo.outbox import Outbox
+from crdtkv.merkle.forest import MerkleForest
+from crdtkv.node.anti_entropy import AntiEntropy
 from crdtkv.node.coordinator import Coordinator
 from crdtkv.node.effects import Effects
 from crdtkv.node.events import (
@@ -50,6 +52,8 @@ from crdtkv.wire.messages import (
     EntriesReply,
     ErrorReply,
     GetRequest,
+    LeafReply,
+    LeafRequest,
     Message,
     MutateReply,
     MutateRequest,
@@ -60,6 +64,8 @@ from crdtkv.wire.messages import (
     ReplicaEntry,
     ReplicaSuperseded,
     ReplicaWritten,
+    RootsReply,
+    RootsRequest,
     ScanReply,
     ScanRequest,
     StatusReply,
@@ -69,7 +75,12 @@ from crdtkv.wire.messages import (
     WriteReplica,
 )
 
-_ANSWERS = frozenset((ReplicaSuperseded, ReplicaEntry, PartitionRows, EntriesReply, MutateReply, ScanReply, ErrorReply))
+_ANSWERS = frozenset(
+    (
+        ReplicaSuperseded, ReplicaEntry, PartitionRows, RootsReply, LeafReply,
+        EntriesReply, MutateReply, ScanReply, ErrorReply,
+    )
+)  # fmt: skip
 _FORWARDED = frozenset((GetRequest, MutateRequest, ScanRequest))
 _REFILL_EVERY_S = 0.1
 
@@ -98,8 +109,10 @@ class NodeCore:
         self.outbox = Outbox(store, peers, config.geo.outbox_max, now.monotonic_s)
         drift_ms = config.limits.clock_drift_max_s * 1000
         cache_bytes = config.storage.entry_cache_mib * 1024 * 1024
-        self.replica = Replica(self.step, store, self.outbox, settings.incarnation, random, drift_ms, cache_bytes)
+        forest = MerkleForest(settings.topology.partitions)
+        self.replica = Replica(self.step, store, self.outbox, settings.incarnation, random, drift_ms, cache_bytes, forest)
         self._keys = KeyCheck(frozenset(config.all_buckets))
+        self.anti_entropy = AntiEntropy(self.step, self.replica, store, self._keys, forest, config.repair)
         self.coordinator = Coordinator(self.step, self.replica, store, self._keys, config.limits.calls_in_flight_max)
         self.geo = GeoReplication(self.step, self.replica, self.outbox, store, self._keys, config.geo.batch_max)
         self._refill_at = 0.0
@@ -115,6 +128,8 @@ class NodeCore:
             ReadReplica: self._read_replica,
             WriteReplica: self._write_replica,
             ReadPartition: self._read_partition,
+            RootsRequest: self.anti_entropy.compare_roots,
+            LeafRequest: self.anti_entropy.compare_leaf,
         }
 
     @property
@@ -138,6 +153,7 @@ class NodeCore:
                 self._happened(event)
         step.calls.fire(now.monotonic_s)
         self._refill_outbox()
+        self.anti_entropy.tend()
         self.geo.publish()
         last_commit = self.replica.commit()
         effects.after_commit = last_commit if self.replica.has_undurable else 0
@@ -145,7 +161,12 @@ class NodeCore:
 
     def next_timer(self) -> float | None:
         """Return the monotonic time of the next step that is due without an event."""
-        due = [self.step.calls.next_timer(), self.geo.next_timer(), self._refill_at or None]
+        due = [
+            self.step.calls.next_timer(),
+            self.geo.next_timer(),
+            self.anti_entropy.next_timer(),
+            self._refill_at or None,
+        ]
         return min((at_s for at_s in due if at_s is not None), default=None)
 
     def status(self) -> dict[str, Any]:
@@ -164,6 +185,7 @@ class NodeCore:
             "calls_in_flight": len(self.step.calls),
             "outbox_rows": len(self.outbox),
             "outbox_dropped": self.outbox.has_dropped,
+            "merkle_built": self.anti_entropy.is_built,
             "lag": {peer: {"rows": count, "age_s": round(age_s, 3)} for peer, (count, age_s) in lags.items()},
             "counters": dict(sorted(self.step.stats.counters.items())),
         }

@@ -22,6 +22,7 @@ from crdtkv.crdt.entry import Entry
 from crdtkv.errors import InvalidRequest, ValueTooLarge
 from crdtkv.geo.outbox import Outbox
 from crdtkv.ids import actor_name, parse_identity
+from crdtkv.merkle.forest import MerkleForest
 from crdtkv.node.entry_cache import EntryCache
 from crdtkv.node.keys import PlacedKey
 from crdtkv.node.step import Step
@@ -50,6 +51,7 @@ class Replica:
         random: Random,
         max_drift_ms: int,
         cache_bytes: int,
+        forest: MerkleForest,
     ) -> None:
         self._step = step
         self._store = store
@@ -59,6 +61,7 @@ class Replica:
         self.clock = HybridClock(max_drift_ms)
         self.commit_number = 0
         self._cache = EntryCache(cache_bytes)
+        self._forest = forest
         self._dirty: dict[bytes, int] = {}
         self._undurable: deque[tuple[int, list[bytes]]] = deque()
         self._touched: list[bytes] = []
@@ -87,7 +90,8 @@ class Replica:
             InvalidRequest: the operation is wrong; nothing was written.
             ValueTooLarge: the entry would become too large; nothing was written.
         """
-        stored = self._stored(key.located) or Entry.empty(key.type_tag)
+        before = self._stored(key.located)
+        stored = before or Entry.empty(key.type_tag)
         if seen is not None and seen.highest(self.actor) > stored.context.highest(self.actor):
             raise InvalidRequest("the context names writes of this node that never happened: read the key again")
         event = self._event(stored, observed)
@@ -96,13 +100,14 @@ class Replica:
         encoded = merged.to_bytes()
         if len(encoded) > MAX_ENTRY_BYTES:
             raise ValueTooLarge(len(encoded), MAX_ENTRY_BYTES)
-        self._put(key.located, merged)
+        self._put(key, before, merged)
         self._outbox.record(key.located, self._step.now.monotonic_s)
         return Write(delta.to_bytes(), event)
 
     def merge(self, key: PlacedKey, incoming: Entry, supersede_before: HybridTimestamp = 0) -> bytes | None:
         """Merge an entry from elsewhere; return what is stored now if older versions were superseded, else None."""
-        stored = self._stored(key.located) or Entry.empty(key.type_tag)
+        before = self._stored(key.located)
+        stored = before or Entry.empty(key.type_tag)
         if incoming.context.highest(self.actor) > stored.context.highest(self.actor):
             self._renew_incarnation(
                 f"{parse_identity(key.identity)!r} holds a write of {self.actor} that this node does not know"
@@ -115,7 +120,7 @@ class Replica:
             trimmed = merged.without_older(supersede_before, Event(dot, supersede_before))
         result = trimmed or merged
         if result is not stored and result != stored:
-            self._put(key.located, result)
+            self._put(key, before, result)
         if trimmed is None:
             return None
         # Dropping older versions is this replica's own decision and dot: other data centers hear of it from here.
@@ -139,8 +144,10 @@ class Replica:
                 if self._dirty.get(located) == number:
                     del self._dirty[located]
 
-    def _put(self, located: bytes, entry: Entry) -> None:
-        self._store.put(rows.data_row(located), entry.to_bytes())
+    def _put(self, key: PlacedKey, before: Entry | None, entry: Entry) -> None:
+        located, encoded = key.located, entry.to_bytes()
+        self._forest.changed(key.token, located, before.to_bytes() if before is not None else None, encoded)
+        self._store.put(rows.data_row(located), encoded)
         self._cache.put(located, entry)
         self._touched.append(located)
         # Dirty from now on: an answer later in this same step must wait as well.

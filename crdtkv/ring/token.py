@@ -4,7 +4,7 @@ A token is the upper 64 bits of mmh3 x64_128 over the key's identity. Its top bi
 fixed for the cluster's life). Storage keys begin with the token, so a partition is one contiguous range on disk.
 """
 
-import mmh3
+from crdtkv.hashing import token_hash
 
 TOKEN_BITS = 64
 TOKEN_BYTES = 8
@@ -13,7 +13,7 @@ MAX_PARTITIONS = 65_536
 
 def token_of(identity: bytes) -> int:
     """Return the 64-bit token of an identity."""
-    return mmh3.hash64(identity, 0, True, signed=False)[0]
+    return token_hash(identity)
 
 
 def partition_of(token: int, partitions: int) -> int:

@@ -12,6 +12,7 @@ from crdtkv.node.core import NodeCore
 #: Counter: what it shows.
 REQUIRED: Mapping[str, str] = {
     "read_repairs": "a quorum read wrote back to a replica that lacked something",
+    "merkle_mended": "anti-entropy found a difference between two replicas and mended it",
     "hedged_reads": "a read asked one more replica because answers were late",
     "superseded_by_replicas": "a replica dropped an older version that the coordinator did not hold",
     "forwarded": "a request went to a node that holds no replica",

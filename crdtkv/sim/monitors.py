@@ -61,8 +61,8 @@ class Monitors:
         self._rings = {dc: HashRing(cluster.config.first_topology(dc)) for dc in cluster.config.datacenters}
         limits, geo = cluster.config.limits, cluster.config.geo
         peers = len(cluster.config.datacenters) - 1
-        # Entries of other data centers are calls, too, and bounded by how many messages are fetched.
-        self._calls_max = limits.calls_in_flight_max + 8 * geo.batch_max * peers
+        # A visit of anti-entropy is a call, too, and so are entries of other data centers, bounded by what is fetched.
+        self._calls_max = limits.calls_in_flight_max + 1 + 8 * geo.batch_max * peers
         self._outbox_max = geo.outbox_max
 
     def watch(self, node: "SimNode") -> None:

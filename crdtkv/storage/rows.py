@@ -36,9 +36,13 @@ def located_in(row: bytes) -> bytes:
 
 def partition_range(partition: int, partitions: int) -> tuple[bytes, bytes]:
     """Return the first row of a partition and the first row behind it."""
-    end = partition_start(partition + 1, partitions)
-    start_row = _DATA + partition_start(partition, partitions).to_bytes(TOKEN_BYTES, "big")
-    return start_row, DATA_RANGE[1] if end >> TOKEN_BITS else _DATA + end.to_bytes(TOKEN_BYTES, "big")
+    return token_range(partition_start(partition, partitions), partition_start(partition + 1, partitions))
+
+
+def token_range(first: int, end: int) -> tuple[bytes, bytes]:
+    """Return the first data row at or behind a token, and the first row at or behind another."""
+    stop_row = DATA_RANGE[1] if end >> TOKEN_BITS else _DATA + end.to_bytes(TOKEN_BYTES, "big")
+    return _DATA + first.to_bytes(TOKEN_BYTES, "big"), stop_row
 
 
 def outbox_row(oseq: int) -> bytes:

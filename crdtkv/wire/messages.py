@@ -186,6 +186,43 @@ class PartitionRows(NamedTuple):
     end: bytes | None
 
 
+class RootsRequest(NamedTuple):
+    """Compare the Merkle roots of these partitions with yours; `roots` has 16 bytes for each. Answered by `RootsReply`."""
+
+    id: int
+    partitions: list[object]
+    roots: bytes
+
+
+class RootsReply(NamedTuple):
+    """Trees that differ, as many as fit, as `[[partition, leaves]…]`, 16 bytes a leaf."""
+
+    id: int
+    trees: list[object]
+
+
+class LeafRequest(NamedTuple):
+    """Compare one leaf: `digests` are `[[storage key, 16 bytes]…]` behind `after`, complete up to `end` (None: all).
+
+    Answered by `LeafReply`.
+    """
+
+    id: int
+    partition: int
+    leaf: int
+    after: bytes
+    end: bytes | None
+    digests: list[object]
+
+
+class LeafReply(NamedTuple):
+    """What differs: `entries` the asker lacks or has otherwise, `[[storage key, entry]…]`, and keys `wanted` of it."""
+
+    id: int
+    entries: list[object]
+    wanted: list[object]
+
+
 class Refusal(NamedTuple):
     """The replica did nothing; `code` and `fields` as in `ErrorReply`. `wrong_epoch` brings the replica's epoch."""
 
@@ -217,7 +254,8 @@ Message = (
     Hello | GetRequest | MutateRequest | ScanRequest | TopologyRequest | StatusRequest
     | EntriesReply | MutateReply | ScanReply | TopologyReply | StatusReply | ErrorReply
     | ReadReplica | ReplicaEntry | WriteReplica | ReplicaWritten | ReplicaSuperseded
-    | ReadPartition | PartitionRows | Refusal | GeoBatch | Confirm
+    | ReadPartition | PartitionRows | RootsRequest | RootsReply | LeafRequest | LeafReply
+    | Refusal | GeoBatch | Confirm
 )  # fmt: skip
 
 #: The number of each message on the wire. Numbers are never reused.
@@ -242,6 +280,10 @@ NUMBERS: dict[type, int] = {
     ReadPartition: 24,
     PartitionRows: 25,
     Refusal: 26,
+    RootsRequest: 40,
+    RootsReply: 41,
+    LeafRequest: 42,
+    LeafReply: 43,
     GeoBatch: 30,
     Confirm: 31,
 }

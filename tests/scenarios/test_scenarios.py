@@ -12,6 +12,7 @@ from random import Random
 import pytest
 
 from crdtkv.config.loader import load
+from crdtkv.config.model import RepairConfig
 from crdtkv.crdt.entry import Entry
 from crdtkv.ids import identity_of, parse_identity
 from crdtkv.node.core import NodeCore, NodeSettings
@@ -29,12 +30,16 @@ from crdtkv.node.events import (
     Received,
     StreamMessage,
 )
+from crdtkv.ring.token import identity_in
 from crdtkv.storage.memory import MemoryStore
 from crdtkv.wire.codec import decode_frame, encode_frame
-from crdtkv.wire.messages import GeoBatch, GetRequest, Message, MutateRequest
+from crdtkv.wire.messages import GeoBatch, GetRequest, LeafReply, Message, MutateRequest
 
 FILES = sorted(Path(__file__).parent.glob("*.txt"))
-CONFIG = load(Path(__file__).parents[2] / "datacenters.yaml")
+# Replicas compare notes every hour, so that nothing but what a scenario tells about is going on.
+CONFIG = load(Path(__file__).parents[2] / "datacenters.yaml").model_copy(
+    update={"repair": RepairConfig(interval_s=3600, rebuild_s=36_000)}
+)
 CLIENT = 1
 
 
@@ -189,13 +194,27 @@ def _shown(message: Message) -> str:
             parts.append(repr(parse_identity(value)))
         elif name == "entry":
             parts.append(_entry(value))
+        elif name == "entries" and isinstance(message, LeafReply):
+            parts += [f"{_key(located)}: {_entry(entry)}" for located, entry in value]
         elif name == "entries":
             parts += [_entry(entry) for entry in value]
+        elif name == "trees":
+            parts += [f"partition {partition}" for partition, _ in value]
+        elif name == "digests":
+            parts += [f"{_key(located)} …" for located, _ in value]
+        elif name == "wanted" and value:
+            parts.append("wants " + ", ".join(map(_key, value)))
+        elif name == "partitions":
+            parts.append(f"{len(value)} partitions")
         elif name in ("code", "fields"):
             parts.append(str(value))
         elif name == "supersede_before" and value:
             parts.append("superseding what is older")
     return f"{type(message).__name__}({', '.join(parts)})"
+
+
+def _key(located: bytes) -> str:
+    return repr(parse_identity(identity_in(located)))
 
 
 def _entry(encoded: bytes | None) -> str:

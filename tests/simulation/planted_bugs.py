@@ -15,12 +15,16 @@ from crdtkv.crdt.counter import Counter, Slot
 from crdtkv.crdt.entry import Entry
 from crdtkv.crdt.register import Register
 from crdtkv.geo.outbox import Outbox
+from crdtkv.merkle.forest import MerkleForest
+from crdtkv.node.anti_entropy import AntiEntropy
 from crdtkv.node.core import NodeCore
 from crdtkv.node.effects import AckStream, Effects, SendBus
 from crdtkv.node.geo_replication import GeoReplication
+from crdtkv.node.keys import PlacedKey
 from crdtkv.node.reading import GetCall
 from crdtkv.node.replica import Replica
 from crdtkv.quorum.read_call import ReadCall
+from crdtkv.ring.token import identity_in
 from crdtkv.sim.cluster import SimCluster
 from crdtkv.sim.disk import SimDisk
 from crdtkv.sim.host import SimNode
@@ -230,8 +234,8 @@ def outbox_row_in_a_batch_of_its_own() -> Any:
     """The write is committed first, its outbox row afterwards."""
     put = Replica._put
 
-    def wrong(self: Replica, located: bytes, entry: Entry) -> None:
-        put(self, located, entry)
+    def wrong(self: Replica, key: PlacedKey, before: Entry | None, entry: Entry) -> None:
+        put(self, key, before, entry)
         self._store.commit()
 
     return replaced(Replica, "_put", wrong)
@@ -257,6 +261,26 @@ def disk_that_lies_about_fsync() -> Any:
         del self._unsynced[: max(0, commit - (self.commits - len(self._unsynced)))]
 
     return replaced(SimDisk, "sync_to", wrong)
+
+
+def merkle_hash_over_other_bytes() -> Any:
+    """The tree hashes a new entry as it came, with what it was wrapped in, and not the bytes that are stored."""
+    changed = MerkleForest.changed
+
+    def wrong(self: MerkleForest, token: int, located: bytes, before: bytes | None, after: bytes) -> None:
+        changed(self, token, located, before, after + b"\0" if before is None else after)
+
+    return replaced(MerkleForest, "changed", wrong)
+
+
+def differences_overwritten_instead_of_merged() -> Any:
+    """Anti-entropy takes over the other replica's entry as it is."""
+
+    def wrong(self: AntiEntropy, located: bytes, encoded: bytes) -> None:
+        key = self._keys.from_peer(identity_in(located))
+        self._replica._put(key, self._replica._stored(located), Entry.from_bytes(encoded))
+
+    return replaced(AntiEntropy, "take", wrong)
 
 
 def topology_not_written_again() -> Any:
@@ -286,6 +310,8 @@ BUGS: dict[Bug, int] = {
     outbox_row_in_a_batch_of_its_own: 50,
     full_outbox_forgets: 100,
     disk_that_lies_about_fsync: 50,
+    merkle_hash_over_other_bytes: 50,
+    differences_overwritten_instead_of_merged: 50,
     topology_not_written_again: 150,
 }
 

@@ -1,0 +1,15 @@
+"""The one hash of this project: MurmurHash3 x64 128. It places keys and compares entries; it protects against nobody."""
+
+import mmh3
+
+DIGEST_BYTES = 16
+
+
+def token_hash(identity: bytes) -> int:
+    """Return the 64 bits that place an identity on the ring."""
+    return mmh3.hash64(identity, 0, True, signed=False)[0]
+
+
+def entry_digest(located_key: bytes, entry: bytes) -> int:
+    """Return the 128 bits that stand for an entry under its key, in Merkle trees."""
+    return mmh3.hash128(located_key + entry, 0, True, signed=False)

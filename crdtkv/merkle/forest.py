@@ -1,0 +1,130 @@
+"""`MerkleForest`: one tree a partition, kept up to date by every write, compared by exchanging a few numbers.
+
+A tree has two levels below its root: `LEAVES` leaves, chosen by the token bits behind those of the partition, and in each leaf its
+entries. A leaf is the xor of the digests of its entries, the root the xor of the leaves. Xor can be undone, so
+a write costs two digests and never a scan; and it does not depend on order, so equal entries give equal trees.
+
+A tree is worth something only when it covers all that is stored. After a start nothing is known: a tree is *built* by
+scanning its partition in pieces, in key order. Writes that happen meanwhile count at once if the scan has passed them,
+else when it meets them. Trees are built again from time to time, beside the one in use: if the two differ, the disk
+holds something else than what was written, and the tree of the disk holds.
+
+Deliberately flat: two levels of 256 compare 65,536 leaves at 256 partitions, some 15 entries each at a million keys, and the
+roots of all partitions two nodes share fit into one message.
+
+Source: DeCandia et al., "Dynamo" (2007), section 4.7; Merkle (1987).
+"""
+
+from crdtkv.hashing import DIGEST_BYTES, entry_digest
+from crdtkv.ring.token import TOKEN_BITS, TOKEN_BYTES, partition_start
+
+LEAF_BITS = 8
+LEAVES = 1 << LEAF_BITS
+
+
+class MerkleTree:
+    """The leaves of one partition."""
+
+    __slots__ = ("leaves", "root")
+
+    def __init__(self) -> None:
+        self.root = 0
+        self.leaves = [0] * LEAVES
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, MerkleTree) and self.leaves == other.leaves
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def leaf_bytes(self) -> bytes:
+        """Return all leaves, 16 bytes each."""
+        return b"".join(leaf.to_bytes(DIGEST_BYTES, "big") for leaf in self.leaves)
+
+    def differing(self, leaf_bytes: bytes) -> list[int]:
+        """Return which leaves differ from those of another tree."""
+        theirs = [leaf_bytes[at : at + DIGEST_BYTES] for at in range(0, len(leaf_bytes), DIGEST_BYTES)]
+        return [n for n, leaf in enumerate(self.leaves) if leaf.to_bytes(DIGEST_BYTES, "big") != theirs[n]]
+
+    def toggle(self, leaf: int, digest: int) -> None:
+        """Put an entry in, or take it out."""
+        self.leaves[leaf] ^= digest
+        self.root ^= digest
+
+
+class _Building:
+    """A tree whose scan has come as far as `cursor`, a storage key."""
+
+    __slots__ = ("cursor", "tree")
+
+    def __init__(self) -> None:
+        self.cursor = b""
+        self.tree = MerkleTree()
+
+
+class MerkleForest:
+    """The trees of all partitions of a node."""
+
+    def __init__(self, partitions: int) -> None:
+        self.partitions = partitions
+        self._trees: dict[int, MerkleTree] = {}
+        self._building: dict[int, _Building] = {}
+
+    def tree(self, partition: int) -> MerkleTree | None:
+        """Return a partition's tree, None until it has been built."""
+        return self._trees.get(partition)
+
+    def changed(self, token: int, located: bytes, before: bytes | None, after: bytes) -> None:
+        """Note that an entry was written over another one, or over none."""
+        partition = token * self.partitions >> TOKEN_BITS
+        tree = self._trees.get(partition)
+        building = self._building.get(partition) if self._building else None
+        if building is not None and located > building.cursor:
+            building = None  # the scan will meet it
+        if tree is None and building is None:
+            return
+        difference = entry_digest(located, after)
+        if before is not None:
+            difference ^= entry_digest(located, before)
+        leaf = leaf_of(token, self.partitions)
+        if tree is not None:
+            tree.toggle(leaf, difference)
+        if building is not None:
+            building.tree.toggle(leaf, difference)
+
+    def begin(self, partition: int) -> None:
+        """Begin to build a tree, from the partition's first key on."""
+        self._building[partition] = _Building()
+
+    def scanned(self, partition: int, found: list[tuple[bytes, bytes]], end: bytes | None) -> bool | None:
+        """Take the next piece of a scan, `(storage key, entry)` as stored now, complete up to `end` (None: the end).
+
+        Returns None while the scan goes on; then the tree is in use, and the return value tells whether it equals
+        the one that was in use before (True if there was none).
+        """
+        building = self._building[partition]
+        for located, entry in found:
+            token = int.from_bytes(located[:TOKEN_BYTES], "big")
+            building.tree.toggle(leaf_of(token, self.partitions), entry_digest(located, entry))
+        if end is not None:
+            building.cursor = end
+            return None
+        del self._building[partition]
+        before = self._trees.get(partition)
+        self._trees[partition] = building.tree
+        return before is None or before == building.tree
+
+    def forget(self, partition: int) -> None:
+        """Drop a partition that is no longer this node's."""
+        self._trees.pop(partition, None)
+        self._building.pop(partition, None)
+
+
+def leaf_of(token: int, partitions: int) -> int:
+    """Return the leaf of a token within its partition."""
+    return (token * partitions * LEAVES >> TOKEN_BITS) & (LEAVES - 1)
+
+
+def leaf_range(partition: int, leaf: int, partitions: int) -> tuple[int, int]:
+    """Return the first token of a leaf and the first one behind it."""
+    first = partition * LEAVES + leaf
+    return partition_start(first, partitions * LEAVES), partition_start(first + 1, partitions * LEAVES)
