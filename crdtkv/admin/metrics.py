@@ -19,6 +19,12 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 # What the core counts by name, and what that means.
 _COUNTERS = {
     "read_repairs": "Replicas written back to by blocking read repair",
+    "hedged_reads": "Replicas asked as well because others were late",
+    "superseded_by_replicas": "Older versions a replica dropped on its own for a blind write",
+    "merkle_visits": "Comparisons of Merkle roots with another replica",
+    "merkle_mended": "Entries that anti-entropy sent or took because two replicas differed",
+    "merkle_trees_corrected": "Merkle trees that were not what the disk holds",
+    "members_down": "Times this node found another one down",
     "junk_messages": "Messages dropped because they were malformed or not allowed",
     "refusals_received": "Requests another replica refused",
     "epoch_refusals": "Requests refused because they came under another ring epoch",

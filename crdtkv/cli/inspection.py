@@ -39,8 +39,24 @@ def status(config: ConfigFile = _CONFIG, json_output: Json = False) -> None:
     else:
         table(
             "",
-            ("datacenter", "node", "state", "up for", "epoch", "linked to", "NATS", "in flight", "outbox", "lag"),
-            [_status_row(dc, name, node) for dc, nodes in told.items() for name, node in nodes.items()],
+            (
+                "datacenter",
+                "node",
+                "state",
+                "others say",
+                "up for",
+                "epoch",
+                "linked to",
+                "NATS",
+                "in flight",
+                "outbox",
+                "lag",
+            ),
+            [
+                _status_row(dc, name, node, _seen_by_others(name, nodes))
+                for dc, nodes in told.items()
+                for name, node in nodes.items()
+            ],
         )
     if any(node is None for nodes in told.values() for node in nodes.values()):
         raise typer.Exit(EXIT_NO)
@@ -129,15 +145,23 @@ async def _ask_everybody(config: ClusterConfig) -> Told:
     return dict(zip(names, answers, strict=True))
 
 
-def _status_row(dc: str, name: str, node: dict[str, Any] | None) -> list[object]:
+def _seen_by_others(name: str, nodes: dict[str, dict[str, Any] | None]) -> str:
+    """Return what the other nodes say of one: `alive`, or how many say otherwise."""
+    said = [node["members"][name]["state"] for other, node in nodes.items() if node is not None and other != name]
+    counts = {state: said.count(state) for state in ("down", "suspected") if state in said}
+    return ", ".join(f"{count} of {len(said)}: {state}" for state, count in counts.items()) or "alive" * bool(said)
+
+
+def _status_row(dc: str, name: str, node: dict[str, Any] | None, others_say: str) -> list[object]:
     if node is None:
-        return [dc, name, "no answer", *[None] * 7]
+        return [dc, name, "no answer", others_say or None, *[None] * 7]
     behind = ", ".join(f"{peer} {lag['rows']}" for peer, lag in node["lag"].items() if lag["rows"])
     state = "up" if node["disk_space"] else "up, disk full"
     return [
         dc,
         name,
         state,
+        others_say or None,
         _duration(node["uptime_s"]),
         node["epoch"],
         ", ".join(node["peers_up"]) or "nobody",

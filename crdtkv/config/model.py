@@ -83,6 +83,13 @@ class GeoConfig(_Model):
     republish_after_s: float = Field(default=5.0, gt=0)
 
 
+class GossipConfig(_Model):
+    """Who is alive: every `interval_s` each node of a data center tells `fanout` others what it knows of all."""
+
+    interval_s: float = Field(default=0.5, gt=0, le=60)
+    fanout: int = Field(default=2, ge=1, le=16)
+
+
 class RepairConfig(_Model):
     """Anti-entropy between the replicas of a data center.
 
@@ -112,6 +119,7 @@ class ClusterConfig(_Model):
     buckets: dict[Name, BucketConfig] = Field(default_factory=dict)
     storage: StorageConfig = StorageConfig()
     geo: GeoConfig = GeoConfig()
+    gossip: GossipConfig = GossipConfig()
     repair: RepairConfig = RepairConfig()
     limits: LimitsConfig = LimitsConfig()
 

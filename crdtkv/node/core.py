@@ -17,6 +17,7 @@ from crdtkv.config.model import ClusterConfig
 from crdtkv.crdt.entry import Entry
 from crdtkv.errors import CrdtkvError, ProtocolError, StorageError
 from crdtkv.geo.outbox import Outbox
+from crdtkv.membership.member import Load
 from crdtkv.merkle.forest import MerkleForest
 from crdtkv.node.anti_entropy import AntiEntropy
 from crdtkv.node.coordinator import Coordinator
@@ -40,6 +41,7 @@ from crdtkv.node.events import (
 )
 from crdtkv.node.geo_replication import GeoReplication
 from crdtkv.node.keys import KeyCheck
+from crdtkv.node.membership import Membership
 from crdtkv.node.replica import Replica
 from crdtkv.node.scanning import MAX_PAGE_ROWS, read_page
 from crdtkv.node.step import Step
@@ -54,6 +56,8 @@ from crdtkv.wire.messages import (
     GetRequest,
     LeafReply,
     LeafRequest,
+    MembersPush,
+    MembersReply,
     Message,
     MutateReply,
     MutateRequest,
@@ -87,13 +91,14 @@ _REFILL_EVERY_S = 0.1
 
 @dataclass(frozen=True, slots=True)
 class NodeSettings:
-    """What a node is told at its start. `topology` is the last one known."""
+    """What a node is told at its start: `topology` is the last one known, `starts` counts this start."""
 
     config: ClusterConfig
     datacenter: str
     node: str
     topology: Topology
     incarnation: int
+    starts: int = 1
 
 
 class NodeCore:
@@ -110,7 +115,15 @@ class NodeCore:
         drift_ms = config.limits.clock_drift_max_s * 1000
         cache_bytes = config.storage.entry_cache_mib * 1024 * 1024
         forest = MerkleForest(settings.topology.partitions)
-        self.replica = Replica(self.step, store, self.outbox, settings.incarnation, random, drift_ms, cache_bytes, forest)
+        self.replica = Replica(
+            self.step, store, self.outbox, settings.incarnation, random, drift_ms, cache_bytes, forest
+        )
+        self.membership = Membership(
+            self.step, settings.starts, settings.incarnation, random, config.gossip, self._load
+        )
+        self._load_at = now.monotonic_s
+        self._requests_before = 0
+        self._disk_used_percent = 0
         self._keys = KeyCheck(frozenset(config.all_buckets))
         self.anti_entropy = AntiEntropy(self.step, self.replica, store, self._keys, forest, config.repair)
         self.coordinator = Coordinator(self.step, self.replica, store, self._keys, config.limits.calls_in_flight_max)
@@ -154,6 +167,7 @@ class NodeCore:
         step.calls.fire(now.monotonic_s)
         self._refill_outbox()
         self.anti_entropy.tend()
+        self.membership.tend()
         self.geo.publish()
         last_commit = self.replica.commit()
         effects.after_commit = last_commit if self.replica.has_undurable else 0
@@ -165,6 +179,7 @@ class NodeCore:
             self.step.calls.next_timer(),
             self.geo.next_timer(),
             self.anti_entropy.next_timer(),
+            self.membership.next_timer(),
             self._refill_at or None,
         ]
         return min((at_s for at_s in due if at_s is not None), default=None)
@@ -180,6 +195,7 @@ class NodeCore:
             "epoch": self.step.epoch,
             "uptime_s": round(now_s - self.started_s, 3),
             "peers_up": sorted(self.step.alive),
+            "members": self.membership.told(),
             "bus_up": self.geo.bus_is_up,
             "disk_space": self.coordinator.has_disk_space,
             "calls_in_flight": len(self.step.calls),
@@ -195,10 +211,9 @@ class NodeCore:
             case Durable(commit):
                 self.replica.durable(commit)
             case PeerUp(node):
-                self.step.alive.add(node)
+                self.membership.peer_up(node)
             case PeerDown(node):
-                self.step.alive.discard(node)
-                self.step.calls.replica_lost(node)
+                self.membership.peer_down(node)
             case Published(number, ok):
                 self.geo.published(number, ok)
             case StreamMessage(datacenter, handle, payload):
@@ -211,8 +226,9 @@ class NodeCore:
                 self.geo.bus_changed(isinstance(event, BusUp))
             case TopologyChanged(topology):
                 self._change_topology(topology)
-            case DiskSpace(is_sufficient):
+            case DiskSpace(is_sufficient, used_percent):
                 self.coordinator.has_disk_space = is_sufficient
+                self._disk_used_percent = used_percent
 
     def _confirmed(self, payload: bytes) -> None:
         try:
@@ -252,6 +268,10 @@ class NodeCore:
             call = self.step.calls.get(message.id)  # type: ignore[union-attr]
             if call is not None:
                 call.answered(node, message)
+        elif kind is MembersPush:
+            self.membership.pushed(node, message)  # type: ignore[arg-type]
+        elif kind is MembersReply:
+            self.membership.replied(node, message)  # type: ignore[arg-type]
         elif kind is Refusal:
             self.step.stats.count("refusals_received")
             call = self.step.calls.get(message.id)  # type: ignore[union-attr]
@@ -314,6 +334,17 @@ class NodeCore:
 
     def _tell_status(self, peer: Peer, request: StatusRequest) -> None:
         self.step.effects.send(peer, StatusReply(request.id, json.dumps(self.status()).encode()))
+
+    def _load(self) -> Load:
+        """Return how busy this node was since this was last asked."""
+        stats, now_s = self.step.stats, self.step.now.monotonic_s
+        requests = sum(histogram.count for histogram in stats.requests.values())
+        seconds = max(now_s - self._load_at, 1e-3)
+        rate = round((requests - self._requests_before) / seconds)
+        self._load_at, self._requests_before = now_s, requests
+        commits = stats.commits
+        commit_us = round(commits.sum_s / commits.count * 1e6) if commits.count else 0
+        return Load(max(0, rate), len(self.step.calls), commit_us, self._disk_used_percent)
 
     def _change_topology(self, topology: Topology) -> None:
         if topology.epoch > self.step.epoch:

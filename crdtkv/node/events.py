@@ -85,9 +85,10 @@ class TopologyChanged(NamedTuple):
 
 
 class DiskSpace(NamedTuple):
-    """Whether the disk has more free space than the floor."""
+    """Whether the disk has more free space than the floor, and how full it is."""
 
     is_sufficient: bool
+    used_percent: int = 0
 
 
 Event = (

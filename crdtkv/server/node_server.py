@@ -89,7 +89,7 @@ class NodeServer:
         self._home = HomeBus(self._config, self._datacenter, self._node, self._put)
         on_stop.push_async_callback(self._home.close)
         topology = await self._first_topology()
-        settings = NodeSettings(self._config, self._datacenter, self._node, topology, who.incarnation)
+        settings = NodeSettings(self._config, self._datacenter, self._node, topology, who.incarnation, who.starts)
         self.core = NodeCore(settings, self._store, SystemRandom(), clock())
         self._stepper = Stepper(self.core, self._store, self, self._fail)
         on_stop.push_async_callback(self._stepper.stop)
@@ -273,15 +273,18 @@ class NodeServer:
     async def _watch_disk(self) -> None:
         """Tell the core when the disk runs out of room, and when it has some again."""
         floor_bytes = self._config.storage.free_space_floor_mib * 1024 * 1024
-        was_sufficient = True
+        told = DiskSpace(True)
         while True:
-            is_sufficient = shutil.disk_usage(self._data).free >= floor_bytes
-            if is_sufficient != was_sufficient:
+            usage = shutil.disk_usage(self._data)
+            now = DiskSpace(usage.free >= floor_bytes, round(100 * usage.used / usage.total))
+            if now.is_sufficient != told.is_sufficient:
                 log.warning(
-                    "disk space is %s", "sufficient again" if is_sufficient else "below the floor: writes are refused"
+                    "disk space is %s",
+                    "sufficient again" if now.is_sufficient else "below the floor: writes are refused",
                 )
-                self._put(DiskSpace(is_sufficient))
-                was_sufficient = is_sufficient
+            if now != told:
+                self._put(now)
+                told = now
             await asyncio.sleep(DISK_CHECK_S)
 
     def _figures(self) -> Iterable[tuple[str, str, float]]:

@@ -59,6 +59,11 @@ class SimClient:
         self._observed = 0
         self._last_id = 0
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a call has neither been answered nor given up."""
+        return bool(self._waiting)
+
     def call(self, call: Call) -> Operation:
         """Begin a call; its outcome is filled in as answers come."""
         identity = identity_of("default", call.type, call.key)

@@ -390,6 +390,7 @@ def _config(shape: Shape, datacenters: tuple[str, ...]) -> ClusterConfig:
             "geo": {"republish_after_s": 2.0, "batch_max": shape.batch_max},
             "storage": {"entry_cache_mib": shape.entry_cache_mib},
             "limits": {"calls_in_flight_max": shape.calls_in_flight_max},
+            "gossip": {"interval_s": shape.gossip_interval_s},
             "datacenters": {
                 dc: {
                     "nats": {"url": f"nats://{dc}"},

@@ -127,7 +127,9 @@ class SimNode:
         self.disk.put(rows.TOPOLOGY, topology.to_json())
         self.disk.commit()
         self.disk.sync()
-        settings = NodeSettings(self._config, self.place.datacenter, self.place.node, topology, self._who.incarnation)
+        settings = NodeSettings(
+            self._config, self.place.datacenter, self.place.node, topology, self._who.incarnation, self._who.starts
+        )
         if self._who.renewed_because:
             self._world.new_incarnation(self, self._who)
         self.core = NodeCore(settings, self.disk, self._random, self._now())

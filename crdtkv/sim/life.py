@@ -5,6 +5,8 @@ every node knows the same ring, and all replicas hold the same bytes (I7). Then 
 center, and the whole history is judged.
 """
 
+import math
+
 from crdtkv.checking.history import Operation
 from crdtkv.checking.verdict import judge
 from crdtkv.checking.violation import Violation
@@ -20,6 +22,7 @@ from crdtkv.storage import rows
 QUIET_WITHIN_S = 120.0
 LOOK_EVERY_S = 1.0
 READ_WITHIN_S = 6.0
+READ_STEP_S = 0.1
 
 
 class Life:
@@ -67,8 +70,6 @@ class Life:
     def _wait_for_quiet(self) -> None:
         scheduler = self.cluster.scheduler
         until_s = scheduler.now + QUIET_WITHIN_S
-        # Calls that were under way when all healed end by their deadlines.
-        scheduler.run_until(scheduler.now + READ_WITHIN_S)
         while True:
             why = self._why_not_quiet()
             if not why:
@@ -78,6 +79,9 @@ class Life:
             scheduler.run_until(scheduler.now + LOOK_EVERY_S)
 
     def _why_not_quiet(self) -> str:
+        for client in self.cluster.clients:
+            if client.is_waiting:
+                return f"{client.name} waits for answers"
         epochs: dict[str, set[int]] = {}
         for node in self.cluster.nodes.values():
             if node.core is None:
@@ -104,7 +108,9 @@ class Life:
             for dc in self.plan.datacenters
             for type_tag, key in self._keys
         ]
-        cluster.scheduler.run_until(cluster.scheduler.now + READ_WITHIN_S)
+        until_s = cluster.scheduler.now + READ_WITHIN_S
+        while cluster.scheduler.now < until_s and any(math.isinf(final.ended) for final in finals):
+            cluster.scheduler.run_until(cluster.scheduler.now + READ_STEP_S)
         unread = [Violation("I7", f"all is healed, but: {final}") for final in finals if final.outcome != "ok"]
         if unread:
             raise InvariantViolated(unread)

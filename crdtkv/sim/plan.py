@@ -31,6 +31,7 @@ class Shape:
     batch_max: int = 512
     outbox_max: int = 1_000_000
     entry_cache_mib: int = 32
+    gossip_interval_s: float = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +189,7 @@ def _draw_shape(random: Random) -> Shape:
         batch_max=random.choice((512, 3, 1)),
         outbox_max=random.choice((1_000_000, 1_000_000, 4, 2)),
         entry_cache_mib=random.choice((32, 32, 0)),
+        gossip_interval_s=random.choice((0.5, 2.0, 2.0)),
     )
 
 

@@ -223,6 +223,18 @@ class LeafReply(NamedTuple):
     wanted: list[object]
 
 
+class MembersPush(NamedTuple):
+    """Gossip: what changed last at the sender, a row a node. Answered by `MembersReply`."""
+
+    rows: list[object]
+
+
+class MembersReply(NamedTuple):
+    """Gossip: what the push lacked."""
+
+    rows: list[object]
+
+
 class Refusal(NamedTuple):
     """The replica did nothing; `code` and `fields` as in `ErrorReply`. `wrong_epoch` brings the replica's epoch."""
 
@@ -255,7 +267,7 @@ Message = (
     | EntriesReply | MutateReply | ScanReply | TopologyReply | StatusReply | ErrorReply
     | ReadReplica | ReplicaEntry | WriteReplica | ReplicaWritten | ReplicaSuperseded
     | ReadPartition | PartitionRows | RootsRequest | RootsReply | LeafRequest | LeafReply
-    | Refusal | GeoBatch | Confirm
+    | MembersPush | MembersReply | Refusal | GeoBatch | Confirm
 )  # fmt: skip
 
 #: The number of each message on the wire. Numbers are never reused.
@@ -284,6 +296,8 @@ NUMBERS: dict[type, int] = {
     RootsReply: 41,
     LeafRequest: 42,
     LeafReply: 43,
+    MembersPush: 44,
+    MembersReply: 45,
     GeoBatch: 30,
     Confirm: 31,
 }

@@ -1,0 +1,166 @@
+"""`Membership`: gossip wired into a node, and what it means for requests.
+
+A node is *alive* here when the link to it stands and gossip does not say it is down. The link alone is not enough: a
+process that was stopped, or a network that swallows packets, keeps connections open. When gossip first says that a
+node is down, requests in flight to it are given up at once, as if its link had broken; a link that does break is
+evidence for gossip. Nothing of this changes the ring.
+
+Rows travel flat: `[node, generation, heartbeat, incarnation, four figures of load, suspecting node…]`.
+"""
+
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+from crdtkv.config.model import GossipConfig
+from crdtkv.errors import ProtocolError
+from crdtkv.membership.detector import DetectorSettings
+from crdtkv.membership.gossip import Gossip, GossipPush, GossipReply, GossipSettings
+from crdtkv.membership.member import SUSPICIONS_MAX, Load, Member
+from crdtkv.node.step import Step
+from crdtkv.wire.messages import MembersPush, MembersReply
+
+_NUMBERS = 7
+_MAX = 2**64
+
+
+class Membership:
+    """Who is alive, as one node sees it. `load` is asked for this node's own figures at every round."""
+
+    def __init__(
+        self,
+        step: Step,
+        generation: int,
+        incarnation: int,
+        random: Random,
+        config: GossipConfig,
+        load: Callable[[], Load],
+    ) -> None:
+        self._step = step
+        self._load = load
+        self._epoch = step.epoch
+        self._linked: dict[str, None] = {}
+        self._down: list[str] = []
+        self._gossip = Gossip(
+            step.node,
+            generation,
+            incarnation,
+            self._nodes(),
+            random,
+            step.now.monotonic_s,
+            GossipSettings(
+                interval_s=config.interval_s,
+                fanout=config.fanout,
+                detector=DetectorSettings.for_interval(config.interval_s),
+            ),
+        )
+
+    def next_timer(self) -> float:
+        """Return when the next round is due."""
+        return self._gossip.next_tick
+
+    def tend(self) -> None:
+        """Begin a round, if it is time; called at the end of every step."""
+        now_s = self._step.now.monotonic_s
+        if now_s < self._gossip.next_tick:
+            return
+        if self._epoch != self._step.epoch:
+            self._epoch = self._step.epoch
+            self._gossip.follow(self._nodes(), now_s)
+        for peer, push in self._gossip.tick(now_s, self._load()):
+            if peer in self._linked:
+                self._step.effects.send(peer, MembersPush(_flat(push.rows)))
+        self._judge()
+
+    def peer_up(self, node: str) -> None:
+        """Take a link that stands."""
+        self._linked[node] = None
+        if node not in self._down:
+            self._step.alive.add(node)
+
+    def peer_down(self, node: str) -> None:
+        """Take a link that broke."""
+        self._linked.pop(node, None)
+        self._gossip.evidence(node, self._step.now.monotonic_s)
+        self._lose(node)
+
+    def pushed(self, node: str, message: MembersPush) -> None:
+        """Take another node's news, and answer with what it lacked.
+
+        Raises:
+            ProtocolError: these are no rows.
+        """
+        reply = self._gossip.receive(GossipPush(_parsed(message.rows)), self._step.now.monotonic_s)
+        if reply is not None:
+            self._step.effects.send(node, MembersReply(_flat(reply.rows)))
+        self._judge()
+
+    def replied(self, node: str, message: MembersReply) -> None:
+        """Take what another node knew better.
+
+        Raises:
+            ProtocolError: these are no rows.
+        """
+        self._gossip.receive(GossipReply(_parsed(message.rows)), self._step.now.monotonic_s)
+        self._judge()
+
+    def load_of(self, node: str) -> Load:
+        """Return a node's last known load."""
+        return self._gossip.table[node].load
+
+    def told(self) -> dict[str, Any]:
+        """Return what this node thinks of all nodes, for `status`."""
+        told: dict[str, Any] = {}
+        for node in self._gossip.table.nodes:
+            row = self._gossip.table[node]
+            told[node] = {
+                "state": self._gossip.status(node).value,
+                "generation": row.generation,
+                "heartbeat": row.heartbeat,
+                "suspected_by": list(row.suspicions),
+                **row.load._asdict(),
+            }
+        return told
+
+    def _nodes(self) -> list[str]:
+        return [node.name for node in self._step.ring.topology.nodes]
+
+    def _judge(self) -> None:
+        """Act on who has newly gone down, or come back."""
+        down = self._gossip.down()
+        if down == self._down:
+            return
+        before, self._down = self._down, down
+        for node in down:
+            if node not in before:
+                self._step.stats.count("members_down")
+                self._step.effects.notes.append(f"{node} is down")
+                self._lose(node)
+        for node in before:
+            if node not in down:
+                self._step.effects.notes.append(f"{node} is back")
+                if node in self._linked:
+                    self._step.alive.add(node)
+
+    def _lose(self, node: str) -> None:
+        self._step.alive.discard(node)
+        self._step.calls.replica_lost(node)
+
+
+def _flat(rows: list[Member]) -> list[object]:
+    return [[row.node, row.generation, row.heartbeat, row.incarnation, *row.load, *row.suspicions] for row in rows]
+
+
+def _parsed(rows: list[object]) -> list[Member]:
+    members: list[Member] = []
+    for row in rows:
+        if type(row) is not list or not _NUMBERS < len(row) <= 1 + _NUMBERS + SUSPICIONS_MAX:
+            raise ProtocolError("a member is a node, seven numbers and who suspects it")
+        node, numbers, suspicions = row[0], row[1 : 1 + _NUMBERS], row[1 + _NUMBERS :]
+        if type(node) is not str or not all(type(number) is int and 0 <= number < _MAX for number in numbers):
+            raise ProtocolError("a member is a node, seven numbers and who suspects it")
+        if not all(type(observer) is str for observer in suspicions):
+            raise ProtocolError("suspecting nodes are names")
+        generation, heartbeat, incarnation, *load = numbers
+        members.append(Member(node, generation, heartbeat, incarnation, Load(*load), tuple(sorted(suspicions))))
+    return members
