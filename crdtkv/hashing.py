@@ -1,4 +1,6 @@
-"""The one hash of this project: MurmurHash3 x64 128. It places keys and compares entries; it protects against nobody."""
+"""The one hash of this project, MurmurHash3 x64 128: it places keys and compares entries. It protects against
+nobody.
+"""
 
 import mmh3
 

@@ -93,8 +93,8 @@ class GossipConfig(_Model):
 class RepairConfig(_Model):
     """Anti-entropy between the replicas of a data center.
 
-    Every `interval_s` a node compares its Merkle roots with one other replica's; `rebuild_s` after the last it builds the
-    next partition's tree anew from the disk. `max_mib_per_s` bounds what mending sends.
+    Every `interval_s` a node compares its Merkle roots with one other replica's; `rebuild_s` after the last it builds
+    the next partition's tree anew from the disk. `max_mib_per_s` bounds what mending sends.
     """
 
     interval_s: float = Field(default=1.0, gt=0)

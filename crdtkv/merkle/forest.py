@@ -1,16 +1,17 @@
 """`MerkleForest`: one tree a partition, kept up to date by every write, compared by exchanging a few numbers.
 
-A tree has two levels below its root: `LEAVES` leaves, chosen by the token bits behind those of the partition, and in each leaf its
-entries. A leaf is the xor of the digests of its entries, the root the xor of the leaves. Xor can be undone, so
-a write costs two digests and never a scan; and it does not depend on order, so equal entries give equal trees.
+A tree has two levels below its root: `LEAVES` leaves, chosen by the token bits behind those of the partition, and in
+each leaf its entries. A leaf is the xor of the digests of its entries, the root the xor of the leaves. Xor can be
+undone, so a write costs two digests and never a scan; and it does not depend on order, so equal entries give equal
+trees.
 
 A tree is worth something only when it covers all that is stored. After a start nothing is known: a tree is *built* by
 scanning its partition in pieces, in key order. Writes that happen meanwhile count at once if the scan has passed them,
 else when it meets them. Trees are built again from time to time, beside the one in use: if the two differ, the disk
 holds something else than what was written, and the tree of the disk holds.
 
-Deliberately flat: two levels of 256 compare 65,536 leaves at 256 partitions, some 15 entries each at a million keys, and the
-roots of all partitions two nodes share fit into one message.
+Deliberately flat: two levels of 256 compare 65,536 leaves at 256 partitions, some 15 entries each at a million keys,
+and the roots of all partitions two nodes share fit into one message.
 
 Source: DeCandia et al., "Dynamo" (2007), section 4.7; Merkle (1987).
 """

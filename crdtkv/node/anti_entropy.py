@@ -1,9 +1,9 @@
 """`AntiEntropy`: replicas of a data center find out by themselves where they differ, and mend it.
 
-Every interval a node visits the next other node: it sends the Merkle roots of all partitions they share; the other answers
-with the leaves of trees that differ; for each leaf that differs it sends the digests of its entries; the other answers
-with the entries it lacks or holds otherwise, and the keys it wants in return. Both sides *merge*: nothing is overwritten, and
-what one side has not got is never taken for deleted.
+Every interval a node visits the next other node: it sends the Merkle roots of all partitions they share; the other
+answers with the leaves of trees that differ; for each leaf that differs it sends the digests of its entries; the other
+answers with the entries it lacks or holds otherwise, and the keys it wants in return. Both sides *merge*: nothing is
+overwritten, and what one side has not got is never taken for deleted.
 
 A visit that could not mend everything is followed by the next at once, so a replica that missed much is filled as
 fast as `max_mib_per_s` allows; one that found nothing has cost one small message. What does not fit is found again by

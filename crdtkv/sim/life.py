@@ -14,6 +14,7 @@ from crdtkv.ids import identity_of
 from crdtkv.ring.token import located
 from crdtkv.sim.chaos import Chaos
 from crdtkv.sim.cluster import SimCluster
+from crdtkv.sim.host import SimNode
 from crdtkv.sim.monitors import InvariantViolated
 from crdtkv.sim.plan import Call, Plan
 from crdtkv.storage import rows
@@ -79,25 +80,18 @@ class Life:
             scheduler.run_until(scheduler.now + LOOK_EVERY_S)
 
     def _why_not_quiet(self) -> str:
-        for client in self.cluster.clients:
-            if client.is_waiting:
-                return f"{client.name} waits for answers"
+        """Say what is still going on, "" if nothing is."""
         epochs: dict[str, set[int]] = {}
         for node in self.cluster.nodes.values():
-            if node.core is None:
-                return f"{node.place.node} does not run"
-            if len(node.core.outbox) or node.core.outbox.has_dropped:
-                return f"{node.place.node} has {len(node.core.outbox)} outbox rows"
-            if len(node.core.step.calls):
-                return f"{node.place.node} has {len(node.core.step.calls)} calls in flight"
-            if node.core.replica.has_undurable:
-                return f"{node.place.node} waits for its disk"
-            if not node.core.anti_entropy.is_built:
-                return f"{node.place.node} has not built its Merkle trees"
+            why = _why_busy(node)
+            if why:
+                return f"{node.place.node} {why}"
+            assert node.core is not None
             epochs.setdefault(node.place.datacenter, set()).add(node.core.step.epoch)
-        for dc, known in epochs.items():
-            if len(known) > 1:
-                return f"{dc} is at ring epochs {sorted(known)}"
+        if any(client.is_waiting for client in self.cluster.clients):
+            return "clients wait for answers"
+        if any(len(known) > 1 for known in epochs.values()):
+            return f"ring epochs are {epochs}"
         return self._why_not_equal()
 
     def _read_everything(self) -> None:
@@ -153,3 +147,16 @@ class Life:
                 self.cluster.coverage.count("siblings_read")
             if any(written_in.get(value, operation.datacenter) != operation.datacenter for value in values):
                 self.cluster.coverage.count("far_reads")
+
+
+def _why_busy(node: SimNode) -> str:
+    core = node.core
+    if core is None:
+        return "does not run"
+    if len(core.outbox) or core.outbox.has_dropped:
+        return f"has {len(core.outbox)} outbox rows"
+    if core.replica.has_undurable:
+        return "waits for its disk"
+    if not core.anti_entropy.is_built:
+        return "has not built its Merkle trees"
+    return f"has {len(core.step.calls)} calls in flight" if len(core.step.calls) else ""

@@ -187,7 +187,10 @@ class PartitionRows(NamedTuple):
 
 
 class RootsRequest(NamedTuple):
-    """Compare the Merkle roots of these partitions with yours; `roots` has 16 bytes for each. Answered by `RootsReply`."""
+    """Compare the Merkle roots of these partitions with yours; `roots` has 16 bytes for each.
+
+    Answered by `RootsReply`.
+    """
 
     id: int
     partitions: list[object]

@@ -1,5 +1,7 @@
 """Merkle trees that are kept by xor: always what a scan of everything would give, however building and writing meet."""
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -152,4 +154,4 @@ def test_the_leaves_of_a_partition_follow_each_other() -> None:
     ends = [leaf_range(3, leaf, 8) for leaf in range(LEAVES)]
     assert ends[0][0] == 3 << 61
     assert ends[-1][1] == 4 << 61
-    assert all(one[1] == next_one[0] for one, next_one in zip(ends, ends[1:], strict=False))
+    assert all(one[1] == following[0] for one, following in pairwise(ends))
