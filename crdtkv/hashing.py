@@ -1,6 +1,4 @@
-"""The one hash of this project, MurmurHash3 x64 128: it places keys and compares entries. It protects against
-nobody.
-"""
+"""The one hash of this project, MurmurHash3 x64 128: it places keys and compares entries. It is no protection."""
 
 import mmh3
 

@@ -12,7 +12,7 @@ from random import Random
 import pytest
 
 from crdtkv.config.loader import load
-from crdtkv.config.model import RepairConfig
+from crdtkv.config.model import GossipConfig, RepairConfig
 from crdtkv.crdt.entry import Entry
 from crdtkv.ids import identity_of, parse_identity
 from crdtkv.node.core import NodeCore, NodeSettings
@@ -33,12 +33,12 @@ from crdtkv.node.events import (
 from crdtkv.ring.token import identity_in
 from crdtkv.storage.memory import MemoryStore
 from crdtkv.wire.codec import decode_frame, encode_frame
-from crdtkv.wire.messages import GeoBatch, GetRequest, LeafReply, Message, MutateRequest
+from crdtkv.wire.messages import GeoBatch, GetRequest, LeafReply, MembersPush, Message, MutateRequest
 
 FILES = sorted(Path(__file__).parent.glob("*.txt"))
-# Replicas compare notes every hour, so that nothing but what a scenario tells about is going on.
+# Replicas compare notes and gossip every hour, so that nothing but what a scenario tells about is going on.
 CONFIG = load(Path(__file__).parents[2] / "datacenters.yaml").model_copy(
-    update={"repair": RepairConfig(interval_s=3600, rebuild_s=36_000)}
+    update={"repair": RepairConfig(interval_s=3600, rebuild_s=36_000), "gossip": GossipConfig(interval_s=3600)}
 )
 CLIENT = 1
 
@@ -177,6 +177,8 @@ class Stage:
 
     def _send(self, node: str, peer: str | int, messages: list[Message]) -> None:
         for message in messages:
+            if isinstance(message, MembersPush):
+                continue  # gossip has tests of its own
             self.lines.append(f"{node} → {'client' if isinstance(peer, int) else peer}: {_shown(message)}")
             if isinstance(peer, str):
                 self.links.setdefault((node, peer), deque()).append(message)

@@ -31,7 +31,7 @@ def test_one_life_ends_in_one_line() -> None:
 
 def test_a_trace_reads_like_the_protocol() -> None:
     text = run("3", "--trace").stdout
-    for part in (" * everything heals", "MutateRequest(", "WriteReplica(", "final register/"):
+    for part in (" * everything heals", "MutateRequest(", "WriteReplica(", " final "):
         assert part in text
 
 
