@@ -37,7 +37,7 @@ def why_not_ready(core: NodeCore) -> str | None:
         return f"linked to {linked - 1} of {nodes - 1} other nodes, waiting up to {LINKING_S:g} s for the rest"
     if linked < needed:
         return f"linked to {linked - 1} other nodes, a quorum of every key needs {needed - 1}"
-    if not core.coordinator.has_disk_space:
+    if not core.step.has_disk_space:
         return "the disk is almost full: writes are refused"
     return None
 

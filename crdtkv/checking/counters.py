@@ -23,6 +23,8 @@ def check(key: KeyHistory, is_forgetful: bool) -> Iterator[Violation]:
             least, most = _share(write, read, deletes, is_forgetful)
             low, high = low + least, high + most
         value = (read.values or [0])[0]
+        if not deletes and not read.values and any(covers(read.context, write.dot) for write in increments):
+            yield Violation("I1", f"{key.name} was counted and never deleted, but shows nothing: {read}")
         if not low <= value <= high:
             yield Violation("I1", f"{key.name} counts {value}, not {low}..{high}: {read}")
 
@@ -39,4 +41,5 @@ def _share(write: Operation, read: Operation, deletes: list[Operation], is_forge
     seen = [delete for delete in deletes if covers(read.context, delete.dot)]
     if not is_forgetful and any(was_seen_by_quorum(write, delete) for delete in seen):
         return 0, 0
-    return perhaps if any(not delete.is_before(write) for delete in deletes) else (amount, amount)
+    can_have_met = [delete for delete in deletes if is_forgetful or delete.dot is None or delete in seen]
+    return perhaps if any(not delete.is_before(write) for delete in can_have_met) else (amount, amount)

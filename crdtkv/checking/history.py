@@ -54,6 +54,8 @@ class Operation:
     timestamp: int = 0
     values: list[Any] | None = None
     context: Context | None = None
+    #: The highest timestamp the client had seen before.
+    observed: int = 0
 
     def __str__(self) -> str:
         what = "" if self.argument is None else f" {self.argument}"

@@ -18,6 +18,8 @@ def check(history: Iterable[Operation]) -> Iterator[Violation]:
             calls.setdefault(operation.datacenter, []).append(operation)
     for datacenter, operations in sorted(calls.items()):
         for key in by_key(operations):
+            if key.type != "register" or any(write.kind != "put" for write in key.possible):
+                continue  # after a delete, a read that finds nothing does not tell which delete it saw
             accesses = [Access("write", write.argument, write.began, write.effect_ended) for write in key.possible]
             accesses += [
                 Access("read", next(iter(read.values or ()), None), read.began, read.ended) for read in key.results

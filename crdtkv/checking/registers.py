@@ -24,6 +24,9 @@ def check(key: KeyHistory, is_forgetful: bool) -> Iterator[Violation]:
         id(write): [by for by in key.acknowledged if surely_replaced(write, by, is_forgetful)]
         for write in key.acknowledged
     }
+    yield from _out_of_order(key)
+    if not is_forgetful:
+        yield from _not_superseded(key)
     for read in key.results:
         for write in key.acknowledged:
             if write.kind != "put" or not covers(read.context, write.dot):
@@ -32,8 +35,42 @@ def check(key: KeyHistory, is_forgetful: bool) -> Iterator[Violation]:
                 for by in gone[id(write)]:
                     if covers(read.context, by.dot):
                         yield Violation("I8", f"{by} replaced {write}, but it came back: {read}")
-            elif not any(perhaps_replaced(write, by) for by in key.possible):
+            elif not any(perhaps_replaced(write, by) and _is_seen(by, read) for by in key.possible):
                 yield Violation("I1", f"nothing can have replaced {write}, but it is gone: {read}")
+
+
+def _is_seen(by: Operation, read: Operation) -> bool:
+    """Tell whether a read can know of a write: whoever shows what it did has its dot."""
+    return by.dot is None or covers(read.context, by.dot)
+
+
+def _out_of_order(key: KeyHistory) -> Iterator[Violation]:
+    """Find reads whose siblings do not stand in the order of their timestamps, the winner first."""
+    timestamps = {write.argument: write.timestamp for write in key.acknowledged if write.kind == "put"}
+    for read in key.results:
+        known = [timestamps[value] for value in read.values or () if value in timestamps]
+        if known != sorted(known, reverse=True):
+            yield Violation("I1", f"siblings are not in the order of their timestamps: {read}")
+
+
+def _not_superseded(key: KeyHistory) -> Iterator[Violation]:
+    """Find what a blind put should have superseded: it met it on a replica, with a higher timestamp."""
+    puts = [write for write in key.acknowledged if write.kind == "put"]
+    for by in puts:
+        if by.seen is not None:
+            continue
+        met = [
+            write.argument
+            for write in puts
+            if write.datacenter == by.datacenter
+            and write.is_before(by)
+            and write.timestamp < by.timestamp
+            and write.writes + by.writes > by.replicas
+        ]
+        for read in key.results:
+            reads_all = read.kind == "final" or (read.datacenter == by.datacenter and read.reads == read.replicas)
+            if met and reads_all and by.is_before(read) and not set(met).isdisjoint(read.values or ()):
+                yield Violation("I8", f"a blind put supersedes what it met, but it is there: {by}, {read}")
 
 
 def perhaps_replaced(write: Operation, by: Operation) -> bool:

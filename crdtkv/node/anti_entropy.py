@@ -15,7 +15,7 @@ The trees are built from the disk first (`merkle.forest`); a partition without a
 
 from crdtkv.config.model import RepairConfig
 from crdtkv.crdt.entry import Entry
-from crdtkv.errors import ProtocolError
+from crdtkv.errors import InsufficientStorage, ProtocolError
 from crdtkv.hashing import DIGEST_BYTES, entry_digest
 from crdtkv.merkle.forest import LEAVES, MerkleForest, leaf_range
 from crdtkv.node.keys import KeyCheck
@@ -153,14 +153,18 @@ class AntiEntropy:
         found, end = self._rows(partition, leaf, after, None)
         return [(located, _digest(located, entry)) for located, entry in found], end
 
-    def take(self, located: bytes, encoded: bytes) -> None:
-        """Merge an entry another replica sent.
+    def take(self, located: bytes, encoded: bytes) -> bool:
+        """Merge an entry another replica sent; False if this node's disk is too full for it.
 
         Raises:
             CrdtkvError: it is no entry of this key.
         """
         key = self._keys.from_peer(identity_in(located))
-        self._replica.merge(key, Entry.from_replica(encoded, key.type_tag))
+        try:
+            self._replica.merge(key, Entry.from_replica(encoded, key.type_tag))
+        except InsufficientStorage:
+            return False
+        return True
 
     def give(self, node: str, number: int, located: bytes) -> int:
         """Send this node's entry of a key; return its bytes, 0 if there is none."""
@@ -333,9 +337,9 @@ class _Visit:
         for item in entries:
             match item:
                 case [bytes() as located, bytes() as entry]:
-                    self._anti_entropy.take(located, entry)
-                    self._differences += 1
-                    self._moved_bytes += len(entry)
+                    if self._anti_entropy.take(located, entry):
+                        self._differences += 1
+                        self._moved_bytes += len(entry)
         for key in wanted:
             if isinstance(key, bytes):
                 given = self._anti_entropy.give(self._peer, self._number, key)

@@ -20,7 +20,7 @@ from crdtkv.node.events import Peer
 from crdtkv.node.forwarding import Forwardable, ForwardCall
 from crdtkv.node.keys import KeyCheck, PlacedKey
 from crdtkv.node.reading import GetCall
-from crdtkv.node.replica import Replica
+from crdtkv.node.replica import Replica, disk_is_full
 from crdtkv.node.requester import Requester
 from crdtkv.node.scanning import MAX_PAGE_ROWS, ScanCall
 from crdtkv.node.step import Step
@@ -44,7 +44,6 @@ class Coordinator:
         self._keys = keys
         self._calls_max = calls_max
         self._levels: dict[str, ConsistencyLevel] = {}
-        self.has_disk_space = True
 
     def get(self, peer: Peer, request: GetRequest) -> None:
         """Answer reads; those this replica can answer alone, at once and together."""
@@ -105,8 +104,12 @@ class Coordinator:
             return
 
         def write_merged(entry: bytes | None, _: bool) -> None:
-            if entry is not None:
-                self._replica.merge(key, Entry.from_bytes(entry))
+            try:
+                if entry is not None:
+                    self._replica.merge(key, Entry.from_bytes(entry))
+            except InsufficientStorage as error:
+                requester.refuse(step, error)
+                return
             self._write(requester, request, key, None, replicas, required)
 
         GetCall(
@@ -226,8 +229,8 @@ class Coordinator:
             raise Overloaded("the node has too many requests in flight: back off and retry")
 
     def _check_writable(self, request: MutateRequest, replicas: tuple[str, ...], required: int) -> None:
-        if not self.has_disk_space:
-            raise InsufficientStorage("the node's disk is almost full: free space; writes then resume by themselves")
+        if not self._step.has_disk_space:
+            raise disk_is_full()
         for argument in request.arguments:
             if isinstance(argument, bytes) and len(argument) > MAX_VALUE_BYTES:
                 raise ValueTooLarge(len(argument), MAX_VALUE_BYTES)

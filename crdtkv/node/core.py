@@ -15,7 +15,7 @@ from typing import Any
 
 from crdtkv.config.model import ClusterConfig
 from crdtkv.crdt.entry import Entry
-from crdtkv.errors import CrdtkvError, ProtocolError, StorageError
+from crdtkv.errors import CrdtkvError, InsufficientStorage, ProtocolError, StorageError
 from crdtkv.geo.outbox import Outbox
 from crdtkv.membership.member import Load
 from crdtkv.merkle.forest import MerkleForest
@@ -197,7 +197,7 @@ class NodeCore:
             "peers_up": sorted(self.step.alive),
             "members": self.membership.told(),
             "bus_up": self.geo.bus_is_up,
-            "disk_space": self.coordinator.has_disk_space,
+            "disk_space": self.step.has_disk_space,
             "calls_in_flight": len(self.step.calls),
             "outbox_rows": len(self.outbox),
             "outbox_dropped": self.outbox.has_dropped,
@@ -227,7 +227,7 @@ class NodeCore:
             case TopologyChanged(topology):
                 self._change_topology(topology)
             case DiskSpace(is_sufficient, used_percent):
-                self.coordinator.has_disk_space = is_sufficient
+                self.step.has_disk_space = is_sufficient
                 self._disk_used_percent = used_percent
 
     def _confirmed(self, payload: bytes) -> None:
@@ -296,7 +296,8 @@ class NodeCore:
             except StorageError:
                 raise
             except CrdtkvError as error:
-                self._dropped(error)
+                if not isinstance(error, InsufficientStorage):
+                    self._dropped(error)
                 self.step.effects.send(node, Refusal(request.id, error.code, list(error.fields)))
 
     def _read_replica(self, node: str, request: ReadReplica) -> None:
@@ -304,9 +305,6 @@ class NodeCore:
         self.step.answer(node, ReplicaEntry(request.id, entry), is_durable)
 
     def _write_replica(self, node: str, request: WriteReplica) -> None:
-        if not self.coordinator.has_disk_space:
-            self.step.effects.send(node, Refusal(request.id, "insufficient_storage", []))
-            return
         key = self._keys.from_peer(request.identity)
         entry = Entry.from_replica(request.entry, key.type_tag)
         superseded = self.replica.merge(key, entry, request.supersede_before)

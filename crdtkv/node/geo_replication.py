@@ -10,7 +10,7 @@ follows. It is safe to drop: whoever sent it keeps its rows until a confirmation
 """
 
 from crdtkv.crdt.entry import Entry
-from crdtkv.errors import CrdtkvError, ProtocolError
+from crdtkv.errors import CrdtkvError, InsufficientStorage, ProtocolError
 from crdtkv.geo.inbox import Delivery
 from crdtkv.geo.outbox import Outbox
 from crdtkv.ids import node_of, parse_identity
@@ -153,7 +153,12 @@ class GeoReplication:
         step = self._step
         replicas = step.ring.replicas_at(key.token)
         if step.node in replicas:
-            self._replica.merge(key, entry)
+            try:
+                self._replica.merge(key, entry)
+            except InsufficientStorage:
+                delivery.failed()
+                self._finish(delivery)
+                return
 
         def applied() -> None:
             delivery.applied()

@@ -7,7 +7,7 @@ replica without one. Phases: asking, then (only if answers differed) repairing, 
 from collections.abc import Callable, Sequence
 
 from crdtkv.crdt.entry import Entry
-from crdtkv.errors import CrdtkvError, ReadTimeout, Unavailable
+from crdtkv.errors import CrdtkvError, InsufficientStorage, ReadTimeout, Unavailable
 from crdtkv.node.keys import PlacedKey
 from crdtkv.node.replica import Replica
 from crdtkv.node.step import Step
@@ -112,7 +112,11 @@ class GetCall:
         self._repair = self._read.repair_tally(stale)
         for replica in stale:
             if replica == step.node:
-                self._replica.merge(self._key, Entry.from_bytes(merged))
+                try:
+                    self._replica.merge(self._key, Entry.from_bytes(merged))
+                except InsufficientStorage:
+                    self._repair.fail(replica)
+                    continue
                 self._is_durable = False
                 self._repair.ok(replica)
             else:

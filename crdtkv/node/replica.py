@@ -19,7 +19,7 @@ from crdtkv.causality.dot import Dot
 from crdtkv.causality.hybrid_clock import HybridClock, HybridTimestamp, from_wall_ms
 from crdtkv.crdt.causal import Event
 from crdtkv.crdt.entry import Entry
-from crdtkv.errors import InvalidRequest, ValueTooLarge
+from crdtkv.errors import InsufficientStorage, InvalidRequest, ValueTooLarge
 from crdtkv.geo.outbox import Outbox
 from crdtkv.ids import actor_name, parse_identity
 from crdtkv.merkle.forest import MerkleForest
@@ -30,6 +30,11 @@ from crdtkv.storage import rows
 from crdtkv.storage.store import Store
 
 MAX_ENTRY_BYTES = 2 * 1024 * 1024
+
+
+def disk_is_full() -> InsufficientStorage:
+    """Return the error that refuses an entry below the free-space floor."""
+    return InsufficientStorage("the node's disk is almost full: free space; writes then resume by themselves")
 
 
 class Write(NamedTuple):
@@ -88,6 +93,7 @@ class Replica:
 
         Raises:
             InvalidRequest: the operation is wrong; nothing was written.
+            InsufficientStorage: the disk is almost full; nothing was written.
             ValueTooLarge: the entry would become too large; nothing was written.
         """
         before = self._stored(key.located)
@@ -105,7 +111,11 @@ class Replica:
         return Write(delta.to_bytes(), event)
 
     def merge(self, key: PlacedKey, incoming: Entry, supersede_before: HybridTimestamp = 0) -> bytes | None:
-        """Merge an entry from elsewhere; return what is stored now if older versions were superseded, else None."""
+        """Merge an entry from elsewhere; return what is stored now if older versions were superseded, else None.
+
+        Raises:
+            InsufficientStorage: the disk is almost full; nothing was written.
+        """
         before = self._stored(key.located)
         stored = before or Entry.empty(key.type_tag)
         if incoming.context.highest(self.actor) > stored.context.highest(self.actor):
@@ -145,6 +155,8 @@ class Replica:
                     del self._dirty[located]
 
     def _put(self, key: PlacedKey, before: Entry | None, entry: Entry) -> None:
+        if not self._step.has_disk_space:
+            raise disk_is_full()
         located, encoded = key.located, entry.to_bytes()
         self._forest.changed(key.token, located, before.to_bytes() if before is not None else None, encoded)
         self._store.put(rows.data_row(located), encoded)

@@ -20,6 +20,8 @@ class Step:
         self.alive: set[str] = set()
         self.calls = CallTable(first_call)
         self.stats = Stats()
+        #: Whether the disk takes entries; below its free-space floor it takes none, from wherever they come.
+        self.has_disk_space = True
 
     @property
     def epoch(self) -> int:

@@ -10,7 +10,7 @@ silent replica must not make calls pile up.
 from collections.abc import Callable, Sequence
 
 from crdtkv.crdt.entry import Entry
-from crdtkv.errors import CrdtkvError, ProtocolError, WriteTimeout
+from crdtkv.errors import CrdtkvError, InsufficientStorage, ProtocolError, WriteTimeout
 from crdtkv.node.keys import PlacedKey
 from crdtkv.node.replica import Replica
 from crdtkv.node.step import Step
@@ -109,8 +109,8 @@ class PutCall:
         if self._step.node not in self._step.ring.replicas_at(self._key.token):
             return
         try:
-            entry = Entry.from_replica(encoded, self._key.type_tag)
+            self._replica.merge(self._key, Entry.from_replica(encoded, self._key.type_tag))
         except ProtocolError:
             self._step.stats.count("junk_messages")
-            return
-        self._replica.merge(self._key, entry)
+        except InsufficientStorage:
+            pass  # anti-entropy brings it when there is room

@@ -43,7 +43,7 @@ class Chaos:
             node.disk.failing = None
             node.disk.slowness = 1.0
             if node.is_paused:
-                node.resume()
+                cluster.resume(node)
             cluster.start(node)
         for node in cluster.nodes.values():
             for other in cluster.neighbors(node):
@@ -116,9 +116,7 @@ class Chaos:
 
         def resume() -> None:
             if node.life == life and node.is_paused:
-                node.resume()
-                for other in self._cluster.neighbors(node):
-                    self._cluster.tend_link(node, other)
+                self._cluster.resume(node)
 
         self._until(incident, resume)
 

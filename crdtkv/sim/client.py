@@ -11,13 +11,13 @@ from random import Random
 
 from crdtkv.causality.context import CausalContext
 from crdtkv.checking.history import Context, Operation
+from crdtkv.checking.levels import read_and_write_quorum
 from crdtkv.crdt.counter import Counter
 from crdtkv.crdt.entry import Entry
 from crdtkv.crdt.lww import LastWriterWins
 from crdtkv.crdt.register import Register
 from crdtkv.errors import error_from_wire
 from crdtkv.ids import identity_of
-from crdtkv.quorum.level import level_named
 from crdtkv.sim.plan import Call
 from crdtkv.sim.scheduler import Scheduler
 from crdtkv.wire.codec import decode_frame, encode_frame
@@ -65,87 +65,101 @@ class SimClient:
         return bool(self._waiting)
 
     def call(self, call: Call) -> Operation:
-        """Begin a call; its outcome is filled in as answers come."""
+        """Begin a call; its outcome is filled in as answers come. Of a read of several keys, return the first."""
         identity = identity_of("default", call.type, call.key)
-        level = level_named(call.level)
         seen = self._contexts.get(identity) if call.with_context else None
+        operation = self._operation(call, call.key, seen)
+        deadline_s = self._scheduler.now + TIMEOUT_S
+        if call.kind in ("get", "final"):
+            reads = [_Waiting(operation, identity, None, deadline_s, TRIES)]
+            for key in call.others:
+                other = identity_of("default", call.type, key)
+                reads.append(_Waiting(self._operation(call, key, None), other, None, deadline_s, TRIES))
+            self._try(reads)
+            return operation
+        argument = call.argument.encode() if isinstance(call.argument, str) else call.argument
+        request = MutateRequest(
+            0,
+            identity,
+            call.kind,
+            [] if call.kind == "delete" else [argument],
+            seen.to_wire() if seen is not None else None,  # type: ignore[arg-type]
+            self._observed,
+            call.level,
+            0,
+        )
+        self._try([_Waiting(operation, identity, request, deadline_s, TRIES)])
+        return operation
+
+    def _operation(self, call: Call, key: str, seen: CausalContext | None) -> Operation:
+        reads, writes = read_and_write_quorum(call.level, self._replicas)
         operation = Operation(
             client=self.name,
             datacenter=call.datacenter,
             kind=call.kind,
             type=call.type,
-            key=call.key,
+            key=key,
             began=self._scheduler.now,
             argument=call.argument,
             seen=plain_context(seen) if seen is not None else None,
             level=call.level,
-            reads=level.read_quorum(self._replicas),
-            writes=level.write_quorum(self._replicas),
+            reads=reads,
+            writes=writes,
             replicas=self._replicas,
+            observed=self._observed,
         )
         if min(operation.reads, operation.writes) * 2 > self._replicas:
             # Whoever stays with majorities in one data center reads his own writes, whichever node takes them.
             operation.session = f"{self.name} in {call.datacenter}"
         self.history.append(operation)
-        request = None
-        if call.kind not in ("get", "final"):
-            argument = call.argument.encode() if isinstance(call.argument, str) else call.argument
-            request = MutateRequest(
-                0,
-                identity,
-                call.kind,
-                [] if call.kind == "delete" else [argument],
-                seen.to_wire() if seen is not None else None,  # type: ignore[arg-type]
-                self._observed,
-                call.level,
-                0,
-            )
-        self._try(_Waiting(operation, identity, request, self._scheduler.now + TIMEOUT_S, TRIES))
         return operation
 
     def receive(self, _: str, payload: bytes) -> None:
         """Take a node's answers."""
         for message in decode_frame(payload).messages:
-            if not isinstance(message, (EntriesReply, MutateReply, ErrorReply)):
-                continue
-            waiting = self._waiting.pop(message.id, None)
-            if waiting is None:
-                continue
             match message:
-                case ErrorReply(_, code, fields):
-                    self._refused(waiting, code, fields)
-                case EntriesReply(_, entries):
-                    self._read(waiting, entries[0])
-                case MutateReply(_, timestamp, actor, counter):
-                    self._end(waiting, "ok")
-                    waiting.operation.dot = (actor, counter)
-                    waiting.operation.timestamp = timestamp
-                    self._observed = max(self._observed, timestamp)
+                case ErrorReply(number, code, fields):
+                    waiting = self._waiting.pop(number, None)
+                    if waiting is not None:
+                        self._refused(waiting, code, fields)
+                case EntriesReply(first, entries):
+                    for number, entry in enumerate(entries, first):
+                        waiting = self._waiting.pop(number, None)
+                        if waiting is not None:
+                            self._read(waiting, entry)
+                case MutateReply():
+                    waiting = self._waiting.pop(message.id, None)
+                    if waiting is not None:
+                        self._written(waiting, message)
 
-    def _try(self, waiting: _Waiting) -> None:
-        left_s = waiting.deadline_s - self._scheduler.now
-        if left_s <= 0 or not waiting.tries:
-            self._end(waiting, "fail")
+    def _try(self, group: list[_Waiting]) -> None:
+        """Send one write, or one request for several reads."""
+        first = group[0]
+        left_s = first.deadline_s - self._scheduler.now
+        if left_s <= 0 or not first.tries:
+            for waiting in group:
+                self._end(waiting, "fail")
             return
-        waiting.tries -= 1
-        self._last_id += 1
-        number = self._last_id
+        numbers = range(self._last_id + 1, self._last_id + 1 + len(group))
+        self._last_id = numbers[-1]
         timeout_ms = max(1, int(left_s * 1000))
-        if waiting.request is None:
-            request: GetRequest | MutateRequest = GetRequest(
-                number, [waiting.identity], waiting.operation.level, timeout_ms
-            )
+        if first.request is None:
+            identities: list[object] = [waiting.identity for waiting in group]
+            request: GetRequest | MutateRequest = GetRequest(numbers[0], identities, first.operation.level, timeout_ms)
         else:
-            request = waiting.request._replace(id=number, timeout_ms=timeout_ms)
-        self._waiting[number] = waiting
-        if not self._send(self.name, waiting.operation.datacenter, encode_frame(1, [request])):
-            del self._waiting[number]
-            self._again(waiting)
+            request = first.request._replace(id=numbers[0], timeout_ms=timeout_ms)
+        for number, waiting in zip(numbers, group, strict=True):
+            waiting.tries -= 1
+            self._waiting[number] = waiting
+        if not self._send(self.name, first.operation.datacenter, encode_frame(1, [request])):
+            for number in numbers:
+                self._again(self._waiting.pop(number))
             return
-        self._scheduler.after(left_s + GRACE_S, lambda: self._unanswered(number))
+        for number in numbers:
+            self._scheduler.after(left_s + GRACE_S, lambda number=number: self._unanswered(number))  # type: ignore[misc]
 
     def _again(self, waiting: _Waiting) -> None:
-        self._scheduler.after(self._random.uniform(0.5, 1) * PAUSE_S, lambda: self._try(waiting))
+        self._scheduler.after(self._random.uniform(0.5, 1) * PAUSE_S, lambda: self._try([waiting]))
 
     def _unanswered(self, number: int) -> None:
         waiting = self._waiting.pop(number, None)
@@ -158,6 +172,12 @@ class SimClient:
             self._again(waiting)
         else:
             self._end(waiting, "info" if error.maybe_applied else "fail")
+
+    def _written(self, waiting: _Waiting, reply: MutateReply) -> None:
+        self._end(waiting, "ok")
+        waiting.operation.dot = (reply.actor, reply.counter)
+        waiting.operation.timestamp = reply.timestamp
+        self._observed = max(self._observed, reply.timestamp)
 
     def _read(self, waiting: _Waiting, encoded: object) -> None:
         self._end(waiting, "ok")

@@ -19,6 +19,7 @@ from crdtkv.node.events import (
     BusUp,
     ConsumerIdle,
     Event,
+    Peer,
     Published,
     StreamMessage,
     TopologyChanged,
@@ -33,14 +34,14 @@ from crdtkv.sim.monitors import Monitors
 from crdtkv.sim.network import Network
 from crdtkv.sim.plan import Plan, Shape
 from crdtkv.sim.scheduler import Scheduler
-from crdtkv.sim.stream import Stream
+from crdtkv.sim.stored import violated
+from crdtkv.sim.stream import UNFINISHED_MAX, Stream
 from crdtkv.sim.tracing import readable
 from crdtkv.storage.identity import Identity
+from crdtkv.wire.messages import Message
 
 POLL_S = 1.0
 TOPOLOGY_POLL_S = 2.0
-#: How many messages of another data center a node works on at a time.
-UNFINISHED_MAX = 8
 #: After this long in silence a link is given up, and a process that died by itself is started again.
 SILENCE_S = 3.0
 RESTART_S = 0.5
@@ -84,6 +85,7 @@ class SimCluster:
         #: By node, and the data center whose stream the messages are from.
         self._unfinished: dict[tuple[str, str], int] = {}
         self._pumping: set[tuple[str, str]] = set()
+        self._ring_changes = 0
         for node in self.nodes.values():
             for number, client in enumerate(self.clients, FIRST_CLIENT):
                 node.know_client(number, client.name)
@@ -133,7 +135,7 @@ class SimCluster:
         if lost:
             self.coverage.count("commits_lost_in_a_power_loss", lost)
         for client in self.clients:
-            self.network.reset(client.name, node.place.node)
+            self.network.forget_to(node.place.node, client.name)
         for other in self.neighbors(node):
             self.tend_link(node, other)
 
@@ -141,6 +143,14 @@ class SimCluster:
         """Return the other nodes of a node's data center."""
         dc = node.place.datacenter
         return [other for other in self.nodes.values() if other is not node and other.place.datacenter == dc]
+
+    def resume(self, node: SimNode) -> None:
+        """Let a paused process go on."""
+        node.resume()
+        for other in self.neighbors(node):
+            self.tend_link(node, other)
+        for peer in self.config.peers_of(node.place.datacenter):
+            self._pump(peer)(node.place.datacenter)
 
     # Links inside a data center.
 
@@ -151,7 +161,12 @@ class SimCluster:
         can_talk = both_run and self.network.is_open(*pair) and not one.is_paused and not other.is_paused
         if pair in self._linked and (not both_run or (is_silent and not can_talk)):
             del self._linked[pair]
-            self.network.reset(*pair)
+            if both_run:
+                self.network.reset(*pair)
+            else:
+                for gone, other_end in ((one, other), (other, one)):
+                    if not gone.is_up:
+                        self.network.forget_to(gone.place.node, other_end.place.node)
             one.peer_down(other.place.node)
             other.peer_down(one.place.node)
         elif pair not in self._linked and can_talk:
@@ -201,7 +216,8 @@ class SimCluster:
         if found is None or not self.streams[datacenter].is_up:
             return
         first, *others = found.nodes
-        moved = replace(first, host=f"host-{found.epoch + 1}")
+        self._ring_changes += 1
+        moved = replace(first, host=f"host-{self._ring_changes}")
         bucket.write(replace(found, epoch=found.epoch + 1, nodes=(moved, *others)), revision)
         self.note(f"{datacenter} has ring epoch {found.epoch + 1}")
 
@@ -258,14 +274,20 @@ class SimCluster:
     def new_incarnation(self, host: SimNode, who: Identity) -> None:
         """See `World.new_incarnation`."""
         self.note(f"{host.place.node} starts as a new incarnation: {who.renewed_because}")
-        if who.starts > 1 or who.renewed_because != "first start":
+        if who.renewed_because != "first start" or who.starts > 1:
             self.coverage.count("incarnations_new_at_start")
+            if not self.plan.is_forgetful:
+                violated("I3", f"{host.place.node} took a new incarnation for no reason: {who.renewed_because}")
 
     def disk_failed(self, host: SimNode) -> None:
         """See `World.disk_failed`."""
         self.coverage.count("stopped_by_the_disk")
         self.stop(host, self.random.randint(0, host.disk.unsynced))
         self.scheduler.after(RESTART_S, lambda: self.start(host))
+
+    def sending(self, host: SimNode, peer: Peer, messages: list[Message]) -> None:
+        """See `World.sending`."""
+        self.monitors.revealing.sent(host, peer, messages)
 
     def trace(self, sender: str, receiver: str, payload: bytes) -> None:
         """See `World.trace`."""

@@ -20,6 +20,7 @@ REQUIRED: Mapping[str, str] = {
     "topology_written_again": "a lost or set back topology document was written again by a node",
     "geo_republished_rows": "rows that a stream had lost were sent again",
     "geo_applied_rows": "rows of another data center were applied and confirmed",
+    "applied_entries_checked": "a stream message's entries were looked for on the disks when it was acknowledged",
     "outbox_overflows": "an outbox was full, and everything was sent again later",
     "incarnations_new_at_start": "a start found a disk that had forgotten, and took a new incarnation",
     "commits_lost_in_a_power_loss": "a power loss took commits that were not synced",

@@ -61,6 +61,10 @@ class World(Protocol):
         """Learn that the process has to stop."""
         ...
 
+    def sending(self, host: "SimNode", peer: Peer, messages: list[Message]) -> None:
+        """Look at what is really sent."""
+        ...
+
     def trace(self, sender: str, receiver: str, payload: bytes) -> None:
         """Note what is sent for the trace and its digest."""
         ...
@@ -254,6 +258,7 @@ class SimNode:
         payload = encode_frame(self.core.topology.epoch, messages)
         may_double = not any(isinstance(message, MutateRequest) for message in messages)
         receiver = peer if isinstance(peer, str) else self.clients[peer]
+        self._world.sending(self, peer, messages)
         self._world.trace(self.place.node, receiver, payload)
         self._network.send(self.place.node, receiver, payload, self._world.deliver(receiver), may_double)
 

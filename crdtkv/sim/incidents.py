@@ -69,7 +69,7 @@ class Incident:
 
 def draw_incidents(random: Random, datacenters: tuple[str, ...], nodes: int, seconds: float) -> list[Incident]:
     """Draw a subset of the kinds, and some incidents of each."""
-    forgets = random.random() < 0.12
+    forgets = random.random() < 0.15
     chance = random.choice((0.1, 0.2, 0.4))
     drawn: list[Incident] = []
     for kind in KINDS:
@@ -101,6 +101,11 @@ def _draw_one(
     if kind in ("bucket_wipe", "bucket_rewind"):
         # Worth most when it takes a change that only some nodes have seen.
         yield Incident(round(max(0.0, at_s - random.uniform(0, 2.5)), 4), "ring_change", target)
+        # And another one right after it, under the same epoch.
+        yield Incident(round(at_s + random.uniform(0, 1.0), 4), "ring_change", target)
+    if kind == "rollback":
+        # A backup is put back from before the last start: there must have been one.
+        yield Incident(round(at_s / 2, 4), "restart", target, "", 0.05)
     yield Incident(
         round(at_s, 4),
         kind,

@@ -15,8 +15,8 @@ from crdtkv.ring.token import located
 from crdtkv.sim.chaos import Chaos
 from crdtkv.sim.cluster import SimCluster
 from crdtkv.sim.host import SimNode
-from crdtkv.sim.monitors import InvariantViolated
 from crdtkv.sim.plan import Call, Plan
+from crdtkv.sim.stored import InvariantViolated
 from crdtkv.storage import rows
 
 #: Virtual seconds within which a healed cluster must be quiet, and how often that is looked at.
@@ -65,6 +65,12 @@ class Life:
         history = self.history
         self._cover(history)
         violations = judge(history, plan.is_forgetful)
+        if plan.has_good_clocks:
+            violations += [
+                Violation("I10", f"{op} at {op.timestamp} is not above what its client had seen, {op.observed}")
+                for op in history
+                if op.dot is not None and op.timestamp <= op.observed
+            ]
         if violations:
             raise InvariantViolated(violations)
 
@@ -81,17 +87,18 @@ class Life:
 
     def _why_not_quiet(self) -> str:
         """Say what is still going on, "" if nothing is."""
-        epochs: dict[str, set[int]] = {}
+        documents: dict[str, set[bytes]] = {}
         for node in self.cluster.nodes.values():
             why = _why_busy(node)
             if why:
                 return f"{node.place.node} {why}"
             assert node.core is not None
-            epochs.setdefault(node.place.datacenter, set()).add(node.core.step.epoch)
+            documents.setdefault(node.place.datacenter, set()).add(node.core.topology.to_json())
         if any(client.is_waiting for client in self.cluster.clients):
             return "clients wait for answers"
-        if any(len(known) > 1 for known in epochs.values()):
-            return f"ring epochs are {epochs}"
+        for dc, known in documents.items():
+            if len(known) > 1:
+                return f"{dc} has several topologies: {sorted(known)}"
         return self._why_not_equal()
 
     def _read_everything(self) -> None:
@@ -153,7 +160,7 @@ def _why_busy(node: SimNode) -> str:
     core = node.core
     if core is None:
         return "does not run"
-    if len(core.outbox) or core.outbox.has_dropped:
+    if len(core.outbox) or core.outbox.has_dropped or node.disk.committed(*rows.OUTBOX_RANGE):
         return f"has {len(core.outbox)} outbox rows"
     if core.replica.has_undurable:
         return "waits for its disk"

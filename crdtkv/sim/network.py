@@ -35,12 +35,17 @@ class Network:
         self.weather = weather
         self._sessions: dict[tuple[str, str], int] = {}
         self._directions: dict[tuple[str, str], _Direction] = {}
+        self._forgotten: dict[tuple[str, str], int] = {}
         self.dropped = 0
 
     def reset(self, one: str, other: str) -> None:
         """Begin a new session: what is under way is lost."""
         pair = _pair(one, other)
         self._sessions[pair] = self._sessions.get(pair, 0) + 1
+
+    def forget_to(self, gone: str, other: str) -> None:
+        """Lose what is under way to a process that has ended; what it had sent still arrives."""
+        self._forgotten[other, gone] = self._forgotten.get((other, gone), 0) + 1
 
     def block(self, sender: str, receiver: str) -> None:
         """Let nothing through in this direction; as often unblocked as blocked, it opens again."""
@@ -75,9 +80,11 @@ class Network:
             return
         pair = _pair(sender, receiver)
         session = self._sessions.get(pair, 0)
+        forgotten = self._forgotten.get((sender, receiver), 0)
 
         def arrive() -> None:
-            if session == self._sessions.get(pair, 0):
+            is_lost = forgotten != self._forgotten.get((sender, receiver), 0)
+            if session == self._sessions.get(pair, 0) and not is_lost:
                 deliver(sender, payload)
 
         copies = 2 if may_double and weather.duplication and random.random() < weather.duplication else 1

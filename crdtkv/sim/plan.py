@@ -50,7 +50,7 @@ class Weather:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One thing a client does; `argument` is an amount, or the value to write."""
+    """One thing a client does: `argument` is an amount, or the value to write; `others` are more keys to read."""
 
     at_s: float
     client: int
@@ -61,6 +61,7 @@ class Call:
     argument: str | int | None
     level: str
     with_context: bool
+    others: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,12 @@ class Plan:
     def is_forgetful(self) -> bool:
         """Whether a disk loses something it had synced."""
         return any(incident.kind in FORGETFUL for incident in self.incidents)
+
+    @property
+    def has_good_clocks(self) -> bool:
+        """Whether no clock is off by more than what timestamps may be ahead."""
+        is_jumping = any(incident.kind == "clock_jump" for incident in self.incidents)
+        return self.weather.clock_offset_s <= 5 and not is_jumping
 
     @property
     def datacenters(self) -> tuple[str, ...]:
@@ -128,7 +135,7 @@ class Plan:
                 Shape(**document["shape"]),
                 Weather(**document["weather"]),
                 tuple(Incident(**incident) for incident in document["incidents"]),
-                tuple(Call(**call) for call in document["calls"]),
+                tuple(Call(**{**call, "others": tuple(call.get("others", ()))}) for call in document["calls"]),
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"not a plan: {error!r}") from None
@@ -155,6 +162,7 @@ def draw_calls(random: Random, datacenters: tuple[str, ...], shape: Shape, secon
             kind, argument = "increment", random.randint(-3, 9)
         elif chance < 0.6:
             kind, argument = "put", f"v{number}"
+        key, *others = random.sample(keys, len(keys))
         calls.append(
             Call(
                 round(random.uniform(0, seconds), 4),
@@ -162,10 +170,11 @@ def draw_calls(random: Random, datacenters: tuple[str, ...], shape: Shape, secon
                 random.choice(datacenters),
                 kind,
                 type_tag,
-                random.choice(keys),
+                key,
                 argument,
                 _draw_level(random, min(shape.replication_factor, shape.nodes)),
                 with_context=type_tag == "register" and kind in ("put", "delete") and random.random() < 0.4,
+                others=tuple(others) if kind == "get" and random.random() < 0.3 else (),
             )
         )
     return sorted(calls, key=lambda call: call.at_s)

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 from crdtkv.sim.coverage import Coverage
 from crdtkv.sim.life import Life
-from crdtkv.sim.monitors import InvariantViolated
 from crdtkv.sim.plan import Plan
+from crdtkv.sim.stored import InvariantViolated
 
 CHUNK = 8
 

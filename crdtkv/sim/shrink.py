@@ -66,11 +66,13 @@ def _fewer_incidents(plan: Plan, fails: Fails) -> None:
 
 
 def _smaller_shape(plan: Plan, fails: Fails) -> None:
-    for shape in _simpler(plan.shape):
-        if shape.datacenters < plan.shape.datacenters or shape.nodes < plan.shape.nodes:
-            changed = _fitting(replace(plan, shape=shape))
-        else:
-            changed = replace(plan, shape=shape)
+    tried: set[Shape] = set()
+    while True:
+        shape = next((shape for shape in _simpler(plan.shape) if shape not in tried), None)
+        if shape is None:
+            return
+        tried.add(shape)
+        changed = _fitting(replace(plan, shape=shape))
         if changed.calls and fails(changed):
             plan = changed
 

@@ -14,6 +14,8 @@ from random import Random
 from crdtkv.sim.scheduler import Scheduler
 
 ACK_WAIT_S = 3.0
+#: How many messages of another data center a node works on at a time.
+UNFINISHED_MAX = 8
 
 
 class Consumer:

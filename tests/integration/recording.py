@@ -8,6 +8,7 @@ from typing import Any
 
 from crdtkv import Client, CrdtkvError, cbor
 from crdtkv.checking.history import Operation
+from crdtkv.checking.levels import read_and_write_quorum
 from crdtkv.crdt.entry import Entry
 from crdtkv.crdt.register import Register
 from crdtkv.ids import identity_of
@@ -80,6 +81,7 @@ class Recorder:
 
     async def _call(self, kind: str, type_tag: str, key: str, argument: Any, level_name: str) -> Operation:
         level = level_named(level_name)
+        reads, writes = read_and_write_quorum(level_name, REPLICAS)
         identity = identity_of("default", type_tag, key)
         operation = Operation(
             client=f"{self._client.datacenter} client",
@@ -90,8 +92,8 @@ class Recorder:
             began=time.monotonic(),
             argument=argument,
             level=level_name,
-            reads=level.read_quorum(REPLICAS),
-            writes=level.write_quorum(REPLICAS),
+            reads=reads,
+            writes=writes,
             replicas=REPLICAS,
         )
         self.history.append(operation)

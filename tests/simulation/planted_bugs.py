@@ -276,9 +276,10 @@ def merkle_hash_over_other_bytes() -> Any:
 def differences_overwritten_instead_of_merged() -> Any:
     """Anti-entropy takes over the other replica's entry as it is."""
 
-    def wrong(self: AntiEntropy, located: bytes, encoded: bytes) -> None:
+    def wrong(self: AntiEntropy, located: bytes, encoded: bytes) -> bool:
         key = self._keys.from_peer(identity_in(located))
         self._replica._put(key, self._replica._stored(located), Entry.from_bytes(encoded))
+        return True
 
     return replaced(AntiEntropy, "take", wrong)
 

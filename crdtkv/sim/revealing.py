@@ -1,0 +1,153 @@
+"""What leaves a node: nothing that a power loss could still take back, and nothing that is not true.
+
+These look at every message a simulated node sends.
+
+- What leaves at once names no dot of the node's own that is not on its disk for good, shows no stored entry that is
+  not, and acknowledges nothing.
+- What a client is told is on the disks of as many home replicas as its level says: the dot of its write, or what it
+  read.
+- Nothing is served that came under another ring epoch (rule 13).
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from crdtkv.checking.levels import read_and_write_quorum
+from crdtkv.node.effects import Effects
+from crdtkv.node.events import Event, Peer, Received, TopologyChanged
+from crdtkv.ring.token import located
+from crdtkv.sim.stored import descends, has, parse, violated
+from crdtkv.storage import rows
+from crdtkv.wire.messages import (
+    EntriesReply,
+    GetRequest,
+    LeafReply,
+    LeafRequest,
+    Message,
+    MutateReply,
+    MutateRequest,
+    PartitionRows,
+    ReadPartition,
+    ReadReplica,
+    ReplicaEntry,
+    ReplicaSuperseded,
+    ReplicaWritten,
+    RootsReply,
+    RootsRequest,
+    WriteReplica,
+)
+
+if TYPE_CHECKING:
+    from crdtkv.sim.cluster import SimCluster
+    from crdtkv.sim.host import SimNode
+
+_SERVED = (ReadReplica, WriteReplica, ReadPartition, RootsRequest, LeafRequest)
+_SERVICE = (ReplicaEntry, ReplicaSuperseded, PartitionRows, RootsReply, LeafReply)
+_Asked = tuple[str, int, Peer, int]
+
+
+class Revealing:
+    """Looks at what nodes are asked, and at what they answer."""
+
+    def __init__(self, cluster: "SimCluster") -> None:
+        self._cluster = cluster
+        self._is_forgetful = cluster.plan.is_forgetful
+        #: By node, its life, the asker and the request's number: which key, at which level.
+        self._asked: dict[_Asked, tuple[bytes, str]] = {}
+
+    def stepped(self, node: "SimNode", events: list[Event], effects: Effects) -> None:
+        """Look at what a step took in, and what it lets out at once."""
+        assert node.core is not None
+        for event in events:
+            if type(event) is Received:
+                self._note(node, event)
+                # What came before a new topology in the same step was served under the epoch before it.
+                is_settled = not any(type(other) is TopologyChanged for other in events)
+                if is_settled and event.epoch != node.core.step.epoch and isinstance(event.peer, str):
+                    _served_nothing(node, event, effects)
+        for peer, messages in effects.at_once.items():
+            for message in messages:
+                self._leaves_at_once(node, peer, message)
+
+    def sent(self, node: "SimNode", peer: Peer, messages: list[Message]) -> None:
+        """Look at what is really sent: to whoever asked, it must be true on as many disks as the level says."""
+        if self._is_forgetful:
+            return
+        for message in messages:
+            if isinstance(message, MutateReply):
+                dot = (message.actor, message.counter)
+                self._is_on_enough_disks(node, peer, message.id, 1, lambda stored, dot=dot: has(stored, dot))
+            elif isinstance(message, EntriesReply):
+                for number, entry in enumerate(message.entries, message.id):
+                    if isinstance(entry, bytes):
+                        read = parse(entry)
+                        self._is_on_enough_disks(
+                            node, peer, number, 0, lambda stored, read=read: descends(stored, read)
+                        )
+
+    def _note(self, node: "SimNode", frame: Received) -> None:
+        where = (node.place.node, node.life, frame.peer)
+        for message in frame.messages:
+            match message:
+                case MutateRequest():
+                    self._asked[*where, message.id] = (message.identity, message.level)
+                case ReadReplica() | WriteReplica():
+                    self._asked[*where, message.id] = (message.identity, "")
+                case GetRequest():
+                    for number, identity in enumerate(message.identities, message.id):
+                        assert isinstance(identity, bytes)
+                        self._asked[*where, number] = (identity, message.level)
+
+    def _leaves_at_once(self, node: "SimNode", peer: Peer, message: Message) -> None:
+        name = node.place.node
+        match message:
+            case WriteReplica():
+                self._own_dots_are_durable(node, message.identity, message.entry, message)
+            case EntriesReply():
+                for number, entry in enumerate(message.entries, message.id):
+                    asked = self._asked.get((name, node.life, peer, number))
+                    if asked is not None and isinstance(entry, bytes):
+                        self._own_dots_are_durable(node, asked[0], entry, message)
+            case ReplicaEntry(number, bytes() as entry):
+                asked = self._asked.get((name, node.life, peer, number))
+                if asked is not None and not _on_disk(node, asked[0], lambda stored: descends(stored, parse(entry))):
+                    violated("durability", f"{name} shows {peer} what is not durable: {asked[0]!r}")
+            case ReplicaWritten() | ReplicaSuperseded() | MutateReply(actor=node.core.replica.actor):  # type: ignore[union-attr]
+                violated("durability", f"{name} acknowledges before its fsync: {message}")
+
+    def _own_dots_are_durable(self, node: "SimNode", identity: bytes, entry: bytes, message: Message) -> None:
+        assert node.core is not None
+        actor = node.core.replica.actor
+        dot = (actor, parse(entry).vector.get(actor, 0))
+        if dot[1] and not _on_disk(node, identity, lambda stored: has(stored, dot)):
+            what = type(message).__name__
+            violated("durability", f"{node.place.node} tells of {dot} of {identity!r} before its fsync: {what}")
+
+    def _is_on_enough_disks(self, node: "SimNode", peer: Peer, number: int, side: int, is_there: Any) -> None:
+        asked = self._asked.get((node.place.node, node.life, peer, number))
+        if asked is None or not asked[1]:
+            return  # passed on for another node, which was looked at itself
+        identity, level = asked
+        replicas = self._cluster.monitors.replicas(node.place.datacenter, rows.data_row(located(identity)))
+        required = read_and_write_quorum(level, len(replicas))[side]
+        if node.place.node not in replicas:
+            return
+        holders = sum(_on_disk(self._cluster.nodes[name], identity, is_there) for name in replicas)
+        if holders < required:
+            violated("level", f"{node.place.node} answers {identity!r} at {level}, but {holders} replicas have it")
+
+
+def _on_disk(node: "SimNode", identity: bytes, is_there: Any) -> bool:
+    value = node.disk.durable(rows.data_row(located(identity)))
+    return value is not None and bool(is_there(parse(value)))
+
+
+def _served_nothing(node: "SimNode", frame: Received, effects: Effects) -> None:
+    asked = {message.id for message in frame.messages if isinstance(message, _SERVED)}
+    for messages in (effects.at_once.get(frame.peer, []), effects.held.get(frame.peer, [])):
+        for message in messages:
+            ids = message.ids if isinstance(message, ReplicaWritten) else []
+            served = asked.intersection(ids)
+            if isinstance(message, _SERVICE) and message.id in asked:
+                served.add(message.id)
+            if served:
+                violated("rule 13", f"{node.place.node} served what came from {frame.peer} under {frame.epoch}")

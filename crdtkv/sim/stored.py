@@ -1,0 +1,86 @@
+"""Stored entries as the monitors read them: with cbor2 alone, so that no mistake of the product's hides another."""
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, NamedTuple, NoReturn
+
+import cbor2
+
+from crdtkv.checking.violation import Violation
+
+Dot = tuple[str, int]
+
+
+class InvariantViolated(AssertionError):
+    """Something that must never be; `violations` tells what."""
+
+    def __init__(self, violations: list[Violation]) -> None:
+        super().__init__("\n".join(str(violation) for violation in violations[:5]))
+        self.violations = violations
+
+
+class Stored(NamedTuple):
+    """An entry: the dots it has seen, their bytes, and what its state claims of single dots."""
+
+    vector: dict[str, int]
+    cloud: frozenset[Dot]
+    seen: bytes
+    claims: list[tuple[Dot, object]]
+
+
+def violated(invariant: str, story: str) -> NoReturn:
+    """Raise what was found."""
+    raise InvariantViolated([Violation(invariant, story)])
+
+
+@lru_cache(maxsize=4096)
+def parse(entry: bytes) -> Stored:
+    """Parse an entry's bytes."""
+    _, type_tag, state, vector, cloud, _ = cbor2.loads(entry)
+    return Stored(
+        dict(zip(vector[::2], vector[1::2], strict=True)),
+        frozenset(zip(cloud[::2], cloud[1::2], strict=True)),
+        cbor2.dumps([vector, cloud]),
+        list(_CLAIMS[type_tag](state)),
+    )
+
+
+def has(stored: Stored, dot: Dot) -> bool:
+    """Tell whether an entry has seen a dot."""
+    return dot[1] <= stored.vector.get(dot[0], 0) or dot in stored.cloud
+
+
+def descends(stored: Stored, other: Stored) -> bool:
+    """Tell whether an entry has seen all that another has."""
+    mine = stored.vector
+    for actor, counter in other.vector.items():
+        have = mine.get(actor, 0)
+        if have < counter and not all((actor, n) in stored.cloud for n in range(have + 1, counter + 1)):
+            return False
+    return all(has(stored, dot) for dot in other.cloud)
+
+
+def _register_claims(state: list[Any]) -> Any:
+    for at in range(0, len(state), 4):
+        yield (state[at], state[at + 1]), (state[at + 2], state[at + 3])
+
+
+def _lww_claims(state: list[Any]) -> Any:
+    if state:
+        yield (state[1], state[2]), (state[0], state[3])
+
+
+def _counter_claims(state: list[Any]) -> Any:
+    for at in range(0, len(state), 5):
+        actor, counter, total, reset_counter, reset_total = state[at : at + 5]
+        yield (actor, counter), total
+        if reset_counter:
+            yield (actor, reset_counter), reset_total
+
+
+#: Per type: what a state says of single dots, which nothing may ever contradict.
+_CLAIMS: dict[str, Callable[[list[Any]], Any]] = {
+    "register": _register_claims,
+    "lww": _lww_claims,
+    "counter": _counter_claims,
+}
