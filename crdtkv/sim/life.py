@@ -12,6 +12,7 @@ from crdtkv.checking.verdict import judge
 from crdtkv.checking.violation import Violation
 from crdtkv.ids import identity_of
 from crdtkv.ring.token import located
+from crdtkv.ring.topology import Topology
 from crdtkv.sim.chaos import Chaos
 from crdtkv.sim.cluster import SimCluster
 from crdtkv.sim.host import SimNode
@@ -87,18 +88,18 @@ class Life:
 
     def _why_not_quiet(self) -> str:
         """Say what is still going on, "" if nothing is."""
-        documents: dict[str, set[bytes]] = {}
+        documents: dict[str, set[Topology]] = {}
         for node in self.cluster.nodes.values():
             why = _why_busy(node)
             if why:
                 return f"{node.place.node} {why}"
             assert node.core is not None
-            documents.setdefault(node.place.datacenter, set()).add(node.core.topology.to_json())
+            documents.setdefault(node.place.datacenter, set()).add(node.core.topology)
         if any(client.is_waiting for client in self.cluster.clients):
             return "clients wait for answers"
         for dc, known in documents.items():
             if len(known) > 1:
-                return f"{dc} has several topologies: {sorted(known)}"
+                return f"{dc} has several topologies: {known}"
         return self._why_not_equal()
 
     def _read_everything(self) -> None:
