@@ -8,11 +8,16 @@ who follows is a stand-in, in the order of the walk.
 Because points depend on names only, a node that joins takes over some ranges and moves nothing else, and a node that
 leaves gives away only its own.
 
+Preference lists are made at once: their walks end after a few points. A whole walk goes on until every node was met,
+and is made when somebody asks for stand-ins, so a ring of a thousand nodes costs little more than its points.
+
 Source: Karger et al. (1997); DeCandia et al., "Dynamo" (2007), sections 4.2 and 4.3.
 """
 
 from bisect import bisect_left
-from functools import cached_property
+from collections.abc import Iterable, Iterator
+from functools import cached_property, lru_cache
+from itertools import chain, islice
 
 from crdtkv.ring.token import TOKEN_BITS, partition_in, partition_start, token_of
 from crdtkv.ring.topology import RingNode, Topology
@@ -31,8 +36,9 @@ class HashRing:
         self._tokens = [token for token, _ in points]
         self._owners = [name for _, name in points]
         self._zones = {node.name: node.zone for node in topology.nodes}
-        self.walks: list[tuple[str, ...]] = [self._walk(partition) for partition in range(self.partitions)]
-        self._preference_lists = [walk[: self.replication_factor] for walk in self.walks]
+        self._zones_wanted = min(self.replication_factor, len(set(self._zones.values())))
+        self._preference_lists = [self._choose(self._met(partition)) for partition in range(self.partitions)]
+        self._stand_ins: dict[int, tuple[str, ...]] = {}
 
     def preference_list(self, located_key: bytes) -> tuple[str, ...]:
         """Return the N home replicas of a storage key, the first choice first."""
@@ -48,7 +54,17 @@ class HashRing:
 
     def stand_ins(self, partition: int) -> tuple[str, ...]:
         """Return the nodes that take a replica's place, the first choice first."""
-        return self.walks[partition][self.replication_factor :]
+        stand_ins = self._stand_ins.get(partition)
+        if stand_ins is None:
+            replicas = self._preference_lists[partition]
+            everybody = islice(self._met(partition), len(self._zones))
+            stand_ins = self._stand_ins[partition] = tuple(name for name in everybody if name not in replicas)
+        return stand_ins
+
+    @property
+    def walks(self) -> list[tuple[str, ...]]:
+        """For every partition all nodes: its replicas, then its stand-ins."""
+        return [self.replicas_of(partition) + self.stand_ins(partition) for partition in range(self.partitions)]
 
     @cached_property
     def share_of(self) -> dict[str, float]:
@@ -59,21 +75,40 @@ class HashRing:
                 held[name] += 1
         return {name: count / (self.partitions * self.replication_factor) for name, count in sorted(held.items())}
 
-    def _walk(self, partition: int) -> tuple[str, ...]:
+    def _met(self, partition: int) -> Iterator[str]:
+        """Yield the nodes in the order of the walk, each once."""
         first = bisect_left(self._tokens, partition_start(partition, self.partitions))
-        names = list(dict.fromkeys(self._owners[first:] + self._owners[:first]))
+        met: set[str] = set()
+        for point in chain(range(first, len(self._owners)), range(first)):
+            name = self._owners[point]
+            if name not in met:
+                met.add(name)
+                yield name
+
+    def _choose(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Take the first N names in distinct zones; with fewer zones, those passed over fill up."""
         replicas: list[str] = []
+        passed_over: list[str] = []
         zones_used: set[str] = set()
-        # Once around for distinct zones; what was passed over fills up when there are fewer zones than replicas.
         for name in names:
-            if len(replicas) < self.replication_factor and self._zones[name] not in zones_used:
+            zone = self._zones[name]
+            if zone in zones_used:
+                passed_over.append(name)
+            else:
+                zones_used.add(zone)
                 replicas.append(name)
-                zones_used.add(self._zones[name])
-        passed_over = [name for name in names if name not in replicas]
-        return (*replicas, *passed_over)
+            missing = self.replication_factor - len(replicas)
+            if len(zones_used) == self._zones_wanted and len(passed_over) >= missing:
+                return (*replicas, *passed_over[:missing])
+        raise AssertionError("a walk meets every node")
 
 
-def vnode_tokens(node: RingNode) -> list[int]:
+def vnode_tokens(node: RingNode) -> tuple[int, ...]:
     """Return the points of a node on the ring, at least one."""
-    count = max(1, round(VNODES_PER_WEIGHT * node.weight))
-    return [token_of(f"{node.name}#{index}".encode()) for index in range(count)]
+    return _points(node.name, max(1, round(VNODES_PER_WEIGHT * node.weight)))
+
+
+@lru_cache(maxsize=2048)
+def _points(name: str, count: int) -> tuple[int, ...]:
+    """Hash a node's points; every ring that it is in has the same ones."""
+    return tuple(token_of(f"{name}#{index}".encode()) for index in range(count))

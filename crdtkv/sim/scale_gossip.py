@@ -9,7 +9,7 @@ One life: it settles, then traffic is counted, then nodes are killed, started ag
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from math import ceil
 from random import Random
@@ -69,10 +69,14 @@ class Traffic:
 
 @dataclass(slots=True)
 class Opinions:
-    """What observers came to think, right and wrong. Delays are from the fault to `DOWN`, one per pair."""
+    """What observers came to think, right and wrong.
 
-    killed: list[float] = field(default_factory=list)
-    silent: list[float] = field(default_factory=list)
+    Delays are from the fault to `DOWN`, by observer and victim. Late news of a victim's last moments can take such an
+    opinion back once more; what counts is when it was formed for good.
+    """
+
+    killed: dict[tuple[str, str], float] = field(default_factory=dict)
+    silent: dict[tuple[str, str], float] = field(default_factory=dict)
     expected: int = 0
     false_suspicions: int = 0
     false_alarms: int = 0
@@ -215,27 +219,25 @@ class GossipLife:
         self._thinks[gossip.node] = thinks
         for node, status in thinks.items():
             if status is not thought.get(node):
-                self._judge(node, status)
+                self._judge(gossip.node, node, status)
 
-    def _judge(self, node: str, status: Status) -> None:
+    def _judge(self, observer: str, node: str, status: Status) -> None:
         gone_at = self._gone_at.get(node)
         if gone_at is None:
             self.opinions.false_suspicions += status is Status.SUSPECTED
             self.opinions.false_alarms += status is Status.DOWN
         elif status is Status.DOWN:
             delays = self.opinions.killed if node in self._killed else self.opinions.silent
-            delays.append(self._scheduler.now - gone_at)
+            delays[observer, node] = self._scheduler.now - gone_at
 
 
-def measure(nodes: int, conditions: Conditions, settings: GossipSettings | None = None) -> GossipFigures:
+def measure(nodes: int, conditions: Conditions, settings: GossipSettings) -> GossipFigures:
     """Live as often as it takes for `VICTIMS` of each kind, never more than a tenth of the nodes at once."""
-    settings = settings or GossipSettings()
     at_once = max(1, min(VICTIMS, nodes // 10))
     lives: list[GossipLife] = []
     for number in range(ceil(VICTIMS / at_once)):
         seed = Random(f"{conditions.seed} {nodes} {number}").getrandbits(64)
-        once = Conditions(seed, conditions.seconds, conditions.loss, conditions.jitter_s)
-        lives.append(GossipLife(nodes, at_once, once, settings))
+        lives.append(GossipLife(nodes, at_once, replace(conditions, seed=seed), settings))
         lives[-1].run()
     return _figures(nodes, lives)
 
@@ -243,8 +245,8 @@ def measure(nodes: int, conditions: Conditions, settings: GossipSettings | None 
 def _figures(nodes: int, lives: list[GossipLife]) -> GossipFigures:
     counted_s = sum(life.counted_s for life in lives)
     traffic = [one for life in lives for one in life.traffic.values()]
-    killed = [delay for life in lives for delay in life.opinions.killed]
-    silent = [delay for life in lives for delay in life.opinions.silent]
+    killed = [delay for life in lives for delay in life.opinions.killed.values()]
+    silent = [delay for life in lives for delay in life.opinions.silent.values()]
     busiest = max(one.sent_bytes + one.received_bytes for one in traffic)
     return GossipFigures(
         nodes=nodes,
