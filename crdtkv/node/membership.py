@@ -75,6 +75,7 @@ class Membership:
     def peer_up(self, node: str) -> None:
         """Take a link that stands."""
         self._linked[node] = None
+        self._gossip.linked(node)
         if node not in self._down:
             self._step.alive.add(node)
 

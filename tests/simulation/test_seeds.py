@@ -31,6 +31,8 @@ def test_in_a_perfect_world_every_call_succeeds(seed: int) -> None:
     verdict = live(replace(plan, shape=shape).without_faults())
     assert verdict.failure is None, str(verdict)
     assert verdict.outcomes["fail"] == verdict.outcomes["info"] == 0
+    for never in ("geo_republished_rows", "epoch_refusals", "junk_messages", "dead_letters", "members_down"):
+        assert verdict.coverage.counts[never] == 0, never
 
 
 def test_a_world_of_faults_makes_some_calls_fail_and_some_of_unknown_fate() -> None:

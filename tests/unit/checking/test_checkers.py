@@ -3,6 +3,7 @@
 import pytest
 
 from crdtkv.checking.history import Operation, covers, missing
+from crdtkv.checking.levels import read_and_write_quorum
 
 from .histories import broken, delete, final, get, increment, put
 
@@ -99,7 +100,31 @@ def test_concurrent_writes_may_replace_each_other_or_stay_as_siblings() -> None:
 def test_a_later_blind_write_may_replace_an_earlier_one_but_not_the_other_way_round() -> None:
     history = [put("x", 0, "a1", timestamp=1), put("y", 5, "b1", timestamp=9)]
     assert broken(*history, final(["y"], {"a": [1], "b": [1]})) == []
-    assert broken(*history, final(["x"], {"a": [1], "b": [1]})) == ["I1"]
+    assert broken(*history, final(["x"], {"a": [1], "b": [1]})) == ["I1", "I8"]
+
+
+def test_a_write_that_a_read_has_not_heard_of_has_replaced_nothing_there() -> None:
+    history = [put("x", 0, "a1", writes=1), put("y", 5, "b1", writes=1, timestamp=9)]
+    assert broken(*history, get([], 8, {"a": [1]}, reads=1)) == ["I1"]
+    assert broken(*history, get(["y"], 8, {"a": [1], "b": [1]}, reads=1)) == []
+
+
+def test_a_blind_write_supersedes_what_it_met_on_a_replica() -> None:
+    history = [put("x", 0, "a1", timestamp=1), put("y", 5, "b1", timestamp=9)]
+    context = {"a": [1], "b": [1]}
+    assert broken(*history, final(["y", "x"], context)) == ["I8"]
+    assert broken(*history, final(["y", "x"], context), is_forgetful=True) == []
+    later = {"timestamp": 9, "writes": 1}
+    assert (
+        broken(put("x", 0, "a1", timestamp=1, writes=1), put("y", 5, "b1", **later), final(["y", "x"], context)) == []
+    )
+
+
+def test_siblings_stand_in_the_order_of_their_timestamps() -> None:
+    history = [put("x", 0, "a1", timestamp=1), put("y", 0, "b1", timestamp=9)]
+    context = {"a": [1], "b": [1]}
+    assert broken(*history, final(["y", "x"], context)) == []
+    assert broken(*history, final(["x", "y"], context)) == ["I1"]
 
 
 def test_a_write_with_a_higher_timestamp_may_replace_a_later_one_on_other_replicas() -> None:
@@ -212,6 +237,12 @@ def test_a_delete_takes_what_it_has_seen_and_perhaps_what_was_concurrent() -> No
     assert broken(*history, final([7], context, **COUNTER)) == ["I1"]
 
 
+def test_a_counter_that_adds_up_to_nothing_still_shows_its_zero() -> None:
+    history = [increment(3, 0, "a1"), increment(-3, 0, "b1")]
+    assert broken(*history, final([0], {"a": [1], "b": [1]}, **COUNTER)) == []
+    assert broken(*history, final([], {"a": [1], "b": [1]}, **COUNTER)) == ["I1"]
+
+
 def test_an_increment_after_a_delete_counts() -> None:
     history = [delete(0, "b1", **COUNTER), increment(4, 5, "a1")]
     assert broken(*history, final([], {"a": [1], "b": [1]}, **COUNTER)) == ["I1"]
@@ -263,6 +294,24 @@ def test_registers_at_linearizable_are_judged_by_real_time() -> None:
     assert broken(*history, get(["y"], 8, context, **level)) == []
     assert "linearizable" in broken(*history, get(["x"], 8, context, **level))
     assert "linearizable" not in broken(*history, get(["x"], 8, context))
+
+
+def test_a_register_that_was_deleted_is_not_judged_by_real_time() -> None:
+    level = {"level": "LINEARIZABLE"}
+    assert broken(put("x", 0, "a1", **level), delete(5, "b1", **level), get([], 8, {"a": [1], "b": [1]}, **level)) == []
+
+
+# Levels.
+
+
+@pytest.mark.parametrize("replicas", [1, 2, 3, 4, 5])
+def test_the_levels_written_down_twice_agree(replicas: int) -> None:
+    from crdtkv.quorum.level import level_named
+
+    for name in ("ANY", "ONE", "LOCAL_QUORUM", "LOCAL_ALL", f"1,{replicas}"):
+        level = level_named(name)
+        theirs = (level.read_quorum(replicas), level.write_quorum(replicas))
+        assert read_and_write_quorum(name, replicas) == theirs
 
 
 # Files.
