@@ -44,7 +44,8 @@ class Monitors:
         self._claimed: dict[tuple[bytes, tuple[str, int]], object] = {}
         self._rings = {dc: HashRing(cluster.config.first_topology(dc)) for dc in cluster.config.datacenters}
         self._highest_wall_ms: dict[str, int] = {}
-        self._was_full: dict[str, bool] = {}
+        #: By node and life: whether the disk was full when the last step ended.
+        self._was_full: dict[tuple[str, int], bool] = {}
         limits, geo = cluster.config.limits, cluster.config.geo
         peers = len(cluster.config.datacenters) - 1
         keys = len({(call.type, call.key) for call in cluster.plan.calls})
@@ -75,7 +76,7 @@ class Monitors:
             violated("I9", f"the clock of {name} followed a timestamp from the far future")
         if core.step.stats.counters.get("junk_messages"):
             violated("wire", f"{name} cannot read what another node sent: {effects.notes}")
-        self._was_full[name] = not core.step.has_disk_space
+        self._was_full[name, node.life] = not core.step.has_disk_space
         self.revealing.stepped(node, events, effects)
 
     def acknowledged(self, node: "SimNode", payload: bytes) -> None:
@@ -92,7 +93,7 @@ class Monitors:
         for row, value in batch.items():
             if row[:1] == b"d":
                 assert value is not None
-                if is_full and self._was_full.get(node.place.node):
+                if is_full and self._was_full.get((node.place.node, node.life)):
                     violated("I9", f"{node.place.node} stores {row!r} on a full disk")
                 self._entry(node, batch, row, value)
             elif row[:1] == b"o" and value is None:

@@ -19,13 +19,13 @@ from crdtkv import cbor
 from crdtkv.membership.gossip import Gossip, GossipPush, GossipReply, GossipSettings, Status
 from crdtkv.membership.member import Load, Member
 from crdtkv.sim.scheduler import Scheduler
+from crdtkv.wire.codec import encode_frame
 from crdtkv.wire.frames import framed
-from crdtkv.wire.messages import WIRE_VERSION
+from crdtkv.wire.messages import MembersPush, MembersReply
 
 DELAY_MIN_S, DELAY_MAX_S = 0.0002, 0.002
 VICTIMS = 3
-# Not spoken on any link yet; two bytes, as a number that is not taken.
-_MESSAGE_NUMBER = 40
+_EPOCH = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,9 +272,10 @@ def frame_bytes(message: GossipPush | GossipReply) -> int:
 
 
 def encoded(message: GossipPush | GossipReply) -> bytes:
-    """Return a message as the frame that `frame_bytes` measures."""
-    rows = [list(_flat(row)) for row in message.rows]
-    return framed(cbor.encode([WIRE_VERSION, 1, [[_MESSAGE_NUMBER, rows]]]))
+    """Return a message as the frame that `frame_bytes` measures, and that a node would read."""
+    rows: list[object] = [list(_flat(row)) for row in message.rows]
+    spoken = MembersPush(rows) if isinstance(message, GossipPush) else MembersReply(rows)
+    return framed(encode_frame(_EPOCH, [spoken]))
 
 
 def _flat(row: Member) -> Iterator[object]:
@@ -286,7 +287,7 @@ def _flat(row: Member) -> Iterator[object]:
 @lru_cache(maxsize=4096)
 def _envelope_bytes(rows: int) -> int:
     """Return the bytes around that many rows: a row of one byte stands for each."""
-    return len(framed(cbor.encode([WIRE_VERSION, 1, [[_MESSAGE_NUMBER, [0] * rows]]]))) - rows
+    return len(framed(encode_frame(_EPOCH, [MembersPush([0] * rows)]))) - rows
 
 
 @lru_cache(maxsize=1 << 17)

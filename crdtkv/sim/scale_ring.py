@@ -10,6 +10,7 @@ import time
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import count
 from random import Random
 from statistics import mean
 from typing import TypeVar
@@ -19,6 +20,7 @@ from crdtkv.ring.topology import RingNode, Topology
 
 REPLICATION_FACTOR = 3
 CHANGES = 3
+_FRESH = count()
 
 T = TypeVar("T")
 
@@ -59,14 +61,19 @@ def measure(nodes: int, partitions: int, seed: int, is_timed: bool = False) -> R
         ideal_joining=1 / (nodes + 1),
         moved_by_leaving=mean(left),
         ideal_leaving=1 / nodes if nodes > REPLICATION_FACTOR else 0.0,
-        build_s=_seconds(lambda: _ring_of(names, partitions)) if is_timed else None,
-        memory_mib=_mebibytes(lambda: _ring_of(names, partitions)) if is_timed else None,
+        build_s=_seconds(lambda: _ring_of(_strangers("timed", nodes), partitions)) if is_timed else None,
+        memory_mib=_mebibytes(lambda: _ring_of(_strangers("weighed", nodes), partitions)) if is_timed else None,
     )
 
 
 def _ring_of(names: list[str], partitions: int) -> HashRing:
     nodes = tuple(RingNode(name, "127.0.0.1", 7400, "default", 1.0) for name in names)
     return HashRing(Topology("scale", "eu", 1, partitions, REPLICATION_FACTOR, nodes))
+
+
+def _strangers(prefix: str, nodes: int) -> list[str]:
+    """Return names no ring has had yet: the points of known ones are remembered, and cost nothing."""
+    return [f"{prefix}-{next(_FRESH)}" for _ in range(nodes)]
 
 
 def _moved(before: HashRing, after: HashRing) -> float:

@@ -12,8 +12,11 @@ import pytest
 
 from crdtkv.membership.gossip import GossipPush, GossipReply, GossipSettings
 from crdtkv.membership.member import Load, Member
+from crdtkv.node.membership import _parsed
 from crdtkv.sim import scale, scale_geo, scale_gossip, scale_report, scale_ring
 from crdtkv.sim.scale_gossip import Conditions, GossipLife
+from crdtkv.wire.codec import decode_frame
+from crdtkv.wire.messages import MembersPush, MembersReply
 
 SMALL = ["--nodes", "10", "--partitions", "256", "--datacenters", "2,3", "--seconds", "12"]
 BAD_LINKS = Conditions(seed=1, seconds=30, loss=0.05, jitter_s=0.05)
@@ -79,7 +82,7 @@ def test_a_detector_that_waits_too_shortly_is_caught() -> None:
 
 @pytest.mark.parametrize("count", [0, 1, 23, 24, 300])
 @pytest.mark.parametrize("kind", [GossipPush, GossipReply])
-def test_the_bytes_that_are_counted_are_those_of_the_encoded_message(
+def test_the_bytes_that_are_counted_are_those_of_a_message_that_a_node_reads(
     count: int, kind: type[GossipPush | GossipReply]
 ) -> None:
     random = Random(count)
@@ -94,7 +97,11 @@ def test_the_bytes_that_are_counted_are_those_of_the_encoded_message(
         )
         for number in range(count)
     ]
-    assert scale_gossip.frame_bytes(kind(rows)) == len(scale_gossip.encoded(kind(rows)))
+    frame = scale_gossip.encoded(kind(rows))
+    assert scale_gossip.frame_bytes(kind(rows)) == len(frame)
+    (message,) = decode_frame(frame[4:]).messages
+    assert type(message) is {GossipPush: MembersPush, GossipReply: MembersReply}[kind]
+    assert _parsed(message.rows) == rows
 
 
 def test_with_fewer_slots_than_nodes_some_nodes_hold_nothing_and_more_partitions_help() -> None:
