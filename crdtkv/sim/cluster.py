@@ -267,6 +267,10 @@ class SimCluster:
         """See `World.refresh_topology`."""
         self.scheduler.after(0.01, lambda: self._look_at_topology(host))
 
+    def stepping(self, host: SimNode, events: list[Event]) -> None:
+        """See `World.stepping`."""
+        self.monitors.stepping(host, events)
+
     def stepped(self, host: SimNode, events: list[Event], effects: Effects) -> None:
         """See `World.stepped`."""
         self.monitors.stepped(host, events, effects)

@@ -49,6 +49,10 @@ class World(Protocol):
         """Look at the topology bucket now."""
         ...
 
+    def stepping(self, host: "SimNode", events: list[Event]) -> None:
+        """Look at what a step is about to take in."""
+        ...
+
     def stepped(self, host: "SimNode", events: list[Event], effects: Effects) -> None:
         """Look at what a step did."""
         ...
@@ -189,6 +193,7 @@ class SimNode:
         assert self.core is not None
         self._step_is_due = False
         events, self._inbox = self._inbox, []
+        self._world.stepping(self, events)
         try:
             effects = self.core.handle(events, self._now())
         except StorageError as error:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import cbor2
 
 from crdtkv.node.effects import Effects
-from crdtkv.node.events import Event
+from crdtkv.node.events import DiskSpace, Event
 from crdtkv.ring.hash_ring import HashRing
 from crdtkv.ring.token import located
 from crdtkv.sim.revealing import Revealing
@@ -44,8 +44,8 @@ class Monitors:
         self._claimed: dict[tuple[bytes, tuple[str, int]], object] = {}
         self._rings = {dc: HashRing(cluster.config.first_topology(dc)) for dc in cluster.config.datacenters}
         self._highest_wall_ms: dict[str, int] = {}
-        #: By node and life: whether the disk was full when the last step ended.
-        self._was_full: dict[tuple[str, int], bool] = {}
+        #: The nodes whose disk is full throughout the step they are in.
+        self._full: set[str] = set()
         limits, geo = cluster.config.limits, cluster.config.geo
         peers = len(cluster.config.datacenters) - 1
         keys = len({(call.type, call.key) for call in cluster.plan.calls})
@@ -62,6 +62,14 @@ class Monitors:
         """Return the home replicas of a data row."""
         return self._rings[datacenter].preference_list(rows.located_in(row))
 
+    def stepping(self, node: "SimNode", events: list[Event]) -> None:
+        """Look at a node before its step."""
+        assert node.core is not None
+        if node.core.step.has_disk_space or any(type(event) is DiskSpace for event in events):
+            self._full.discard(node.place.node)
+        else:
+            self._full.add(node.place.node)
+
     def stepped(self, node: "SimNode", events: list[Event], effects: Effects) -> None:
         """Look at what a step took in and gave out."""
         core, name = node.core, node.place.node
@@ -76,7 +84,6 @@ class Monitors:
             violated("I9", f"the clock of {name} followed a timestamp from the far future")
         if core.step.stats.counters.get("junk_messages"):
             violated("wire", f"{name} cannot read what another node sent: {effects.notes}")
-        self._was_full[name, node.life] = not core.step.has_disk_space
         self.revealing.stepped(node, events, effects)
 
     def acknowledged(self, node: "SimNode", payload: bytes) -> None:
@@ -89,11 +96,10 @@ class Monitors:
                 violated("rule 5", f"{node.place.node} acknowledged {identity!r}, which no majority has")
 
     def _committing(self, node: "SimNode", batch: Batch) -> None:
-        is_full = node.core is not None and not node.core.step.has_disk_space
         for row, value in batch.items():
             if row[:1] == b"d":
                 assert value is not None
-                if is_full and self._was_full.get((node.place.node, node.life)):
+                if node.place.node in self._full:
                     violated("I9", f"{node.place.node} stores {row!r} on a full disk")
                 self._entry(node, batch, row, value)
             elif row[:1] == b"o" and value is None:
