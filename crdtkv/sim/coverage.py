@@ -16,6 +16,7 @@ REQUIRED: Mapping[str, str] = {
     "hedged_reads": "a read asked one more replica because answers were late",
     "superseded_by_replicas": "a replica dropped an older version that the coordinator did not hold",
     "forwarded": "a request went to a node that holds no replica",
+    "members_down": "gossip found a node down",
     "epoch_refusals": "a replica refused a request of another ring epoch",
     "topology_written_again": "a lost or set back topology document was written again by a node",
     "geo_republished_rows": "rows that a stream had lost were sent again",

@@ -27,9 +27,9 @@ def test_calls_of_geo_replication_do_not_wait_for_a_replica_that_is_silent() -> 
 
 
 def test_a_node_that_has_just_restarted_is_not_found_down_by_what_was_seen_before() -> None:
-    """Seed 852574617, I7: eu-5 lost power, which broke its links: evidence, that shortens the wait for its heartbeat. It
-    was back soon, on new links, but the old evidence still counted, so the first heartbeat that came late made two
-    observers declare a healthy node down, and a read at `LOCAL_ALL` failed.
+    """Seed 852574617, I7: eu-5 lost power, which broke its links. That is evidence, and shortens the wait for its
+    heartbeat. It was back soon, on new links, but the old evidence still counted, so the first heartbeat that came
+    late made two observers declare a healthy node down, and a read at `LOCAL_ALL` failed.
     """
     holds("old-evidence-after-a-restart")
 
