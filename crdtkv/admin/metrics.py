@@ -31,6 +31,7 @@ _COUNTERS = {
     "geo_published_rows": "Outbox rows the stream has taken",
     "geo_republished_rows": "Outbox rows sent again because they were lost on the way",
     "geo_applied_rows": "Rows from other data centers that a majority has made durable",
+    "geo_resends": "Times everything was sent again because another replica had lost its disk",
     "dead_letters": "Messages from other data centers that could not be read",
     "outbox_rows_without_entry": "Outbox rows whose entry was missing",
     "incarnations_renewed": "Times this node found that it had forgotten writes",

@@ -11,7 +11,8 @@ replaces the row by one with a new number. Hence a confirmation of `oseq` covers
 Numbers are never reused, also not after a crash: they are reserved in blocks, durably, before they are used.
 
 Bound: at `rows_max` rows nothing is recorded any more, but the mark "dropped" is set, durably. When the outbox has
-drained, `refill` walks over everything the node stores and records it again.
+drained, `refill` walks over everything the node stores and records it again. The same is done when another replica
+has lost its disk, and with it the rows of writes that only it had to send (`send_everything`).
 """
 
 from collections.abc import Iterable, Sequence
@@ -81,6 +82,11 @@ class Outbox:
         oseq = self._take_number()
         self._store.put(rows.outbox_row(oseq), located)
         self._add(oseq, located, now)
+
+    def send_everything(self) -> None:
+        """Set the mark "dropped": rows that others had may be lost, so `refill` records all that is stored here."""
+        if self._peers:
+            self._store.put(rows.OUTBOX_DROPPED, b"")
 
     def next_batch(self, limit: int, now: float) -> list[tuple[int, bytes]]:
         """Take up to `limit` rows to send as `(oseq, storage key)`, the oldest first; they count as sent."""

@@ -136,6 +136,10 @@ class Gossip:
         """Learn that a link to a node stands (again), which withdraws such evidence."""
         self._detector.linked(node)
 
+    def new_incarnation(self, incarnation: int) -> None:
+        """Tell a new incarnation of this node from the next round on."""
+        self._own = self._own._replace(incarnation=incarnation)
+
     def status(self, node: str) -> Status:
         """Return what this node thinks of another, or of itself."""
         if not self._detector.doubts(node):

@@ -118,9 +118,6 @@ class NodeCore:
         self.replica = Replica(
             self.step, store, self.outbox, settings.incarnation, random, drift_ms, cache_bytes, forest
         )
-        self.membership = Membership(
-            self.step, settings.starts, settings.incarnation, random, config.gossip, self._load
-        )
         self._load_at = now.monotonic_s
         self._requests_before = 0
         self._disk_used_percent = 0
@@ -128,6 +125,15 @@ class NodeCore:
         self.anti_entropy = AntiEntropy(self.step, self.replica, store, self._keys, forest, config.repair)
         self.coordinator = Coordinator(self.step, self.replica, store, self._keys, config.limits.calls_in_flight_max)
         self.geo = GeoReplication(self.step, self.replica, self.outbox, store, self._keys, config.geo.batch_max)
+        self.membership = Membership(
+            self.step,
+            settings.starts,
+            settings.incarnation,
+            random,
+            config.gossip,
+            self._load,
+            self.geo.incarnation_seen,
+        )
         self._refill_at = 0.0
         self._written: list[object] = []
         self._from_client: dict[type, Callable[[Peer, Any], None]] = {
@@ -165,9 +171,11 @@ class NodeCore:
             else:
                 self._happened(event)
         step.calls.fire(now.monotonic_s)
-        self._refill_outbox()
+        if effects.new_incarnation is not None:
+            self.membership.new_incarnation(effects.new_incarnation)
         self.anti_entropy.tend()
         self.membership.tend()
+        self._refill_outbox()
         self.geo.publish()
         last_commit = self.replica.commit()
         effects.after_commit = last_commit if self.replica.has_undurable else 0

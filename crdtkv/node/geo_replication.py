@@ -57,6 +57,22 @@ class GeoReplication:
         """Whether this data center's NATS takes messages."""
         return self._bus_is_up
 
+    def incarnation_seen(self, node: str, incarnation: int) -> None:
+        """Learn which incarnation a node of this data center is; a new one has lost the outbox of the last.
+
+        What that one had acknowledged is on other replicas, too, and they send all they have.
+        """
+        row = rows.incarnation_row(node)
+        seen = incarnation.to_bytes(8, "big")
+        known = self._store.get(row)
+        if known == seen:
+            return
+        self._store.put(row, seen)
+        if known is not None:
+            self._outbox.send_everything()
+            self._step.stats.count("geo_resends")
+            self._step.effects.notes.append(f"{node} is a new incarnation: all that is stored here is sent again")
+
     def bus_changed(self, is_up: bool) -> None:
         """Begin or stop to publish; the host tells batches in flight as failed by itself."""
         self._bus_is_up = is_up

@@ -25,7 +25,10 @@ _MAX = 2**64
 
 
 class Membership:
-    """Who is alive, as one node sees it. `load` is asked for this node's own figures at every round."""
+    """Who is alive, as one node sees it.
+
+    `load` is asked for this node's own figures at every round, `incarnation_seen` told who others are.
+    """
 
     def __init__(
         self,
@@ -35,9 +38,12 @@ class Membership:
         random: Random,
         config: GossipConfig,
         load: Callable[[], Load],
+        incarnation_seen: Callable[[str, int], None],
     ) -> None:
         self._step = step
         self._load = load
+        self._incarnation_seen = incarnation_seen
+        self._incarnations: dict[str, int] = {}
         self._epoch = step.epoch
         self._linked: dict[str, None] = {}
         self._down: list[str] = []
@@ -105,6 +111,10 @@ class Membership:
         self._gossip.receive(GossipReply(_parsed(message.rows)), self._step.now.monotonic_s)
         self._judge()
 
+    def new_incarnation(self, incarnation: int) -> None:
+        """Tell others from now on that this node has become a new incarnation."""
+        self._gossip.new_incarnation(incarnation)
+
     def load_of(self, node: str) -> Load:
         """Return a node's last known load."""
         return self._gossip.table[node].load
@@ -127,7 +137,12 @@ class Membership:
         return [node.name for node in self._step.ring.topology.nodes]
 
     def _judge(self) -> None:
-        """Act on who has newly gone down, or come back."""
+        """Act on who has newly gone down, or come back, or become somebody else."""
+        for node in self._gossip.table.nodes:
+            incarnation = self._gossip.table[node].incarnation
+            if incarnation and node != self._step.node and self._incarnations.get(node) != incarnation:
+                self._incarnations[node] = incarnation
+                self._incarnation_seen(node, incarnation)
         down = self._gossip.down()
         if down == self._down:
             return

@@ -20,6 +20,7 @@ REQUIRED: Mapping[str, str] = {
     "epoch_refusals": "a replica refused a request of another ring epoch",
     "topology_written_again": "a lost or set back topology document was written again by a node",
     "geo_republished_rows": "rows that a stream had lost were sent again",
+    "geo_resends": "another replica had lost its disk, and its outbox with it: all was sent again",
     "geo_applied_rows": "rows of another data center were applied and confirmed",
     "applied_entries_checked": "a stream message's entries were looked for on the disks when it was acknowledged",
     "outbox_overflows": "an outbox was full, and everything was sent again later",

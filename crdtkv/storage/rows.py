@@ -2,7 +2,7 @@
 
 d <token 8> <identity>   an entry, by storage key: partitions are contiguous ranges
 o <oseq 8>               an outbox row: the storage key whose entry other data centers still miss
-m <name>                 the node's own facts (identity, starts, outbox numbering, last topology)
+m <name>                 the node's own facts (identity, starts, outbox numbering, last topology, who others are)
 x <number 8>             a dead letter: a message nobody here could read
 """
 
@@ -22,6 +22,11 @@ OUTBOX_DROPPED = _META + b"outbox-dropped"
 OUTBOX_RANGE = (_OUTBOX, b"p")
 DATA_RANGE = (_DATA, b"e")
 DEAD_LETTER_RANGE = (_DEAD_LETTER, b"y")
+
+
+def incarnation_row(node: str) -> bytes:
+    """Return the row of the last incarnation this node has seen of another one."""
+    return _META + b"incarnation-of " + node.encode()
 
 
 def data_row(located_key: bytes) -> bytes:
