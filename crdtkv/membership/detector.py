@@ -112,9 +112,14 @@ class FailureDetector:
         if node in self._grew_at and now >= self._evidence_from:
             self._evidence_at[node] = now
 
-    def linked(self, node: str) -> None:
-        """Learn that a link to a node stands, which withdraws the evidence."""
+    def linked(self, node: str, now: float) -> None:
+        """Learn that a node has just greeted on a new link: that withdraws the evidence, and ends a doubt.
+
+        A process that hangs cannot greet. Should it hang from now on, its heartbeat tells after a full wait.
+        """
         self._evidence_at.pop(node, None)
+        if node in self._doubted:
+            self.grew([node], now)
 
     def newly_doubted(self, now: float) -> list[str]:
         """Return whose wait has ended since this was last asked; from now on they are doubted."""

@@ -132,9 +132,10 @@ class Gossip:
         self._detector.look(now)
         self._detector.evidence(node, now)
 
-    def linked(self, node: str) -> None:
-        """Learn that a link to a node stands (again), which withdraws such evidence."""
-        self._detector.linked(node)
+    def linked(self, node: str, now: float) -> None:
+        """Learn that a node has greeted on a new link, which withdraws such evidence, and ends a doubt."""
+        self._detector.look(now)
+        self._detector.linked(node, now)
 
     def new_incarnation(self, incarnation: int) -> None:
         """Tell a new incarnation of this node from the next round on."""

@@ -81,9 +81,9 @@ class Membership:
     def peer_up(self, node: str) -> None:
         """Take a link that stands."""
         self._linked[node] = None
-        self._gossip.linked(node)
-        if node not in self._down:
-            self._step.alive.add(node)
+        self._gossip.linked(node, self._step.now.monotonic_s)
+        self._judge()
+        self._step.alive.add(node)
 
     def peer_down(self, node: str) -> None:
         """Take a link that broke."""

@@ -90,14 +90,24 @@ def test_evidence_is_forgotten_after_one_full_wait() -> None:
 def test_a_link_that_stands_again_withdraws_the_evidence() -> None:
     detector = watching()
     detector.evidence("c", 0.0)
-    detector.linked("c")
+    detector.linked("c", 0.0)
     assert look_every_half_second(detector, 0.5, 1.5) == []
+
+
+def test_whoever_greets_on_a_new_link_is_doubted_no_more_until_a_full_wait_has_passed() -> None:
+    detector = watching()
+    look_every_half_second(detector, 0.0, 3.0)
+    assert detector.doubts("c")
+    detector.linked("c", 3.0)
+    assert not detector.doubts("c")
+    assert look_every_half_second(detector, 3.5, 4.0) == []
+    assert [node for _, node in look_every_half_second(detector, 4.5, 6.5)] == ["c"]
 
 
 def test_evidence_against_a_stranger_is_ignored() -> None:
     detector = watching()
     detector.evidence("z", 0.0)
-    detector.linked("z")
+    detector.linked("z", 0.0)
     assert look_every_half_second(detector, 0.5, 1.0) == []
 
 

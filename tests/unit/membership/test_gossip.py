@@ -104,7 +104,7 @@ def test_a_link_that_stands_again_lengthens_the_wait_again() -> None:
     ring.absent = {"c"}
     ring.break_links_to("c")
     for gossip in ring.nodes.values():
-        gossip.linked("c")
+        gossip.linked("c", ring.now)
     ring.seconds(1.5)
     assert ring.opinions_about("c") == {Status.ALIVE}
 
