@@ -58,11 +58,12 @@ class SimClient:
         self._contexts: dict[bytes, CausalContext] = {}
         self._observed = 0
         self._last_id = 0
+        self._pauses = 0
 
     @property
     def is_waiting(self) -> bool:
-        """Whether a call has neither been answered nor given up."""
-        return bool(self._waiting)
+        """Whether a call has neither been answered nor given up, or will be tried again."""
+        return bool(self._waiting) or self._pauses > 0
 
     def call(self, call: Call) -> Operation:
         """Begin a call; its outcome is filled in as answers come. Of a read of several keys, return the first."""
@@ -159,7 +160,13 @@ class SimClient:
             self._scheduler.after(left_s + GRACE_S, lambda number=number: self._unanswered(number))  # type: ignore[misc]
 
     def _again(self, waiting: _Waiting) -> None:
-        self._scheduler.after(self._random.uniform(0.5, 1) * PAUSE_S, lambda: self._try([waiting]))
+        self._pauses += 1
+
+        def try_again() -> None:
+            self._pauses -= 1
+            self._try([waiting])
+
+        self._scheduler.after(self._random.uniform(0.5, 1) * PAUSE_S, try_again)
 
     def _unanswered(self, number: int) -> None:
         waiting = self._waiting.pop(number, None)
