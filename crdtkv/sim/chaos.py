@@ -103,7 +103,11 @@ class Chaos:
         nodes = [node for node in self._cluster.nodes.values() if node.place.datacenter == incident.target]
         for position, node in enumerate(nodes):
             step = Incident(0.0, "restart", node.place.node, "", incident.for_s / 2)
-            self._scheduler.after(position * incident.for_s, lambda step=step: self._restart(step))  # type: ignore[misc]
+            self._scheduler.after(position * incident.for_s, lambda step=step: self._restart_if_faults_last(step))  # type: ignore[misc]
+
+    def _restart_if_faults_last(self, incident: Incident) -> None:
+        if not self._is_healed:
+            self._restart(incident)
 
     def _pause(self, incident: Incident) -> None:
         node = self._node(incident)
