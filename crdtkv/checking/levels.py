@@ -1,13 +1,25 @@
 """What the levels promise, written down a second time: how many of N replicas a read asks, and a write waits for."""
 
+SLOPPY = frozenset(("ANY", "SLOPPY_QUORUM"))
+
 
 def read_and_write_quorum(level: str, replicas: int) -> tuple[int, int]:
-    """Return R and W of a level's name; `2,1` stands for explicit counts."""
+    """Return how many home replicas a level's read asks, and how many its write waits for: R and W.
+
+    At a sloppy level all of them may be stand-ins, so that is 0. `2,1` stands for explicit counts.
+    """
+    return (0, 0) if level in SLOPPY else nodes_asked_and_awaited(level, replicas)
+
+
+def nodes_asked_and_awaited(level: str, replicas: int) -> tuple[int, int]:
+    """Return how many nodes a level's read asks, and how many its write waits for, stand-ins among them."""
     majority = (replicas + 2) // 2
     named = {
         "ANY": (1, 1),
         "ONE": (1, 1),
+        "SLOPPY_QUORUM": (majority, majority),
         "LOCAL_QUORUM": (majority, majority),
+        "LINEARIZABLE": (majority, majority),
         "LOCAL_ALL": (replicas, replicas),
     }
     if level in named:

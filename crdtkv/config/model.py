@@ -16,7 +16,7 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 # Cluster and data center names stand in NATS stream names, where `_` separates them.
 ShortName = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,32}$")]
 Port = Annotated[int, Field(ge=1, le=65535)]
-LevelName = Literal["ANY", "ONE", "LOCAL_QUORUM", "LOCAL_ALL"]
+LevelName = Literal["ANY", "ONE", "SLOPPY_QUORUM", "LOCAL_QUORUM", "LOCAL_ALL", "LINEARIZABLE"]
 
 
 class _Model(BaseModel):
@@ -90,6 +90,18 @@ class GossipConfig(_Model):
     fanout: int = Field(default=2, ge=1, le=16)
 
 
+class HandoffConfig(_Model):
+    """Hints for nodes that are down.
+
+    A node keeps at most `hints_max` of them, and `hints_max_mib` of entries; when their targets are back it delivers
+    at most `max_mib_per_s`.
+    """
+
+    hints_max: int = Field(default=100_000, ge=1)
+    hints_max_mib: int = Field(default=1024, ge=1)
+    max_mib_per_s: float = Field(default=8.0, gt=0)
+
+
 class RepairConfig(_Model):
     """Anti-entropy between the replicas of a data center.
 
@@ -120,6 +132,7 @@ class ClusterConfig(_Model):
     storage: StorageConfig = StorageConfig()
     geo: GeoConfig = GeoConfig()
     gossip: GossipConfig = GossipConfig()
+    handoff: HandoffConfig = HandoffConfig()
     repair: RepairConfig = RepairConfig()
     limits: LimitsConfig = LimitsConfig()
 

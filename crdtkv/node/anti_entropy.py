@@ -100,6 +100,11 @@ class AntiEntropy:
             self._follow_ring()
             self._begin_visit(now_s)
 
+    def visit_soon(self, peer: str) -> None:
+        """Visit a node next, because hints for it were dropped."""
+        if self._to_visit[:1] != [peer]:
+            self._to_visit.insert(0, peer)
+
     def visited(self, differences: int, moved_bytes: int, is_cut_short: bool) -> None:
         """Take the end of a visit: the next comes soon if there was more to mend."""
         now_s = self._step.now.monotonic_s

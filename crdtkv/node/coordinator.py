@@ -1,11 +1,19 @@
 """`Coordinator`: what a node does with a client's request.
 
-Every request goes the same way: check it (nothing is written if it is wrong), place it on the ring, forward it if this
-node is no replica, refuse it if the level cannot be met or the node is full, and only then make a dot or a call.
+Every request goes the same way: check it (nothing is written if it is wrong), place it on the ring, forward it if other
+nodes answer for the key, refuse it if the level cannot be met or the node is full, and only then make a dot or a call.
+
+`LINEARIZABLE` is the protocol of Attiya, Bar-Noy and Dolev. A write first reads a majority, which gives it a timestamp
+above all that was written before, then writes to a majority. A read returns only what a majority holds, written back
+if need be. Replicas count, stand-ins and learners do not, and all of them are under one ring epoch. Values must be
+ordered by that timestamp alone, so this is for registers.
+
+Source: Attiya, Bar-Noy, Dolev, "Sharing Memory Robustly in Message-Passing Systems" (1995).
 """
 
 from crdtkv.causality.context import CausalContext
 from crdtkv.crdt.entry import Entry
+from crdtkv.crdt.register import Register
 from crdtkv.crdt.registry import OPERATIONS
 from crdtkv.errors import (
     CrdtkvError,
@@ -15,9 +23,11 @@ from crdtkv.errors import (
     Unavailable,
     ValueTooLarge,
 )
+from crdtkv.handoff.seats import Seat
 from crdtkv.ids import MAX_VALUE_BYTES
 from crdtkv.node.events import Peer
 from crdtkv.node.forwarding import Forwardable, ForwardCall
+from crdtkv.node.handoff import Handoff
 from crdtkv.node.keys import KeyCheck, PlacedKey
 from crdtkv.node.reading import GetCall
 from crdtkv.node.replica import Replica, disk_is_full
@@ -26,6 +36,7 @@ from crdtkv.node.scanning import MAX_PAGE_ROWS, ScanCall
 from crdtkv.node.step import Step
 from crdtkv.node.writing import PutCall
 from crdtkv.quorum.level import ConsistencyLevel, level_named
+from crdtkv.ring.token import partition_of, partition_start
 from crdtkv.storage.store import Store
 from crdtkv.wire.messages import EntriesReply, GetRequest, MutateReply, MutateRequest, ScanReply, ScanRequest
 
@@ -37,9 +48,12 @@ UNKNOWN = "unknown"
 class Coordinator:
     """Client requests of one node."""
 
-    def __init__(self, step: Step, replica: Replica, store: Store, keys: KeyCheck, calls_max: int) -> None:
+    def __init__(
+        self, step: Step, replica: Replica, handoff: Handoff, store: Store, keys: KeyCheck, calls_max: int
+    ) -> None:
         self._step = step
         self._replica = replica
+        self._handoff = handoff
         self._store = store
         self._keys = keys
         self._calls_max = calls_max
@@ -62,8 +76,7 @@ class Coordinator:
         for number, identity in enumerate(identities, first_id):
             try:
                 key = self._keys.from_client(identity)
-                replicas = step.ring.replicas_at(key.token)
-                if required == 1 and step.node in replicas:
+                if required == 1 and step.serves(key.token):
                     entry, is_durable = self._replica.read(key.located)
                     if is_durable:
                         run.append(entry)
@@ -72,7 +85,7 @@ class Coordinator:
                     requester.reply(step, EntriesReply(number, [entry]), is_durable=False)
                 else:
                     requester = Requester(peer, number, "get", level.name, now_s)
-                    self._get_with_others(requester, key, replicas, required, level_text, timeout_ms)
+                    self._get_with_others(requester, key, level, required, timeout_ms)
             except CrdtkvError as error:
                 Requester(peer, number, "get", level.name, now_s).refuse(step, error)
             self._answer_run(peer, run_id, run, level.name)
@@ -87,39 +100,40 @@ class Coordinator:
         try:
             level = self._level(request.level)
             key = self._keys.from_client(request.identity)
+            _check_linearizable(level, key)
             required = level.write_quorum(step.ring.replication_factor)
-            read_first = level.read_quorum(step.ring.replication_factor) if request.operation == "delete" else 1
-            replicas = step.ring.replicas_at(key.token)
-            if step.node not in replicas:
-                self._forward(requester, request, replicas, required)
+            if self._hand_on(requester, request, key.token, level, required):
                 return
             self._check_load()
             seen = CausalContext.from_wire(request.context) if request.context is not None else None
-            self._check_writable(request, replicas, required)
+            seats = step.seats(key.token, level.is_sloppy)
+            self._check_writable(request, seats, required)
         except CrdtkvError as error:
             requester.refuse(step, error)
             return
-        if seen is not None or read_first == 1:
-            self._write(requester, request, key, seen, replicas, required)
+        read_first = level.read_quorum(step.ring.replication_factor)
+        removes_unseen = request.operation == "delete" and seen is None
+        if read_first == 1 or not (removes_unseen or level.is_linearizable):
+            self._write(requester, request, key, seen, seats, required)
             return
 
         def write_merged(entry: bytes | None, _: bool) -> None:
             try:
                 if entry is not None:
-                    self._replica.merge(key, Entry.from_bytes(entry))
-            except InsufficientStorage as error:
+                    self._handoff.hold(key, Entry.from_bytes(entry), seats)
+            except (InsufficientStorage, Overloaded) as error:
                 requester.refuse(step, error)
                 return
-            self._write(requester, request, key, None, replicas, required)
+            self._write(requester, request, key, seen, seats, required)
 
         GetCall(
             step,
-            self._replica,
+            self._handoff,
             key,
             then=write_merged,
             # Nothing was written: a read that failed is told as "unavailable", which may be retried.
             failed=lambda error: requester.refuse(step, Unavailable(required, getattr(error, "received", 0))),
-        ).start(replicas, read_first, _deadline(requester, request.timeout_ms))
+        ).start(seats, read_first, _deadline(requester, request.timeout_ms))
 
     def scan(self, peer: Peer, request: ScanRequest) -> None:
         """Answer with one page of one partition."""
@@ -133,9 +147,10 @@ class Coordinator:
                 raise InvalidRequest(
                     f"there are {step.ring.partitions} partitions, none has number {request.partition}"
                 )
-            replicas = step.ring.replicas_of(request.partition)
-            if step.node not in replicas:
-                self._forward(requester, request, replicas, required)
+            if level.is_linearizable:
+                raise InvalidRequest("a scan has no LINEARIZABLE form: read single registers, or scan at LOCAL_QUORUM")
+            token = partition_start(request.partition, step.ring.partitions)
+            if self._hand_on(requester, request, token, level, required):
                 return
             self._check_load()
         except CrdtkvError as error:
@@ -152,7 +167,7 @@ class Coordinator:
             request.prefix,
             request.after,
             min(max(request.limit, 1), MAX_PAGE_ROWS),
-            replicas,
+            step.ring.replicas_of(request.partition),
             required,
             _deadline(requester, request.timeout_ms),
         )
@@ -161,24 +176,23 @@ class Coordinator:
         self,
         requester: Requester,
         key: PlacedKey,
-        replicas: tuple[str, ...],
+        level: ConsistencyLevel,
         required: int,
-        level: str,
         timeout_ms: int,
     ) -> None:
         step = self._step
-        if step.node not in replicas:
-            request = GetRequest(requester.id, [key.identity], level, timeout_ms)
-            self._forward(requester, request, replicas, required)
+        _check_linearizable(level, key)
+        request = GetRequest(requester.id, [key.identity], level.to_wire(), timeout_ms)
+        if self._hand_on(requester, request, key.token, level, required):
             return
         self._check_load()
         GetCall(
             step,
-            self._replica,
+            self._handoff,
             key,
             then=lambda entry, is_durable: requester.reply(step, EntriesReply(requester.id, [entry]), is_durable),
             failed=lambda error: requester.refuse(step, error),
-        ).start(replicas, required, _deadline(requester, timeout_ms))
+        ).start(step.seats(key.token, level.is_sloppy), required, _deadline(requester, timeout_ms))
 
     def _answer_run(self, peer: Peer, first_id: int, entries: list[object], level: str) -> None:
         """Answer consecutive reads with one message."""
@@ -192,12 +206,14 @@ class Coordinator:
         request: MutateRequest,
         key: PlacedKey,
         seen: CausalContext | None,
-        replicas: tuple[str, ...],
+        seats: tuple[Seat, ...],
         required: int,
     ) -> None:
         step = self._step
+        what = (request.operation, request.arguments, seen, request.observed)
         try:
-            write = self._replica.mutate(key, request.operation, request.arguments, seen, request.observed)
+            own = next(seat for seat in seats if seat.node == step.node)
+            write = self._replica.mutate(key, *what) if own.is_home else self._handoff.mutate(key, own.targets, *what)
         except CrdtkvError as error:
             requester.refuse(step, error)
             return
@@ -205,6 +221,7 @@ class Coordinator:
         PutCall(
             step,
             self._replica,
+            self._handoff,
             key,
             # Our own replica counts, so the answer waits for our own commit.
             then=lambda: requester.reply(step, MutateReply(request.id, timestamp, *dot), is_durable=False),
@@ -212,32 +229,49 @@ class Coordinator:
         ).start(
             write.entry,
             timestamp if seen is None else 0,
-            replicas,
+            seats,
             required,
             _deadline(requester, request.timeout_ms),
         )
 
-    def _forward(self, requester: Requester, request: Forwardable, replicas: tuple[str, ...], required: int) -> None:
-        if isinstance(requester.peer, str):
+    def _hand_on(
+        self, requester: Requester, request: Forwardable, token: int, level: ConsistencyLevel, required: int
+    ) -> bool:
+        """Forward a request that other nodes answer for; False if this one does.
+
+        At a sloppy level a node that is no replica does so, too: when none is alive, and it is the first stand-in, or
+        was taken for it.
+        """
+        step = self._step
+        if step.serves(token):
+            return False
+        is_forwarded = isinstance(requester.peer, str)
+        ring = step.ring
+        nodes = [name for name in ring.replicas_at(token) if name in step.alive and name not in ring.learners]
+        if level.is_sloppy and not isinstance(request, ScanRequest) and (is_forwarded or not nodes):
+            nodes = [name for name in step.stand_ins(partition_of(token, ring.partitions)) if step.is_alive(name)]
+            if step.node in nodes and (is_forwarded or nodes[0] == step.node):
+                return False
+        if is_forwarded:
             # A forwarded request is not forwarded again: the two rings differ, which the epochs will settle.
             raise Unavailable(required, 0)
         self._check_load()
-        ForwardCall(self._step, requester, request, required).start(replicas, _deadline(requester, request.timeout_ms))
+        ForwardCall(step, requester, request, required).start(nodes, _deadline(requester, request.timeout_ms))
+        return True
 
     def _check_load(self) -> None:
         if len(self._step.calls) >= self._calls_max:
             raise Overloaded("the node has too many requests in flight: back off and retry")
 
-    def _check_writable(self, request: MutateRequest, replicas: tuple[str, ...], required: int) -> None:
+    def _check_writable(self, request: MutateRequest, seats: tuple[Seat, ...], required: int) -> None:
         if not self._step.has_disk_space:
             raise disk_is_full()
         for argument in request.arguments:
             if isinstance(argument, bytes) and len(argument) > MAX_VALUE_BYTES:
                 raise ValueTooLarge(len(argument), MAX_VALUE_BYTES)
-        if len(self._step.alive) + 1 < len(self._step.ring.topology.nodes):
-            alive = sum(self._step.is_alive(name) for name in replicas)
-            if alive < required:
-                raise Unavailable(required, alive)
+        alive = sum(seat.is_counted for seat in seats)
+        if alive < required:
+            raise Unavailable(required, alive)
 
     def _level(self, text: str) -> ConsistencyLevel:
         """Parse a level; the few that are in use are remembered."""
@@ -254,6 +288,11 @@ class Coordinator:
             return self._level(text).name
         except CrdtkvError:
             return UNKNOWN
+
+
+def _check_linearizable(level: ConsistencyLevel, key: PlacedKey) -> None:
+    if level.is_linearizable and key.type_tag != Register.type_tag:
+        raise InvalidRequest(f"LINEARIZABLE is for registers, not for a {key.type_tag}: use LOCAL_QUORUM")
 
 
 def _deadline(requester: Requester, timeout_ms: int) -> float:

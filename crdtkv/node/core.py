@@ -15,7 +15,7 @@ from typing import Any
 
 from crdtkv.config.model import ClusterConfig
 from crdtkv.crdt.entry import Entry
-from crdtkv.errors import CrdtkvError, InsufficientStorage, ProtocolError, StorageError
+from crdtkv.errors import CrdtkvError, InsufficientStorage, Overloaded, ProtocolError, StorageError
 from crdtkv.geo.outbox import Outbox
 from crdtkv.membership.member import Load
 from crdtkv.merkle.forest import MerkleForest
@@ -40,13 +40,13 @@ from crdtkv.node.events import (
     TopologyChanged,
 )
 from crdtkv.node.geo_replication import GeoReplication
+from crdtkv.node.handoff import Handoff
 from crdtkv.node.keys import KeyCheck
 from crdtkv.node.membership import Membership
 from crdtkv.node.replica import Replica
 from crdtkv.node.scanning import MAX_PAGE_ROWS, read_page
 from crdtkv.node.step import Step
 from crdtkv.ring.hash_ring import HashRing
-from crdtkv.ring.token import located as located_of
 from crdtkv.ring.topology import Topology
 from crdtkv.storage import rows
 from crdtkv.storage.store import Store
@@ -54,6 +54,8 @@ from crdtkv.wire.messages import (
     EntriesReply,
     ErrorReply,
     GetRequest,
+    HandOff,
+    KeepHint,
     LeafReply,
     LeafRequest,
     MembersPush,
@@ -123,8 +125,13 @@ class NodeCore:
         self._disk_used_percent = 0
         self._keys = KeyCheck(frozenset(config.all_buckets))
         self.anti_entropy = AntiEntropy(self.step, self.replica, store, self._keys, forest, config.repair)
-        self.coordinator = Coordinator(self.step, self.replica, store, self._keys, config.limits.calls_in_flight_max)
-        self.geo = GeoReplication(self.step, self.replica, self.outbox, store, self._keys, config.geo.batch_max)
+        self.handoff = Handoff(self.step, self.replica, store, self._keys, random, config.handoff)
+        self.coordinator = Coordinator(
+            self.step, self.replica, self.handoff, store, self._keys, config.limits.calls_in_flight_max
+        )
+        self.geo = GeoReplication(
+            self.step, self.replica, self.handoff, self.outbox, store, self._keys, config.geo.batch_max
+        )
         self.membership = Membership(
             self.step,
             settings.starts,
@@ -146,6 +153,8 @@ class NodeCore:
         self._from_node: dict[type, Callable[[str, Any], None]] = {
             ReadReplica: self._read_replica,
             WriteReplica: self._write_replica,
+            KeepHint: self._keep_hint,
+            HandOff: self._hand_off,
             ReadPartition: self._read_partition,
             RootsRequest: self.anti_entropy.compare_roots,
             LeafRequest: self.anti_entropy.compare_leaf,
@@ -174,6 +183,7 @@ class NodeCore:
         if effects.new_incarnation is not None:
             self.membership.new_incarnation(effects.new_incarnation)
         self.anti_entropy.tend()
+        self.handoff.tend()
         self.membership.tend()
         self._refill_outbox()
         self.geo.publish()
@@ -187,6 +197,7 @@ class NodeCore:
             self.step.calls.next_timer(),
             self.geo.next_timer(),
             self.anti_entropy.next_timer(),
+            self.handoff.next_timer(),
             self.membership.next_timer(),
             self._refill_at or None,
         ]
@@ -207,6 +218,12 @@ class NodeCore:
             "bus_up": self.geo.bus_is_up,
             "disk_space": self.step.has_disk_space,
             "calls_in_flight": len(self.step.calls),
+            "hints": {
+                target: {"rows": kept.rows, "bytes": kept.size_bytes, "age_s": round(now_s - kept.since, 3)}
+                for target in self.handoff.hints.targets
+                for kept in [self.handoff.hints.waiting_for(target)]
+            },
+            "needing_repair": self.handoff.hints.needing_repair,
             "outbox_rows": len(self.outbox),
             "outbox_dropped": self.outbox.has_dropped,
             "merkle_built": self.anti_entropy.is_built,
@@ -304,12 +321,12 @@ class NodeCore:
             except StorageError:
                 raise
             except CrdtkvError as error:
-                if not isinstance(error, InsufficientStorage):
+                if not isinstance(error, (InsufficientStorage, Overloaded)):
                     self._dropped(error)
                 self.step.effects.send(node, Refusal(request.id, error.code, list(error.fields)))
 
     def _read_replica(self, node: str, request: ReadReplica) -> None:
-        entry, is_durable = self.replica.read(located_of(request.identity))
+        entry, is_durable = self.handoff.read(self._keys.from_peer(request.identity))
         self.step.answer(node, ReplicaEntry(request.id, entry), is_durable)
 
     def _write_replica(self, node: str, request: WriteReplica) -> None:
@@ -321,6 +338,19 @@ class NodeCore:
         else:
             self.step.stats.count("superseded_by_replicas")
             self.step.effects.send_when_durable(node, ReplicaSuperseded(request.id, superseded))
+
+    def _keep_hint(self, node: str, request: KeepHint) -> None:
+        key = self._keys.from_peer(request.identity)
+        if self.topology.node(request.target) is None:
+            raise ProtocolError(f"a hint for {request.target!r:.80}, which is not in the ring")
+        entry = Entry.from_replica(request.entry, key.type_tag)
+        self.handoff.take(key, request.target, entry, request.is_unsent)
+        self._written.append(request.id)
+
+    def _hand_off(self, node: str, request: HandOff) -> None:
+        key = self._keys.from_peer(request.identity)
+        self.handoff.take(key, self.step.node, Entry.from_replica(request.entry, key.type_tag), is_unsent=True)
+        self._written.append(request.id)
 
     def _read_partition(self, node: str, request: ReadPartition) -> None:
         if request.partition >= self.step.ring.partitions:

@@ -4,6 +4,8 @@ The answer is passed on unread. A read whose replica is lost goes to the next on
 first may have carried it out.
 """
 
+from collections.abc import Sequence
+
 from crdtkv.errors import CrdtkvError, ReadTimeout, Unavailable, WriteTimeout
 from crdtkv.node.requester import Requester
 from crdtkv.node.step import Step
@@ -23,8 +25,8 @@ class ForwardCall:
         self._target = ""
         self._number = 0
 
-    def start(self, replicas: tuple[str, ...], deadline_s: float) -> None:
-        """Send the request to the first replica that is alive."""
+    def start(self, replicas: Sequence[str], deadline_s: float) -> None:
+        """Send the request to the first of these nodes that is alive."""
         self._left = [name for name in replicas if name in self._step.alive]
         if not self._left:
             self._requester.refuse(self._step, Unavailable(self._required, 0))

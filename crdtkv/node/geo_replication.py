@@ -15,6 +15,7 @@ from crdtkv.geo.inbox import Delivery
 from crdtkv.geo.outbox import Outbox
 from crdtkv.ids import node_of, parse_identity
 from crdtkv.node.effects import AckStream, Publish, SendBus
+from crdtkv.node.handoff import Handoff
 from crdtkv.node.keys import KeyCheck, PlacedKey
 from crdtkv.node.replica import Replica
 from crdtkv.node.step import Step
@@ -39,10 +40,18 @@ class GeoReplication:
     """Publisher and applier of one node."""
 
     def __init__(
-        self, step: Step, replica: Replica, outbox: Outbox, store: Store, keys: KeyCheck, batch_max: int
+        self,
+        step: Step,
+        replica: Replica,
+        handoff: Handoff,
+        outbox: Outbox,
+        store: Store,
+        keys: KeyCheck,
+        batch_max: int,
     ) -> None:
         self._step = step
         self._replica = replica
+        self._handoff = handoff
         self._outbox = outbox
         self._store = store
         self._keys = keys
@@ -167,8 +176,7 @@ class GeoReplication:
 
     def _apply(self, delivery: Delivery, key: PlacedKey, entry: Entry) -> None:
         step = self._step
-        replicas = step.ring.replicas_at(key.token)
-        if step.node in replicas:
+        if step.node in step.ring.replicas_at(key.token):
             try:
                 self._replica.merge(key, entry)
             except InsufficientStorage:
@@ -184,11 +192,11 @@ class GeoReplication:
             delivery.failed()
             self._finish(delivery)
 
-        PutCall(step, self._replica, key, applied, failed).start(
+        PutCall(step, self._replica, self._handoff, key, applied, failed).start(
             entry.to_bytes(),
             0,
-            replicas,
-            majority(len(replicas)),
+            step.seats(key.token, is_sloppy=False),
+            majority(step.ring.replication_factor),
             step.now.monotonic_s + APPLY_TIMEOUT_S,
         )
 

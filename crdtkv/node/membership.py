@@ -83,13 +83,13 @@ class Membership:
         self._linked[node] = None
         self._gossip.linked(node, self._step.now.monotonic_s)
         self._judge()
-        self._step.alive.add(node)
+        self._step.node_up(node)
 
     def peer_down(self, node: str) -> None:
         """Take a link that broke."""
         self._linked.pop(node, None)
         self._gossip.evidence(node, self._step.now.monotonic_s)
-        self._lose(node)
+        self._step.node_down(node)
 
     def pushed(self, node: str, message: MembersPush) -> None:
         """Take another node's news, and answer with what it lacked.
@@ -151,16 +151,12 @@ class Membership:
             if node not in before:
                 self._step.stats.count("members_down")
                 self._step.effects.notes.append(f"{node} is down")
-                self._lose(node)
+                self._step.node_down(node)
         for node in before:
             if node not in down:
                 self._step.effects.notes.append(f"{node} is back")
                 if node in self._linked:
-                    self._step.alive.add(node)
-
-    def _lose(self, node: str) -> None:
-        self._step.alive.discard(node)
-        self._step.calls.replica_lost(node)
+                    self._step.node_up(node)
 
 
 def _flat(rows: list[Member]) -> list[object]:

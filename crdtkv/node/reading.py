@@ -1,19 +1,29 @@
 """`GetCall`: a quorum read over the links, with blocking read repair.
 
-`quorum.ReadCall` decides whom to ask and what the result is; this sends the messages, and reads this node's own
-replica without one. Phases: asking, then (only if answers differed) repairing, then done.
+`quorum.ReadCall` decides whom to ask and what the result is; this sends the messages, and reads what this node holds
+itself without one. Phases: asking, then (only if answers differed) repairing, then done. A stand-in that lacks
+something is given it as a hint.
 """
 
 from collections.abc import Callable, Sequence
 
 from crdtkv.crdt.entry import Entry
-from crdtkv.errors import CrdtkvError, InsufficientStorage, ReadTimeout, Unavailable
+from crdtkv.errors import CrdtkvError, InsufficientStorage, Overloaded, ReadTimeout, Unavailable
+from crdtkv.handoff.seats import Seat
+from crdtkv.node.handoff import Handoff
 from crdtkv.node.keys import PlacedKey
-from crdtkv.node.replica import Replica
 from crdtkv.node.step import Step
 from crdtkv.quorum.read_call import ReadCall
 from crdtkv.quorum.tally import Outcome, Tally
-from crdtkv.wire.messages import Message, ReadReplica, ReplicaEntry, ReplicaSuperseded, ReplicaWritten, WriteReplica
+from crdtkv.wire.messages import (
+    KeepHint,
+    Message,
+    ReadReplica,
+    ReplicaEntry,
+    ReplicaSuperseded,
+    ReplicaWritten,
+    WriteReplica,
+)
 
 #: After this long without enough answers, the remaining replicas are asked as well.
 HEDGE_S = 0.05
@@ -26,9 +36,9 @@ Failed = Callable[[CrdtkvError], None]
 class GetCall:
     """One quorum read in flight."""
 
-    def __init__(self, step: Step, replica: Replica, key: PlacedKey, then: Then, failed: Failed) -> None:
+    def __init__(self, step: Step, handoff: Handoff, key: PlacedKey, then: Then, failed: Failed) -> None:
         self._step = step
-        self._replica = replica
+        self._handoff = handoff
         self._key = key
         self._then = then
         self._failed = failed
@@ -38,10 +48,11 @@ class GetCall:
         self._number = 0
         self._asked_at: dict[str, float] = {}
 
-    def start(self, replicas: Sequence[str], required: int, deadline_s: float) -> None:
+    def start(self, seats: Sequence[Seat], required: int, deadline_s: float) -> None:
         """Ask; a read that cannot succeed is refused at once."""
         step = self._step
-        alive = sorted((name for name in replicas if step.is_alive(name)), key=lambda name: name != step.node)
+        self._seats = {seat.node: seat for seat in seats if seat.is_counted}
+        alive = sorted(self._seats, key=lambda name: name != step.node)
         if len(alive) < required:
             self._failed(Unavailable(required, len(alive)))
             return
@@ -85,7 +96,7 @@ class GetCall:
     def _ask(self, replica: str) -> None:
         step = self._step
         if replica == step.node:
-            entry, is_durable = self._replica.read(self._key.located)
+            entry, is_durable = self._handoff.read(self._key)
             self._is_durable = self._is_durable and is_durable
             self._answer(replica, entry)
         else:
@@ -111,16 +122,22 @@ class GetCall:
         step.stats.count("read_repairs", len(stale))
         self._repair = self._read.repair_tally(stale)
         for replica in stale:
+            seat = self._seats[replica]
             if replica == step.node:
                 try:
-                    self._replica.merge(self._key, Entry.from_bytes(merged))
-                except InsufficientStorage:
+                    self._handoff.hold(self._key, Entry.from_bytes(merged), [seat])
+                except (InsufficientStorage, Overloaded):
                     self._repair.fail(replica)
                     continue
                 self._is_durable = False
                 self._repair.ok(replica)
-            else:
+            elif seat.is_home:
                 step.answer(replica, WriteReplica(self._number, self._key.identity, merged, 0), self._is_durable)
+            else:
+                # What a stand-in had was sent to nobody yet, if no home replica is there.
+                is_unsent = not any(other.is_home for other in self._seats.values())
+                hint = KeepHint(self._number, seat.targets[0], self._key.identity, merged, is_unsent)
+                step.answer(replica, hint, self._is_durable)
         self._progress_of_repair()
 
     def _progress_of_repair(self) -> None:

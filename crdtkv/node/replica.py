@@ -21,7 +21,7 @@ from crdtkv.crdt.causal import Event
 from crdtkv.crdt.entry import Entry
 from crdtkv.errors import InsufficientStorage, InvalidRequest, ValueTooLarge
 from crdtkv.geo.outbox import Outbox
-from crdtkv.ids import actor_name, parse_identity
+from crdtkv.ids import Actor, actor_name, parse_identity
 from crdtkv.merkle.forest import MerkleForest
 from crdtkv.node.entry_cache import EntryCache
 from crdtkv.node.keys import PlacedKey
@@ -100,14 +100,14 @@ class Replica:
         stored = before or Entry.empty(key.type_tag)
         if seen is not None and seen.highest(self.actor) > stored.context.highest(self.actor):
             raise InvalidRequest("the context names writes of this node that never happened: read the key again")
-        event = self._event(stored, observed)
+        event = self.event(self.actor, stored, observed)
         delta = stored.delta(operation, arguments, event, seen)
         merged = stored.merge(delta)
         encoded = merged.to_bytes()
         if len(encoded) > MAX_ENTRY_BYTES:
             raise ValueTooLarge(len(encoded), MAX_ENTRY_BYTES)
         self._put(key, before, merged)
-        self._outbox.record(key.located, self._step.now.monotonic_s)
+        self.send_elsewhere(key)
         return Write(delta.to_bytes(), event)
 
     def merge(self, key: PlacedKey, incoming: Entry, supersede_before: HybridTimestamp = 0) -> bytes | None:
@@ -134,8 +134,21 @@ class Replica:
         if trimmed is None:
             return None
         # Dropping older versions is this replica's own decision and dot: other data centers hear of it from here.
-        self._outbox.record(key.located, self._step.now.monotonic_s)
+        self.send_elsewhere(key)
         return trimmed.to_bytes()
+
+    def send_elsewhere(self, key: PlacedKey) -> None:
+        """Put a key into the outbox, in the same commit as what was written under it."""
+        self._outbox.record(key.located, self._step.now.monotonic_s)
+
+    def event(self, actor: Actor, stored: Entry, observed: HybridTimestamp) -> Event:
+        """Mint the dot and timestamp of a new operation of `actor` on `stored`."""
+        wall_ms = self._step.now.wall_ms
+        if observed > from_wall_ms(wall_ms + self.clock.max_drift_ms):
+            self._step.stats.count("clock_ahead")
+            observed = 0  # a client's stamp from the far future orders nothing
+        timestamp = self.clock.tick(wall_ms, above=max(stored.state.newest(), observed))
+        return Event(Dot(actor, stored.context.highest(actor) + 1), timestamp)
 
     def commit(self) -> int:
         """Commit the step's writes; return the number of the last commit."""
@@ -173,15 +186,6 @@ class Replica:
         entry = Entry.from_bytes(encoded) if encoded is not None else None
         cache.put(located, entry)
         return entry
-
-    def _event(self, stored: Entry, observed: HybridTimestamp) -> Event:
-        """Mint the dot and timestamp of a new operation on `stored`."""
-        wall_ms = self._step.now.wall_ms
-        if observed > from_wall_ms(wall_ms + self.clock.max_drift_ms):
-            self._step.stats.count("clock_ahead")
-            observed = 0  # a client's stamp from the far future orders nothing
-        timestamp = self.clock.tick(wall_ms, above=max(stored.state.newest(), observed))
-        return Event(Dot(self.actor, stored.context.highest(self.actor) + 1), timestamp)
 
     def _renew_incarnation(self, reason: str) -> None:
         incarnation = self._random.getrandbits(64)

@@ -64,7 +64,8 @@ class ScanCall:
     ) -> None:
         """Ask `required` of the replicas that are alive."""
         step = self._step
-        alive = sorted((name for name in replicas if step.is_alive(name)), key=lambda name: name != step.node)
+        counted = [name for name in replicas if step.is_alive(name) and name not in step.ring.learners]
+        alive = sorted(counted, key=lambda name: name != step.node)
         if len(alive) < required:
             self._failed(Unavailable(required, len(alive)))
             return

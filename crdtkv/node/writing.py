@@ -1,91 +1,104 @@
-"""`PutCall`: an entry on its way to the home replicas of its key.
+"""`PutCall`: an entry on its way to the nodes that answer for its key.
 
-Serves client writes (the coordinator has made the entry durable-to-be in its own store, and counts as an answer),
-and entries from other data centers (the coordinator may be no replica at all). A blind write's call stays in the
-table until all replicas have answered or the deadline has passed, because a replica that superseded older versions on
-its own says so in its answer, also when the caller has long been told. Any other call ends when its caller is told: one
-silent replica must not make calls pile up.
+Serves client writes (the coordinator has made the entry durable-to-be in its own store, and counts as an answer), and
+entries from other data centers (the coordinator may hold nothing of the key at all). What an absent home replica
+misses is kept as a hint by whoever has its seat (`handoff.seats`); so is what one misses that was lost on the way.
+
+A blind write's call stays in the table until all have answered or the deadline has passed, because a replica that
+superseded older versions on its own says so in its answer, also when the caller has long been told. Any other call ends
+when its caller is told: one silent replica must not make calls pile up.
 """
 
 from collections.abc import Callable, Sequence
 
 from crdtkv.crdt.entry import Entry
 from crdtkv.errors import CrdtkvError, InsufficientStorage, ProtocolError, WriteTimeout
+from crdtkv.handoff.seats import Seat
+from crdtkv.node.handoff import Handoff
 from crdtkv.node.keys import PlacedKey
 from crdtkv.node.replica import Replica
 from crdtkv.node.step import Step
 from crdtkv.quorum.tally import Outcome, Tally
-from crdtkv.wire.messages import Message, ReplicaSuperseded, ReplicaWritten, WriteReplica
+from crdtkv.wire.messages import KeepHint, Message, ReplicaSuperseded, ReplicaWritten, WriteReplica
 
 
 class PutCall:
-    """One write in flight. `then` is called when enough replicas have it, counting this one once it is durable."""
+    """One write in flight. `then` is called when enough nodes have it, counting this one once it is durable."""
 
     def __init__(
         self,
         step: Step,
         replica: Replica,
+        handoff: Handoff,
         key: PlacedKey,
         then: Callable[[], None],
         failed: Callable[[CrdtkvError], None],
     ) -> None:
         self._step = step
         self._replica = replica
+        self._handoff = handoff
         self._key = key
         self._then = then
         self._failed = failed
         self._is_settled = False
         self._may_learn = False
+        self._is_held_here = False
         self._number = 0
+        self._waiting: set[str] = set()
         self._started_s = step.now.monotonic_s
 
     def start(
-        self,
-        entry: bytes,
-        supersede_before: int,
-        replicas: Sequence[str],
-        required: int,
-        deadline_s: float,
+        self, entry: bytes, supersede_before: int, seats: Sequence[Seat], required: int, deadline_s: float
     ) -> None:
-        """Send the entry to every replica that is alive; this node's own store must hold it already."""
+        """Send the entry to everybody who has a seat; this node's own store must hold it already, if it has one."""
         step = self._step
-        self._tally = Tally(replicas, required)
+        self._tally = Tally([seat.node for seat in seats if seat.is_counted], required)
         self._may_learn = supersede_before > 0
         self._number = step.calls.add(self)
         step.calls.set_timer(self._number, deadline_s, "deadline")
-        message = WriteReplica(self._number, self._key.identity, entry, supersede_before)
-        self._waiting = 0
-        for name in replicas:
+        identity = self._key.identity
+        message = WriteReplica(self._number, identity, entry, supersede_before)
+        is_unsent = not any(seat.is_home for seat in seats)
+        for name, is_home, _, targets in seats:
             if name == step.node:
                 self._tally.ok(name)
-            elif name in step.alive:
+                if is_home:
+                    self._is_held_here = True
+                    for target in targets:
+                        self._handoff.refer(self._key, target)
+                continue
+            self._waiting.add(name)
+            if is_home:
                 step.effects.send_when_durable(name, message)
-                self._waiting += 1
             else:
-                self._tally.fail(name)
+                hint = KeepHint(self._number, targets[0], identity, entry, is_unsent)
+                step.effects.send_when_durable(name, hint)
         self._progress()
 
     def answered(self, replica: str, message: Message) -> None:
         """See `Call`."""
         kind = type(message)
-        if not self._tally.is_open(replica) or (kind is not ReplicaWritten and kind is not ReplicaSuperseded):
+        if replica not in self._waiting or (kind is not ReplicaWritten and kind is not ReplicaSuperseded):
             return
         self._step.stats.replica_rpc("write", self._step.now.monotonic_s - self._started_s)
         if isinstance(message, ReplicaSuperseded):
             self._learn(message.entry)
+        self._waiting.discard(replica)
         self._tally.ok(replica)
-        self._waiting -= 1
         self._progress()
 
     def lost(self, replica: str) -> None:
         """See `Call`."""
-        if self._tally.is_open(replica):
+        if replica in self._waiting:
+            self._waiting.discard(replica)
+            self._remember(replica)
             self._tally.fail(replica)
-            self._waiting -= 1
             self._progress()
 
     def timer(self, purpose: str) -> None:
         """See `Call`; the only timer is the deadline."""
+        for replica in sorted(self._waiting):
+            self._remember(replica)
         self._settle_as_failed()
         self._step.calls.end(self._number)
 
@@ -96,7 +109,7 @@ class PutCall:
             self._then()
         elif outcome is Outcome.IMPOSSIBLE:
             self._settle_as_failed()
-        if self._waiting == 0 or (self._is_settled and not self._may_learn):
+        if not self._waiting or (self._is_settled and not self._may_learn):
             self._step.calls.end(self._number)
 
     def _settle_as_failed(self) -> None:
@@ -104,9 +117,14 @@ class PutCall:
             self._is_settled = True
             self._failed(WriteTimeout(self._tally.received, self._tally.required))
 
+    def _remember(self, replica: str) -> None:
+        """Keep a hint for a home replica of which it is not known whether it has the entry."""
+        if self._is_held_here and replica in self._step.ring.replicas_at(self._key.token):
+            self._handoff.refer(self._key, replica)
+
     def _learn(self, encoded: bytes) -> None:
         """Merge what a replica made of the write by superseding versions that this node did not hold."""
-        if self._step.node not in self._step.ring.replicas_at(self._key.token):
+        if not self._is_held_here:
             return
         try:
             self._replica.merge(self._key, Entry.from_replica(encoded, self._key.type_tag))

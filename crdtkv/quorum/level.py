@@ -1,8 +1,9 @@
 """Consistency levels: how many replicas a read asks and a write waits for.
 
 A level is chosen per request. Counts refer to the home replicas of the key in the data center that takes the
-request. `R + W > N` makes a read see every earlier acknowledged write of this data center; it is not
-linearizability, and no level here claims that.
+request; at the two *sloppy* levels, `ANY` and `SLOPPY_QUORUM`, stand-ins count in the place of replicas that are down.
+`R + W > N` makes a read see every earlier acknowledged write of this data center. That is not linearizability, which
+only `LINEARIZABLE` claims, for registers that are used at no other level.
 """
 
 from dataclasses import dataclass
@@ -22,6 +23,16 @@ class ConsistencyLevel:
 
     def __repr__(self) -> str:
         return f"Quorum(r={self.read}, w={self.write})" if self.name == "QUORUM" else self.name
+
+    @property
+    def is_sloppy(self) -> bool:
+        """Whether stand-ins count."""
+        return self.name in ("ANY", "SLOPPY_QUORUM")
+
+    @property
+    def is_linearizable(self) -> bool:
+        """Whether writes have two phases, and reads return nothing that a later read could miss."""
+        return self.name == "LINEARIZABLE"
 
     def read_quorum(self, replication_factor: int) -> int:
         """Return how many of N replicas a read asks.
@@ -47,7 +58,7 @@ class ConsistencyLevel:
         match self.name:
             case "ANY" | "ONE":
                 return 1
-            case "LOCAL_QUORUM":
+            case "LOCAL_QUORUM" | "SLOPPY_QUORUM" | "LINEARIZABLE":
                 return majority(replication_factor)
             case "LOCAL_ALL":
                 return replication_factor
@@ -63,10 +74,12 @@ def majority(count: int) -> int:
 
 ANY = ConsistencyLevel("ANY")
 ONE = ConsistencyLevel("ONE")
+SLOPPY_QUORUM = ConsistencyLevel("SLOPPY_QUORUM")
 LOCAL_QUORUM = ConsistencyLevel("LOCAL_QUORUM")
 LOCAL_ALL = ConsistencyLevel("LOCAL_ALL")
+LINEARIZABLE = ConsistencyLevel("LINEARIZABLE")
 
-_NAMED = {level.name: level for level in (ANY, ONE, LOCAL_QUORUM, LOCAL_ALL)}
+_NAMED = {level.name: level for level in (ANY, ONE, SLOPPY_QUORUM, LOCAL_QUORUM, LOCAL_ALL, LINEARIZABLE)}
 
 
 def Quorum(r: int, w: int) -> ConsistencyLevel:  # noqa: N802 - reads as a level among the others

@@ -41,6 +41,11 @@ def identity_in(located_key: bytes) -> bytes:
     return located_key[TOKEN_BYTES:]
 
 
+def token_in(located_key: bytes) -> int:
+    """Return the token in a storage key."""
+    return int.from_bytes(located_key[:TOKEN_BYTES], "big")
+
+
 def partition_in(located_key: bytes, partitions: int) -> int:
     """Return the partition of a storage key."""
-    return partition_of(int.from_bytes(located_key[:TOKEN_BYTES], "big"), partitions)
+    return partition_of(token_in(located_key), partitions)

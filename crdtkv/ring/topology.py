@@ -6,7 +6,7 @@ two nodes with different ideas of who holds a key never count for one quorum.
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from crdtkv.errors import ProtocolError
@@ -17,13 +17,19 @@ MAX_WEIGHT = 64
 
 @dataclass(frozen=True, slots=True)
 class RingNode:
-    """One node as the ring sees it; `weight` is its share of the data relative to others."""
+    """One node as the ring sees it; `weight` is its share of the data relative to others.
+
+    `incarnation` is that of the node's disk, in 16 hexadecimal digits, "" until it has told. A *learner* has its place,
+    takes writes, and counts in no quorum: its disk is not known to hold what was written before.
+    """
 
     name: str
     host: str
     port: int
     zone: str
     weight: float
+    incarnation: str = ""
+    is_learner: bool = False
 
     @property
     def address(self) -> str:
@@ -47,10 +53,17 @@ class Topology:
         return next((node for node in self.nodes if node.name == name), None)
 
     def same_ring(self, other: "Topology") -> bool:
-        """Tell whether the two differ at most in their epoch."""
-        mine, theirs = asdict(self), asdict(other)
-        mine["epoch"] = theirs["epoch"] = 0
-        return mine == theirs
+        """Tell whether the two place every key on the same nodes at the same addresses."""
+        return self._placement == other._placement
+
+    def with_node(self, changed: RingNode) -> "Topology":
+        """Return the next topology, in which one node has changed."""
+        nodes = tuple(changed if node.name == changed.name else node for node in self.nodes)
+        return replace(self, epoch=self.epoch + 1, nodes=nodes)
+
+    @property
+    def _placement(self) -> "Topology":
+        return replace(self, epoch=0, nodes=tuple(replace(n, incarnation="", is_learner=False) for n in self.nodes))
 
     def to_json(self) -> bytes:
         """Return the document as it stands in the KV bucket, for people to read as well."""
@@ -77,8 +90,10 @@ class Topology:
         texts = [self.cluster, self.datacenter]
         numbers = [self.epoch, self.partitions, self.replication_factor]
         for node in self.nodes:
-            texts += [node.name, node.host, node.zone]
+            texts += [node.name, node.host, node.zone, node.incarnation]
             numbers.append(node.port)
+            if type(node.is_learner) is not bool:
+                raise ProtocolError(f"a node is a learner or not, {node.is_learner!r} is neither")
             if type(node.weight) not in (int, float) or not 0 < node.weight <= MAX_WEIGHT:
                 raise ProtocolError(f"a node's weight is above 0 and at most {MAX_WEIGHT}, not {node.weight!r}")
         if not all(type(text) is str for text in texts):

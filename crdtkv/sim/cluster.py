@@ -417,6 +417,7 @@ def _config(shape: Shape, datacenters: tuple[str, ...]) -> ClusterConfig:
             "storage": {"entry_cache_mib": shape.entry_cache_mib},
             "limits": {"calls_in_flight_max": shape.calls_in_flight_max},
             "gossip": {"interval_s": shape.gossip_interval_s},
+            "handoff": {"hints_max": shape.hints_max},
             "datacenters": {
                 dc: {
                     "nats": {"url": f"nats://{dc}"},

@@ -13,6 +13,10 @@ from crdtkv.node.core import NodeCore
 REQUIRED: Mapping[str, str] = {
     "read_repairs": "a quorum read wrote back to a replica that lacked something",
     "merkle_mended": "anti-entropy found a difference between two replicas and mended it",
+    "hints_kept": "a hint was kept for a replica that was down",
+    "hints_delivered": "a hint was delivered, and dropped when its target had it durably",
+    "hints_dropped": "a hint did not fit, and its target was marked as needing repair",
+    "guest_writes": "a stand-in took a write of which no home replica was alive",
     "hedged_reads": "a read asked one more replica because answers were late",
     "superseded_by_replicas": "a replica dropped an older version that the coordinator did not hold",
     "forwarded": "a request went to a node that holds no replica",

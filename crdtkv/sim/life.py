@@ -163,6 +163,8 @@ def _why_busy(node: SimNode) -> str:
         return "does not run"
     if len(core.outbox) or core.outbox.has_dropped or node.disk.committed(*rows.OUTBOX_RANGE):
         return f"has {len(core.outbox)} outbox rows"
+    if len(core.handoff.hints) or core.handoff.hints.needing_repair:
+        return f"keeps {len(core.handoff.hints)} hints, {core.handoff.hints.needing_repair} need repair"
     if core.replica.has_undurable:
         return "waits for its disk"
     if not core.anti_entropy.is_built:

@@ -10,6 +10,7 @@ leaves a node is `revealing`'s part.
   has it.
 - I9: outbox and table of calls stay within their limits; a full disk takes no entry; a clock follows nobody into the
   future.
+- Rule 12: a hint goes only when its target has, durably, what the hint carries.
 - Rule 5: a stream message is acknowledged only when a majority of the home replicas has made all of it durable.
 """
 
@@ -20,6 +21,7 @@ import cbor2
 
 from crdtkv.node.effects import Effects
 from crdtkv.node.events import DiskSpace, Event
+from crdtkv.node.handoff import BATCH_HINTS
 from crdtkv.ring.hash_ring import HashRing
 from crdtkv.ring.token import located
 from crdtkv.sim.revealing import Revealing
@@ -49,8 +51,11 @@ class Monitors:
         limits, geo = cluster.config.limits, cluster.config.geo
         peers = len(cluster.config.datacenters) - 1
         keys = len({(call.type, call.key) for call in cluster.plan.calls})
-        # A visit of anti-entropy is a call, too, and so are entries of other data centers, bounded by what is fetched.
-        self._calls_max = limits.calls_in_flight_max + 1 + UNFINISHED_MAX * min(geo.batch_max, keys) * peers
+        # A visit of anti-entropy is a call, too, and so are hints on their way, and entries of other data centers,
+        # bounded by what is fetched.
+        self._calls_max = limits.calls_in_flight_max + 1 + BATCH_HINTS
+        self._calls_max += UNFINISHED_MAX * min(geo.batch_max, keys) * peers
+        self._hints_max = cluster.config.handoff.hints_max
         self._outbox_max = geo.outbox_max
 
     def watch(self, node: "SimNode") -> None:
@@ -78,6 +83,8 @@ class Monitors:
             violated("I9", f"{name} has {len(core.outbox)} outbox rows of {self._outbox_max}")
         if len(core.step.calls) > self._calls_max:
             violated("I9", f"{name} has {len(core.step.calls)} calls in flight of {self._calls_max}")
+        if len(core.handoff.hints) > self._hints_max:
+            violated("I9", f"{name} keeps {len(core.handoff.hints)} hints of {self._hints_max}")
         highest = max(self._highest_wall_ms.get(name, 0), core.step.now.wall_ms)
         self._highest_wall_ms[name] = highest
         if core.replica.clock.last >> 16 > highest + core.replica.clock.max_drift_ms:
@@ -104,6 +111,8 @@ class Monitors:
                 self._entry(node, batch, row, value)
             elif row[:1] == b"o" and value is None:
                 self._outbox_row_goes(node, batch, row)
+            elif row[:1] == b"h" and value is None:
+                self._hint_goes(node, row)
         if batch.get(rows.OUTBOX_DROPPED) == b"":
             self._cluster.coverage.count("outbox_overflows")
 
@@ -147,6 +156,20 @@ class Monitors:
         for peer in self._cluster.config.peers_of(node.place.datacenter):
             if not self._majority_has(peer, row, own):
                 violated("I6", f"{node.place.node} forgets to send {row!r} {own.vector}, which {peer} lacks")
+
+    def _hint_goes(self, node: "SimNode", row: bytes) -> None:
+        """Look at a hint that is being dropped: its target must have what it carries, or stands for."""
+        value = node.disk.visible(row)
+        if self._is_forgetful or value is None:
+            return
+        located_key, target = rows.hint_in(row)
+        data_row = rows.data_row(located_key)
+        wanted = value[1:] or node.disk.visible(data_row)
+        held = self._cluster.nodes[target].disk.durable(data_row)
+        if wanted is not None and not value[1:]:
+            return  # a reference is to whatever is there now, which may have grown since it was sent
+        if wanted is not None and (held is None or not descends(parse(held), parse(wanted))):
+            violated("rule 12", f"{node.place.node} drops a hint for {target}, which lacks {data_row!r}")
 
     def _is_in_outbox(self, node: "SimNode", batch: Batch, row: bytes) -> bool:
         """Tell whether a key is in the outbox once this batch is applied, or everything will be sent again."""

@@ -15,7 +15,7 @@ from crdtkv.sim.incidents import FORGETFUL, KINDS, Incident, draw_incidents
 
 DATACENTERS = ("eu", "us", "ap")
 #: At `Quorum(r, w)` as well: drawn apart.
-LEVELS = ("ANY", "ONE", "LOCAL_QUORUM", "LOCAL_QUORUM", "LOCAL_ALL")
+LEVELS = ("ANY", "ONE", "SLOPPY_QUORUM", "LOCAL_QUORUM", "LOCAL_QUORUM", "LOCAL_ALL")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,7 @@ class Shape:
     outbox_max: int = 1_000_000
     entry_cache_mib: int = 32
     gossip_interval_s: float = 2.0
+    hints_max: int = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,12 +147,16 @@ class Plan:
 
 
 def draw_calls(random: Random, datacenters: tuple[str, ...], shape: Shape, seconds: float, count: int) -> list[Call]:
-    """Draw what clients do: few hot keys, all types, all levels."""
+    """Draw what clients do: few hot keys, all types, all levels; and registers used at `LINEARIZABLE` alone."""
     keys = [f"k{number}" for number in range(random.randint(1, 3))]
     types = random.sample(("register", "lww", "counter"), random.randint(1, 3))
     deletes = random.choice((0.0, 0.05, 0.2))
+    linearizable = random.choice((0.0, 0.0, 0.4))
     calls = []
     for number in range(count):
+        if random.random() < linearizable:
+            calls.append(_draw_linearizable(random, datacenters, shape, seconds, number))
+            continue
         type_tag = random.choice(types)
         chance = random.random()
         kind = "get"
@@ -180,6 +185,23 @@ def draw_calls(random: Random, datacenters: tuple[str, ...], shape: Shape, secon
     return sorted(calls, key=lambda call: call.at_s)
 
 
+def _draw_linearizable(random: Random, datacenters: tuple[str, ...], shape: Shape, seconds: float, number: int) -> Call:
+    """Draw a write or read of the one register that a data center uses at this level only."""
+    datacenter = random.choice(datacenters)
+    kind = random.choice(("get", "put"))
+    return Call(
+        round(random.uniform(0, seconds), 4),
+        random.randrange(shape.clients),
+        datacenter,
+        kind,
+        "register",
+        f"strict-{datacenter}",
+        f"v{number}" if kind == "put" else None,
+        "LINEARIZABLE",
+        with_context=False,
+    )
+
+
 def _draw_level(random: Random, replicas: int) -> str:
     if random.random() < 0.15:
         return f"{random.randint(1, replicas)},{random.randint(1, replicas)}"
@@ -199,6 +221,7 @@ def _draw_shape(random: Random) -> Shape:
         outbox_max=random.choice((1_000_000, 1_000_000, 4, 2)),
         entry_cache_mib=random.choice((32, 32, 0)),
         gossip_interval_s=random.choice((0.5, 2.0, 2.0)),
+        hints_max=random.choice((100_000, 100_000, 2)),
     )
 
 

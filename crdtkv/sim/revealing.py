@@ -11,7 +11,7 @@ These look at every message a simulated node sends.
 
 from typing import TYPE_CHECKING, Any
 
-from crdtkv.checking.levels import read_and_write_quorum
+from crdtkv.checking.levels import SLOPPY, nodes_asked_and_awaited
 from crdtkv.node.effects import Effects
 from crdtkv.node.events import Event, Peer, Received, TopologyChanged
 from crdtkv.ring.token import located
@@ -20,6 +20,8 @@ from crdtkv.storage import rows
 from crdtkv.wire.messages import (
     EntriesReply,
     GetRequest,
+    HandOff,
+    KeepHint,
     LeafReply,
     LeafRequest,
     Message,
@@ -40,7 +42,7 @@ if TYPE_CHECKING:
     from crdtkv.sim.cluster import SimCluster
     from crdtkv.sim.host import SimNode
 
-_SERVED = (ReadReplica, WriteReplica, ReadPartition, RootsRequest, LeafRequest)
+_SERVED = (ReadReplica, WriteReplica, KeepHint, HandOff, ReadPartition, RootsRequest, LeafRequest)
 _SERVICE = (ReplicaEntry, ReplicaSuperseded, PartitionRows, RootsReply, LeafReply)
 _Asked = tuple[str, int, Peer, int]
 
@@ -128,17 +130,26 @@ class Revealing:
             return  # passed on for another node, which was looked at itself
         identity, level = asked
         replicas = self._cluster.monitors.replicas(node.place.datacenter, rows.data_row(located(identity)))
-        required = read_and_write_quorum(level, len(replicas))[side]
-        if node.place.node not in replicas:
+        required = nodes_asked_and_awaited(level, len(replicas))[side]
+        if level in SLOPPY:
+            nodes = [node, *self._cluster.neighbors(node)]
+            holders = sum(_in_a_hint(at, identity, is_there) or _on_disk(at, identity, is_there) for at in nodes)
+        elif node.place.node in replicas:
+            holders = sum(_on_disk(self._cluster.nodes[name], identity, is_there) for name in replicas)
+        else:
             return
-        holders = sum(_on_disk(self._cluster.nodes[name], identity, is_there) for name in replicas)
         if holders < required:
-            violated("level", f"{node.place.node} answers {identity!r} at {level}, but {holders} replicas have it")
+            violated("level", f"{node.place.node} answers {identity!r} at {level}, but {holders} nodes have it")
 
 
 def _on_disk(node: "SimNode", identity: bytes, is_there: Any) -> bool:
     value = node.disk.durable(rows.data_row(located(identity)))
     return value is not None and bool(is_there(parse(value)))
+
+
+def _in_a_hint(node: "SimNode", identity: bytes, is_there: Any) -> bool:
+    start, stop = rows.hints_of(located(identity))
+    return any(is_there(parse(value[1:])) for value in node.disk.durable_in(start, stop) if len(value) > 1)
 
 
 def _served_nothing(node: "SimNode", frame: Received, effects: Effects) -> None:

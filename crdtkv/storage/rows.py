@@ -2,6 +2,7 @@
 
 d <token 8> <identity>   an entry, by storage key: partitions are contiguous ranges
 o <oseq 8>               an outbox row: the storage key whose entry other data centers still miss
+h <length 2> <storage key> <target>   a hint: what a home replica that was down has missed
 m <name>                 the node's own facts (identity, starts, outbox numbering, last topology, who others are)
 x <number 8>             a dead letter: a message nobody here could read
 """
@@ -10,6 +11,7 @@ from crdtkv.ring.token import TOKEN_BITS, TOKEN_BYTES, partition_start
 
 _DATA = b"d"
 _OUTBOX = b"o"
+_HINT = b"h"
 _META = b"m"
 _DEAD_LETTER = b"x"
 
@@ -22,6 +24,10 @@ OUTBOX_DROPPED = _META + b"outbox-dropped"
 OUTBOX_RANGE = (_OUTBOX, b"p")
 DATA_RANGE = (_DATA, b"e")
 DEAD_LETTER_RANGE = (_DEAD_LETTER, b"y")
+HINT_RANGE = (_HINT, b"i")
+
+_NEEDS_REPAIR = _META + b"needs-repair "
+NEEDS_REPAIR_RANGE = (_NEEDS_REPAIR, _META + b"needs-repair!")
 
 
 def incarnation_row(node: str) -> bytes:
@@ -63,3 +69,30 @@ def oseq_in(row: bytes) -> int:
 def dead_letter_row(number: int) -> bytes:
     """Return the row of a dead letter."""
     return _DEAD_LETTER + number.to_bytes(8, "big")
+
+
+def hints_of(located_key: bytes) -> tuple[bytes, bytes]:
+    """Return the first hint row of a storage key and the first row behind them."""
+    start = _HINT + len(located_key).to_bytes(2, "big") + located_key
+    return start, start + b"\xff"
+
+
+def hint_row(located_key: bytes, target: str) -> bytes:
+    """Return the row of a hint."""
+    return hints_of(located_key)[0] + target.encode()
+
+
+def hint_in(row: bytes) -> tuple[bytes, str]:
+    """Return the storage key and the target of a hint row."""
+    end = 3 + int.from_bytes(row[1:3], "big")
+    return row[3:end], row[end:].decode()
+
+
+def needs_repair_row(target: str) -> bytes:
+    """Return the mark that hints for a node were dropped."""
+    return _NEEDS_REPAIR + target.encode()
+
+
+def marked_in(row: bytes) -> str:
+    """Return the node such a mark is about."""
+    return row[len(_NEEDS_REPAIR) :].decode()

@@ -168,6 +168,27 @@ class ReplicaSuperseded(NamedTuple):
     entry: bytes
 
 
+class KeepHint(NamedTuple):
+    """Keep this entry for the home replica `target`, which is down, and answer for it. Answered by `ReplicaWritten`.
+
+    `is_unsent` says that no home replica took part in the write: whoever gets the entry sends it to other data centers.
+    """
+
+    id: int
+    target: str
+    identity: bytes
+    entry: bytes
+    is_unsent: bool
+
+
+class HandOff(NamedTuple):
+    """Merge this unsent entry into yours, and send it to the other data centers. Answered by `ReplicaWritten`."""
+
+    id: int
+    identity: bytes
+    entry: bytes
+
+
 class ReadPartition(NamedTuple):
     """Send me a page of your rows of this partition. Answered by `PartitionRows`."""
 
@@ -269,7 +290,7 @@ Message = (
     Hello | GetRequest | MutateRequest | ScanRequest | TopologyRequest | StatusRequest
     | EntriesReply | MutateReply | ScanReply | TopologyReply | StatusReply | ErrorReply
     | ReadReplica | ReplicaEntry | WriteReplica | ReplicaWritten | ReplicaSuperseded
-    | ReadPartition | PartitionRows | RootsRequest | RootsReply | LeafRequest | LeafReply
+    | KeepHint | HandOff | ReadPartition | PartitionRows | RootsRequest | RootsReply | LeafRequest | LeafReply
     | MembersPush | MembersReply | Refusal | GeoBatch | Confirm
 )  # fmt: skip
 
@@ -292,6 +313,8 @@ NUMBERS: dict[type, int] = {
     WriteReplica: 22,
     ReplicaWritten: 23,
     ReplicaSuperseded: 27,
+    KeepHint: 28,
+    HandOff: 29,
     ReadPartition: 24,
     PartitionRows: 25,
     Refusal: 26,

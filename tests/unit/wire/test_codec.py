@@ -28,8 +28,9 @@ VALUES: dict[object, st.SearchStrategy[Any]] = {
     bytes: st.binary(max_size=20),
     list: st.lists(ITEMS, max_size=4),
     types.NoneType: st.none(),
+    bool: st.booleans(),
 }
-PLAIN: dict[object, object] = {int: 7, str: "text", bytes: b"bytes", list: [], types.NoneType: None}
+PLAIN: dict[object, object] = {int: 7, str: "text", bytes: b"bytes", list: [], types.NoneType: None, bool: False}
 
 
 def kinds_of(message_class: Any, field: str) -> list[type]:

@@ -1,0 +1,188 @@
+"""`Hints`: what a node keeps, durably, for home replicas that could not take it.
+
+A hint is a row `(key, target)`. Where the keeper is a home replica itself, the row is a mere *reference*: the target
+gets the keeper's entry as it is when the target is back. A stand-in has no entry of its own, so its row carries one;
+what comes later for the same target is merged in. A row may say, besides, that its write is *unsent*: no home replica
+took part in it, so nobody has put it into an outbox yet, and whoever gets it first must.
+
+Invariant: a row goes only when its target has acknowledged, durably, the entry as the row has it now. What was added
+while a delivery was under way is delivered again.
+
+Bound: past `rows_max` rows or `bytes_max` bytes a reference is dropped, and a durable mark says that the target needs
+a visit of anti-entropy; an entry is refused, because it may be the only copy.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from crdtkv.crdt.entry import Entry
+from crdtkv.errors import Overloaded
+from crdtkv.storage import rows
+from crdtkv.storage.store import Store, is_whole
+
+_LOAD_ROWS = 10_000
+_TARGETS_MAX = 64
+#: The first byte of a row: what it holds.
+_REFERENCE, _ENTRY, _UNSENT = b"\0", b"\1", b"\2"
+
+
+class Hint(NamedTuple):
+    """One row as it is delivered; `entry` is None for a reference, `version` tells whether it has changed since."""
+
+    located: bytes
+    target: str
+    entry: bytes | None
+    is_unsent: bool
+    version: int
+
+
+class Waiting(NamedTuple):
+    """What waits for one target: rows, their bytes, and when the oldest was noted, in the caller's seconds."""
+
+    rows: int
+    size_bytes: int
+    since: float
+
+
+class _Row:
+    """What is remembered of a row; the entry itself is on the disk."""
+
+    __slots__ = ("kept_at", "size", "version")
+
+    def __init__(self, kept_at: float, size: int, version: int) -> None:
+        self.kept_at = kept_at
+        self.size = size
+        self.version = version
+
+
+class Hints:
+    """The hints of one node. Times are the caller's monotonic seconds."""
+
+    def __init__(self, store: Store, rows_max: int, bytes_max: int, now: float) -> None:
+        """Load the rows that survived."""
+        self._store = store
+        self._rows_max = rows_max
+        self._bytes_max = bytes_max
+        self._of: dict[str, dict[bytes, _Row]] = {}
+        self._count = 0
+        self._bytes = 0
+        self._versions = 0
+        for row, value in self._scan(*rows.HINT_RANGE):
+            located, target = rows.hint_in(row)
+            self._note(located, target, len(value), now)
+
+    def __len__(self) -> int:
+        return self._count
+
+    @property
+    def targets(self) -> list[str]:
+        """Whom something is kept for, sorted."""
+        return sorted(self._of)
+
+    @property
+    def needing_repair(self) -> list[str]:
+        """Whom hints were dropped for, sorted."""
+        return [rows.marked_in(row) for row, _ in self._scan(*rows.NEEDS_REPAIR_RANGE)]
+
+    def waiting_for(self, target: str) -> Waiting:
+        """Return what is kept for a target."""
+        kept = self._of.get(target, {})
+        return Waiting(len(kept), sum(row.size for row in kept.values()), min(row.kept_at for row in kept.values()))
+
+    def refer(self, located: bytes, target: str, now: float) -> bool:
+        """Note that a target misses what this node stores under a key; False if only a mark could be set."""
+        earlier = self._of.get(target, {}).get(located)
+        if earlier is not None:
+            self._changed(earlier)
+            return True
+        if self._is_full(1, 1):
+            self._store.put(rows.needs_repair_row(target), b"")
+            return False
+        self._store.put(rows.hint_row(located, target), _REFERENCE)
+        self._note(located, target, 1, now)
+        return True
+
+    def keep(self, located: bytes, target: str, entry: Entry, is_unsent: bool, now: float) -> None:
+        """Keep an entry for a target.
+
+        Raises:
+            Overloaded: there are too many; nothing was kept.
+        """
+        row = rows.hint_row(located, target)
+        value = self._store.get(row)
+        if value is not None and value[:1] != _REFERENCE:
+            entry = Entry.from_bytes(value[1:]).merge(entry)
+            is_unsent = is_unsent or value[:1] == _UNSENT
+        content = (_UNSENT if is_unsent else _ENTRY) + entry.to_bytes()
+        earlier = self._of.get(target, {}).get(located)
+        more_bytes = len(content) - (earlier.size if earlier is not None else 0)
+        if self._is_full(earlier is None, more_bytes):
+            raise Overloaded("the node keeps too many hints for nodes that are down: wait until they are back")
+        self._store.put(row, content)
+        if earlier is None:
+            self._note(located, target, len(content), now)
+        else:
+            self._bytes += more_bytes
+            earlier.size += more_bytes
+            self._changed(earlier)
+
+    def held(self, located: bytes) -> Entry | None:
+        """Return what the rows of a key carry, for whichever target; None if nothing."""
+        merged: Entry | None = None
+        for _, value in self._store.scan(*rows.hints_of(located), _TARGETS_MAX):
+            if value[:1] != _REFERENCE:
+                entry = Entry.from_bytes(value[1:])
+                merged = entry if merged is None else merged.merge(entry)
+        return merged
+
+    def first(self, target: str, limit: int) -> list[Hint]:
+        """Return the first hints for a target, in the order in which they were noted."""
+        found: list[Hint] = []
+        for located, row in self._of.get(target, {}).items():
+            if len(found) == limit:
+                break
+            value = self._store.get(rows.hint_row(located, target))
+            assert value is not None
+            entry = None if value[:1] == _REFERENCE else value[1:]
+            found.append(Hint(located, target, entry, value[:1] == _UNSENT, row.version))
+        return found
+
+    def delivered(self, hint: Hint) -> bool:
+        """Drop a hint its target has acknowledged, durably; False if it has changed since it was read."""
+        row = self._of.get(hint.target, {}).get(hint.located)
+        if row is None:
+            return True
+        if row.version != hint.version:
+            return False
+        self._store.delete(rows.hint_row(hint.located, hint.target))
+        self._count -= 1
+        self._bytes -= row.size
+        del self._of[hint.target][hint.located]
+        if not self._of[hint.target]:
+            del self._of[hint.target]
+        return True
+
+    def repaired(self, target: str) -> None:
+        """Take back the mark: the target holds again what this node holds."""
+        self._store.delete(rows.needs_repair_row(target))
+
+    def _note(self, located: bytes, target: str, size: int, now: float) -> None:
+        self._versions += 1
+        self._of.setdefault(target, {})[located] = _Row(now, size, self._versions)
+        self._count += 1
+        self._bytes += size
+
+    def _changed(self, row: _Row) -> None:
+        self._versions += 1
+        row.version = self._versions
+
+    def _is_full(self, more_rows: int, more_bytes: int) -> bool:
+        return self._count + more_rows > self._rows_max or self._bytes + more_bytes > self._bytes_max
+
+    def _scan(self, start: bytes, stop: bytes) -> Iterator[tuple[bytes, bytes]]:
+        while True:
+            found = self._store.scan(start, stop, _LOAD_ROWS)
+            yield from found
+            if is_whole(found, _LOAD_ROWS):
+                return
+            start = found[-1][0] + b"\0"

@@ -1,0 +1,236 @@
+"""`Handoff`: this node as a stand-in, and how hints reach their targets.
+
+A stand-in takes entries for an absent home replica and answers reads from what it keeps (`handoff.hints`). If no home
+replica of a key is alive at all, it even makes the write: as a *guest*, under an actor of its own. Dots are counted per
+key, and a guest forgets a key when its hint is delivered; so a guest's actor is given up with the first of its hints
+that goes, and with the process. A name that is never used after something was forgotten under it names no dot twice.
+
+When a target is alive again, its hints are delivered in batches, one target at a time and at most `max_mib_per_s`, and
+each is dropped when the target has acknowledged it, durably.
+"""
+
+from collections.abc import Sequence
+from random import Random
+
+from crdtkv.causality.context import CausalContext
+from crdtkv.causality.hybrid_clock import HybridTimestamp
+from crdtkv.config.model import HandoffConfig
+from crdtkv.crdt.entry import Entry
+from crdtkv.errors import InsufficientStorage, InvalidRequest, Overloaded, ValueTooLarge
+from crdtkv.handoff.hints import Hint, Hints
+from crdtkv.handoff.seats import Seat
+from crdtkv.ids import actor_name
+from crdtkv.node.keys import KeyCheck, PlacedKey
+from crdtkv.node.replica import MAX_ENTRY_BYTES, Replica, Write, disk_is_full
+from crdtkv.node.step import Step
+from crdtkv.ring.token import identity_in, token_in
+from crdtkv.storage.store import Store
+from crdtkv.wire.messages import HandOff, Message, ReplicaSuperseded, ReplicaWritten, WriteReplica
+
+BATCH_HINTS = 64
+BATCH_BYTES = 256 * 1024
+DELIVERY_TIMEOUT_S = 5.0
+RETRY_S = 1.0
+_MIB = 1024 * 1024
+
+
+class Handoff:
+    """Hints of one node: taking them, and giving them on."""
+
+    def __init__(
+        self, step: Step, replica: Replica, store: Store, keys: KeyCheck, random: Random, config: HandoffConfig
+    ) -> None:
+        self._step = step
+        self._replica = replica
+        self._keys = keys
+        self._random = random
+        self._bytes_per_s = config.max_mib_per_s * _MIB
+        self.hints = Hints(store, config.hints_max, config.hints_max_mib * _MIB, step.now.monotonic_s)
+        self._guest_actor: str | None = None
+        self._next_at = 0.0
+        self._under_way = 0
+        self._last_target = ""
+
+    def read(self, key: PlacedKey) -> tuple[bytes | None, bool]:
+        """Return what this node holds of a key, as a home replica or as a stand-in, and whether it is durable."""
+        if self._step.node in self._step.ring.replicas_at(key.token):
+            return self._replica.read(key.located)
+        entry = self.hints.held(key.located)
+        return entry.to_bytes() if entry is not None else None, not self._replica.has_undurable
+
+    def refer(self, key: PlacedKey, target: str) -> None:
+        """Note that an absent home replica misses this node's entry of a key."""
+        self._step.stats.count("hints_kept")
+        if not self.hints.refer(key.located, target, self._step.now.monotonic_s):
+            self._step.stats.count("hints_dropped")
+
+    def keep(self, key: PlacedKey, target: str, entry: Entry, is_unsent: bool) -> None:
+        """Keep an entry for an absent home replica.
+
+        Raises:
+            InsufficientStorage, Overloaded: it was not kept.
+        """
+        if not self._step.has_disk_space:
+            raise disk_is_full()
+        self.hints.keep(key.located, target, entry, is_unsent, self._step.now.monotonic_s)
+        self._step.stats.count("hints_kept")
+
+    def take(self, key: PlacedKey, target: str, entry: Entry, is_unsent: bool) -> None:
+        """Take an entry that is meant for a home replica: this one, or one that is absent.
+
+        Raises:
+            InsufficientStorage, Overloaded: it was not taken.
+        """
+        step = self._step
+        if step.node not in step.ring.replicas_at(key.token):
+            self.keep(key, target, entry, is_unsent)
+            return
+        self._replica.merge(key, entry)
+        if is_unsent:
+            self._replica.send_elsewhere(key)
+        if target != step.node:
+            self.refer(key, target)
+
+    def hold(self, key: PlacedKey, entry: Entry, seats: Sequence[Seat]) -> None:
+        """Merge an entry into what this node's seat holds, as a home replica or as a guest.
+
+        Raises:
+            InsufficientStorage, Overloaded: it was not merged.
+        """
+        for seat in seats:
+            if seat.node == self._step.node:
+                if seat.is_home:
+                    self._replica.merge(key, entry)
+                else:
+                    for target in seat.targets:
+                        self.keep(key, target, entry, is_unsent=True)
+
+    def mutate(
+        self,
+        key: PlacedKey,
+        targets: tuple[str, ...],
+        operation: str,
+        arguments: list[object],
+        seen: CausalContext | None,
+        observed: HybridTimestamp,
+    ) -> Write:
+        """Carry out a client's operation as a guest; return what others must merge.
+
+        Raises:
+            InvalidRequest, InsufficientStorage, Overloaded, ValueTooLarge: nothing was written.
+        """
+        if self._guest_actor is None:
+            self._guest_actor = actor_name(self._step.node, self._random.getrandbits(64))
+        actor = self._guest_actor
+        stored = self.hints.held(key.located) or Entry.empty(key.type_tag)
+        if seen is not None and seen.highest(actor) > stored.context.highest(actor):
+            raise InvalidRequest("the context names writes of this node that never happened: read the key again")
+        event = self._replica.event(actor, stored, observed)
+        delta = stored.delta(operation, arguments, event, seen)
+        merged = stored.merge(delta)
+        if len(merged.to_bytes()) > MAX_ENTRY_BYTES:
+            raise ValueTooLarge(len(merged.to_bytes()), MAX_ENTRY_BYTES)
+        for target in targets:
+            self.keep(key, target, merged, is_unsent=True)
+        self._step.stats.count("guest_writes")
+        return Write(delta.to_bytes(), event)
+
+    def next_timer(self) -> float | None:
+        """Return when the next delivery is due."""
+        return self._next_at if len(self.hints) and not self._under_way and self._target() is not None else None
+
+    def tend(self) -> None:
+        """Begin a delivery, if it is time; called at the end of every step."""
+        if not len(self.hints) or self._under_way or self._step.now.monotonic_s < self._next_at:
+            return
+        target = self._target()
+        if target is None:
+            return
+        self._last_target = target
+        size = 0
+        for hint in self.hints.first(target, BATCH_HINTS):
+            if size >= BATCH_BYTES:
+                break
+            size += self._deliver(hint)
+        self._next_at = self._step.now.monotonic_s + size / self._bytes_per_s
+
+    def ended(self, hint: Hint, is_taken: bool) -> None:
+        """Take the end of one delivery."""
+        self._under_way -= 1
+        if not is_taken:
+            self._next_at = self._step.now.monotonic_s + RETRY_S
+            return
+        if hint.is_unsent:
+            self._guest_actor = None
+        if self.hints.delivered(hint):
+            self._step.stats.count("hints_delivered")
+
+    def _target(self) -> str | None:
+        """Return whom to deliver to now: all in turn; one that has left the ring is delivered to by `_rehome`."""
+        me = self._step.node
+        members = {node.name for node in self._step.ring.topology.nodes}
+        ready = [name for name in self.hints.targets if name in self._step.alive or name not in members - {me}]
+        return next((name for name in ready if name > self._last_target), ready[0] if ready else None)
+
+    def _deliver(self, hint: Hint) -> int:
+        """Send a hint; return its bytes."""
+        token = token_in(hint.located)
+        if hint.target == self._step.node or hint.target not in self._step.ring.replicas_at(token):
+            self._rehome(hint, token)
+            return len(hint.entry or b"")
+        encoded, is_durable = hint.entry, not self._replica.has_undurable
+        if encoded is None:
+            encoded, is_durable = self._replica.read(hint.located)
+        if encoded is None:
+            self.hints.delivered(hint)  # a reference to an entry that is no longer kept by anybody
+            return 0
+        self._under_way += 1
+        delivery = _Delivery(self._step, self, hint)
+        number = delivery.number = self._step.calls.add(delivery)
+        self._step.calls.set_timer(number, self._step.now.monotonic_s + DELIVERY_TIMEOUT_S, "deadline")
+        identity = identity_in(hint.located)
+        message: Message = WriteReplica(number, identity, encoded, 0)
+        if hint.is_unsent:
+            message = HandOff(number, identity, encoded)
+        self._step.answer(hint.target, message, is_durable)
+        return len(encoded)
+
+    def _rehome(self, hint: Hint, token: int) -> None:
+        """Keep for all home replicas of now what was kept for one that is none any more."""
+        if hint.entry is not None:
+            key = self._keys.from_peer(identity_in(hint.located))
+            try:
+                for target in self._step.ring.replicas_at(token):
+                    self.take(key, target, Entry.from_bytes(hint.entry), hint.is_unsent)
+            except (InsufficientStorage, Overloaded):
+                self._next_at = self._step.now.monotonic_s + RETRY_S
+                return
+        self.hints.delivered(hint)
+
+
+class _Delivery:
+    """One hint on its way; see `Call`."""
+
+    def __init__(self, step: Step, handoff: Handoff, hint: Hint) -> None:
+        self._step = step
+        self._handoff = handoff
+        self._hint = hint
+        self.number = 0
+
+    def answered(self, replica: str, message: Message) -> None:
+        """See `Call`."""
+        if replica == self._hint.target and isinstance(message, (ReplicaWritten, ReplicaSuperseded)):
+            self._end(is_taken=True)
+
+    def lost(self, replica: str) -> None:
+        """See `Call`."""
+        if replica == self._hint.target:
+            self._end(is_taken=False)
+
+    def timer(self, purpose: str) -> None:
+        """See `Call`; the only timer is the deadline."""
+        self._end(is_taken=False)
+
+    def _end(self, is_taken: bool) -> None:
+        self._step.calls.end(self.number)
+        self._handoff.ended(self._hint, is_taken)
