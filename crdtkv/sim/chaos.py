@@ -48,7 +48,7 @@ class Chaos:
         for node in cluster.nodes.values():
             for other in cluster.neighbors(node):
                 cluster.tend_link(node, other)
-        cluster.heal_bus()
+        cluster.nats.heal()
 
     def _strike(self, incident: Incident) -> None:
         target = f"{incident.target} {incident.other}".strip()
@@ -71,7 +71,7 @@ class Chaos:
         return self._cluster.nodes[incident.target]
 
     def _stream(self, incident: Incident) -> Stream:
-        return self._cluster.streams[incident.target]
+        return self._cluster.nats.streams[incident.target]
 
     # Processes.
 
@@ -219,13 +219,13 @@ class Chaos:
     # NATS.
 
     def _bus_down(self, incident: Incident) -> None:
-        self._cluster.set_bus(incident.target, is_up=False)
-        self._until(incident, lambda: self._cluster.set_bus(incident.target, is_up=True))
+        self._cluster.nats.turn(incident.target, is_up=False)
+        self._until(incident, lambda: self._cluster.nats.turn(incident.target, is_up=True))
 
     def _bus_cut(self, incident: Incident) -> None:
         cut = (incident.target, incident.other)
-        self._cluster.cut_bus(*cut, is_cut=True)
-        self._until(incident, lambda: self._cluster.cut_bus(*cut, is_cut=False))
+        self._cluster.nats.cut(*cut, is_cut=True)
+        self._until(incident, lambda: self._cluster.nats.cut(*cut, is_cut=False))
 
     def _stream_wipe(self, incident: Incident) -> None:
         self._stream(incident).wipe()
@@ -269,10 +269,10 @@ class Chaos:
             self._cluster.coverage.count("redelivered")
 
     def _bucket_wipe(self, incident: Incident) -> None:
-        self._cluster.buckets[incident.target].wipe()
+        self._cluster.nats.buckets[incident.target].wipe()
 
     def _bucket_rewind(self, incident: Incident) -> None:
-        self._cluster.buckets[incident.target].rewind()
+        self._cluster.nats.buckets[incident.target].rewind()
 
     def _ring_change(self, incident: Incident) -> None:
-        self._cluster.change_ring(incident.target)
+        self._cluster.nats.change_ring(incident.target)
