@@ -166,16 +166,6 @@ class GeoReplication:
             self._apply(delivery, key, entry)
 
     def _apply(self, delivery: Delivery, key: PlacedKey, entry: Entry) -> None:
-        step = self._step
-        replicas = step.ring.replicas_at(key.token)
-        if step.node in replicas:
-            try:
-                self._replica.merge(key, entry)
-            except InsufficientStorage:
-                delivery.failed()
-                self._finish(delivery)
-                return
-
         def applied() -> None:
             delivery.applied()
             self._finish(delivery)
@@ -184,6 +174,14 @@ class GeoReplication:
             delivery.failed()
             self._finish(delivery)
 
+        step = self._step
+        replicas = step.ring.replicas_at(key.token)
+        if step.node in replicas:
+            try:
+                self._replica.merge(key, entry)
+            except InsufficientStorage as error:
+                failed(error)
+                return
         PutCall(step, self._replica, key, applied, failed).start(
             entry.to_bytes(),
             0,
