@@ -13,7 +13,6 @@ from typing import TypeAlias
 HybridTimestamp: TypeAlias = int
 
 LOGICAL_BITS = 16
-MAX_TIMESTAMP = 2**63 - 1
 
 
 def from_wall_ms(wall_ms: int) -> HybridTimestamp:

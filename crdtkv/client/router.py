@@ -143,14 +143,6 @@ class Router:
             raise ClosedError("the client is closed")
         raise NoNodeReachable("no node is reachable now: is the cluster running?")
 
-    def open_connections(self) -> dict[str, Connection]:
-        """Return the open connections of the data center in use, by node."""
-        for view in self.views:
-            linked = {name: connection for name, connection in view.connections.items() if connection.is_open}
-            if linked:
-                return linked
-        return {}
-
     async def close(self) -> None:
         """Close everything."""
         self._is_closed = True

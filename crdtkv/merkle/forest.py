@@ -37,6 +37,11 @@ class MerkleTree:
 
     __hash__ = None  # type: ignore[assignment]
 
+    @property
+    def root_bytes(self) -> bytes:
+        """The root, 16 bytes."""
+        return self.root.to_bytes(DIGEST_BYTES, "big")
+
     def leaf_bytes(self) -> bytes:
         """Return all leaves, 16 bytes each."""
         return b"".join(leaf.to_bytes(DIGEST_BYTES, "big") for leaf in self.leaves)

@@ -126,7 +126,7 @@ class AntiEntropy:
             if tree is None:
                 continue
             root = request.roots[number * DIGEST_BYTES : (number + 1) * DIGEST_BYTES]
-            if tree.root.to_bytes(DIGEST_BYTES, "big") != root:
+            if tree.root_bytes != root:
                 trees.append([partition, tree.leaf_bytes()])
                 if len(trees) == TREES_A_VISIT:
                     break
@@ -138,18 +138,14 @@ class AntiEntropy:
         if request.partition >= self._forest.partitions or request.leaf >= LEAVES:
             raise ProtocolError(f"no leaf {request.leaf} in partition {request.partition}")
         mine, _ = self._rows(request.partition, request.leaf, request.after, request.end)
-        held = dict(mine)
+        held = {located: _digest(located, entry) for located, entry in mine}
         entries: list[object] = []
         size = 0
         for located, entry in mine:
-            if theirs.get(located) != _digest(located, entry) and size < REPLY_BYTES:
+            if theirs.get(located) != held[located] and size < REPLY_BYTES:
                 entries.append([located, entry])
                 size += len(entry)
-        wanted: list[object] = [
-            located
-            for located, digest in theirs.items()
-            if located not in held or _digest(located, held[located]) != digest
-        ]
+        wanted: list[object] = [located for located, digest in theirs.items() if held.get(located) != digest]
         # What differs may have been written this very moment.
         self._step.answer(node, LeafReply(request.id, entries, wanted), not self._replica.has_undurable)
 
@@ -293,7 +289,7 @@ class _Visit:
         self._number = self._step.calls.add(self)
         self._step.calls.set_timer(self._number, self._step.now.monotonic_s + VISIT_TIMEOUT_S, "deadline")
         trees = [self._forest.tree(partition) for partition in partitions]
-        roots = b"".join(tree.root.to_bytes(DIGEST_BYTES, "big") for tree in trees if tree is not None)
+        roots = b"".join(tree.root_bytes for tree in trees if tree is not None)
         self._send(RootsRequest(self._number, list(partitions), roots))
 
     def answered(self, replica: str, message: Message) -> None:

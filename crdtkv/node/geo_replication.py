@@ -176,13 +176,6 @@ class GeoReplication:
 
     def _apply(self, delivery: Delivery, key: PlacedKey, entry: Entry) -> None:
         step = self._step
-        if step.node in step.ring.replicas_at(key.token):
-            try:
-                self._replica.merge(key, entry)
-            except InsufficientStorage:
-                delivery.failed()
-                self._finish(delivery)
-                return
 
         def applied() -> None:
             delivery.applied()
@@ -192,6 +185,12 @@ class GeoReplication:
             delivery.failed()
             self._finish(delivery)
 
+        if step.node in step.ring.replicas_at(key.token):
+            try:
+                self._replica.merge(key, entry)
+            except InsufficientStorage as error:
+                failed(error)
+                return
         PutCall(step, self._replica, self._handoff, key, applied, failed).start(
             entry.to_bytes(),
             0,

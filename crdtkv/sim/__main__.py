@@ -14,9 +14,10 @@ import contextlib
 import itertools
 import signal
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from crdtkv.checking.history import Operation
 from crdtkv.sim.life import Life
 from crdtkv.sim.plan import Plan
 from crdtkv.sim.runner import Total, live, live_all
@@ -66,11 +67,12 @@ def _one(plan: Plan, arguments: argparse.Namespace) -> int:
         verdict = shrink(verdict, lambda line: print(line, file=sys.stderr))
         print("\nThe smallest life found that breaks the same invariant:")
     if arguments.trace or (arguments.shrink and verdict.failure is not None):
-        _tell(verdict.plan)
+        for operation in _history_of(verdict.plan, trace_to=print):
+            print(operation)
     if arguments.save:
         arguments.save.write_text(verdict.plan.to_json())
     if arguments.history:
-        _store_history(verdict.plan, arguments.history)
+        arguments.history.write_text("".join(f"{operation.to_json()}\n" for operation in _history_of(verdict.plan)))
     print(verdict)
     if arguments.coverage:
         print(verdict.coverage.table())
@@ -97,20 +99,13 @@ def _many(seeds: Iterable[int], jobs: int, tell_coverage: bool) -> int:
     return 1 if total.failures else 0
 
 
-def _tell(plan: Plan) -> None:
+def _history_of(plan: Plan, trace_to: Callable[[str], None] | None = None) -> list[Operation]:
+    """Live a life once more for its history, and for every line of its trace."""
     life = Life(plan)
-    life.cluster.trace_to = print
+    life.cluster.trace_to = trace_to
     with contextlib.suppress(Exception):  # the verdict tells
         life.live()
-    for operation in life.history:
-        print(operation)
-
-
-def _store_history(plan: Plan, file: Path) -> None:
-    life = Life(plan)
-    with contextlib.suppress(Exception):  # the verdict tells
-        life.live()
-    file.write_text("".join(operation.to_json() + "\n" for operation in life.history))
+    return life.history
 
 
 def _seeds(text: str) -> Iterable[int]:

@@ -1,10 +1,11 @@
 """How incidents are carried out: one method a kind, and the healing of everything.
 
-An incident that lasts undoes itself after its time; `heal` undoes all that still last. Incidents overlap freely, so
-each is written to be harmless when what it strikes is down already.
+An incident that lasts undoes itself after its time; `heal` undoes all that still last, and nothing strikes after it.
+Incidents overlap freely, so each is written to be harmless when what it strikes is down already.
 """
 
 from collections.abc import Callable
+from functools import partial
 
 from crdtkv.node.events import DiskSpace
 from crdtkv.sim.cluster import SimCluster
@@ -28,7 +29,7 @@ class Chaos:
         self._incidents = 0
         self._is_healed = False
         for incident in cluster.plan.incidents:
-            self._scheduler.after(incident.at_s, lambda incident=incident: self._strike(incident))  # type: ignore[misc]
+            self._later(incident.at_s, partial(self._strike, incident))
 
     def heal(self) -> None:
         """End all faults, and start what does not run."""
@@ -48,7 +49,15 @@ class Chaos:
         for node in cluster.nodes.values():
             for other in cluster.neighbors(node):
                 cluster.tend_link(node, other)
-        cluster.heal_bus()
+        cluster.nats.heal()
+
+    def _later(self, delay_s: float, act: Callable[[], None]) -> None:
+        """Do harm later, unless all has healed by then."""
+        self._scheduler.after(delay_s, partial(self._unless_healed, act))
+
+    def _unless_healed(self, act: Callable[[], None]) -> None:
+        if not self._is_healed:
+            act()
 
     def _strike(self, incident: Incident) -> None:
         target = f"{incident.target} {incident.other}".strip()
@@ -71,7 +80,7 @@ class Chaos:
         return self._cluster.nodes[incident.target]
 
     def _stream(self, incident: Incident) -> Stream:
-        return self._cluster.streams[incident.target]
+        return self._cluster.nats.streams[incident.target]
 
     # Processes.
 
@@ -86,11 +95,11 @@ class Chaos:
         node = self._node(incident)
 
         def lose_power() -> None:
-            if node.is_up and not self._is_healed:
+            if node.is_up:
                 self._cluster.stop(node, round(node.disk.unsynced * incident.strength * 0.9))
                 self._until(incident, lambda: self._cluster.start(node))
 
-        node.ambush = lose_power
+        node.ambush = partial(self._unless_healed, lose_power)
 
     def _restart(self, incident: Incident) -> None:
         node = self._node(incident)
@@ -103,11 +112,7 @@ class Chaos:
         nodes = [node for node in self._cluster.nodes.values() if node.place.datacenter == incident.target]
         for position, node in enumerate(nodes):
             step = Incident(0.0, "restart", node.place.node, "", incident.for_s / 2)
-            self._scheduler.after(position * incident.for_s, lambda step=step: self._restart_if_faults_last(step))  # type: ignore[misc]
-
-    def _restart_if_faults_last(self, incident: Incident) -> None:
-        if not self._is_healed:
-            self._restart(incident)
+            self._later(position * incident.for_s, partial(self._restart, step))
 
     def _pause(self, incident: Incident) -> None:
         node = self._node(incident)
@@ -219,13 +224,13 @@ class Chaos:
     # NATS.
 
     def _bus_down(self, incident: Incident) -> None:
-        self._cluster.set_bus(incident.target, is_up=False)
-        self._until(incident, lambda: self._cluster.set_bus(incident.target, is_up=True))
+        self._cluster.nats.turn(incident.target, is_up=False)
+        self._until(incident, lambda: self._cluster.nats.turn(incident.target, is_up=True))
 
     def _bus_cut(self, incident: Incident) -> None:
         cut = (incident.target, incident.other)
-        self._cluster.cut_bus(*cut, is_cut=True)
-        self._until(incident, lambda: self._cluster.cut_bus(*cut, is_cut=False))
+        self._cluster.nats.cut(*cut, is_cut=True)
+        self._until(incident, lambda: self._cluster.nats.cut(*cut, is_cut=False))
 
     def _stream_wipe(self, incident: Incident) -> None:
         self._stream(incident).wipe()
@@ -269,10 +274,10 @@ class Chaos:
             self._cluster.coverage.count("redelivered")
 
     def _bucket_wipe(self, incident: Incident) -> None:
-        self._cluster.buckets[incident.target].wipe()
+        self._cluster.nats.buckets[incident.target].wipe()
 
     def _bucket_rewind(self, incident: Incident) -> None:
-        self._cluster.buckets[incident.target].rewind()
+        self._cluster.nats.buckets[incident.target].rewind()
 
     def _ring_change(self, incident: Incident) -> None:
-        self._cluster.change_ring(incident.target)
+        self._cluster.nats.change_ring(incident.target)

@@ -59,11 +59,11 @@ class Revealing:
     def stepped(self, node: "SimNode", events: list[Event], effects: Effects) -> None:
         """Look at what a step took in, and what it lets out at once."""
         assert node.core is not None
+        # What came before a new topology in the same step was served under the epoch before it.
+        is_settled = not any(type(event) is TopologyChanged for event in events)
         for event in events:
             if type(event) is Received:
                 self._note(node, event)
-                # What came before a new topology in the same step was served under the epoch before it.
-                is_settled = not any(type(other) is TopologyChanged for other in events)
                 if is_settled and event.epoch != node.core.step.epoch and isinstance(event.peer, str):
                     _served_nothing(node, event, effects)
         for peer, messages in effects.at_once.items():

@@ -9,8 +9,8 @@ from typing import Any
 from crdtkv import Client, CrdtkvError, cbor
 from crdtkv.checking.history import Operation
 from crdtkv.checking.levels import read_and_write_quorum
+from crdtkv.client.entry import values_of
 from crdtkv.crdt.entry import Entry
-from crdtkv.crdt.register import Register
 from crdtkv.ids import identity_of
 from crdtkv.quorum.level import level_named
 from crdtkv.sim.client import plain_context
@@ -124,10 +124,6 @@ class Recorder:
         entry = Entry.from_bytes(encoded)
         operation.context = plain_context(entry.context)
         operation.timestamp = entry.state.newest()
-        if operation.type == "counter":
-            operation.values = [] if entry.is_tombstone else [entry.state.value]  # type: ignore[attr-defined]
-        elif isinstance(entry.state, Register):
-            operation.values = [cbor.decode_value(version.value) for version in entry.state.siblings()]
+        operation.values = values_of(entry.state)
+        if operation.type == "register":
             self._contexts[identity] = entry.context
-        elif not entry.is_tombstone:
-            operation.values = [cbor.decode_value(entry.state.winner.value)]  # type: ignore[attr-defined]

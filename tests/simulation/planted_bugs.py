@@ -25,9 +25,9 @@ from crdtkv.node.reading import GetCall
 from crdtkv.node.replica import Replica
 from crdtkv.quorum.read_call import ReadCall
 from crdtkv.ring.token import identity_in
-from crdtkv.sim.cluster import SimCluster
 from crdtkv.sim.disk import SimDisk
 from crdtkv.sim.host import SimNode
+from crdtkv.sim.nats import SimNats
 from crdtkv.sim.runner import Verdict, live_seed
 from crdtkv.storage import identity, rows
 from crdtkv.wire.codec import decode_frame, encode_frame
@@ -122,9 +122,10 @@ def deduplication_by_stream_sequence() -> Any:
 
     def wrong(self: SimNode, event: Any) -> None:
         world: Any = self._world
+        nats = world.nats
         handle = getattr(event, "handle", None)
         if handle is not None and self.core is not None:
-            dc, sequence, payload = world._handles[handle]
+            dc, sequence, payload = nats._handles[handle]
             seen = self.__dict__.setdefault("_sequences_seen", {})
             if sequence <= seen.get(dc, 0):
                 (batch,) = decode_frame(payload).messages
@@ -132,9 +133,9 @@ def deduplication_by_stream_sequence() -> Any:
                 oseqs = [row[0] for row in batch.rows]  # type: ignore[index]
                 confirm = encode_frame(0, [Confirm(self.place.datacenter, batch.actor, oseqs)])
                 world.send_bus(self, SendBus(dc, batch.node, confirm))
-                world._handles.pop(handle)
-                world._unfinished[self.place.node, dc] -= 1
-                world.streams[dc].ack(self.place.datacenter, sequence)
+                nats._handles.pop(handle)
+                nats._unfinished[self.place.node, dc] -= 1
+                nats.streams[dc].ack(self.place.datacenter, sequence)
                 return
             seen[dc] = sequence
         put(self, event)
@@ -285,10 +286,10 @@ def differences_overwritten_instead_of_merged() -> Any:
 def topology_not_written_again() -> Any:
     """A bucket that was set back stays so: nodes go on under different epochs."""
 
-    def wrong(self: SimCluster, node: SimNode, mine: Any, revision: int) -> None:
+    def wrong(self: SimNats, node: SimNode, mine: Any, revision: int) -> None:
         """Write nothing."""
 
-    return replaced(SimCluster, "_write_topology", wrong)
+    return replaced(SimNats, "_write_topology", wrong)
 
 
 #: Bug: within how many seeds it must be found.
