@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 
 import nats.errors
@@ -23,7 +23,7 @@ from nats.js.kv import KeyValue
 from crdtkv.bus import connection
 from crdtkv.config.model import ClusterConfig
 from crdtkv.errors import ProtocolError
-from crdtkv.node.effects import Publish
+from crdtkv.node.effects import Proposal, Publish
 from crdtkv.node.events import BusDown, BusMessage, BusUp, ConsumerIdle, Event, Published, TopologyChanged
 from crdtkv.node.geo_replication import APPLY_TIMEOUT_S
 from crdtkv.ring.agreement import document_to_write
@@ -122,11 +122,17 @@ class HomeBus:
                 async with asyncio.timeout(POLL_S):
                     await self._wake.wait()
 
+    def look(self) -> None:
+        """Look at everything now, not only when the next poll is due."""
+        self._wake.set()
+
+    def propose(self, proposal: Proposal) -> None:
+        """Change the topology document by compare-and-set, and tell the core what it is then."""
+        self._background(self._propose(proposal))
+
     def publish(self, publish: Publish) -> None:
         """Send a batch to the stream, and tell the core how that went."""
-        task = asyncio.create_task(self._publish(publish))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._background(self._publish(publish))
 
     async def close(self) -> None:
         """Let go of the server."""
@@ -134,6 +140,25 @@ class HomeBus:
             task.cancel()
         if self._client is not None:
             await self._client.close()
+
+    def _background(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _propose(self, proposal: Proposal) -> None:
+        if self._client is None or not self._client.is_connected:
+            return
+        try:
+            bucket = await self._bucket()
+            found, revision = await self._document(bucket)
+            if found == proposal.known:
+                await bucket.update(subjects.TOPOLOGY_KEY, proposal.wanted.to_json(), last=revision)
+                found = proposal.wanted
+            if found is not None:
+                self._found(found)
+        except (*_FAULTS, ProtocolError) as error:
+            log.debug("the topology could not be changed: %s", error or type(error).__name__)
 
     async def _publish(self, publish: Publish) -> None:
         headers = {
@@ -242,6 +267,9 @@ class HomeBus:
         except ProtocolError as error:
             log.error("the topology document is damaged, going on with the last one: %s", error)
             return
+        self._found(topology)
+
+    def _found(self, topology: Topology) -> None:
         if self.known is None or topology.epoch > self.known.epoch:
             self.known = topology
             self._put(TopologyChanged(topology))

@@ -41,7 +41,8 @@ class DatacenterView:
     def candidates(self, identity: bytes) -> Iterator[Connection]:
         """Yield the open connections, home replicas of the key first."""
         assert self.ring is not None
-        replicas = self.ring.replicas_at(token_of(identity))
+        learners = self.ring.learners
+        replicas = [name for name in self.ring.replicas_at(token_of(identity)) if name not in learners]
         for name in replicas:
             connection = self.connections.get(name)
             if connection is not None and connection.is_open:

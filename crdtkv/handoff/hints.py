@@ -67,6 +67,8 @@ class Hints:
         self._count = 0
         self._bytes = 0
         self._versions = 0
+        #: Per target that needs repair, how often something was dropped for it.
+        self._drops = {rows.marked_in(row): 1 for row, _ in self._scan(*rows.NEEDS_REPAIR_RANGE)}
         for row, value in self._scan(*rows.HINT_RANGE):
             located, target = rows.hint_in(row)
             self._note(located, target, len(value), now)
@@ -80,9 +82,18 @@ class Hints:
         return sorted(self._of)
 
     @property
+    def needs_repair(self) -> bool:
+        """Whether hints were dropped for anybody."""
+        return bool(self._drops)
+
+    @property
     def needing_repair(self) -> list[str]:
         """Whom hints were dropped for, sorted."""
-        return [rows.marked_in(row) for row, _ in self._scan(*rows.NEEDS_REPAIR_RANGE)]
+        return sorted(self._drops)
+
+    def drops(self, target: str) -> int:
+        """Return how often something was dropped for a target since it was last repaired, as far as is known."""
+        return self._drops.get(target, 0)
 
     def waiting_for(self, target: str) -> Waiting:
         """Return what is kept for a target."""
@@ -97,6 +108,7 @@ class Hints:
             return True
         if self._is_full(1, 1):
             self._store.put(rows.needs_repair_row(target), b"")
+            self._drops[target] = self.drops(target) + 1
             return False
         self._store.put(rows.hint_row(located, target), _REFERENCE)
         self._note(located, target, 1, now)
@@ -165,6 +177,7 @@ class Hints:
     def repaired(self, target: str) -> None:
         """Take back the mark: the target holds again what this node holds."""
         self._store.delete(rows.needs_repair_row(target))
+        self._drops.pop(target, None)
 
     def _note(self, located: bytes, target: str, size: int, now: float) -> None:
         self._versions += 1

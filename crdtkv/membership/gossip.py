@@ -85,6 +85,8 @@ class Gossip:
         self.next_tick = now
         self._random = random
         self._own = Member(node, generation, 0, incarnation)
+        #: What others remembered of this node from later than it does, if they did.
+        self.remembered: Member | None = None
         self._peers = self._others()
         self._to_visit: list[str] = []
         self._detector = FailureDetector(self.settings.detector, self._peers, now)
@@ -122,7 +124,8 @@ class Gossip:
         rows = message.rows[: self.settings.rows_max]
         merged = self.table.merge(rows)
         if self.table[self.node].version > self._own.version:
-            self._outlive(self.table[self.node].generation)
+            self.remembered = self.table[self.node]
+            self._outlive(self.remembered.generation)
         self._detector.grew((node for node in merged.grown if node != self.node), now)
         self._doubt_the_silent(now)
         return self._reply(rows, merged.behind) if isinstance(message, GossipPush) else None
@@ -147,6 +150,10 @@ class Gossip:
             return Status.ALIVE
         is_confirmed = any(observer != self.node for observer in self.table[node].suspicions)
         return Status.DOWN if is_confirmed or self._detector.doubts_all() else Status.SUSPECTED
+
+    def greeting(self) -> GossipPush:
+        """Return what to say to a node that has just been met."""
+        return GossipPush(self.table.newest(self.settings.rows_max))
 
     def suspected(self) -> list[str]:
         """Return who is suspected or down, sorted."""

@@ -17,7 +17,8 @@ from crdtkv.config.model import ClusterConfig
 from crdtkv.crdt.entry import Entry
 from crdtkv.errors import CrdtkvError, InsufficientStorage, Overloaded, ProtocolError, StorageError
 from crdtkv.geo.outbox import Outbox
-from crdtkv.membership.member import Load
+from crdtkv.ids import actor_name
+from crdtkv.membership.member import Load, Member
 from crdtkv.merkle.forest import MerkleForest
 from crdtkv.node.anti_entropy import AntiEntropy
 from crdtkv.node.coordinator import Coordinator
@@ -45,6 +46,7 @@ from crdtkv.node.keys import KeyCheck
 from crdtkv.node.membership import Membership
 from crdtkv.node.replica import Replica
 from crdtkv.node.scanning import MAX_PAGE_ROWS, read_page
+from crdtkv.node.standing import Standing
 from crdtkv.node.step import Step
 from crdtkv.ring.hash_ring import HashRing
 from crdtkv.ring.topology import Topology
@@ -67,6 +69,7 @@ from crdtkv.wire.messages import (
     ReadPartition,
     ReadReplica,
     Refusal,
+    RepairRequest,
     ReplicaEntry,
     ReplicaSuperseded,
     ReplicaWritten,
@@ -88,6 +91,8 @@ _ANSWERS = frozenset(
     )
 )  # fmt: skip
 _FORWARDED = frozenset((GetRequest, MutateRequest, ScanRequest))
+#: What another node would count, or believe.
+_COUNTED = frozenset((ReadReplica, WriteReplica, KeepHint, HandOff, ReadPartition))
 _REFILL_EVERY_S = 0.1
 
 
@@ -125,7 +130,7 @@ class NodeCore:
         self._disk_used_percent = 0
         self._keys = KeyCheck(frozenset(config.all_buckets))
         self.anti_entropy = AntiEntropy(self.step, self.replica, store, self._keys, forest, config.repair)
-        self.handoff = Handoff(self.step, self.replica, store, self._keys, random, config.handoff)
+        self.handoff = Handoff(self.step, self.replica, self.anti_entropy, store, self._keys, random, config.handoff)
         self.coordinator = Coordinator(
             self.step, self.replica, self.handoff, store, self._keys, config.limits.calls_in_flight_max
         )
@@ -140,7 +145,9 @@ class NodeCore:
             config.gossip,
             self._load,
             self.geo.incarnation_seen,
+            self._remembered,
         )
+        self.standing = Standing(self.step, self.anti_entropy, settings.incarnation)
         self._refill_at = 0.0
         self._written: list[object] = []
         self._from_client: dict[type, Callable[[Peer, Any], None]] = {
@@ -149,6 +156,7 @@ class NodeCore:
             ScanRequest: self.coordinator.scan,
             TopologyRequest: self._tell_topology,
             StatusRequest: self._tell_status,
+            RepairRequest: self._repair,
         }
         self._from_node: dict[type, Callable[[str, Any], None]] = {
             ReadReplica: self._read_replica,
@@ -182,6 +190,8 @@ class NodeCore:
         step.calls.fire(now.monotonic_s)
         if effects.new_incarnation is not None:
             self.membership.new_incarnation(effects.new_incarnation)
+            self.standing.new_incarnation(effects.new_incarnation)
+        self.standing.tend()
         self.anti_entropy.tend()
         self.handoff.tend()
         self.membership.tend()
@@ -198,6 +208,7 @@ class NodeCore:
             self.geo.next_timer(),
             self.anti_entropy.next_timer(),
             self.handoff.next_timer(),
+            self.standing.next_timer(),
             self.membership.next_timer(),
             self._refill_at or None,
         ]
@@ -211,6 +222,7 @@ class NodeCore:
             "node": self.step.node,
             "datacenter": self.step.datacenter,
             "actor": self.replica.actor,
+            "standing": self.standing.word,
             "epoch": self.step.epoch,
             "uptime_s": round(now_s - self.started_s, 3),
             "peers_up": sorted(self.step.alive),
@@ -226,6 +238,7 @@ class NodeCore:
             "needing_repair": self.handoff.hints.needing_repair,
             "outbox_rows": len(self.outbox),
             "outbox_dropped": self.outbox.has_dropped,
+            "comparing": self.anti_entropy.passes,
             "merkle_built": self.anti_entropy.is_built,
             "lag": {peer: {"rows": count, "age_s": round(age_s, 3)} for peer, (count, age_s) in lags.items()},
             "counters": dict(sorted(self.step.stats.counters.items())),
@@ -312,6 +325,8 @@ class NodeCore:
         handler = self._from_node.get(type(request))
         if handler is None:
             self.step.stats.count("junk_messages")
+        elif self.step.is_quarantined and type(request) in _COUNTED:
+            self.step.effects.send(node, Refusal(request.id, "quarantined", []))
         elif epoch != self.step.epoch:
             self.step.stats.count("epoch_refusals")
             self.step.effects.send(node, Refusal(request.id, "wrong_epoch", [self.step.epoch]))
@@ -381,6 +396,22 @@ class NodeCore:
         commits = stats.commits
         commit_us = round(commits.sum_s / commits.count * 1e6) if commits.count else 0
         return Load(max(0, rate), len(self.step.calls), commit_us, self._disk_used_percent)
+
+    def _remembered(self, member: Member | None) -> None:
+        """Learn what others remember of this node; if it is from a start it has forgotten, its disk is a copy."""
+        if member is not None:
+            # Later starts count from there, so that nobody takes them for what they have seen already.
+            self._store.put(rows.STARTS, (member.generation + 1).to_bytes(8, "big"))
+            if actor_name(self.step.node, member.incarnation) == self.replica.actor:
+                self.replica.renew_incarnation(f"others remember start {member.generation} of this very disk")
+                assert self.step.effects.new_incarnation is not None
+                self.standing.new_incarnation(self.step.effects.new_incarnation)
+        self.standing.heard()
+
+    def _repair(self, peer: Peer, request: RepairRequest) -> None:
+        for node in self.anti_entropy.peers:
+            self.anti_entropy.begin_pass(node, request.partition)
+        self.step.effects.send(peer, StatusReply(request.id, json.dumps(self.status()).encode()))
 
     def _change_topology(self, topology: Topology) -> None:
         if topology.epoch > self.step.epoch:

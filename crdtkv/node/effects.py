@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from crdtkv.node.events import Peer
+from crdtkv.ring.topology import Topology
 from crdtkv.wire.messages import Message
 
 Sends = dict[Peer, list[Message]]
@@ -39,6 +40,13 @@ class AckStream(NamedTuple):
     applied: bool
 
 
+class Proposal(NamedTuple):
+    """Replace this topology document by that, if the bucket still holds it; answered by `TopologyChanged`, or never."""
+
+    known: Topology
+    wanted: Topology
+
+
 @dataclass(slots=True)
 class Effects:
     """The effects of one step."""
@@ -48,6 +56,7 @@ class Effects:
     held_publishes: list[Publish] = field(default_factory=list)
     held_bus: list[SendBus] = field(default_factory=list)
     held_acks: list[AckStream] = field(default_factory=list)
+    held_proposal: Proposal | None = None
     after_commit: int = 0
     new_incarnation: int | None = None
     refresh_topology: bool = False

@@ -20,6 +20,7 @@ from crdtkv.errors import InsufficientStorage, InvalidRequest, Overloaded, Value
 from crdtkv.handoff.hints import Hint, Hints
 from crdtkv.handoff.seats import Seat
 from crdtkv.ids import actor_name
+from crdtkv.node.anti_entropy import AntiEntropy
 from crdtkv.node.keys import KeyCheck, PlacedKey
 from crdtkv.node.replica import MAX_ENTRY_BYTES, Replica, Write, disk_is_full
 from crdtkv.node.step import Step
@@ -38,10 +39,18 @@ class Handoff:
     """Hints of one node: taking them, and giving them on."""
 
     def __init__(
-        self, step: Step, replica: Replica, store: Store, keys: KeyCheck, random: Random, config: HandoffConfig
+        self,
+        step: Step,
+        replica: Replica,
+        anti_entropy: AntiEntropy,
+        store: Store,
+        keys: KeyCheck,
+        random: Random,
+        config: HandoffConfig,
     ) -> None:
         self._step = step
         self._replica = replica
+        self._anti_entropy = anti_entropy
         self._keys = keys
         self._random = random
         self._bytes_per_s = config.max_mib_per_s * _MIB
@@ -50,6 +59,8 @@ class Handoff:
         self._next_at = 0.0
         self._under_way = 0
         self._last_target = ""
+        #: Whom a pass of anti-entropy repairs, and how often something had been dropped for it when that began.
+        self._repairing: dict[str, int] = {}
 
     def read(self, key: PlacedKey) -> tuple[bytes | None, bool]:
         """Return what this node holds of a key, as a home replica or as a stand-in, and whether it is durable."""
@@ -141,6 +152,8 @@ class Handoff:
 
     def tend(self) -> None:
         """Begin a delivery, if it is time; called at the end of every step."""
+        if self.hints.needs_repair:
+            self._tend_repairs()
         if not len(self.hints) or self._under_way or self._step.now.monotonic_s < self._next_at:
             return
         target = self._target()
@@ -164,6 +177,19 @@ class Handoff:
             self._guest_actor = None
         if self.hints.delivered(hint):
             self._step.stats.count("hints_delivered")
+
+    def _tend_repairs(self) -> None:
+        """Have those repaired for whom hints were dropped, now that they are back."""
+        for target in self.hints.needing_repair:
+            began_at = self._repairing.get(target)
+            if began_at is None:
+                if target in self._step.alive:
+                    self._repairing[target] = self.hints.drops(target)
+                    self._anti_entropy.begin_pass(target)
+            elif target not in self._anti_entropy.passes:
+                del self._repairing[target]
+                if self.hints.drops(target) == began_at:
+                    self.hints.repaired(target)
 
     def _target(self) -> str | None:
         """Return whom to deliver to now: all in turn; one that has left the ring is delivered to by `_rehome`."""

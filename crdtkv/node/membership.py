@@ -27,7 +27,8 @@ _MAX = 2**64
 class Membership:
     """Who is alive, as one node sees it.
 
-    `load` is asked for this node's own figures at every round, `incarnation_seen` told who others are.
+    `load` is asked for this node's own figures at every round, `incarnation_seen` told who others are, and
+    `remembered` what they know of this node: None, or its row from a start, or a moment, that it has forgotten.
     """
 
     def __init__(
@@ -39,10 +40,12 @@ class Membership:
         config: GossipConfig,
         load: Callable[[], Load],
         incarnation_seen: Callable[[str, int], None],
+        remembered: Callable[[Member | None], None],
     ) -> None:
         self._step = step
         self._load = load
         self._incarnation_seen = incarnation_seen
+        self._remembered = remembered
         self._incarnations: dict[str, int] = {}
         self._epoch = step.epoch
         self._linked: dict[str, None] = {}
@@ -84,6 +87,7 @@ class Membership:
         self._gossip.linked(node, self._step.now.monotonic_s)
         self._judge()
         self._step.node_up(node)
+        self._step.effects.send(node, MembersPush(_flat(self._gossip.greeting().rows)))
 
     def peer_down(self, node: str) -> None:
         """Take a link that broke."""
@@ -100,6 +104,7 @@ class Membership:
         reply = self._gossip.receive(GossipPush(_parsed(message.rows)), self._step.now.monotonic_s)
         if reply is not None:
             self._step.effects.send(node, MembersReply(_flat(reply.rows)))
+        self._pass_on_memory()
         self._judge()
 
     def replied(self, node: str, message: MembersReply) -> None:
@@ -109,6 +114,8 @@ class Membership:
             ProtocolError: these are no rows.
         """
         self._gossip.receive(GossipReply(_parsed(message.rows)), self._step.now.monotonic_s)
+        if not self._pass_on_memory():
+            self._remembered(None)
         self._judge()
 
     def new_incarnation(self, incarnation: int) -> None:
@@ -132,6 +139,12 @@ class Membership:
                 **row.load._asdict(),
             }
         return told
+
+    def _pass_on_memory(self) -> bool:
+        remembered, self._gossip.remembered = self._gossip.remembered, None
+        if remembered is not None:
+            self._remembered(remembered)
+        return remembered is not None
 
     def _nodes(self) -> list[str]:
         return [node.name for node in self._step.ring.topology.nodes]

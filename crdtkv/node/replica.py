@@ -119,7 +119,7 @@ class Replica:
         before = self._stored(key.located)
         stored = before or Entry.empty(key.type_tag)
         if incoming.context.highest(self.actor) > stored.context.highest(self.actor):
-            self._renew_incarnation(
+            self.renew_incarnation(
                 f"{parse_identity(key.identity)!r} holds a write of {self.actor} that this node does not know"
             )
         self.clock.observe(incoming.state.newest(), self._step.now.wall_ms)
@@ -149,6 +149,15 @@ class Replica:
             observed = 0  # a client's stamp from the far future orders nothing
         timestamp = self.clock.tick(wall_ms, above=max(stored.state.newest(), observed))
         return Event(Dot(actor, stored.context.highest(actor) + 1), timestamp)
+
+    def renew_incarnation(self, reason: str) -> None:
+        """Write under a new name from now on, because this node has forgotten something."""
+        incarnation = self._random.getrandbits(64)
+        self.actor = actor_name(self._step.node, incarnation)
+        self._store.put(rows.IDENTITY, incarnation.to_bytes(8, "big"))
+        self._step.effects.new_incarnation = incarnation
+        self._step.effects.notes.append(f"new incarnation {self.actor}: {reason}")
+        self._step.stats.count("incarnations_renewed")
 
     def commit(self) -> int:
         """Commit the step's writes; return the number of the last commit."""
@@ -186,11 +195,3 @@ class Replica:
         entry = Entry.from_bytes(encoded) if encoded is not None else None
         cache.put(located, entry)
         return entry
-
-    def _renew_incarnation(self, reason: str) -> None:
-        incarnation = self._random.getrandbits(64)
-        self.actor = actor_name(self._step.node, incarnation)
-        self._store.put(rows.IDENTITY, incarnation.to_bytes(8, "big"))
-        self._step.effects.new_incarnation = incarnation
-        self._step.effects.notes.append(f"new incarnation {self.actor}: {reason}")
-        self._step.stats.count("incarnations_renewed")

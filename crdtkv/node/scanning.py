@@ -64,7 +64,7 @@ class ScanCall:
     ) -> None:
         """Ask `required` of the replicas that are alive."""
         step = self._step
-        counted = [name for name in replicas if step.is_alive(name) and name not in step.ring.learners]
+        counted = [name for name in replicas if step.is_alive(name) and name not in step.uncounted]
         alive = sorted(counted, key=lambda name: name != step.node)
         if len(alive) < required:
             self._failed(Unavailable(required, len(alive)))

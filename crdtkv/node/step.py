@@ -22,6 +22,7 @@ class Step:
         self.now = now
         self.effects = Effects()
         self._alive: set[str] = set()
+        self._is_quarantined = False
         self._seats: dict[tuple[int, bool], tuple[Seat, ...]] = {}
         self.calls = CallTable(first_call)
         self.stats = Stats()
@@ -44,6 +45,23 @@ class Step:
         return self._alive
 
     @property
+    def is_quarantined(self) -> bool:
+        """Whether this node must not answer for any key now (`standing`)."""
+        return self._is_quarantined
+
+    @is_quarantined.setter
+    def is_quarantined(self, is_quarantined: bool) -> None:
+        if is_quarantined != self._is_quarantined:
+            self._is_quarantined = is_quarantined
+            self._seats = {}
+
+    @property
+    def uncounted(self) -> frozenset[str]:
+        """The nodes that count in no quorum: learners, and this one if it is quarantined."""
+        learners = self._ring.learners
+        return learners | {self.node} if self._is_quarantined else learners
+
+    @property
     def epoch(self) -> int:
         """The epoch of the ring in use."""
         return self._ring.topology.epoch
@@ -54,7 +72,8 @@ class Step:
 
     def serves(self, token: int) -> bool:
         """Tell whether this node is a home replica of a key that counts."""
-        return self.node in self._ring.replicas_at(token) and self.node not in self._ring.learners
+        is_counted = not self._is_quarantined and self.node not in self._ring.learners
+        return is_counted and self.node in self._ring.replicas_at(token)
 
     def node_up(self, node: str) -> None:
         """Send requests to a node from now on."""
@@ -68,8 +87,8 @@ class Step:
         self.calls.replica_lost(node)
 
     def stand_ins(self, partition: int) -> list[str]:
-        """Return who takes an absent replica's place, in the order of the walk; learners do not."""
-        return [name for name in self._ring.stand_ins(partition) if name not in self._ring.learners]
+        """Return who takes an absent replica's place, in the order of the walk."""
+        return [name for name in self._ring.stand_ins(partition) if name not in self.uncounted]
 
     def seats(self, token: int, is_sloppy: bool) -> tuple[Seat, ...]:
         """Return who answers for a key now, if this node coordinates."""
@@ -80,7 +99,7 @@ class Step:
             seats = self._seats[partition, is_sloppy] = take_seats(
                 self.node,
                 ring.replicas_of(partition),
-                ring.learners,
+                self.uncounted,
                 self.stand_ins(partition) if is_sloppy else (),
                 self._alive | {self.node},
                 is_sloppy,

@@ -184,6 +184,8 @@ class NodeServer:
             self._home.publish(publish)
         for bus_send in effects.held_bus:
             self._remotes[bus_send.datacenter].send(bus_send.node, bus_send.payload)
+        if effects.held_proposal is not None:
+            self._home.propose(effects.held_proposal)
         for ack in effects.held_acks:
             for remote in self._remotes.values():
                 if remote.owns(ack.handle):
@@ -193,6 +195,8 @@ class NodeServer:
         """See `World.attend`."""
         for note in effects.notes:
             log.warning("%s", note)
+        if effects.refresh_topology:
+            self._home.look()
         if effects.new_incarnation is not None:
             # Should this fail or come too late, the next start finds the disagreement and renews again.
             self._identity = replace(self._identity, incarnation=effects.new_incarnation)

@@ -10,7 +10,7 @@ from random import Random
 
 from crdtkv.config.model import ClusterConfig
 from crdtkv.errors import StorageError
-from crdtkv.node.effects import Effects, Publish, SendBus
+from crdtkv.node.effects import Effects, Proposal, Publish, SendBus
 from crdtkv.node.events import Event, Peer
 from crdtkv.sim.client import SimClient
 from crdtkv.sim.coverage import Coverage
@@ -161,6 +161,10 @@ class SimCluster:
     def ack(self, host: SimNode, handle: int, applied: bool) -> None:
         """See `World.ack`."""
         self.nats.ack(host, handle, applied)
+
+    def propose(self, host: SimNode, proposal: Proposal) -> None:
+        """See `World.propose`."""
+        self.nats.propose(host, proposal)
 
     def refresh_topology(self, host: SimNode) -> None:
         """See `World.refresh_topology`."""

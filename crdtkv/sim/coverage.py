@@ -17,6 +17,8 @@ REQUIRED: Mapping[str, str] = {
     "hints_delivered": "a hint was delivered, and dropped when its target had it durably",
     "hints_dropped": "a hint did not fit, and its target was marked as needing repair",
     "guest_writes": "a stand-in took a write of which no home replica was alive",
+    "learners_began": "a node whose disk had forgotten entered itself as a learner",
+    "learners_promoted": "a learner had compared all it holds with everybody, and counted again",
     "hedged_reads": "a read asked one more replica because answers were late",
     "superseded_by_replicas": "a replica dropped an older version that the coordinator did not hold",
     "forwarded": "a request went to a node that holds no replica",

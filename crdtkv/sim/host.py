@@ -13,7 +13,7 @@ from typing import Protocol
 from crdtkv.config.model import ClusterConfig
 from crdtkv.errors import StorageError
 from crdtkv.node.core import NodeCore, NodeSettings
-from crdtkv.node.effects import Effects, Publish, SendBus
+from crdtkv.node.effects import Effects, Proposal, Publish, SendBus
 from crdtkv.node.events import Durable, Event, Now, Peer, PeerDown, PeerUp, Received
 from crdtkv.ring.topology import Topology
 from crdtkv.sim.disk import SimDisk
@@ -43,6 +43,10 @@ class World(Protocol):
 
     def ack(self, host: "SimNode", handle: int, applied: bool) -> None:
         """Acknowledge a stream message, or ask for it again."""
+        ...
+
+    def propose(self, host: "SimNode", proposal: Proposal) -> None:
+        """Change the topology document by compare-and-set."""
         ...
 
     def refresh_topology(self, host: "SimNode") -> None:
@@ -255,6 +259,8 @@ class SimNode:
             self._world.publish(self, publish)
         for send in effects.held_bus:
             self._world.send_bus(self, send)
+        if effects.held_proposal is not None:
+            self._world.propose(self, effects.held_proposal)
         for ack in effects.held_acks:
             self._world.ack(self, ack.handle, ack.applied)
 

@@ -23,6 +23,7 @@ from crdtkv.storage import rows
 #: Virtual seconds within which a healed cluster must be quiet, and how often that is looked at.
 QUIET_WITHIN_S = 120.0
 LOOK_EVERY_S = 1.0
+FIRST_START_WITHIN_S = 20.0
 READ_WITHIN_S = 6.0
 READ_STEP_S = 0.1
 
@@ -50,11 +51,13 @@ class Life:
             AssertionError: the product's own assertions.
         """
         cluster, plan = self.cluster, self.plan
+        self._wait_for_members()
+        began_s = cluster.scheduler.now
         chaos = Chaos(cluster)
         for call in plan.calls:
             client = cluster.clients[call.client]
             cluster.scheduler.after(call.at_s, lambda client=client, call=call: client.call(call))  # type: ignore[misc]
-        cluster.scheduler.run_until(plan.seconds)
+        cluster.scheduler.run_until(began_s + plan.seconds)
         cluster.note("everything heals")
         chaos.heal()
         self._wait_for_quiet()
@@ -74,6 +77,14 @@ class Life:
             ]
         if violations:
             raise InvariantViolated(violations)
+
+    def _wait_for_members(self) -> None:
+        """Let all nodes enter themselves into the topology: a cluster that has just been started is not used yet."""
+        scheduler = self.cluster.scheduler
+        while any(node.core is None or node.core.standing.word != "member" for node in self.cluster.nodes.values()):
+            if scheduler.now > FIRST_START_WITHIN_S:
+                raise InvariantViolated([Violation("I7", "a new cluster does not come up")])
+            scheduler.run_until(scheduler.now + READ_STEP_S)
 
     def _wait_for_quiet(self) -> None:
         scheduler = self.cluster.scheduler
@@ -161,12 +172,13 @@ def _why_busy(node: SimNode) -> str:
     core = node.core
     if core is None:
         return "does not run"
-    if len(core.outbox) or core.outbox.has_dropped or node.disk.committed(*rows.OUTBOX_RANGE):
-        return f"has {len(core.outbox)} outbox rows"
-    if len(core.handoff.hints) or core.handoff.hints.needing_repair:
-        return f"keeps {len(core.handoff.hints)} hints, {core.handoff.hints.needing_repair} need repair"
-    if core.replica.has_undurable:
-        return "waits for its disk"
-    if not core.anti_entropy.is_built:
-        return "has not built its Merkle trees"
-    return f"has {len(core.step.calls)} calls in flight" if len(core.step.calls) else ""
+    hints, has_rows = core.handoff.hints, node.disk.committed(*rows.OUTBOX_RANGE)
+    busy = (
+        (len(core.outbox) or core.outbox.has_dropped or has_rows, f"has {len(core.outbox)} outbox rows"),
+        (len(hints) or hints.needs_repair, f"keeps {len(hints)} hints, {hints.needing_repair} need repair"),
+        (core.standing.word != "member", f"is {core.standing.word}"),
+        (core.replica.has_undurable, "waits for its disk"),
+        (not core.anti_entropy.is_built, "has not built its Merkle trees"),
+        (len(core.step.calls), f"has {len(core.step.calls)} calls in flight"),
+    )
+    return next((why for is_so, why in busy if is_so), "")

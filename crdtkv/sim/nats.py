@@ -11,7 +11,7 @@ from functools import partial
 from random import Random
 from typing import TYPE_CHECKING
 
-from crdtkv.node.effects import Publish, SendBus
+from crdtkv.node.effects import Proposal, Publish, SendBus
 from crdtkv.node.events import BusDown, BusMessage, BusUp, ConsumerIdle, Published, StreamMessage, TopologyChanged
 from crdtkv.ring.agreement import document_to_write
 from crdtkv.ring.topology import Topology
@@ -208,6 +208,20 @@ class SimNats:
         moved = replace(first, host=f"host-{self._ring_changes}")
         bucket.write(replace(found, epoch=found.epoch + 1, nodes=(moved, *others)), revision)
         self._cluster.note(f"{datacenter} has ring epoch {found.epoch + 1}")
+
+    def propose(self, host: SimNode, proposal: Proposal) -> None:
+        """See `World.propose`."""
+
+        def write() -> None:
+            dc = host.place.datacenter
+            if host.core is None or host.is_paused or not self.streams[dc].is_up:
+                return
+            found, revision = self.buckets[dc].read()
+            if found == proposal.known:
+                self.buckets[dc].write(proposal.wanted, revision)
+            self._look_at_topology(host)
+
+        self._scheduler.after(self._random.uniform(0.002, 0.01), write)
 
     def refresh_topology(self, host: SimNode) -> None:
         """See `World.refresh_topology`."""

@@ -78,6 +78,13 @@ class StatusRequest(NamedTuple):
     id: int
 
 
+class RepairRequest(NamedTuple):
+    """Compare a partition with all its replicas now, None for all partitions. Answered by `StatusReply`."""
+
+    id: int
+    partition: int | None
+
+
 class EntriesReply(NamedTuple):
     """The merged entries of consecutive ids, from `id` on; None for a key that was never written."""
 
@@ -219,10 +226,14 @@ class RootsRequest(NamedTuple):
 
 
 class RootsReply(NamedTuple):
-    """Trees that differ, as many as fit, as `[[partition, leaves]…]`, 16 bytes a leaf."""
+    """Trees that differ, as many as fit, as `[[partition, leaves]…]`, 16 bytes a leaf.
+
+    `left` are the partitions that were not compared: they did not fit, or have no tree here yet.
+    """
 
     id: int
     trees: list[object]
+    left: list[object]
 
 
 class LeafRequest(NamedTuple):
@@ -240,11 +251,16 @@ class LeafRequest(NamedTuple):
 
 
 class LeafReply(NamedTuple):
-    """What differs: `entries` the asker lacks or has otherwise, `[[storage key, entry]…]`, and keys `wanted` of it."""
+    """What differs: `entries` the asker lacks or has otherwise, `[[storage key, entry]…]`, and keys `wanted` of it.
+
+    `is_whole` says that nothing was left out for want of room.
+    """
 
     id: int
+    partition: int
     entries: list[object]
     wanted: list[object]
+    is_whole: bool
 
 
 class MembersPush(NamedTuple):
@@ -288,7 +304,7 @@ class Confirm(NamedTuple):
 
 Message = (
     Hello | GetRequest | MutateRequest | ScanRequest | TopologyRequest | StatusRequest
-    | EntriesReply | MutateReply | ScanReply | TopologyReply | StatusReply | ErrorReply
+    | RepairRequest | EntriesReply | MutateReply | ScanReply | TopologyReply | StatusReply | ErrorReply
     | ReadReplica | ReplicaEntry | WriteReplica | ReplicaWritten | ReplicaSuperseded
     | KeepHint | HandOff | ReadPartition | PartitionRows | RootsRequest | RootsReply | LeafRequest | LeafReply
     | MembersPush | MembersReply | Refusal | GeoBatch | Confirm
@@ -308,6 +324,7 @@ NUMBERS: dict[type, int] = {
     TopologyReply: 10,
     StatusReply: 11,
     ErrorReply: 12,
+    RepairRequest: 13,
     ReadReplica: 20,
     ReplicaEntry: 21,
     WriteReplica: 22,

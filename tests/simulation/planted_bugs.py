@@ -95,7 +95,7 @@ def counter_skipped_instead_of_a_new_incarnation() -> Any:
     def planted() -> Iterator[None]:
         with (
             replaced(identity, "establish", wrong),
-            replaced(Replica, "_renew_incarnation", lambda self, reason: None),
+            replaced(Replica, "renew_incarnation", lambda self, reason: None),
         ):
             yield
 

@@ -1,0 +1,114 @@
+"""`Standing`: whether a node counts. The topology document says so, and the node itself has it changed.
+
+The document names, for every node, the incarnation of its disk. A node whose own incarnation is another one has a disk
+that was wiped, restored, damaged or swapped, or has found that it forgot something: writes that it once acknowledged
+may be gone. Until the document says so, it is *quarantined*: it serves nothing, because others would count its answers.
+It enters itself as a *learner*, by compare-and-set; from then on it takes writes and counts in no quorum. A learner
+compares all its partitions with every other replica, by passes of anti-entropy, and takes what it lacks; when all
+passes are done it holds everything that was acknowledged before, and enters itself as a member again.
+
+A node that nobody knows yet, at the first start of a cluster, enters its incarnation and counts at once. So does one
+without other replicas: there is nobody to learn from.
+
+Before it serves, a node also waits until it has heard of itself from somebody: a copy of a whole data directory that
+was put back carries the right incarnation, and only others remember that it has been started more often since. It does
+not wait longer than `HEARSAY_S`, for others may all be down.
+"""
+
+from dataclasses import replace
+
+from crdtkv.node.anti_entropy import AntiEntropy
+from crdtkv.node.effects import Proposal
+from crdtkv.node.step import Step
+
+PROPOSE_EVERY_S = 1.0
+HEARSAY_S = 2.0
+
+
+class Standing:
+    """The place of one node in the topology document."""
+
+    def __init__(self, step: Step, anti_entropy: AntiEntropy, incarnation: int) -> None:
+        self._step = step
+        self._anti_entropy = anti_entropy
+        self._incarnation = f"{incarnation:016x}"
+        self._propose_at = 0.0
+        self._learning_from: list[str] | None = None
+        self._was_learner = False
+        self._waits_until: float | None = step.now.monotonic_s + HEARSAY_S
+        if len(step.ring.topology.nodes) == 1:
+            self._waits_until = None
+        self._judge()
+
+    @property
+    def word(self) -> str:
+        """What this node is, for people: `member`, `learner` or `quarantined`."""
+        if self._step.is_quarantined:
+            return "quarantined"
+        return "learner" if self._step.node in self._step.ring.learners else "member"
+
+    def heard(self) -> None:
+        """Learn that another node has told what it knows of this one."""
+        self._waits_until = None
+        self._judge()
+
+    def new_incarnation(self, incarnation: int) -> None:
+        """Take another incarnation: this node has forgotten something."""
+        self._incarnation = f"{incarnation:016x}"
+        self._learning_from = None
+        self._judge()
+
+    def next_timer(self) -> float | None:
+        """Return when something is due."""
+        if self._step.is_quarantined:
+            return max(self._propose_at, self._waits_until or 0.0)
+        # A learner goes on when a visit has ended, which is an event; or proposes again what nobody answered.
+        is_pending = self._was_learner and self._propose_at > self._step.now.monotonic_s
+        return self._propose_at if is_pending else None
+
+    def tend(self) -> None:
+        """Follow the document, and have it changed if it is time; called at the end of every step."""
+        now_s = self._step.now.monotonic_s
+        if self._waits_until is not None and now_s >= self._waits_until:
+            self._waits_until = None
+        self._judge()
+        if now_s < self._propose_at or self._waits_until is not None:
+            return
+        if self._step.is_quarantined:
+            self._enter(is_learner=self._known_incarnation() not in ("", self._incarnation))
+        elif self._step.node in self._step.ring.learners:
+            self._learn()
+
+    def _judge(self) -> None:
+        step = self._step
+        is_known = self._known_incarnation() == self._incarnation
+        step.is_quarantined = not is_known or self._waits_until is not None
+        is_learner = step.node in step.ring.learners
+        if is_learner != self._was_learner:
+            self._was_learner = is_learner
+            step.stats.count("learners_began" if is_learner else "learners_promoted")
+
+    def _learn(self) -> None:
+        """Compare everything with all other replicas once; then become a member."""
+        peers = self._anti_entropy.peers
+        if self._learning_from != peers:
+            self._learning_from = peers
+            for peer in peers:
+                self._anti_entropy.begin_pass(peer)
+        elif not self._anti_entropy.passes:
+            self._enter(is_learner=False)
+
+    def _enter(self, is_learner: bool) -> None:
+        self._propose_at = self._step.now.monotonic_s + PROPOSE_EVERY_S
+        known = self._step.ring.topology
+        mine = known.node(self._step.node)
+        if mine is None:
+            return
+        entered = replace(mine, incarnation=self._incarnation, is_learner=is_learner)
+        self._step.effects.held_proposal = Proposal(known, known.with_node(entered))
+        if is_learner:
+            self._step.effects.notes.append("this disk is not the one that was known: entering as a learner")
+
+    def _known_incarnation(self) -> str:
+        node = self._step.ring.topology.node(self._step.node)
+        return node.incarnation if node is not None else ""
