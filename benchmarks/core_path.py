@@ -12,6 +12,7 @@ import cProfile
 import pstats
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -24,7 +25,7 @@ from crdtkv.ring.hash_ring import HashRing
 from crdtkv.ring.token import located
 from crdtkv.storage.rocks import RocksStore
 from crdtkv.wire.codec import decode_frame, encode_frame
-from crdtkv.wire.messages import GetRequest, Message, MutateRequest
+from crdtkv.wire.messages import GetRequest, MembersReply, Message, MutateRequest
 
 CONFIG = Path(__file__).parent.parent / "datacenters.yaml"
 CLIENT = 1
@@ -36,13 +37,17 @@ class Nodes:
     def __init__(self, directory: Path) -> None:
         whole = load(CONFIG)
         config = whole.model_copy(update={"datacenters": {"eu": whole.datacenters["eu"]}})
-        topology = config.first_topology("eu")
+        first = config.first_topology("eu")
+        entered = [replace(node, incarnation=f"{number:016x}") for number, node in enumerate(first.nodes)]
+        topology = replace(first, nodes=tuple(entered))
         self.cores: dict[str, NodeCore] = {}
         for number, node in enumerate(topology.nodes):
             settings = NodeSettings(config, "eu", node.name, topology, number)
             self.cores[node.name] = NodeCore(settings, RocksStore(directory / node.name), Random(number), now())
         for name, core in self.cores.items():
-            core.handle([PeerUp(other) for other in self.cores if other != name], now())
+            others = [other for other in self.cores if other != name]
+            core.handle([PeerUp(other) for other in others], now())
+            core.handle([Received(other, 1, [MembersReply([])]) for other in others], now())
         self.answers = 0
         ring = HashRing(topology)
         self.keys: dict[str, list[bytes]] = {name: [] for name in self.cores}

@@ -111,7 +111,7 @@ class Revealing:
                         self._own_dots_are_durable(node, asked[0], entry, message)
             case ReplicaEntry(number, bytes() as entry):
                 asked = self._asked.get((name, node.life, peer, number))
-                if asked is not None and not _on_disk(node, asked[0], lambda stored: descends(stored, parse(entry))):
+                if asked is not None and not _is_held_durably(node, asked[0], entry):
                     violated("durability", f"{name} shows {peer} what is not durable: {asked[0]!r}")
             case ReplicaWritten() | ReplicaSuperseded() | MutateReply(actor=node.core.replica.actor):  # type: ignore[union-attr]
                 violated("durability", f"{name} acknowledges before its fsync: {message}")
@@ -145,6 +145,16 @@ class Revealing:
 def _on_disk(node: "SimNode", identity: bytes, is_there: Any) -> bool:
     value = node.disk.durable(rows.data_row(located(identity)))
     return value is not None and bool(is_there(parse(value)))
+
+
+def _is_held_durably(node: "SimNode", identity: bytes, entry: bytes) -> bool:
+    """Tell whether a node's entry, or its hints together, hold on disk all that an entry has seen."""
+    shown = parse(entry)
+    return all(
+        _on_disk(node, identity, lambda stored, dot=dot: has(stored, dot))
+        or _in_a_hint(node, identity, lambda stored, dot=dot: has(stored, dot))
+        for dot in (*shown.vector.items(), *shown.cloud)
+    )
 
 
 def _in_a_hint(node: "SimNode", identity: bytes, is_there: Any) -> bool:

@@ -6,6 +6,7 @@ A scenario file holds commands (lines that begin with `> `), each followed by wh
 
 import os
 from collections import deque
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -31,9 +32,10 @@ from crdtkv.node.events import (
     StreamMessage,
 )
 from crdtkv.ring.token import identity_in
+from crdtkv.ring.topology import Topology
 from crdtkv.storage.memory import MemoryStore
 from crdtkv.wire.codec import decode_frame, encode_frame
-from crdtkv.wire.messages import GeoBatch, GetRequest, LeafReply, MembersPush, Message, MutateRequest
+from crdtkv.wire.messages import GeoBatch, GetRequest, LeafReply, MembersPush, MembersReply, Message, MutateRequest
 
 FILES = sorted(Path(__file__).parent.glob("*.txt"))
 # Replicas compare notes and gossip every hour, so that nothing but what a scenario tells about is going on.
@@ -41,6 +43,11 @@ CONFIG = load(Path(__file__).parents[2] / "datacenters.yaml").model_copy(
     update={"repair": RepairConfig(interval_s=3600, rebuild_s=36_000), "gossip": GossipConfig(interval_s=3600)}
 )
 CLIENT = 1
+
+
+def entered(topology: Topology) -> Topology:
+    """Return the topology once all nodes have entered themselves, with incarnation 0."""
+    return replace(topology, nodes=tuple(replace(node, incarnation="0" * 16) for node in topology.nodes))
 
 
 class Stage:
@@ -59,12 +66,12 @@ class Stage:
         self.request = 0
         for dc, dc_config in CONFIG.datacenters.items():
             for node in dc_config.nodes:
-                settings = NodeSettings(CONFIG, dc, node.name, CONFIG.first_topology(dc), 0)
+                settings = NodeSettings(CONFIG, dc, node.name, entered(CONFIG.first_topology(dc)), 0)
                 self.cores[node.name] = NodeCore(settings, self.stores[node.name], Random(0), self._now())
         for one in self.cores:
             for other in self.cores:
                 if one != other and one[:2] == other[:2]:
-                    self._step(one, PeerUp(other))
+                    self._step(one, PeerUp(other), Received(other, 1, [MembersReply([])]))
 
     def do(self, command: str) -> list[str]:
         """Carry out one command; return what it caused."""
@@ -73,8 +80,9 @@ class Stage:
         getattr(self, f"do_{verb}")(*words)
         return self.lines
 
-    def do_put(self, node: str, key: str, value: str, level: str) -> None:
-        self._ask(node, "put", key, [value.encode()], level)
+    def do_put(self, node: str, key: str, value: str, level: str, context: str = "") -> None:
+        """Put; `seeing-nothing` hands in the context of a key that was never written."""
+        self._ask(node, "put", key, [value.encode()], level, [[], []] if context == "seeing-nothing" else None)
 
     def do_delete(self, node: str, key: str, level: str) -> None:
         self._ask(node, "delete", key, [], level)
@@ -141,10 +149,18 @@ class Stage:
     def do_outbox(self, node: str) -> None:
         self.lines.append(f"{node} has {len(self.cores[node].outbox)} rows in its outbox")
 
-    def _ask(self, node: str, operation: str, key: str, arguments: list[object], level: str) -> None:
+    def _ask(
+        self,
+        node: str,
+        operation: str,
+        key: str,
+        arguments: list[object],
+        level: str,
+        context: list[object] | None = None,
+    ) -> None:
         self.request += 1
         identity = identity_of("default", "register", key)
-        request = MutateRequest(self.request, identity, operation, arguments, None, 0, level, 5000)
+        request = MutateRequest(self.request, identity, operation, arguments, context, 0, level, 5000)
         self._step(node, Received(CLIENT, 1, [request]))
 
     def _step(self, node: str, *events: Event) -> None:
@@ -177,7 +193,7 @@ class Stage:
 
     def _send(self, node: str, peer: str | int, messages: list[Message]) -> None:
         for message in messages:
-            if isinstance(message, MembersPush):
+            if isinstance(message, (MembersPush, MembersReply)):
                 continue  # gossip has tests of its own
             self.lines.append(f"{node} → {'client' if isinstance(peer, int) else peer}: {_shown(message)}")
             if isinstance(peer, str):

@@ -118,7 +118,7 @@ def test_what_is_dumped_is_loaded_again_as_it_was() -> None:
         ({"bucket": "7"}, "buckets[7] must be text (put it in quotes)"),
         (
             {"consistency": "MOST"},
-            "buckets.carts.consistency must be one of 'ANY', 'ONE', 'LOCAL_QUORUM' or 'LOCAL_ALL'",
+            "buckets.carts.consistency must be one of 'ANY', 'ONE', 'SLOPPY_QUORUM', 'LOCAL_QUORUM', 'LOCAL_ALL' or 'LINEARIZABLE'",
         ),
         ({"more": "geo: { republish_after_s: 0 }"}, "geo.republish_after_s must be > 0"),
         ({"more": "geo: { outbox_max: 99 }"}, "geo.outbox_max must be >= 100"),
@@ -180,7 +180,7 @@ def test_several_mistakes_are_several_lines_in_the_order_of_the_model() -> None:
         "datacenters.eu.nats.url must match ^(nats|tls)://",
         "datacenters.eu.nodes[2].port must be >= 1",
         "datacenters.eu.nodes[2].weight must be > 0",
-        "buckets.carts.consistency must be one of 'ANY', 'ONE', 'LOCAL_QUORUM' or 'LOCAL_ALL'",
+        "buckets.carts.consistency must be one of 'ANY', 'ONE', 'SLOPPY_QUORUM', 'LOCAL_QUORUM', 'LOCAL_ALL' or 'LINEARIZABLE'",
         "geo.batch_max must be >= 1",
     ]
 
