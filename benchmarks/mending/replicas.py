@@ -53,10 +53,12 @@ class Replicas:
     def __init__(self, config: ClusterConfig, datacenter: str, stores: dict[str, Store]) -> None:
         self.stores = stores
         self.traffic = Traffic()
-        self.busy_s: dict[str, float] = {}
+        self.busy_s = dict.fromkeys(stores, 0.0)
+        self.cpu_s = 0.0
         self.longest_step_s = 0.0
         self._began = time.perf_counter()
         self._skipped_s = 0.0
+        self._looked_at = 0
         topology = config.first_topology(datacenter)
         self.cores: dict[str, NodeCore] = {}
         for number, (name, store) in enumerate(stores.items(), 1):
@@ -78,9 +80,15 @@ class Replicas:
 
     @property
     def are_equal(self) -> bool:
-        """Whether all trees are built and have the same roots."""
-        first, *others = (core.anti_entropy.roots() for core in self.cores.values())
-        return len(first) == next(iter(self.cores.values())).topology.partitions and all(o == first for o in others)
+        """Whether all trees are built and have the same roots; cheap while they are not."""
+        forests = [core.anti_entropy._forest for core in self.cores.values()]
+        partitions = forests[0].partitions
+        for _ in range(partitions):
+            trees = [forest.tree(self._looked_at) for forest in forests]
+            if len({tree.root if tree is not None else None for tree in trees}) > 1 or None in trees:
+                return False
+            self._looked_at = (self._looked_at + 1) % partitions
+        return True
 
     def run_until(self, is_done: Callable[[], bool], within_s: float) -> None:
         """Let the nodes work until something holds.
@@ -101,7 +109,8 @@ class Replicas:
     def forget_measured(self) -> None:
         """Begin to count anew."""
         self.traffic = Traffic()
-        self.busy_s.clear()
+        self.busy_s = dict.fromkeys(self.stores, 0.0)
+        self.cpu_s = 0.0
         self.longest_step_s = 0.0
 
     def _timer(self, name: str) -> float:
@@ -112,7 +121,7 @@ class Replicas:
         return Now(self.elapsed_s, time.time_ns() // 1_000_000)
 
     def _step(self, name: str) -> None:
-        began = time.perf_counter()
+        began, cpu_s = time.perf_counter(), time.process_time()
         core = self.cores[name]
         events, self._inbox[name] = self._inbox[name], []
         effects = core.handle(events, self._now())
@@ -122,7 +131,8 @@ class Replicas:
             self._inbox[name].append(Durable(effects.after_commit))
         self._send(name, effects.held)
         took_s = time.perf_counter() - began
-        self.busy_s[name] = self.busy_s.get(name, 0.0) + took_s
+        self.busy_s[name] += took_s
+        self.cpu_s += time.process_time() - cpu_s
         self.longest_step_s = max(self.longest_step_s, took_s)
 
     def _send(self, sender: str, sends: Sends) -> None:

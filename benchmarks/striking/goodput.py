@@ -22,9 +22,9 @@ class Times(NamedTuple):
 class Goodput(NamedTuple):
     """`by_second` begins with the strike; `before` is the median of the whole seconds before it.
 
-    `worst_during` and `worst_after` are the worst seconds while the fault lasted, and later. `again_s` is when the
-    first second ended, from the worst one during the fault on, that was as before: 0 if none was worse, None if none
-    was good again. `longest_silence_s` is the longest time without any success.
+    `worst_during` and `worst_after` are the worst seconds while the fault lasted, and later. `again_s` is when,
+    counted from the strike, the first second began that was as before, from the worst one during the fault on: 0 if
+    none was worse, None if none was good again. `longest_silence_s` is the longest time without any success.
     """
 
     before: float
@@ -61,4 +61,4 @@ def measure(succeeded_at: Iterable[float], times: Times) -> Goodput:
 def _again(by_second: list[int], worst: int, enough: float) -> int | None:
     if by_second[worst] >= enough:
         return 0
-    return next((second + 1 for second in range(worst, len(by_second)) if by_second[second] >= enough), None)
+    return next((second for second in range(worst, len(by_second)) if by_second[second] >= enough), None)

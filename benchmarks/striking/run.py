@@ -43,7 +43,8 @@ class Run:
     `down_s` is when the first other node said the struck one is down, `down_everywhere_s` when all did, `unlinked_s`
     when none of them sent it requests any more. `over_s` is the end of the fault; from there count `ready_s`, until the
     node was ready for requests, and `converged_s`. `differed` is how many keys still differed when the load ended.
-    `lost` are acknowledged writes that the last reads of all replicas do not show.
+    `failed_at_s` says when each of the `errors` came. `lost` are acknowledged writes that the last reads of all
+    replicas do not show.
     """
 
     fault: str
@@ -57,6 +58,7 @@ class Run:
     goodput: Goodput
     slowest_s: float
     errors: dict[str, int]
+    failed_at_s: list[float]
     converged_s: float
     differed: int
     writes: int
@@ -136,6 +138,7 @@ async def run(
         ),
         slowest_s=round(max(op.ended - op.began for op in load.history if not math.isinf(op.ended)), 3),
         errors=dict(load.errors),
+        failed_at_s=sorted(round(op.ended - struck_at, 2) for op in load.history if op.outcome != "ok"),
         converged_s=round((equal_at if differed else filled_at) - over_at, 3),
         differed=differed,
         writes=sum(operation.kind == "put" for operation in load.history),
