@@ -89,7 +89,11 @@ class NodeServer:
         self._home = HomeBus(self._config, self._datacenter, self._node, self._put)
         on_stop.push_async_callback(self._home.close)
         topology = await self._first_topology()
-        settings = NodeSettings(self._config, self._datacenter, self._node, topology, who.incarnation, who.starts)
+        is_checked = await self._outlive_copies()
+        who = self._identity
+        settings = NodeSettings(
+            self._config, self._datacenter, self._node, topology, who.incarnation, who.starts, is_checked
+        )
         self.core = NodeCore(settings, self._store, SystemRandom(), clock())
         self._stepper = Stepper(self.core, self._store, self, self._fail)
         on_stop.push_async_callback(self._stepper.stop)
@@ -231,6 +235,18 @@ class NodeServer:
                 "datacenters.yaml differs from the agreed topology, epoch %d: the agreed one is used", topology.epoch
             )
         return topology
+
+    async def _outlive_copies(self) -> bool:
+        """Take a new incarnation if the bucket remembers more starts than this disk; False if it could not be asked."""
+        if not self._home.is_connected:
+            return False
+        remembered = await self._home.note_start(self._identity.starts)
+        who = identity.outlive(self._record, self._store, self._owner, self._identity, remembered, secrets.randbits(64))
+        if who is not self._identity:
+            log.warning("new incarnation %016x: %s", who.incarnation, who.renewed_because)
+            self._identity = who
+            await self._home.note_start(who.starts)
+        return remembered is not None
 
     async def _agree(self, home: HomeBus) -> Topology:
         await home.connect()

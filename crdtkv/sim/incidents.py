@@ -25,6 +25,7 @@ KINDS: dict[str, tuple[str, float]] = {
     "scan_error": ("node", 1.0),
     "wipe": ("node", 2.0),
     "rollback": ("node", 2.0),
+    "restored_copy": ("node", 2.0),
     "unreadable_disk": ("node", 2.0),
     # Links inside a data center.
     "cut": ("pair", 4.0),
@@ -49,7 +50,7 @@ KINDS: dict[str, tuple[str, float]] = {
     "rolling_restart": ("datacenter", 0.5),
 }
 
-FORGETFUL = frozenset(("wipe", "rollback", "unreadable_disk"))
+FORGETFUL = frozenset(("wipe", "rollback", "restored_copy", "unreadable_disk"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,7 @@ def _draw_one(
         yield Incident(round(max(0.0, at_s - random.uniform(0, 2.5)), 4), "ring_change", target)
         # And another one right after it, under the same epoch.
         yield Incident(round(at_s + random.uniform(0, 1.0), 4), "ring_change", target)
-    if kind == "rollback":
+    if kind in ("rollback", "restored_copy"):
         # A backup is put back from before the last start: there must have been one.
         yield Incident(round(at_s / 2, 4), "restart", target, "", 0.05)
     yield Incident(

@@ -3,7 +3,7 @@
 import pytest
 
 from crdtkv.checking.history import Operation, covers, missing
-from crdtkv.checking.levels import read_and_write_quorum
+from crdtkv.checking.levels import nodes_asked_and_awaited, read_and_write_quorum
 
 from .histories import broken, delete, final, get, increment, put
 
@@ -308,10 +308,11 @@ def test_a_register_that_was_deleted_is_not_judged_by_real_time() -> None:
 def test_the_levels_written_down_twice_agree(replicas: int) -> None:
     from crdtkv.quorum.level import level_named
 
-    for name in ("ANY", "ONE", "LOCAL_QUORUM", "LOCAL_ALL", f"1,{replicas}"):
+    for name in ("ANY", "ONE", "SLOPPY_QUORUM", "LOCAL_QUORUM", "LOCAL_ALL", "LINEARIZABLE", f"1,{replicas}"):
         level = level_named(name)
         theirs = (level.read_quorum(replicas), level.write_quorum(replicas))
-        assert read_and_write_quorum(name, replicas) == theirs
+        assert nodes_asked_and_awaited(name, replicas) == theirs
+        assert read_and_write_quorum(name, replicas) == ((0, 0) if level.is_sloppy else theirs)
 
 
 # Files.
