@@ -75,15 +75,15 @@ class Handoff:
         if not self.hints.refer(key.located, target, self._step.now.monotonic_s):
             self._step.stats.count("hints_dropped")
 
-    def keep(self, key: PlacedKey, target: str, entry: Entry, is_unsent: bool) -> None:
-        """Keep an entry for an absent home replica.
+    def keep(self, key: PlacedKey, targets: Sequence[str], entry: Entry, is_unsent: bool) -> None:
+        """Keep an entry for absent home replicas: for all of them or none.
 
         Raises:
             InsufficientStorage, Overloaded: it was not kept.
         """
         if not self._step.has_disk_space:
             raise disk_is_full()
-        self.hints.keep(key.located, target, entry, is_unsent, self._step.now.monotonic_s)
+        self.hints.keep(key.located, targets, entry, is_unsent, self._step.now.monotonic_s)
         self._step.stats.count("hints_kept")
 
     def take(self, key: PlacedKey, target: str, entry: Entry, is_unsent: bool) -> None:
@@ -94,7 +94,7 @@ class Handoff:
         """
         step = self._step
         if step.node not in step.ring.replicas_at(key.token):
-            self.keep(key, target, entry, is_unsent)
+            self.keep(key, [target], entry, is_unsent)
             return
         self._replica.merge(key, entry)
         if is_unsent:
@@ -113,8 +113,7 @@ class Handoff:
                 if seat.is_home:
                     self._replica.merge(key, entry)
                 else:
-                    for target in seat.targets:
-                        self.keep(key, target, entry, is_unsent=True)
+                    self.keep(key, seat.targets, entry, is_unsent=True)
 
     def mutate(
         self,
@@ -141,8 +140,7 @@ class Handoff:
         merged = stored.merge(delta)
         if len(merged.to_bytes()) > MAX_ENTRY_BYTES:
             raise ValueTooLarge(len(merged.to_bytes()), MAX_ENTRY_BYTES)
-        for target in targets:
-            self.keep(key, target, merged, is_unsent=True)
+        self.keep(key, targets, merged, is_unsent=True)
         self._step.stats.count("guest_writes")
         return Write(delta.to_bytes(), event)
 

@@ -51,6 +51,8 @@ KINDS: dict[str, tuple[str, float]] = {
 }
 
 FORGETFUL = frozenset(("wipe", "rollback", "restored_copy", "unreadable_disk"))
+#: What must not come together: only the topology bucket knows for sure that a directory is a copy.
+_BUCKET_IS_GONE = frozenset(("bus_down", "bucket_wipe"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,8 @@ def draw_incidents(random: Random, datacenters: tuple[str, ...], nodes: int, sec
             continue
         for _ in range(random.randint(1, 3)):
             drawn += _draw_one(random, kind, datacenters, nodes, seconds)
+    if any(incident.kind == "restored_copy" for incident in drawn):
+        drawn = [incident for incident in drawn if incident.kind not in _BUCKET_IS_GONE]
     return sorted(drawn, key=lambda incident: incident.at_s)
 
 

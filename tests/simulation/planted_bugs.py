@@ -20,10 +20,14 @@ from crdtkv.node.anti_entropy import AntiEntropy
 from crdtkv.node.core import NodeCore
 from crdtkv.node.effects import AckStream, Effects, SendBus
 from crdtkv.node.geo_replication import GeoReplication
+from crdtkv.node.handoff import Handoff
 from crdtkv.node.keys import PlacedKey
 from crdtkv.node.reading import GetCall
 from crdtkv.node.replica import Replica
+from crdtkv.node.standing import Standing
+from crdtkv.quorum.level import ConsistencyLevel
 from crdtkv.quorum.read_call import ReadCall
+from crdtkv.ring.hash_ring import HashRing
 from crdtkv.ring.token import identity_in
 from crdtkv.sim.disk import SimDisk
 from crdtkv.sim.host import SimNode
@@ -292,6 +296,70 @@ def topology_not_written_again() -> Any:
     return replaced(SimNats, "_write_topology", wrong)
 
 
+def hint_deleted_before_the_acknowledgement() -> Any:
+    """A hint is dropped when it has been sent."""
+    deliver = Handoff._deliver
+
+    def wrong(self: Handoff, hint: Any) -> int:
+        size = deliver(self, hint)
+        self.hints.delivered(hint)
+        return size
+
+    return replaced(Handoff, "_deliver", wrong)
+
+
+def guest_counts_on_under_the_same_name() -> Any:
+    """A stand-in writes under one name for ever, and counts from what its hints still hold."""
+
+    def wrong(self: Handoff, hint: Any, is_taken: bool) -> None:
+        actor = self._guest_actor
+        ended(self, hint, is_taken)
+        self._guest_actor = actor
+
+    ended = Handoff.ended
+    return replaced(Handoff, "ended", wrong)
+
+
+def learner_counted_in_a_quorum() -> Any:
+    """A node that was wiped answers and counts at once."""
+
+    def judge(self: Standing) -> None:
+        self._step.is_quarantined = False
+
+    @contextmanager
+    def planted() -> Iterator[None]:
+        init = HashRing.__init__
+
+        def without_learners(self: HashRing, topology: Any) -> None:
+            init(self, topology)
+            self.learners = frozenset()
+
+        with replaced(HashRing, "__init__", without_learners), replaced(Standing, "_judge", judge):
+            yield
+
+    return planted()
+
+
+def learner_promoted_too_early() -> Any:
+    """A learner counts again when it has compared itself with one other replica."""
+    peers = AntiEntropy.__dict__["peers"]
+    return replaced(AntiEntropy, "peers", property(lambda self: peers.fget(self)[:1]))
+
+
+def linearizable_write_in_one_phase() -> Any:
+    """A linearizable write takes its timestamp from its own clock, without reading a majority first."""
+    return replaced(ConsistencyLevel, "is_linearizable", property(lambda self: False))
+
+
+def linearizable_over_stand_ins() -> Any:
+    """Stand-ins count at `LINEARIZABLE`, too."""
+    return replaced(
+        ConsistencyLevel,
+        "is_sloppy",
+        property(lambda self: self.name in ("ANY", "SLOPPY_QUORUM", "LINEARIZABLE")),
+    )
+
+
 #: Bug: within how many seeds it must be found.
 BUGS: dict[Bug, int] = {
     ack_before_flush: 50,
@@ -313,6 +381,12 @@ BUGS: dict[Bug, int] = {
     merkle_hash_over_other_bytes: 50,
     differences_overwritten_instead_of_merged: 50,
     topology_not_written_again: 150,
+    hint_deleted_before_the_acknowledgement: 100,
+    guest_counts_on_under_the_same_name: 300,
+    learner_counted_in_a_quorum: 300,
+    learner_promoted_too_early: 300,
+    linearizable_write_in_one_phase: 300,
+    linearizable_over_stand_ins: 300,
 }
 
 
