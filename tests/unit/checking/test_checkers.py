@@ -54,7 +54,7 @@ def test_an_acknowledged_write_that_one_data_center_lacks_is_lost_there() -> Non
 
 
 def test_a_forgetful_store_may_lose_it() -> None:
-    assert broken(put("x", 0, "a1"), final([], {}), is_forgetful=True) == []
+    assert broken(put("x", 0, "a1"), final([], {}), lost_disks=2) == []
 
 
 def test_a_write_of_unknown_fate_may_be_there_or_not() -> None:
@@ -113,7 +113,7 @@ def test_a_blind_write_supersedes_what_it_met_on_a_replica() -> None:
     history = [put("x", 0, "a1", timestamp=1), put("y", 5, "b1", timestamp=9)]
     context = {"a": [1], "b": [1]}
     assert broken(*history, final(["y", "x"], context)) == ["I8"]
-    assert broken(*history, final(["y", "x"], context), is_forgetful=True) == []
+    assert broken(*history, final(["y", "x"], context), lost_disks=2) == []
     later = {"timestamp": 9, "writes": 1}
     assert (
         broken(put("x", 0, "a1", timestamp=1, writes=1), put("y", 5, "b1", **later), final(["y", "x"], context)) == []
@@ -158,7 +158,7 @@ def test_what_a_delete_may_have_missed_may_stay(blind: dict) -> None:
 
 def test_a_forgetful_store_may_delete_less_than_it_should_have_seen() -> None:
     history = [put("x", 0, "a1"), delete(5, "b1"), final(["x"], {"a": [1], "b": [1]})]
-    assert broken(*history, is_forgetful=True) == []
+    assert broken(*history, lost_disks=2) == []
 
 
 def test_a_write_after_a_delete_stays() -> None:
@@ -299,6 +299,19 @@ def test_registers_at_linearizable_are_judged_by_real_time() -> None:
 def test_a_register_that_was_deleted_is_not_judged_by_real_time() -> None:
     level = {"level": "LINEARIZABLE"}
     assert broken(put("x", 0, "a1", **level), delete(5, "b1", **level), get([], 8, {"a": [1], "b": [1]}, **level)) == []
+
+
+# Lost disks.
+
+
+def test_what_a_second_replica_had_must_outlive_one_lost_disk() -> None:
+    assert broken(put("x", 0, "a1", writes=2), final([], {}), lost_disks=1) == ["I1"]
+    assert broken(put("x", 0, "a1", writes=1), final([], {}), lost_disks=1) == []
+
+
+def test_a_replica_that_forgot_may_not_make_a_quorum_read_miss_a_write() -> None:
+    assert broken(put("x", 0, "a1", writes=2), get([], 5, {}, reads=2), lost_disks=1) == ["I10"]
+    assert broken(put("x", 0, "a1", writes=2), get([], 5, {}, reads=1), lost_disks=1) == []
 
 
 # Levels.
