@@ -6,6 +6,7 @@ not count until it has learned again.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from crdtkv.checking import quorums
 from crdtkv.checking.history import KeyHistory, covers
