@@ -22,16 +22,16 @@ from crdtkv.admin.http import HttpFace, application
 from crdtkv.bus.home import HomeBus
 from crdtkv.bus.remote import RemoteBus
 from crdtkv.config.model import ClusterConfig
-from crdtkv.errors import BusError, ConfigError, ProtocolError, StorageError
+from crdtkv.errors import BusError, ConfigError, DamagedStore, ProtocolError, StorageError
 from crdtkv.links.dialer import Dialer
 from crdtkv.links.link import Link
 from crdtkv.node.core import NodeCore, NodeSettings
 from crdtkv.node.effects import Effects, Sends
 from crdtkv.node.events import DiskSpace, Event, PeerDown, PeerUp, Received
 from crdtkv.ring.topology import RingNode, Topology
+from crdtkv.server.data_directory import mark_damaged, open_store
 from crdtkv.server.stepper import Stepper, clock
 from crdtkv.storage import identity, rows
-from crdtkv.storage.rocks import RocksStore
 from crdtkv.wire.codec import Frame
 from crdtkv.wire.messages import Hello
 
@@ -79,8 +79,7 @@ class NodeServer:
             BusError: NATS may not carry a durable cluster.
         """
         on_stop = self._on_stop
-        storage = self._config.storage
-        self._store = RocksStore(self._data / "db", storage.block_cache_mib, storage.write_buffer_mib)
+        self._store = open_store(self._data, self._config.storage)
         on_stop.push_async_callback(self._close_store)
         self._record = identity.IdentityFile(self._data)
         who = self._identity = identity.establish(self._record, self._store, self._owner, secrets.randbits(64))
@@ -345,4 +344,7 @@ class NodeServer:
 
     def _fail(self, error: BaseException) -> None:
         if not self.failed.done():
+            if isinstance(error, DamagedStore):
+                mark_damaged(self._data)
+                error = StorageError(f"{error}: start the node again; it sets its store aside and is filled by others")
             self.failed.set_result(error if isinstance(error, Exception) else StorageError(str(error)))

@@ -305,7 +305,7 @@ def test_a_register_that_was_deleted_is_not_judged_by_real_time() -> None:
 
 
 def test_what_a_second_replica_had_must_outlive_one_lost_disk() -> None:
-    assert broken(put("x", 0, "a1", writes=2), final([], {}), lost_disks=1) == ["I1"]
+    assert "I1" in broken(put("x", 0, "a1", writes=2), final([], {}), lost_disks=1)
     assert broken(put("x", 0, "a1", writes=1), final([], {}), lost_disks=1) == []
 
 
