@@ -318,7 +318,7 @@ class NodeCore:
             self.step.stats.count("refusals_received")
             call = self.step.calls.get(message.id)  # type: ignore[union-attr]
             if call is not None:
-                call.lost(node)
+                call.refused(node, message.code)  # type: ignore[union-attr]
         elif kind in _FORWARDED:
             self._from_client[kind](node, message)
         else:

@@ -21,6 +21,7 @@ from crdtkv.handoff.hints import Hint, Hints
 from crdtkv.handoff.seats import Seat
 from crdtkv.ids import actor_name
 from crdtkv.node.anti_entropy import AntiEntropy
+from crdtkv.node.calls import Call
 from crdtkv.node.keys import KeyCheck, PlacedKey
 from crdtkv.node.replica import MAX_ENTRY_BYTES, Replica, Write, disk_is_full
 from crdtkv.node.step import Step
@@ -232,7 +233,7 @@ class Handoff:
         self.hints.delivered(hint)
 
 
-class _Delivery:
+class _Delivery(Call):
     """One hint on its way; see `Call`."""
 
     def __init__(self, step: Step, handoff: Handoff, hint: Hint) -> None:
