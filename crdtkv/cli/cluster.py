@@ -5,6 +5,7 @@ import contextlib
 import ipaddress
 import json
 import logging
+import os
 import signal
 import sys
 import tempfile
@@ -19,9 +20,12 @@ from crdtkv.cli.options import ConfigFile
 from crdtkv.cli.output import EXIT_CALL, complain, say
 from crdtkv.config.loader import load
 from crdtkv.config.model import ClusterConfig
-from crdtkv.errors import ConfigError, CrdtkvError
+from crdtkv.errors import ConfigError, CrdtkvError, DamagedStore
 
 T = TypeVar("T")
+
+#: What `_serve` returns when the node should start again, as a new process: a damaged database does not let go.
+_AGAIN = -1
 
 
 def register(app: typer.Typer) -> None:
@@ -48,6 +52,8 @@ def node(
     _log_to_stderr(log_format, name)
     sys.setswitchinterval(0.001)  # the fsync thread gets the interpreter back sooner
     code = run_loop(_serve(cluster_config, name, data or Path("crdtkv-data") / name))
+    if code == _AGAIN:
+        os.execv(sys.executable, [sys.executable, "-m", "crdtkv.cli", *sys.argv[1:]])  # noqa: S606 - this very command
     raise typer.Exit(code)
 
 
@@ -94,6 +100,9 @@ async def _serve(config: ClusterConfig, name: str, data: Path) -> int:
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         if server.failed.done():
             raise server.failed.result()
+    except DamagedStore as error:
+        complain(f"{name}: {error}: starting again without that store, to be filled by other nodes")
+        return _AGAIN
     except CrdtkvError as error:
         complain(f"{name}: {error}")
         return EXIT_CALL

@@ -1,7 +1,7 @@
 """`Caller`: one request until its end: routing, safe retries, one deadline.
 
 What is retried: anything that certainly was not carried out (the link broke before sending, `Overloaded`), and reads.
-`Unavailable` is believed when every replica says it.
+`Unavailable` and `InsufficientStorage` are believed when every replica says so.
 A write that may have been carried out is not sent again: it ends as `WriteTimeout`, which says so. Between tries there
 is a jittered, growing pause; the deadline covers all tries and travels with each.
 """
@@ -15,7 +15,15 @@ from typing import Any
 from crdtkv.causality.hybrid_clock import HybridTimestamp
 from crdtkv.client.connection import GRACE_S, Connection, LinkLost, NoAnswer
 from crdtkv.client.router import DatacenterView, Router
-from crdtkv.errors import CrdtkvError, NoNodeReachable, Overloaded, ReadTimeout, Unavailable, WriteTimeout
+from crdtkv.errors import (
+    CrdtkvError,
+    InsufficientStorage,
+    NoNodeReachable,
+    Overloaded,
+    ReadTimeout,
+    Unavailable,
+    WriteTimeout,
+)
 from crdtkv.quorum.level import ConsistencyLevel, level_named
 from crdtkv.wire.messages import Message, MutateReply, MutateRequest, ScanRequest
 
@@ -24,7 +32,7 @@ LONGEST_PAUSE_S = 1.0
 
 Request = MutateRequest | ScanRequest
 #: How a try may fail so that the same request is tried again.
-RETRIED = (LinkLost, NoAnswer, Overloaded, Unavailable, NoNodeReachable)
+RETRIED = (LinkLost, NoAnswer, Overloaded, Unavailable, InsufficientStorage, NoNodeReachable)
 
 
 class Caller:
@@ -133,8 +141,9 @@ class Caller:
         pause_s = FIRST_PAUSE_S
         refusals = 0
         while True:
-            if isinstance(error, Unavailable):
-                # Perhaps only that node sees too few others (it has just started): ask each replica before giving up.
+            if isinstance(error, (Unavailable, InsufficientStorage)):
+                # Perhaps only that node sees too few others (it has just started), or has a full disk: ask each replica
+                # before giving up.
                 refusals += 1
                 if refusals >= self.router.views[0].replication_factor:
                     raise error

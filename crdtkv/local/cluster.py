@@ -1,7 +1,9 @@
 """`LocalCluster`: every data center of a configuration as processes on this machine.
 
 Per data center a nats-server, per node a `crdtkv node` process, all under one directory: `<dc>/` for NATS, `<node>/`
-for a node's data and log. With `cuttable=True` data centers reach each other through proxies that `cut` breaks.
+for a node's data and log. With `cuttable=True` data centers reach each other through proxies that `cut` breaks. A node
+that is `fronted` is reached by everybody through a proxy that `cut_off` breaks; it must be the last one of its data
+center by name, because of two nodes the first one dials.
 """
 
 import asyncio
@@ -27,10 +29,14 @@ READY_TIMEOUT_S = 60.0
 class LocalCluster:
     """A running cluster; use it with `async with`."""
 
-    def __init__(self, config: ClusterConfig, directory: Path, cuttable: bool = False) -> None:
+    def __init__(
+        self, config: ClusterConfig, directory: Path, cuttable: bool = False, fronted: str | None = None
+    ) -> None:
         self.config = config
         self.directory = directory
         self._cuttable = cuttable
+        self._fronted = fronted
+        self._front: CuttableLink | None = None
         self.nats: dict[str, NatsServer] = {}
         self.nodes: dict[str, Child] = {}
         self._links: dict[tuple[str, str], CuttableLink] = {}
@@ -57,18 +63,25 @@ class LocalCluster:
         self.directory.mkdir(parents=True, exist_ok=True)
         if self._cuttable:
             await self._put_links_between()
+        paths = dict.fromkeys((node.name for dc in self.config.datacenters.values() for node in dc.nodes), "")
+        if self._fronted is not None:
+            paths[self._fronted] = self._fronted
+            await self._put_front(self._fronted)
         path = self.directory / "datacenters.yaml"
         path.write_text(dump(self.config))
         for dc, dc_config in self.config.datacenters.items():
             self.nats[dc] = NatsServer(dc, dc_config.nats, self.directory / dc)
             for node in dc_config.nodes:
+                own = self.directory / f"{paths[node.name] or 'datacenters'}.yaml"
                 command: list[str | Path] = [sys.executable, "-m", "crdtkv.cli", "node", node.name, "--insecure"]
                 home = self.directory / node.name
-                self.nodes[node.name] = Child(
-                    node.name, [*command, "--config", path, "--data", home], home / "node.log"
-                )
+                self.nodes[node.name] = Child(node.name, [*command, "--config", own, "--data", home], home / "node.log")
         await asyncio.gather(*(server.start() for server in self.nats.values()))
-        await asyncio.gather(*(self.start_node(name, ready=False) for name in self.nodes))
+        await asyncio.gather(*(self.start_node(name, ready=False) for name in self.nodes if name != self._fronted))
+        if self._fronted is not None:
+            # The others agree on a topology first: the one with the proxy's address in it.
+            await asyncio.gather(*(self._answers(name, "/healthz") for name in self.nodes if name != self._fronted))
+            await self.start_node(self._fronted, ready=False)
         await asyncio.gather(*(self.ready(name) for name in self.nodes))
 
     async def stop(self) -> None:
@@ -76,6 +89,8 @@ class LocalCluster:
         await asyncio.gather(*(child.stop() for child in self.nodes.values()))
         await asyncio.gather(*(server.stop() for server in self.nats.values()))
         await asyncio.gather(*(link.stop() for link in self._links.values()))
+        if self._front is not None:
+            await self._front.stop()
 
     async def start_node(self, name: str, ready: bool = True) -> None:
         """Start a node's process, and wait until it is ready.
@@ -93,15 +108,18 @@ class LocalCluster:
         Raises:
             CrdtkvError: its process ended, or it took too long.
         """
+        await self._answers(name, "/readyz")
+
+    async def _answers(self, name: str, page: str) -> None:
         found = self.config.find_node(name)
         assert found is not None
-        url = f"http://{found[1].host}:{found[1].http_port}/readyz"
+        url = f"http://{found[1].host}:{found[1].http_port}{page}"
         deadline = time.monotonic() + READY_TIMEOUT_S
         child = self.nodes[name]
         while time.monotonic() < deadline:
             if not child.is_running:
                 raise CrdtkvError(f"node {name} ended at its start: {child.last_words(1)} (log: {child.log_file})")
-            if await asyncio.to_thread(_is_ready, url):
+            if await asyncio.to_thread(_is_good, url):
                 return
             await asyncio.sleep(0.05)
         raise CrdtkvError(f"node {name} is not ready after {READY_TIMEOUT_S:g} s: {child.last_words(2)}")
@@ -110,6 +128,16 @@ class LocalCluster:
         """Delete a stopped node's data."""
         assert not self.nodes[name].is_running
         shutil.rmtree(self.directory / name / "db", ignore_errors=True)
+
+    def cut_off(self) -> None:
+        """Cut the fronted node off from everybody in its data center."""
+        assert self._front is not None
+        self._front.cut()
+
+    def join_again(self) -> None:
+        """Let everybody reach the fronted node again."""
+        assert self._front is not None
+        self._front.heal()
 
     def cut(self, one: str, other: str) -> None:
         """Cut two data centers apart."""
@@ -120,6 +148,19 @@ class LocalCluster:
         """Join two data centers again."""
         for pair in ((one, other), (other, one)):
             self._links[pair].heal()
+
+    async def _put_front(self, name: str) -> None:
+        """Put a proxy before a node: its own file has its port, everybody else's that of the proxy."""
+        found = self.config.find_node(name)
+        assert found is not None
+        (self.directory / f"{name}.yaml").write_text(dump(self.config))
+        self._front = CuttableLink(found[1].host, found[1].port)
+        await self._front.start()
+        fields = self.config.model_dump(mode="json")
+        for node in fields["datacenters"][found[0]]["nodes"]:
+            if node["name"] == name:
+                node["port"] = self._front.port
+        self.config = ClusterConfig.model_validate(fields)
 
     async def _put_links_between(self) -> None:
         """Let every data center reach every other one's NATS through a proxy of its own."""
@@ -133,7 +174,7 @@ class LocalCluster:
         self.config = ClusterConfig.model_validate(fields)
 
 
-def _is_ready(url: str) -> bool:
+def _is_good(url: str) -> bool:
     try:
         with urllib.request.urlopen(url, timeout=1) as response:  # noqa: S310 - a loopback address from the configuration
             return bool(response.status == 200)

@@ -1,9 +1,10 @@
 """A node's data directory: its store, its identity file, and what becomes of a store that is damaged.
 
-Damage is found when the store is opened or, later, when a corrupt block is read. The process stops then, because what
-it would go on with is not what it had promised to keep, and leaves a mark. On the next start the damaged store is set
-aside, never repaired and never deleted, and an empty one takes its place. The identity file notices, so the node comes
-back as a new incarnation: a learner that the other replicas fill. Meanwhile they answer for it.
+Damage is found when the store is opened or, later, when a corrupt block is read. The node stops then, because what it
+would go on with is not what it had promised to keep, and leaves a mark. At the next start (`crdtkv node` starts again
+by itself) the damaged store is set aside, never repaired and never deleted, and an empty one takes its place. The
+identity file notices, so the node comes back as a new incarnation: a learner that the other replicas fill. Meanwhile
+they answer for it.
 
 A directory without an identity file is not known to be this node's: there, damage is an error to be looked at.
 """

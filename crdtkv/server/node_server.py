@@ -346,5 +346,4 @@ class NodeServer:
         if not self.failed.done():
             if isinstance(error, DamagedStore):
                 mark_damaged(self._data)
-                error = StorageError(f"{error}: start the node again; it sets its store aside and is filled by others")
             self.failed.set_result(error if isinstance(error, Exception) else StorageError(str(error)))

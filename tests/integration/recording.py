@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import time
+from collections.abc import Sequence
 from random import Random
 from typing import Any
 
@@ -15,7 +16,7 @@ from crdtkv.ids import identity_of
 from crdtkv.quorum.level import level_named
 from crdtkv.sim.client import plain_context
 
-LEVELS = ("ANY", "ONE", "LOCAL_QUORUM", "LOCAL_QUORUM", "LOCAL_ALL", "2,2", "1,3")
+LEVELS = ("ANY", "ONE", "SLOPPY_QUORUM", "LOCAL_QUORUM", "LOCAL_QUORUM", "LOCAL_ALL", "2,2", "1,3")
 TYPES = ("register", "lww", "counter")
 REPLICAS = 3
 
@@ -25,8 +26,19 @@ class Recorder:
 
     _numbers = itertools.count()
 
-    def __init__(self, client: Client, prefix: str, seed: int, workers: int = 4, keys: int = 3) -> None:
+    def __init__(
+        self,
+        client: Client,
+        prefix: str,
+        seed: int,
+        workers: int = 4,
+        keys: int = 3,
+        levels: Sequence[str] = LEVELS,
+        types: Sequence[str] = TYPES,
+    ) -> None:
         self._client = client
+        self._levels = levels
+        self._types = types
         self._keys = [f"{prefix}:{number}" for number in range(keys)]
         self._random = Random(seed)
         self._workers = workers
@@ -55,7 +67,7 @@ class Recorder:
     async def read_everything(self) -> None:
         """Read every key at `LOCAL_ALL`, twice: what the second reads return counts as final."""
         for kind in ("get", "final"):
-            for type_tag in TYPES:
+            for type_tag in self._types:
                 for key in self._keys:
                     operation = await self._call(kind, type_tag, key, None, "LOCAL_ALL")
                     assert operation.outcome == "ok", operation
@@ -66,11 +78,11 @@ class Recorder:
     async def _work(self) -> None:
         random = self._random
         while not self._is_over:
-            type_tag, key, level = random.choice(TYPES), random.choice(self._keys), random.choice(LEVELS)
+            type_tag, key, level = random.choice(self._types), random.choice(self._keys), random.choice(self._levels)
             chance = random.random()
             if chance < 0.4:
                 await self._call("get", type_tag, key, None, level)
-            elif chance < 0.45:
+            elif chance < 0.45 and "LINEARIZABLE" not in self._levels:
                 await self._call("delete", type_tag, key, None, level)
             elif type_tag == "counter":
                 await self._call("increment", type_tag, key, random.randint(-3, 9), level)
