@@ -51,7 +51,6 @@ class RemoteBus:
         self._handles = handles
         self._unfinished: dict[int, Msg] = {}
         self._room = asyncio.Event()
-        self._room.set()
         self._client: Client | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -63,7 +62,10 @@ class RemoteBus:
             consumer=subjects.consumer_of(self._datacenter), stream=self._names.stream
         )
         while True:
-            await self._room.wait()
+            # A fetch brings what an earlier one had asked for as well, so there may be more than fits.
+            while len(self._unfinished) >= UNFINISHED_MAX:
+                self._room.clear()
+                await self._room.wait()
             try:
                 messages = await subscription.fetch(UNFINISHED_MAX - len(self._unfinished), timeout=FETCH_WAIT_S)
             except nats.errors.TimeoutError:
@@ -79,8 +81,6 @@ class RemoteBus:
                 handle = next(self._handles)
                 self._unfinished[handle] = message
                 self._put(StreamMessage(self._remote, handle, message.data))
-            if len(self._unfinished) >= UNFINISHED_MAX:
-                self._room.clear()
 
     def owns(self, handle: int) -> bool:
         """Tell whether a message came from here."""

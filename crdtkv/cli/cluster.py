@@ -100,10 +100,10 @@ async def _serve(config: ClusterConfig, name: str, data: Path) -> int:
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         if server.failed.done():
             raise server.failed.result()
-    except DamagedStore as error:
-        complain(f"{name}: {error}: starting again without that store, to be filled by other nodes")
-        return _AGAIN
     except CrdtkvError as error:
+        if isinstance(error, DamagedStore) and server.failed.done():
+            complain(f"{name}: {error}: starting again without that store, to be filled by other nodes")
+            return _AGAIN
         complain(f"{name}: {error}")
         return EXIT_CALL
     finally:

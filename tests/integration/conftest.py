@@ -17,6 +17,8 @@ from crdtkv.config.model import ClusterConfig
 from crdtkv.local.cluster import LocalCluster
 from crdtkv.local.ports import on_free_ports
 
+#: The epoch of a data center of three nodes that has just come up: each has entered itself.
+FIRST_EPOCH = 4
 DATACENTERS = Path(__file__).parents[2] / "datacenters.yaml"
 
 

@@ -10,6 +10,7 @@ from crdtkv import Client
 from crdtkv.local.cluster import LocalCluster
 
 from . import program
+from .conftest import FIRST_EPOCH
 from .program import Outcome
 from .waiting import nothing_lags
 
@@ -140,7 +141,7 @@ async def test_the_status_shows_every_node(run: Run) -> None:
 async def test_the_ring_shows_nodes_and_shares(run: Run) -> None:
     assert (await run("ring")).code == 0
     told = (await run("ring", "--json", "--dc", "us")).json
-    assert told["epoch"] == 1
+    assert told["epoch"] == FIRST_EPOCH
     assert [node["node"] for node in told["nodes"]] == ["us-1", "us-2", "us-3"]
     assert sum(node["share"] for node in told["nodes"]) == pytest.approx(1)
 

@@ -10,6 +10,7 @@ import pytest_asyncio
 from crdtkv import LOCAL_ALL, Client, InvalidKey, InvalidRequest, UnknownBucket
 from crdtkv.local.cluster import LocalCluster
 
+from .conftest import FIRST_EPOCH
 from .metrics import figure, page, samples
 from .waiting import eventually, nothing_lags
 
@@ -130,7 +131,7 @@ async def test_the_state_of_a_node_is_shown(cluster: LocalCluster) -> None:
         shown = {name: value for (name, labels), value in (await samples(cluster, node)).items() if not labels}
         assert shown["crdtkv_peers_up"] == 2
         assert shown["crdtkv_bus_up"] == 1
-        assert shown["crdtkv_ring_epoch"] == 1
+        assert shown["crdtkv_ring_epoch"] == FIRST_EPOCH
         assert shown["crdtkv_disk_space_sufficient"] == 1
         assert shown["crdtkv_outbox_dropped"] == 0
         assert shown["crdtkv_cpu_seconds"] > 0

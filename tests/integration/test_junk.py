@@ -30,6 +30,7 @@ from crdtkv.wire.messages import (
     WriteReplica,
 )
 
+from .conftest import FIRST_EPOCH
 from .metrics import figure, node_named, page, samples
 from .waiting import eventually, nothing_lags
 
@@ -420,7 +421,7 @@ async def test_a_damaged_ring_document_leaves_the_last_good_one_in_use(
     finally:
         await bucket.put("topology", good.value)
         await nc.close()
-    assert {node["epoch"] for node in (await us.status()).values() if node} == {1}
+    assert {node["epoch"] for node in (await us.status()).values() if node} == {FIRST_EPOCH}
     await us.put("after the damage", 1, consistency=LOCAL_ALL)
 
 

@@ -139,7 +139,7 @@ async def test_a_node_that_is_not_in_the_agreed_ring_does_not_start(cluster: Loc
     path = tmp_path / "datacenters.yaml"
     path.write_text(dump(ClusterConfig.model_validate(document)))
     told = await refused(path, tmp_path / "data", "eu-4")
-    assert told == "node 'eu-4' is not in the agreed topology of eu (epoch 1)"
+    assert told == "node 'eu-4' is not in the agreed topology of eu (epoch 4)"
 
 
 # NATS servers that lose what they acknowledge.

@@ -17,6 +17,7 @@ from crdtkv import Client
 from crdtkv.local.cluster import LocalCluster
 
 from . import program
+from .conftest import FIRST_EPOCH
 from .waiting import eventually, nothing_lags
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -122,7 +123,7 @@ async def test_the_ring_is_a_document_people_can_read(nc: NatsClient) -> None:
     document = json.loads(entry.value)
     assert document["cluster"] == "shop"
     assert document["datacenter"] == "eu"
-    assert document["epoch"] == 1
+    assert document["epoch"] == FIRST_EPOCH
     assert document["partitions"] == 256
     assert document["replication_factor"] == 3
     assert [node["name"] for node in document["nodes"]] == ["eu-1", "eu-2", "eu-3"]
