@@ -37,8 +37,10 @@ def hints(config: ConfigFile = _CONFIG, json_output: Json = False) -> None:
     rows = [row for dc, nodes in told.items() for row in _hint_rows(dc, nodes)]
     if json_output:
         as_json([dict(zip(_HINTS, row, strict=True)) for row in rows])
+    elif rows:
+        table("", _HINTS, rows)
     else:
-        table("" if rows else "nobody waits for anything", _HINTS, rows)
+        say("nobody waits for anything")
     if rows:
         raise typer.Exit(EXIT_NO)
 

@@ -71,15 +71,17 @@ class Incident:
 
 
 def draw_incidents(random: Random, datacenters: tuple[str, ...], nodes: int, seconds: float) -> list[Incident]:
-    """Draw a subset of the kinds, and some incidents of each."""
-    forgets = random.random() < 0.15
+    """Draw a subset of the kinds, and some incidents of each; a tenth of the lives loses one disk, a tenth many."""
+    forgets = random.choice(("never",) * 8 + ("once", "often"))
     chance = random.choice((0.1, 0.2, 0.4))
     drawn: list[Incident] = []
     for kind in KINDS:
-        if random.random() >= chance or (kind in FORGETFUL and not forgets):
+        if random.random() >= chance or (kind in FORGETFUL and forgets != "often"):
             continue
         for _ in range(random.randint(1, 3)):
             drawn += _draw_one(random, kind, datacenters, nodes, seconds)
+    if forgets == "once":
+        drawn += _draw_one(random, random.choice(sorted(FORGETFUL)), datacenters, nodes, seconds)
     if any(incident.kind == "restored_copy" for incident in drawn):
         drawn = [incident for incident in drawn if incident.kind not in _BUCKET_IS_GONE]
     return sorted(drawn, key=lambda incident: incident.at_s)

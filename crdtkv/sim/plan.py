@@ -156,7 +156,7 @@ def draw_calls(random: Random, datacenters: tuple[str, ...], shape: Shape, secon
     keys = [f"k{number}" for number in range(random.randint(1, 3))]
     types = random.sample(("register", "lww", "counter"), random.randint(1, 3))
     deletes = random.choice((0.0, 0.05, 0.2))
-    linearizable = random.choice((0.0, 0.0, 0.4))
+    linearizable = random.choice((0.0, 0.0, 0.3, 0.9))
     calls = []
     for number in range(count):
         if random.random() < linearizable:
