@@ -419,7 +419,10 @@ class NodeCore:
 
     def _change_topology(self, topology: Topology) -> None:
         if topology.epoch > self.step.epoch:
-            self.step.ring = HashRing(topology)
+            before, self.step.ring = self.step.ring, HashRing(topology)
+            for node in sorted(self.step.ring.learners - before.learners):
+                # Calls in flight must neither ask it nor count it under the new epoch.
+                self.step.calls.replica_lost(node)
             self._store.put(rows.TOPOLOGY, topology.to_json())
             self.step.effects.notes.append(f"ring epoch {topology.epoch}")
 

@@ -192,6 +192,7 @@ class SimCluster:
         self.note(f"{host.place.node} starts as a new incarnation: {who.renewed_because}")
         if who.renewed_because != "first start" or who.starts > 1:
             self.coverage.count("incarnations_new_at_start")
+            self.monitors.revealing.forgot(host)
             if not self.plan.is_forgetful:
                 violated("I3", f"{host.place.node} took a new incarnation for no reason: {who.renewed_because}")
 

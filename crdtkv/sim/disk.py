@@ -97,9 +97,9 @@ class SimDisk(MemoryStore):
         """Return what a power loss now would leave of a row."""
         return self._durable.get(row)
 
-    def durable_in(self, start: bytes, stop: bytes) -> list[bytes]:
-        """Return the values of all rows of a range that a power loss now would leave."""
-        return [value for row, value in self._durable.items() if start <= row < stop]
+    def durable_rows(self, start: bytes, stop: bytes) -> list[Row]:
+        """Return all rows of a range that a power loss now would leave."""
+        return [(row, value) for row, value in self._durable.items() if start <= row < stop]
 
     def visible(self, row: bytes) -> bytes | None:
         """Return what is committed of a row; never fails, for the monitors."""

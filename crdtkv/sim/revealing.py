@@ -6,6 +6,7 @@ These look at every message a simulated node sends.
   not, and acknowledges nothing.
 - What a client is told is on the disks of as many home replicas as its level says: the dot of its write, or what it
   read.
+- A node whose disk has forgotten answers no read that counts before it holds what the others held (rule 3).
 - Nothing is served that came under another ring epoch (rule 13).
 """
 
@@ -55,6 +56,8 @@ class Revealing:
         self._is_forgetful = cluster.plan.is_forgetful
         #: By node, its life, the asker and the request's number: which key, at which level.
         self._asked: dict[_Asked, tuple[bytes, str]] = {}
+        #: By a node whose disk has forgotten: by row, what the others held when it started.
+        self._debts: dict[str, dict[bytes, list[bytes]]] = {}
 
     def stepped(self, node: "SimNode", events: list[Event], effects: Effects) -> None:
         """Look at what a step took in, and what it lets out at once."""
@@ -70,9 +73,21 @@ class Revealing:
             for message in messages:
                 self._leaves_at_once(node, peer, message)
 
+    def forgot(self, node: "SimNode") -> None:
+        """Learn that a node starts on a disk that forgot: before it counts, it must hold what others hold now."""
+        debt = self._debts[node.place.node] = {}
+        for other in self._cluster.neighbors(node):
+            for row, value in other.disk.durable_rows(*rows.DATA_RANGE):
+                if node.place.node in self._cluster.monitors.replicas(node.place.datacenter, row):
+                    debt.setdefault(row, []).append(value)
+
     def sent(self, node: "SimNode", peer: Peer, messages: list[Message]) -> None:
         """Look at what is really sent: to whoever asked, it must be true on as many disks as the level says."""
         if self._is_forgetful:
+            if self._cluster.plan.lost_disks == 1 and node.place.node in self._debts:
+                for message in messages:
+                    if isinstance(message, ReplicaEntry):
+                        self._has_learned(node, peer, message)
             return
         for message in messages:
             if isinstance(message, MutateReply):
@@ -85,6 +100,17 @@ class Revealing:
                         self._is_on_enough_disks(
                             node, peer, number, 0, lambda stored, read=read: descends(stored, read)
                         )
+
+    def _has_learned(self, node: "SimNode", peer: Peer, message: ReplicaEntry) -> None:
+        """Look at an answer that another node counts."""
+        asked = self._asked.get((node.place.node, node.life, peer, message.id))
+        if asked is None:
+            return
+        row = rows.data_row(located(asked[0]))
+        held = node.disk.durable(row)
+        for owed in self._debts[node.place.node].get(row, []):
+            if held is None or not descends(parse(held), parse(owed)):
+                violated("rule 3", f"{node.place.node} counts again, and lacks what others held of {asked[0]!r}")
 
     def _note(self, node: "SimNode", frame: Received) -> None:
         where = (node.place.node, node.life, frame.peer)
@@ -159,7 +185,7 @@ def _is_held_durably(node: "SimNode", identity: bytes, entry: bytes) -> bool:
 
 def _in_a_hint(node: "SimNode", identity: bytes, is_there: Any) -> bool:
     start, stop = rows.hints_of(located(identity))
-    return any(is_there(parse(value[1:])) for value in node.disk.durable_in(start, stop) if len(value) > 1)
+    return any(is_there(parse(value[1:])) for _, value in node.disk.durable_rows(start, stop) if len(value) > 1)
 
 
 def _served_nothing(node: "SimNode", frame: Received, effects: Effects) -> None:

@@ -41,6 +41,13 @@ def test_a_guest_that_has_no_room_for_all_its_hints_keeps_none() -> None:
     holds("a-guest-refused-by-half")
 
 
+def test_a_read_that_is_under_way_does_not_count_who_has_become_a_learner() -> None:
+    """Seed 486, rule 3: eu-4 has begun a read, with eu-1 as a spare. eu-1 comes back with an empty disk and enters
+    itself as a learner; eu-4 follows the new epoch, then asks its spare, under that epoch, and counted the answer.
+    """
+    holds("a-learner-asked-across-an-epoch")
+
+
 def test_every_story_is_told() -> None:
     told = Path(__file__).read_text()
     assert [path.stem for path in STORIES.glob("*.json") if f'holds("{path.stem}")' not in told] == []
