@@ -242,6 +242,7 @@ class _Delivery:
         self._handoff = handoff
         self._hint = hint
         self.number = 0
+        self.located: bytes | None = None
 
     def answered(self, replica: str, message: Message) -> None:
         """See `Call`."""

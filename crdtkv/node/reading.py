@@ -40,6 +40,7 @@ class GetCall:
         self._step = step
         self._handoff = handoff
         self._key = key
+        self.located: bytes | None = key.located
         self._then = then
         self._failed = failed
         self._is_durable = True

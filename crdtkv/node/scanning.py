@@ -51,6 +51,7 @@ class ScanCall:
         self._failed = failed
         self._pages: list[Page] = []
         self._number = 0
+        self.located: bytes | None = None
 
     def start(
         self,

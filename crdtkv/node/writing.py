@@ -38,6 +38,7 @@ class PutCall:
         self._replica = replica
         self._handoff = handoff
         self._key = key
+        self.located: bytes | None = key.located
         self._then = then
         self._failed = failed
         self._is_settled = False

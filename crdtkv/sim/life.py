@@ -66,7 +66,7 @@ class Life:
             assert node.core is not None
             cluster.coverage.take(node.core)
         self._check_trees()
-        history = self.history
+        history = [self.cluster.monitors.collecting.completed(operation) for operation in self.history]
         self._cover(history)
         violations = judge(history, plan.is_forgetful)
         if plan.has_good_clocks:
@@ -101,7 +101,7 @@ class Life:
         """Say what is still going on, "" if nothing is."""
         documents: dict[str, set[Topology]] = {}
         for node in self.cluster.nodes.values():
-            why = _why_busy(node)
+            why = _why_busy(node, self.plan.collects and self.plan.has_good_clocks)
             if why:
                 return f"{node.place.node} {why}"
             assert node.core is not None
@@ -168,7 +168,7 @@ class Life:
                 self.cluster.coverage.count("far_reads")
 
 
-def _why_busy(node: SimNode) -> str:
+def _why_busy(node: SimNode, collects: bool) -> str:
     core = node.core
     if core is None:
         return "does not run"
@@ -179,6 +179,7 @@ def _why_busy(node: SimNode) -> str:
         (core.standing.word != "member", f"is {core.standing.word}"),
         (core.replica.has_undurable, "waits for its disk"),
         (not core.anti_entropy.is_built, "has not built its Merkle trees"),
+        (collects and len(core.replica.tombstones), f"keeps {len(core.replica.tombstones)} tombstones"),
         (len(core.step.calls), f"has {len(core.step.calls)} calls in flight"),
     )
     return next((why for is_so, why in busy if is_so), "")

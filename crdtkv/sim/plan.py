@@ -18,6 +18,10 @@ DATACENTERS = ("eu", "us", "ap")
 LEVELS = ("ANY", "ONE", "SLOPPY_QUORUM", "LOCAL_QUORUM", "LOCAL_QUORUM", "LOCAL_ALL")
 
 
+#: As long as no life lasts: nothing is collected.
+GC_GRACE_S = 864_000.0
+
+
 @dataclass(frozen=True, slots=True)
 class Shape:
     """How large everything is. `nodes` are per data center."""
@@ -33,6 +37,7 @@ class Shape:
     entry_cache_mib: int = 32
     gossip_interval_s: float = 2.0
     hints_max: int = 100_000
+    gc_grace_s: float = GC_GRACE_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +87,11 @@ class Plan:
         return any(incident.kind in FORGETFUL for incident in self.incidents)
 
     @property
+    def collects(self) -> bool:
+        """Whether tombstones go within this life."""
+        return self.shape.gc_grace_s < GC_GRACE_S and self.shape.datacenters == 1
+
+    @property
     def has_good_clocks(self) -> bool:
         """Whether no clock is off by more than what timestamps may be ahead."""
         is_jumping = any(incident.kind == "clock_jump" for incident in self.incidents)
@@ -108,7 +118,7 @@ class Plan:
         shape = _draw_shape(random)
         seconds = random.choice((2.0, 4.0, 8.0))
         names = DATACENTERS[: shape.datacenters]
-        return cls(
+        plan = cls(
             seed,
             seconds,
             shape,
@@ -116,6 +126,7 @@ class Plan:
             tuple(draw_incidents(random, names, shape.nodes, seconds)),
             tuple(draw_calls(random, names, shape, seconds, random.randint(30, 110))),
         )
+        return _collecting(plan) if shape.datacenters == 1 else plan
 
     def to_json(self) -> str:
         """Return the whole plan, to be stored and replayed."""
@@ -240,6 +251,34 @@ def _draw_weather(random: Random) -> Weather:
         clock_offset_s=random.choice((0, 0, 0, 5, 3600, 1.7e9, 2.4e9)),
         clock_drift=maybe(0.05),
     )
+
+
+def _collecting(plan: Plan) -> Plan:
+    """Let tombstones go, in most lives of one data center: with a grace barely longer than requests and messages live.
+
+    Such a life is longer and deletes more. No old backup is put back in it: it would bring back what was collected, and
+    is documented to.
+    """
+    random = Random(f"collection {plan.seed}")
+    if random.random() < 0.3:
+        return plan
+    deletes = random.choice((0.1, 0.3, 0.5))
+    return replace(
+        plan,
+        seconds=plan.seconds * 4,
+        shape=replace(plan.shape, gc_grace_s=round(random.uniform(6.0, 8.0), 2)),
+        # Times 31 on a slow link, times 10 when others overtake: 3 seconds at the most.
+        weather=replace(plan.weather, delay_max_s=min(plan.weather.delay_max_s, 0.01)),
+        incidents=tuple(replace(i, at_s=i.at_s * 4) for i in plan.incidents if i.kind != "rollback"),
+        calls=tuple(_deleting(random, replace(call, at_s=call.at_s * 4), deletes) for call in plan.calls),
+    )
+
+
+def _deleting(random: Random, call: Call, chance: float) -> Call:
+    """Turn some writes into deletes."""
+    if call.kind not in ("put", "increment") or call.level == "LINEARIZABLE" or random.random() >= chance:
+        return call
+    return replace(call, kind="delete", argument=None)
 
 
 def _changed(mine: Any, default: Any) -> str:
