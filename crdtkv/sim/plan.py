@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from random import Random
 from typing import Any
 
+from crdtkv.checking.history import WRITES
 from crdtkv.sim.incidents import FORGETFUL, KINDS, Incident, draw_incidents
 
 DATACENTERS = ("eu", "us", "ap")
@@ -256,29 +257,38 @@ def _draw_weather(random: Random) -> Weather:
 def _collecting(plan: Plan) -> Plan:
     """Let tombstones go, in most lives of one data center: with a grace barely longer than requests and messages live.
 
-    Such a life is longer and deletes more. No old backup is put back in it: it would bring back what was collected, and
-    is documented to.
+    Clients pause in the middle, long enough for that, and go on with the same keys. No old backup is put back: it would
+    bring back what was collected, and is documented to.
     """
     random = Random(f"collection {plan.seed}")
     if random.random() < 0.3:
         return plan
-    deletes = random.choice((0.1, 0.3, 0.5))
+    middle_s, pause_s = plan.seconds / 2, random.uniform(18, 30)
+
+    def later(at_s: float) -> float:
+        return at_s if at_s < middle_s else round(at_s + pause_s, 4)
+
+    last = {(call.type, call.key): call for call in plan.calls if call.kind in WRITES and call.at_s < middle_s}
+    deletes = [call for call in last.values() if call.level != "LINEARIZABLE" and random.random() < 0.8]
+    incidents = [
+        replace(i, at_s=round(random.uniform(0, pause_s), 4) if random.random() < 0.2 else later(i.at_s))
+        for i in plan.incidents
+        if i.kind != "rollback"
+    ]
     return replace(
         plan,
-        seconds=plan.seconds * 4,
+        seconds=round(plan.seconds + pause_s, 4),
         shape=replace(plan.shape, gc_grace_s=round(random.uniform(6.0, 8.0), 2)),
         # Times 31 on a slow link, times 10 when others overtake: 3 seconds at the most.
         weather=replace(plan.weather, delay_max_s=min(plan.weather.delay_max_s, 0.01)),
-        incidents=tuple(replace(i, at_s=i.at_s * 4) for i in plan.incidents if i.kind != "rollback"),
-        calls=tuple(_deleting(random, replace(call, at_s=call.at_s * 4), deletes) for call in plan.calls),
+        incidents=tuple(sorted(incidents, key=lambda incident: incident.at_s)),
+        calls=tuple(
+            replace(call, at_s=later(call.at_s), kind="delete", argument=None)
+            if call in deletes
+            else replace(call, at_s=later(call.at_s))
+            for call in plan.calls
+        ),
     )
-
-
-def _deleting(random: Random, call: Call, chance: float) -> Call:
-    """Turn some writes into deletes."""
-    if call.kind not in ("put", "increment") or call.level == "LINEARIZABLE" or random.random() >= chance:
-        return call
-    return replace(call, kind="delete", argument=None)
 
 
 def _changed(mine: Any, default: Any) -> str:

@@ -15,16 +15,19 @@ from crdtkv.crdt.counter import Counter, Slot
 from crdtkv.crdt.entry import Entry
 from crdtkv.crdt.register import Register
 from crdtkv.geo.outbox import Outbox
+from crdtkv.handoff.hints import Hints
 from crdtkv.merkle.forest import MerkleForest
 from crdtkv.node.anti_entropy import AntiEntropy
+from crdtkv.node.collection import Collection, CollectionRound
 from crdtkv.node.core import NodeCore
 from crdtkv.node.effects import AckStream, Effects, SendBus
 from crdtkv.node.geo_replication import GeoReplication
 from crdtkv.node.keys import PlacedKey
 from crdtkv.node.reading import GetCall
 from crdtkv.node.replica import Replica
+from crdtkv.node.stability import Stability
 from crdtkv.quorum.read_call import ReadCall
-from crdtkv.ring.token import identity_in
+from crdtkv.ring.token import identity_in, token_in
 from crdtkv.sim.disk import SimDisk
 from crdtkv.sim.host import SimNode
 from crdtkv.sim.nats import SimNats
@@ -292,6 +295,81 @@ def topology_not_written_again() -> Any:
     return replaced(SimNats, "_write_topology", wrong)
 
 
+def tombstones_collected_by_time_only() -> Any:
+    """A replica drops what is older than the grace, and asks nobody."""
+
+    def wrong(self: Collection) -> None:
+        for located, noted in self._replica.tombstones.behind(b"", 100)[0]:
+            entry = self._replica.entry(located)
+            if self._stability.is_old_enough(located, noted) and entry is not None:
+                if not entry.context.highest(self._replica.actor):
+                    self._drop(located)
+                self._stability.needs_new_actor = True
+        self._renew_actor()
+
+    return replaced(Collection, "tend", wrong)
+
+
+def tombstones_collected_without_those_that_are_down() -> Any:
+    """Only nodes that are alive are asked."""
+
+    def wrong(self: Collection, due: list[Any]) -> None:
+        self._is_asking = True
+        CollectionRound(self._step, self, due, sorted(self._step.alive)).start(*self._stability.judge(due))
+
+    @contextmanager
+    def planted() -> Iterator[None]:
+        with (
+            replaced(Collection, "_ask", wrong),
+            replaced(
+                CollectionRound,
+                "_other_homes",
+                lambda self, question: [
+                    home
+                    for home in self._step.ring.replicas_at(token_in(question.located))
+                    if home in self._step.alive
+                ],
+            ),
+        ):
+            yield
+
+    return planted()
+
+
+def collected_counters_reused() -> Any:
+    """A node goes on under its name after it has dropped an entry with dots of its own: it counts from 1 again."""
+    drop = Replica.drop
+
+    def wrong(self: Replica, located: bytes) -> None:
+        name, self._write_actor.name = self._write_actor.name, "nobody"
+        drop(self, located)
+        self._write_actor.name = name
+
+    @contextmanager
+    def planted() -> Iterator[None]:
+        with (
+            replaced(Stability, "_names_own_dots", lambda self, located: False),
+            replaced(Replica, "drop", wrong),
+        ):
+            yield
+
+    return planted()
+
+
+def hints_are_not_asked_about() -> Any:
+    """A tombstone goes although somebody keeps an older version for a replica that was down."""
+
+    @contextmanager
+    def planted() -> Iterator[None]:
+        with (
+            replaced(Hints, "has", lambda self, located: False),
+            replaced(Stability, "_hint_kept", lambda self, located: None),
+        ):
+            yield
+
+    return planted()
+
+
 #: Bug: within how many seeds it must be found.
 BUGS: dict[Bug, int] = {
     ack_before_flush: 50,
@@ -313,6 +391,9 @@ BUGS: dict[Bug, int] = {
     merkle_hash_over_other_bytes: 50,
     differences_overwritten_instead_of_merged: 50,
     topology_not_written_again: 150,
+    tombstones_collected_by_time_only: 150,
+    tombstones_collected_without_those_that_are_down: 400,
+    collected_counters_reused: 150,
 }
 
 
