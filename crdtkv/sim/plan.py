@@ -275,6 +275,10 @@ def _collecting(plan: Plan) -> Plan:
         for i in plan.incidents
         if i.kind != "rollback"
     ]
+    if random.random() < 0.3:
+        # Somebody is away all the time, and comes back with what was deleted meanwhile.
+        absent = f"{plan.datacenters[0]}-{random.randint(1, plan.shape.nodes)}"
+        incidents.append(Incident(round(random.uniform(0, middle_s), 4), "kill", absent, "", round(pause_s, 4)))
     return replace(
         plan,
         seconds=round(plan.seconds + pause_s, 4),

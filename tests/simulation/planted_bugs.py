@@ -299,6 +299,9 @@ def tombstones_collected_by_time_only() -> Any:
     """A replica drops what is older than the grace, and asks nobody."""
 
     def wrong(self: Collection) -> None:
+        if self._step.now.monotonic_s < self._next_at:
+            return
+        self._next_at = self._step.now.monotonic_s + self._config.interval_s
         for located, noted in self._replica.tombstones.behind(b"", 100)[0]:
             entry = self._replica.entry(located)
             if self._stability.is_old_enough(located, noted) and entry is not None:
