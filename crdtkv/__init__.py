@@ -23,15 +23,26 @@ from crdtkv.errors import (
     ValueTooLarge,
     WriteTimeout,
 )
-from crdtkv.quorum.level import ANY, LOCAL_ALL, LOCAL_QUORUM, ONE, ConsistencyLevel, Quorum
+from crdtkv.quorum.level import (
+    ANY,
+    LINEARIZABLE,
+    LOCAL_ALL,
+    LOCAL_QUORUM,
+    ONE,
+    SLOPPY_QUORUM,
+    ConsistencyLevel,
+    Quorum,
+)
 
 __version__ = "0.1.0"
 
 __all__ = [
     "ANY",
+    "LINEARIZABLE",
     "LOCAL_ALL",
     "LOCAL_QUORUM",
     "ONE",
+    "SLOPPY_QUORUM",
     "Bucket",
     "Client",
     "ClosedError",

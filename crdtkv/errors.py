@@ -135,6 +135,10 @@ class StorageError(CrdtkvError):
     code = "storage_error"
 
 
+class DamagedStore(StorageError):
+    """The disk holds something else than what was written to it."""
+
+
 class ConfigError(CrdtkvError, ValueError):
     """The configuration is wrong; the message names the field and what is allowed."""
 

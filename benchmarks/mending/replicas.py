@@ -9,7 +9,7 @@ they would, `busy` is the work, and `elapsed_s` is what one machine would need, 
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 
 from crdtkv.config.model import ClusterConfig
@@ -43,7 +43,7 @@ class Traffic:
             match message:
                 case WriteReplica(_, _, entry, _):
                     self.entry_bytes += len(entry)
-                case LeafReply(_, entries, _):
+                case LeafReply(entries=entries):
                     self.entry_bytes += sum(map(_entry_bytes, entries))
 
 
@@ -59,7 +59,9 @@ class Replicas:
         self._began = time.perf_counter()
         self._skipped_s = 0.0
         self._looked_at = 0
-        topology = config.first_topology(datacenter)
+        first = config.first_topology(datacenter)
+        entered = [replace(node, incarnation=f"{number:016x}") for number, node in enumerate(first.nodes)]
+        topology = replace(first, nodes=tuple(entered))
         self.cores: dict[str, NodeCore] = {}
         for number, (name, store) in enumerate(stores.items(), 1):
             settings = NodeSettings(config, datacenter, name, topology, number)

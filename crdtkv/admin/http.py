@@ -1,7 +1,7 @@
 """The HTTP face of a node: `/healthz`, `/readyz`, `/metrics`, `/status`.
 
-`/healthz` says the process runs its loop; `/readyz` says it should be sent requests: its disk has room, and it is
-linked to all other nodes, or (when it has been up for a while) to enough of them that every key has a quorum.
+`/healthz` says the process runs its loop; `/readyz` says it should be sent requests: it counts, its disk has room, and
+it is linked to all other nodes, or (when it has been up for a while) to enough of them that every key has a quorum.
 """
 
 import contextlib
@@ -33,7 +33,12 @@ def why_not_ready(core: NodeCore) -> str | None:
     linked = len(core.step.alive) + 1
     # With more nodes than replicas some keys are served earlier; wait for what serves every key.
     needed = nodes - replicas + majority(replicas)
-    if linked < nodes and time.monotonic() - core.started_s < LINKING_S:
+    if core.standing.word != "member":
+        return f"the node is {core.standing.word}: it counts when it has entered itself and holds what the others hold"
+    is_starting = time.monotonic() - core.started_s < LINKING_S
+    if is_starting and core.step.ring.learners:
+        return f"{', '.join(sorted(core.step.ring.learners))} do not count yet, waiting up to {LINKING_S:g} s"
+    if is_starting and linked < nodes:
         return f"linked to {linked - 1} of {nodes - 1} other nodes, waiting up to {LINKING_S:g} s for the rest"
     if linked < needed:
         return f"linked to {linked - 1} other nodes, a quorum of every key needs {needed - 1}"

@@ -57,6 +57,7 @@ class HomeBus:
         self._wake = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self.known: Topology | None = None
+        self._noted_starts = 0
 
     async def connect(self) -> None:
         """Connect and check the server; waits as long as there is none.
@@ -121,6 +122,19 @@ class HomeBus:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(POLL_S):
                     await self._wake.wait()
+
+    async def note_start(self, starts: int) -> int | None:
+        """Note the number of a start, and return the highest that was noted before; None if NATS cannot say."""
+        try:
+            bucket = await self._bucket()
+            noted, revision = await self._starts(bucket)
+            if starts > noted:
+                await bucket.update(subjects.starts_key(self._node), str(starts).encode(), last=revision)
+        except _FAULTS as error:
+            log.warning("the start could not be noted: %s", error or type(error).__name__)
+            return None
+        self._noted_starts = max(starts, noted)
+        return noted
 
     def look(self) -> None:
         """Look at everything now, not only when the next poll is due."""
@@ -201,6 +215,15 @@ class HomeBus:
             return None, error.entry.revision if error.entry is not None else 0
         return Topology.from_json(entry.value or b""), entry.revision or 0
 
+    async def _starts(self, bucket: KeyValue) -> tuple[int, int]:
+        """Return how often this node is known to have started, and the revision to compare with."""
+        try:
+            entry = await bucket.get(subjects.starts_key(self._node))
+        except KeyNotFoundError as error:
+            return 0, error.entry.revision or 0 if error.entry is not None else 0
+        text = (entry.value or b"").decode(errors="replace")
+        return int(text) if text.isdecimal() else 0, entry.revision or 0
+
     async def _prepare(self) -> None:
         """Make what is missing: stream and consumers."""
         try:
@@ -268,6 +291,8 @@ class HomeBus:
             log.error("the topology document is damaged, going on with the last one: %s", error)
             return
         self._found(topology)
+        if self._noted_starts:
+            await self.note_start(self._noted_starts)  # should the bucket have been lost
 
     def _found(self, topology: Topology) -> None:
         if self.known is None or topology.epoch > self.known.epoch:

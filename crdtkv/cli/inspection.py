@@ -33,7 +33,7 @@ def register(app: typer.Typer) -> None:
 
 def status(config: ConfigFile = _CONFIG, json_output: Json = False) -> None:
     """Show every node of every data center; exit code 1 if one does not answer."""
-    told = asyncio.run(_ask_everybody(load(config)))
+    told = asyncio.run(ask_everybody(load(config)))
     if json_output:
         as_json(told)
     else:
@@ -49,6 +49,7 @@ def status(config: ConfigFile = _CONFIG, json_output: Json = False) -> None:
                 "linked to",
                 "NATS",
                 "in flight",
+                "hints",
                 "outbox",
                 "lag",
             ),
@@ -113,7 +114,7 @@ def lag(
     cluster = load(config)
     deadline = time.monotonic() + wait
     while True:
-        rows = _lag_rows(cluster, asyncio.run(_ask_everybody(cluster)))
+        rows = _lag_rows(cluster, asyncio.run(ask_everybody(cluster)))
         is_behind = any(row[2] or row[4] for row in rows)
         if not is_behind or time.monotonic() >= deadline:
             break
@@ -130,7 +131,7 @@ _RING = ("node", "address", "zone", "weight", "share")
 _LAG = ("from", "to", "rows", "oldest_s", "silent_nodes")
 
 
-async def _ask_everybody(config: ClusterConfig) -> Told:
+async def ask_everybody(config: ClusterConfig) -> Told:
     """Ask every node of every data center about itself."""
 
     async def ask(dc: str) -> dict[str, dict[str, Any] | None]:
@@ -154,9 +155,11 @@ def _seen_by_others(name: str, nodes: dict[str, dict[str, Any] | None]) -> str:
 
 def _status_row(dc: str, name: str, node: dict[str, Any] | None, others_say: str) -> list[object]:
     if node is None:
-        return [dc, name, "no answer", others_say or None, *[None] * 7]
+        return [dc, name, "no answer", others_say or None, *[None] * 8]
     behind = ", ".join(f"{peer} {lag['rows']}" for peer, lag in node["lag"].items() if lag["rows"])
     state = "up" if node["disk_space"] else "up, disk full"
+    if node["standing"] != "member":
+        state += f", {node['standing']}"
     return [
         dc,
         name,
@@ -167,6 +170,7 @@ def _status_row(dc: str, name: str, node: dict[str, Any] | None, others_say: str
         ", ".join(node["peers_up"]) or "nobody",
         "up" if node["bus_up"] else "down",
         node["calls_in_flight"],
+        sum(kept["rows"] for kept in node["hints"].values()),
         node["outbox_rows"],
         behind or "none",
     ]

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from crdtkv.quorum.level import LEVEL_NAMES
+
 ConfigFile = Annotated[
     Path, typer.Option("--config", "-c", envvar="CRDTKV_CONFIG", help="The cluster's configuration.")
 ]
@@ -14,7 +16,7 @@ Datacenter = Annotated[
 BucketName = Annotated[str, typer.Option("--bucket", "-b", help="The bucket.")]
 LevelText = Annotated[
     str | None,
-    typer.Option("--level", "-l", help="ANY, ONE, LOCAL_QUORUM, LOCAL_ALL, or R,W as numbers; default the bucket's."),
+    typer.Option("--level", "-l", help=f"{', '.join(LEVEL_NAMES)}, or R,W as numbers; default the bucket's."),
 ]
 Timeout = Annotated[float, typer.Option(help="Deadline of a request, seconds.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]

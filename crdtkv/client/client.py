@@ -3,7 +3,7 @@
 import asyncio
 import json
 import os
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -18,7 +18,7 @@ from crdtkv.errors import InvalidRequest
 from crdtkv.ids import DEFAULT_BUCKET
 from crdtkv.quorum.level import ConsistencyLevel, level_named
 from crdtkv.ring.topology import Topology
-from crdtkv.wire.messages import StatusReply, StatusRequest
+from crdtkv.wire.messages import Message, RepairRequest, StatusReply, StatusRequest
 
 DEFAULT_TIMEOUT_S = 5.0
 
@@ -66,9 +66,19 @@ class Client(Bucket):
 
     async def status(self, timeout: float = 2.0) -> dict[str, dict[str, Any] | None]:
         """Return what each node of the data center says of itself, None for a node that does not answer."""
+        return await self._ask_all(StatusRequest, timeout)
+
+    async def repair(self, partition: int | None = None, timeout: float = 2.0) -> dict[str, dict[str, Any] | None]:
+        """Have all replicas of the data center compare a partition (None: all of them) with each other now.
+
+        Returns at once, like `status`; `comparing` in it counts down to an empty dict while they do.
+        """
+        return await self._ask_all(lambda number: RepairRequest(number, partition), timeout)
+
+    async def _ask_all(self, request: Callable[[int], Message], timeout: float) -> dict[str, dict[str, Any] | None]:
         view = self._router.views[0]
         linked = {name: connection for name, connection in view.connections.items() if connection.is_open}
-        asked = [c.ask(StatusRequest(c.next_id()), timeout) for c in linked.values()]
+        asked = [c.ask(request(c.next_id()), timeout) for c in linked.values()]
         answers = await asyncio.gather(*asked, return_exceptions=True)
         told: dict[str, dict[str, Any] | None] = dict.fromkeys(sorted(view.connections))
         for name, answer in zip(linked, answers, strict=True):

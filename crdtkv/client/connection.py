@@ -3,6 +3,10 @@
 Natural batching: requests gather while the event loop runs other tasks, and leave as one frame when it comes round.
 Nothing waits for a timer. A request ends with its answer, with its deadline, or with the link; in the last case
 `LinkLost` says whether it may have reached the node.
+
+A node from which nothing has come for `SUSPECT_S` while it owes answers is *suspected* until it speaks again: other
+nodes are asked first, and reads that wait for it end with `NoAnswer`, to be asked elsewhere. Writes go on waiting: they
+may have been carried out.
 """
 
 import asyncio
@@ -15,9 +19,10 @@ from crdtkv.errors import CrdtkvError, ProtocolError, error_from_wire
 from crdtkv.links.dialer import Dialer
 from crdtkv.links.link import Link
 from crdtkv.wire.codec import Frame
-from crdtkv.wire.messages import EntriesReply, ErrorReply, GetRequest, Hello, Message
+from crdtkv.wire.messages import EntriesReply, ErrorReply, GetRequest, Hello, Message, ScanRequest
 
-SWEEP_S = 0.25
+SWEEP_S = 0.1
+SUSPECT_S = 0.25
 # The node answers at the deadline; the client waits this much longer for that answer.
 GRACE_S = 0.5
 
@@ -46,7 +51,10 @@ class Connection:
         self._dialer = Dialer(self._make_link, host, port)
         self._last_id = 0
         self._waiting: dict[int, asyncio.Future[Any]] = {}
-        self._deadlines: list[tuple[float, int, int]] = []
+        #: Until when, the first and last id of requests, and whether they are reads.
+        self._deadlines: list[tuple[float, int, int, bool]] = []
+        self._quiet_since = 0.0
+        self.is_suspected = False
         self._outgoing: list[Message] = []
         self._reads: dict[tuple[str, int], list[tuple[bytes, asyncio.Future[Any]]]] = {}
         self._is_flush_due = False
@@ -54,6 +62,11 @@ class Connection:
         self._opened = asyncio.Event()
         self.refused: str | None = None
         self.server: Hello | None = None
+
+    @property
+    def is_responsive(self) -> bool:
+        """Whether requests can be sent now to a node that answers."""
+        return not self.is_suspected and self.is_open
 
     @property
     def is_open(self) -> bool:
@@ -83,7 +96,7 @@ class Connection:
             future.set_exception(LinkLost(was_sent=False))
             return future
         self._waiting[request[0]] = future  # type: ignore[index]
-        self._expect(request[0], request[0], timeout_s)  # type: ignore[arg-type]
+        self._expect(request[0], request[0], timeout_s, is_read=isinstance(request, ScanRequest))  # type: ignore[arg-type]
         self._outgoing.append(request)
         self._flush_soon()
         return future
@@ -130,6 +143,8 @@ class Connection:
     def frame(self, link: Link, frame: Frame) -> None:
         """See `LinkUser.frame`."""
         take = self._waiting.pop
+        self._quiet_since = time.monotonic()
+        self.is_suspected = False
         for message in frame.messages:
             if type(message) is EntriesReply:
                 for number, entry in enumerate(message.entries, message.id):
@@ -153,6 +168,7 @@ class Connection:
             self._opened.set()
         if self._link in (None, link):
             self._link = None
+            self.is_suspected = False
             self._fail_waiting()
             self._dialer.lost()
 
@@ -174,7 +190,7 @@ class Connection:
             self._last_id += len(group)
             for number, (_, future) in enumerate(group, first):
                 self._waiting[number] = future
-            self._expect(first, self._last_id, timeout_ms / 1000 + GRACE_S)
+            self._expect(first, self._last_id, timeout_ms / 1000 + GRACE_S, is_read=True)
             outgoing.append(GetRequest(first, [identity for identity, _ in group], level, timeout_ms))
         if self._link is not None and outgoing:
             self._link.send(outgoing)
@@ -191,20 +207,32 @@ class Connection:
             if not future.done():
                 future.set_exception(LinkLost(was_sent=False))
 
-    def _expect(self, first: int, last: int, timeout_s: float) -> None:
+    def _expect(self, first: int, last: int, timeout_s: float, is_read: bool) -> None:
         """Let the requests of these ids fail when the time has passed."""
-        heapq.heappush(self._deadlines, (time.monotonic() + timeout_s, first, last))
+        now = time.monotonic()
+        heapq.heappush(self._deadlines, (now + timeout_s, first, last, is_read))
         if self._sweeper is None:
+            self._quiet_since = now
             self._sweeper = self._loop.call_later(SWEEP_S, self._sweep)
 
     def _sweep(self) -> None:
         self._sweeper = None
         now = time.monotonic()
         while self._deadlines and self._deadlines[0][0] <= now:
-            _, first, last = heapq.heappop(self._deadlines)
-            for number in range(first, last + 1):
-                future = self._waiting.pop(number, None)
-                if future is not None and not future.done():
-                    future.set_exception(NoAnswer())
-        if self._deadlines:
+            _, first, last, _ = heapq.heappop(self._deadlines)
+            self._give_up(first, last)
+        if self._waiting and now - self._quiet_since > SUSPECT_S:
+            self.is_suspected = True
+            for _, first, last, is_read in self._deadlines:
+                if is_read:
+                    self._give_up(first, last)
+        if self._waiting:
             self._sweeper = self._loop.call_later(SWEEP_S, self._sweep)
+        else:
+            self._deadlines.clear()
+
+    def _give_up(self, first: int, last: int) -> None:
+        for number in range(first, last + 1):
+            future = self._waiting.pop(number, None)
+            if future is not None and not future.done():
+                future.set_exception(NoAnswer())

@@ -39,16 +39,19 @@ class DatacenterView:
         return self.ring.replication_factor if self.ring is not None else 1
 
     def candidates(self, identity: bytes) -> Iterator[Connection]:
-        """Yield the open connections, home replicas of the key first."""
+        """Yield the open connections, home replicas of the key first, nodes that do not answer last."""
         assert self.ring is not None
         learners = self.ring.learners
         replicas = [name for name in self.ring.replicas_at(token_of(identity)) if name not in learners]
         for name in replicas:
             connection = self.connections.get(name)
-            if connection is not None and connection.is_open:
+            if connection is not None and connection.is_responsive:
                 yield connection
         for name, connection in self.connections.items():
-            if name not in replicas and connection.is_open:
+            if name not in replicas and connection.is_responsive:
+                yield connection
+        for connection in self.connections.values():
+            if connection.is_suspected and connection.is_open:
                 yield connection
 
     async def learn(self, connection: Connection) -> None:

@@ -12,7 +12,7 @@ Bound: past `rows_max` rows or `bytes_max` bytes a reference is dropped, and a d
 a visit of anti-entropy; an entry is refused, because it may be the only copy.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from crdtkv.crdt.entry import Entry
@@ -125,30 +125,27 @@ class Hints:
         self._note(located, target, 1, now)
         return True
 
-    def keep(self, located: bytes, target: str, entry: Entry, is_unsent: bool, now: float) -> None:
-        """Keep an entry for a target.
+    def keep(self, located: bytes, targets: Sequence[str], entry: Entry, is_unsent: bool, now: float) -> None:
+        """Keep an entry for some targets: for all of them or, if there is no room, for none.
 
         Raises:
-            Overloaded: there are too many; nothing was kept.
+            Overloaded: there are too many hints; nothing was kept.
         """
         self.on_kept(located)
-        row = rows.hint_row(located, target)
-        value = self._store.get(row)
-        if value is not None and value[:1] != _REFERENCE:
-            entry = Entry.from_bytes(value[1:]).merge(entry)
-            is_unsent = is_unsent or value[:1] == _UNSENT
-        content = (_UNSENT if is_unsent else _ENTRY) + entry.to_bytes()
-        earlier = self._of.get(target, {}).get(located)
-        more_bytes = len(content) - (earlier.size if earlier is not None else 0)
-        if self._is_full(earlier is None, more_bytes):
+        contents = {target: self._joined(rows.hint_row(located, target), entry, is_unsent) for target in targets}
+        noted = {target: self._of.get(target, {}).get(located) for target in targets}
+        more_bytes = sum(len(contents[target]) - (row.size if row is not None else 0) for target, row in noted.items())
+        if self._is_full(list(noted.values()).count(None), more_bytes):
             raise Overloaded("the node keeps too many hints for nodes that are down: wait until they are back")
-        self._store.put(row, content)
-        if earlier is None:
-            self._note(located, target, len(content), now)
-        else:
-            self._bytes += more_bytes
-            earlier.size += more_bytes
-            self._changed(earlier)
+        for target, content in contents.items():
+            self._store.put(rows.hint_row(located, target), content)
+            row = noted[target]
+            if row is None:
+                self._note(located, target, len(content), now)
+            else:
+                self._bytes += len(content) - row.size
+                row.size = len(content)
+                self._changed(row)
 
     def held(self, located: bytes) -> Entry | None:
         """Return what the rows of a key carry, for whichever target; None if nothing."""
@@ -190,6 +187,14 @@ class Hints:
         """Take back the mark: the target holds again what this node holds."""
         self._store.delete(rows.needs_repair_row(target))
         self._drops.pop(target, None)
+
+    def _joined(self, row: bytes, entry: Entry, is_unsent: bool) -> bytes:
+        """Return what a row holds once an entry is merged into it."""
+        value = self._store.get(row)
+        if value is not None and value[:1] != _REFERENCE:
+            entry = Entry.from_bytes(value[1:]).merge(entry)
+            is_unsent = is_unsent or value[:1] == _UNSENT
+        return (_UNSENT if is_unsent else _ENTRY) + entry.to_bytes()
 
     def _note(self, located: bytes, target: str, size: int, now: float) -> None:
         self._versions += 1

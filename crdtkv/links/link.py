@@ -1,6 +1,6 @@
 """`Link`: one TCP connection that carries frames.
 
-After the handshake both sides send a heartbeat every second; a link that is silent for three is taken for dead and
+After the handshake both sides send a heartbeat every half second; a link that is silent for two is taken for dead and
 closed, so a black hole is noticed as surely as a reset. What cannot be written queues up to a bound: a client that
 does not read its answers is not read from either (its requests wait in its own socket), and a node link past the
 bound is closed, because requests that old are of no use.
@@ -18,8 +18,8 @@ from crdtkv.wire.codec import Frame, decode_frame
 from crdtkv.wire.frames import HEARTBEAT, FrameSplitter, frames_for
 from crdtkv.wire.messages import Hello, Message
 
-HEARTBEAT_S = 1.0
-DEAD_AFTER_S = 3.0
+HEARTBEAT_S = 0.5
+DEAD_AFTER_S = 2.0
 HANDSHAKE_S = 5.0
 MAX_UNSENT_BYTES = 64 * 1024 * 1024
 HIGH_WATER_BYTES = 4 * 1024 * 1024

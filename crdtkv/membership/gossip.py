@@ -153,6 +153,7 @@ class Gossip:
 
     def greeting(self) -> GossipPush:
         """Return what to say to a node that has just been met."""
+        self.table.merge([self._own])
         return GossipPush(self.table.newest(self.settings.rows_max))
 
     def suspected(self) -> list[str]:

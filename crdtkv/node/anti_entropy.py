@@ -51,7 +51,7 @@ class AntiEntropy:
         self._keys = keys
         self._forest = forest
         self._config = config
-        self._builder = TreeBuilder(step, store, forest, config.rebuild_s)
+        self._builder = TreeBuilder(step, store, forest, config.rebuild_s, replica.forget_cached)
         self._visit_at = step.now.monotonic_s + config.interval_s
         self._to_visit: list[str] = []
         self._is_visiting = False

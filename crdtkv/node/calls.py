@@ -29,6 +29,10 @@ class Call(Protocol):
         """Learn that a replica refused, or that its link broke."""
         ...
 
+    def refused(self, replica: str, code: str) -> None:
+        """Learn that a replica did nothing, for a reason; as good as lost, unless asking again can help."""
+        self.lost(replica)
+
     def timer(self, purpose: str) -> None:
         """Learn that a time set with `CallTable.set_timer` has come."""
         ...

@@ -103,7 +103,10 @@ _REFILL_EVERY_S = 0.1
 
 @dataclass(frozen=True, slots=True)
 class NodeSettings:
-    """What a node is told at its start: `topology` is the last one known, `starts` counts this start."""
+    """What a node is told at its start.
+
+    `topology` is the last one known, `starts` counts this start; `is_checked` says that nobody remembers a later one.
+    """
 
     config: ClusterConfig
     datacenter: str
@@ -111,6 +114,7 @@ class NodeSettings:
     topology: Topology
     incarnation: int
     starts: int = 1
+    is_checked: bool = True
 
 
 class NodeCore:
@@ -165,7 +169,7 @@ class NodeCore:
             self.geo.incarnation_seen,
             self._remembered,
         )
-        self.standing = Standing(self.step, self.anti_entropy, settings.incarnation)
+        self.standing = Standing(self.step, self.anti_entropy, settings.incarnation, settings.is_checked)
         self._refill_at = 0.0
         self._written: list[object] = []
         self._from_client: dict[type, Callable[[Peer, Any], None]] = {
@@ -337,7 +341,7 @@ class NodeCore:
             self.step.stats.count("refusals_received")
             call = self.step.calls.get(message.id)  # type: ignore[union-attr]
             if call is not None:
-                call.lost(node)
+                call.refused(node, message.code)  # type: ignore[union-attr]
         elif kind in _FORWARDED:
             self._from_client[kind](node, message)
         else:

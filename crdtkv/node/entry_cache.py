@@ -25,6 +25,11 @@ class EntryCache:
     def __getitem__(self, located: bytes) -> Entry | None:
         return self._entries[located]
 
+    def clear(self) -> None:
+        """Forget everything."""
+        self._entries = {}
+        self._bytes = 0
+
     def put(self, located: bytes, entry: Entry | None) -> None:
         """Remember what is stored under a key now."""
         if located in self._entries:

@@ -7,6 +7,7 @@ first may have carried it out.
 from collections.abc import Sequence
 
 from crdtkv.errors import CrdtkvError, ReadTimeout, Unavailable, WriteTimeout
+from crdtkv.node.calls import Call
 from crdtkv.node.requester import Requester
 from crdtkv.node.step import Step
 from crdtkv.wire.messages import ErrorReply, GetRequest, Message, MutateRequest, ScanRequest
@@ -14,7 +15,7 @@ from crdtkv.wire.messages import ErrorReply, GetRequest, Message, MutateRequest,
 Forwardable = GetRequest | MutateRequest | ScanRequest
 
 
-class ForwardCall:
+class ForwardCall(Call):
     """One forwarded request in flight."""
 
     def __init__(self, step: Step, requester: Requester, request: Forwardable, required: int) -> None:

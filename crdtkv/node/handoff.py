@@ -21,6 +21,7 @@ from crdtkv.handoff.hints import Hint, Hints
 from crdtkv.handoff.seats import Seat
 from crdtkv.ids import actor_name
 from crdtkv.node.anti_entropy import AntiEntropy
+from crdtkv.node.calls import Call
 from crdtkv.node.keys import KeyCheck, PlacedKey
 from crdtkv.node.replica import MAX_ENTRY_BYTES, Replica, Write, disk_is_full
 from crdtkv.node.step import Step
@@ -75,15 +76,15 @@ class Handoff:
         if not self.hints.refer(key.located, target, self._step.now.monotonic_s):
             self._step.stats.count("hints_dropped")
 
-    def keep(self, key: PlacedKey, target: str, entry: Entry, is_unsent: bool) -> None:
-        """Keep an entry for an absent home replica.
+    def keep(self, key: PlacedKey, targets: Sequence[str], entry: Entry, is_unsent: bool) -> None:
+        """Keep an entry for absent home replicas: for all of them or none.
 
         Raises:
             InsufficientStorage, Overloaded: it was not kept.
         """
         if not self._step.has_disk_space:
             raise disk_is_full()
-        self.hints.keep(key.located, target, entry, is_unsent, self._step.now.monotonic_s)
+        self.hints.keep(key.located, targets, entry, is_unsent, self._step.now.monotonic_s)
         self._step.stats.count("hints_kept")
 
     def take(self, key: PlacedKey, target: str, entry: Entry, is_unsent: bool) -> None:
@@ -94,7 +95,7 @@ class Handoff:
         """
         step = self._step
         if step.node not in step.ring.replicas_at(key.token):
-            self.keep(key, target, entry, is_unsent)
+            self.keep(key, [target], entry, is_unsent)
             return
         self._replica.merge(key, entry)
         if is_unsent:
@@ -113,8 +114,7 @@ class Handoff:
                 if seat.is_home:
                     self._replica.merge(key, entry)
                 else:
-                    for target in seat.targets:
-                        self.keep(key, target, entry, is_unsent=True)
+                    self.keep(key, seat.targets, entry, is_unsent=True)
 
     def mutate(
         self,
@@ -141,8 +141,7 @@ class Handoff:
         merged = stored.merge(delta)
         if len(merged.to_bytes()) > MAX_ENTRY_BYTES:
             raise ValueTooLarge(len(merged.to_bytes()), MAX_ENTRY_BYTES)
-        for target in targets:
-            self.keep(key, target, merged, is_unsent=True)
+        self.keep(key, targets, merged, is_unsent=True)
         self._step.stats.count("guest_writes")
         return Write(delta.to_bytes(), event)
 
@@ -234,7 +233,7 @@ class Handoff:
         self.hints.delivered(hint)
 
 
-class _Delivery:
+class _Delivery(Call):
     """One hint on its way; see `Call`."""
 
     def __init__(self, step: Step, handoff: Handoff, hint: Hint) -> None:

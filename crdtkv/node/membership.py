@@ -71,11 +71,13 @@ class Membership:
     def tend(self) -> None:
         """Begin a round, if it is time; called at the end of every step."""
         now_s = self._step.now.monotonic_s
-        if now_s < self._gossip.next_tick:
-            return
         if self._epoch != self._step.epoch:
             self._epoch = self._step.epoch
             self._gossip.follow(self._nodes(), now_s)
+            for peer in self._linked:  # whoever hears from a newer epoch looks at the topology at once
+                self._step.effects.send(peer, MembersPush(_flat(self._gossip.greeting().rows)))
+        if now_s < self._gossip.next_tick:
+            return
         for peer, push in self._gossip.tick(now_s, self._load()):
             if peer in self._linked:
                 self._step.effects.send(peer, MembersPush(_flat(push.rows)))

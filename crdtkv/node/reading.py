@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from crdtkv.crdt.entry import Entry
 from crdtkv.errors import CrdtkvError, InsufficientStorage, Overloaded, ReadTimeout, Unavailable
 from crdtkv.handoff.seats import Seat
+from crdtkv.node.calls import Call
 from crdtkv.node.handoff import Handoff
 from crdtkv.node.keys import PlacedKey
 from crdtkv.node.step import Step
@@ -33,7 +34,7 @@ Then = Callable[[bytes | None, bool], None]
 Failed = Callable[[CrdtkvError], None]
 
 
-class GetCall:
+class GetCall(Call):
     """One quorum read in flight."""
 
     def __init__(self, step: Step, handoff: Handoff, key: PlacedKey, then: Then, failed: Failed) -> None:

@@ -221,6 +221,10 @@ class Replica:
             self._touched = []
         return self.commit_number
 
+    def forget_cached(self) -> None:
+        """Read everything from the disk again."""
+        self._cache.clear()
+
     def durable(self, commit: int) -> None:
         """Note that all commits up to this number are durable."""
         while self._undurable and self._undurable[0][0] <= commit:

@@ -7,6 +7,7 @@ beyond that are left for the next page. Tombstones are part of a page: the clien
 from collections.abc import Callable, Sequence
 
 from crdtkv.errors import CrdtkvError, ReadTimeout, Unavailable
+from crdtkv.node.calls import Call
 from crdtkv.node.step import Step
 from crdtkv.quorum.read_call import join
 from crdtkv.quorum.tally import Outcome, Tally
@@ -35,7 +36,7 @@ def read_page(store: Store, partitions: int, partition: int, prefix: bytes, afte
     return page, None if is_whole(found, limit) else rows.located_in(found[-1][0])
 
 
-class ScanCall:
+class ScanCall(Call):
     """One page in flight. `then` is called with `[[identity, entry]…]` and the next cursor."""
 
     def __init__(

@@ -10,9 +10,9 @@ passes are done it holds everything that was acknowledged before, and enters its
 A node that nobody knows yet, at the first start of a cluster, enters its incarnation and counts at once. So does one
 without other replicas: there is nobody to learn from.
 
-Before it serves, a node also waits until it has heard of itself from somebody: a copy of a whole data directory that
-was put back carries the right incarnation, and only others remember that it has been started more often since. It does
-not wait longer than `HEARSAY_S`, for others may all be down.
+A copy of a whole data directory that was put back carries the right incarnation, and only others remember that it has
+been started more often since. The host asks the topology bucket before it starts the core. When it could not, the node
+waits until it has heard of itself from another node before it serves, though not longer than `HEARSAY_S`.
 """
 
 from dataclasses import replace
@@ -28,16 +28,17 @@ HEARSAY_S = 2.0
 class Standing:
     """The place of one node in the topology document."""
 
-    def __init__(self, step: Step, anti_entropy: AntiEntropy, incarnation: int) -> None:
+    def __init__(self, step: Step, anti_entropy: AntiEntropy, incarnation: int, is_checked: bool) -> None:
         self._step = step
         self._anti_entropy = anti_entropy
         self._incarnation = f"{incarnation:016x}"
         self._propose_at = 0.0
         self._learning_from: list[str] | None = None
         self._was_learner = False
-        self._waits_until: float | None = step.now.monotonic_s + HEARSAY_S
-        if len(step.ring.topology.nodes) == 1:
-            self._waits_until = None
+        self._epoch = step.epoch
+        self._waits_until: float | None = None
+        if not is_checked and len(step.ring.topology.nodes) > 1:
+            self._waits_until = step.now.monotonic_s + HEARSAY_S
         self._judge()
 
     @property
@@ -71,6 +72,9 @@ class Standing:
         now_s = self._step.now.monotonic_s
         if self._waits_until is not None and now_s >= self._waits_until:
             self._waits_until = None
+        if self._epoch != self._step.epoch:
+            self._epoch = self._step.epoch
+            self._propose_at = 0.0  # somebody else was first: again, on top of that
         self._judge()
         if now_s < self._propose_at or self._waits_until is not None:
             return

@@ -4,6 +4,8 @@ A start knows no tree: all are built, a piece at a time, so that no step takes l
 is built again, from time to time, to see that the tree in use is that of the disk.
 """
 
+from collections.abc import Callable
+
 from crdtkv.merkle.forest import MerkleForest
 from crdtkv.node.step import Step
 from crdtkv.storage import rows
@@ -16,13 +18,19 @@ BUILD_PAUSE_S = 0.01
 
 
 class TreeBuilder:
-    """Builds the trees of one node; `due_at` is when it goes on, monotonic seconds."""
+    """Builds the trees of one node; `due_at` is when it goes on, monotonic seconds.
 
-    def __init__(self, step: Step, store: Store, forest: MerkleForest, rebuild_s: float) -> None:
+    `forget_cached` is called when a disk does not hold what was written to it.
+    """
+
+    def __init__(
+        self, step: Step, store: Store, forest: MerkleForest, rebuild_s: float, forget_cached: Callable[[], None]
+    ) -> None:
         self._step = step
         self._store = store
         self._forest = forest
         self._rebuild_s = rebuild_s
+        self._forget_cached = forget_cached
         self._own: list[int] = []
         self._to_build: list[int] = []
         self._cursors: dict[int, bytes] = {}
@@ -70,6 +78,8 @@ class TreeBuilder:
         self._to_build.pop(0)
         self._cursors.pop(partition, None)
         if not is_equal:
+            # What is cached is not what the disk holds: what peers send must be compared with the disk.
+            self._forget_cached()
             self._step.stats.count("merkle_trees_corrected")
             self._step.effects.notes.append(f"the tree of partition {partition} was not that of the disk: corrected")
         return len(found)

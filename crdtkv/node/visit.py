@@ -12,6 +12,7 @@ from typing import Protocol
 
 from crdtkv.hashing import DIGEST_BYTES
 from crdtkv.merkle.forest import LEAVES, MerkleForest
+from crdtkv.node.calls import Call
 from crdtkv.node.step import Step
 from crdtkv.wire.messages import (
     LeafReply,
@@ -59,7 +60,7 @@ class Findings:
         return self.differences > 0 and len(self.compared) < len(self.asked)
 
 
-class Visit:
+class Visit(Call):
     """One visit in flight; see `Call`. `ended` is told what it came to, once."""
 
     def __init__(

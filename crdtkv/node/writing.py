@@ -7,6 +7,8 @@ misses is kept as a hint by whoever has its seat (`handoff.seats`); so is what o
 A blind write's call stays in the table until all have answered or the deadline has passed, because a replica that
 superseded older versions on its own says so in its answer, also when the caller has long been told. Any other call ends
 when its caller is told: one silent replica must not make calls pile up.
+
+A replica that is about to follow a new ring epoch, or about to enter itself, refuses for a moment: it is asked again.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,6 +16,7 @@ from collections.abc import Callable, Sequence
 from crdtkv.crdt.entry import Entry
 from crdtkv.errors import CrdtkvError, InsufficientStorage, ProtocolError, WriteTimeout
 from crdtkv.handoff.seats import Seat
+from crdtkv.node.calls import Call
 from crdtkv.node.handoff import Handoff
 from crdtkv.node.keys import PlacedKey
 from crdtkv.node.replica import Replica
@@ -21,8 +24,12 @@ from crdtkv.node.step import Step
 from crdtkv.quorum.tally import Outcome, Tally
 from crdtkv.wire.messages import KeepHint, Message, ReplicaSuperseded, ReplicaWritten, WriteReplica
 
+AGAIN_S = 0.05
+#: Refusals that pass.
+_FOR_A_MOMENT = frozenset(("wrong_epoch", "quarantined"))
 
-class PutCall:
+
+class PutCall(Call):
     """One write in flight. `then` is called when enough nodes have it, counting this one once it is durable."""
 
     def __init__(
@@ -46,6 +53,8 @@ class PutCall:
         self._is_held_here = False
         self._number = 0
         self._waiting: set[str] = set()
+        self._messages: dict[str, Message] = {}
+        self._again: list[str] = []
         self._started_s = step.now.monotonic_s
 
     def start(
@@ -69,11 +78,10 @@ class PutCall:
                         self._handoff.refer(self._key, target)
                 continue
             self._waiting.add(name)
-            if is_home:
-                step.effects.send_when_durable(name, message)
-            else:
-                hint = KeepHint(self._number, targets[0], identity, entry, is_unsent)
-                step.effects.send_when_durable(name, hint)
+            self._messages[name] = (
+                message if is_home else KeepHint(self._number, targets[0], identity, entry, is_unsent)
+            )
+            step.effects.send_when_durable(name, self._messages[name])
         self._progress()
 
     def answered(self, replica: str, message: Message) -> None:
@@ -96,8 +104,23 @@ class PutCall:
             self._tally.fail(replica)
             self._progress()
 
+    def refused(self, replica: str, code: str) -> None:
+        """See `Call`."""
+        if code not in _FOR_A_MOMENT:
+            self.lost(replica)
+        elif replica in self._waiting:
+            if not self._again:
+                self._step.calls.set_timer(self._number, self._step.now.monotonic_s + AGAIN_S, "again")
+            self._again.append(replica)
+
     def timer(self, purpose: str) -> None:
-        """See `Call`; the only timer is the deadline."""
+        """See `Call`."""
+        if purpose == "again":
+            again, self._again = self._again, []
+            for replica in again:
+                if replica in self._waiting:
+                    self._step.effects.send_when_durable(replica, self._messages[replica])
+            return
         for replica in sorted(self._waiting):
             self._remember(replica)
         self._settle_as_failed()

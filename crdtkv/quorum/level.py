@@ -80,6 +80,8 @@ LOCAL_ALL = ConsistencyLevel("LOCAL_ALL")
 LINEARIZABLE = ConsistencyLevel("LINEARIZABLE")
 
 _NAMED = {level.name: level for level in (ANY, ONE, SLOPPY_QUORUM, LOCAL_QUORUM, LOCAL_ALL, LINEARIZABLE)}
+#: The names of all levels, the weakest first.
+LEVEL_NAMES = tuple(_NAMED)
 
 
 def Quorum(r: int, w: int) -> ConsistencyLevel:  # noqa: N802 - reads as a level among the others

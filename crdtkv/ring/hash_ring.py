@@ -36,8 +36,8 @@ class HashRing:
         self._tokens = [token for token, _ in points]
         self._owners = [name for _, name in points]
         self._zones = {node.name: node.zone for node in topology.nodes}
-        #: Nodes that hold their place, take writes, and count in no quorum.
-        self.learners = frozenset(node.name for node in topology.nodes if node.is_learner)
+        #: Nodes that hold their place, take writes, and count in no quorum: learners, and who has not entered yet.
+        self.learners = frozenset(node.name for node in topology.nodes if node.is_learner or not node.incarnation)
         self._zones_wanted = min(self.replication_factor, len(set(self._zones.values())))
         self._preference_lists = [self._choose(self._met(partition)) for partition in range(self.partitions)]
         self._stand_ins: dict[int, tuple[str, ...]] = {}

@@ -22,16 +22,16 @@ from crdtkv.admin.http import HttpFace, application
 from crdtkv.bus.home import HomeBus
 from crdtkv.bus.remote import RemoteBus
 from crdtkv.config.model import ClusterConfig
-from crdtkv.errors import BusError, ConfigError, ProtocolError, StorageError
+from crdtkv.errors import BusError, ConfigError, DamagedStore, ProtocolError, StorageError
 from crdtkv.links.dialer import Dialer
 from crdtkv.links.link import Link
 from crdtkv.node.core import NodeCore, NodeSettings
 from crdtkv.node.effects import Effects, Sends
 from crdtkv.node.events import DiskSpace, Event, PeerDown, PeerUp, Received
 from crdtkv.ring.topology import RingNode, Topology
+from crdtkv.server.data_directory import mark_damaged, open_store
 from crdtkv.server.stepper import Stepper, clock
 from crdtkv.storage import identity, rows
-from crdtkv.storage.rocks import RocksStore
 from crdtkv.wire.codec import Frame
 from crdtkv.wire.messages import Hello
 
@@ -79,8 +79,7 @@ class NodeServer:
             BusError: NATS may not carry a durable cluster.
         """
         on_stop = self._on_stop
-        storage = self._config.storage
-        self._store = RocksStore(self._data / "db", storage.block_cache_mib, storage.write_buffer_mib)
+        self._store = open_store(self._data, self._config.storage)
         on_stop.push_async_callback(self._close_store)
         self._record = identity.IdentityFile(self._data)
         who = self._identity = identity.establish(self._record, self._store, self._owner, secrets.randbits(64))
@@ -89,7 +88,11 @@ class NodeServer:
         self._home = HomeBus(self._config, self._datacenter, self._node, self._put)
         on_stop.push_async_callback(self._home.close)
         topology = await self._first_topology()
-        settings = NodeSettings(self._config, self._datacenter, self._node, topology, who.incarnation, who.starts)
+        is_checked = await self._outlive_copies()
+        who = self._identity
+        settings = NodeSettings(
+            self._config, self._datacenter, self._node, topology, who.incarnation, who.starts, is_checked
+        )
         self.core = NodeCore(settings, self._store, SystemRandom(), clock())
         self._stepper = Stepper(self.core, self._store, self, self._fail)
         on_stop.push_async_callback(self._stepper.stop)
@@ -232,6 +235,18 @@ class NodeServer:
             )
         return topology
 
+    async def _outlive_copies(self) -> bool:
+        """Take a new incarnation if the bucket remembers more starts than this disk; False if it could not be asked."""
+        if not self._home.is_connected:
+            return False
+        remembered = await self._home.note_start(self._identity.starts)
+        who = identity.outlive(self._record, self._store, self._owner, self._identity, remembered, secrets.randbits(64))
+        if who is not self._identity:
+            log.warning("new incarnation %016x: %s", who.incarnation, who.renewed_because)
+            self._identity = who
+            await self._home.note_start(who.starts)
+        return remembered is not None
+
     async def _agree(self, home: HomeBus) -> Topology:
         await home.connect()
         return await home.agree_on_topology()
@@ -329,4 +344,7 @@ class NodeServer:
 
     def _fail(self, error: BaseException) -> None:
         if not self.failed.done():
+            if isinstance(error, DamagedStore):
+                mark_damaged(self._data)
+                error = StorageError(f"{error}: start the node again; it sets its store aside and is filled by others")
             self.failed.set_result(error if isinstance(error, Exception) else StorageError(str(error)))

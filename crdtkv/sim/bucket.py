@@ -9,6 +9,7 @@ class TopologyBucket:
     def __init__(self) -> None:
         self._versions: list[bytes] = []
         self._lost = 0
+        self._starts: dict[str, int] = {}
 
     @property
     def revision(self) -> int:
@@ -26,10 +27,17 @@ class TopologyBucket:
         self._versions.append(topology.to_json())
         return True
 
+    def note_start(self, node: str, starts: int) -> int:
+        """Note the number of a node's start; return the highest that was noted before."""
+        noted = self._starts.get(node, 0)
+        self._starts[node] = max(noted, starts)
+        return noted
+
     def wipe(self) -> None:
         """Lose the document."""
         self._lost += len(self._versions) + 1
         self._versions = []
+        self._starts = {}
 
     def rewind(self) -> None:
         """Lose the last change."""

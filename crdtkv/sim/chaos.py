@@ -180,6 +180,14 @@ class Chaos:
             self._cluster.note(f"{incident.target} has an old backup of its store")
         self._until(incident, lambda: self._cluster.start(node))
 
+    def _restored_copy(self, incident: Incident) -> None:
+        """Put back a copy of the whole directory, identity file included, from before the last start."""
+        node = self._node(incident)
+        self._cluster.stop(node, 0)
+        if node.disk.roll_back(with_record=True):
+            self._cluster.note(f"{incident.target} has an old copy of its whole directory")
+        self._until(incident, lambda: self._cluster.start(node))
+
     def _unreadable_disk(self, incident: Incident) -> None:
         """Put aside a store that refuses to open; the node starts with an empty one."""
         node = self._node(incident)

@@ -12,6 +12,7 @@ from crdtkv.config.model import ClusterConfig
 from crdtkv.errors import StorageError
 from crdtkv.node.effects import Effects, Proposal, Publish, SendBus
 from crdtkv.node.events import Event, Peer
+from crdtkv.ring.topology import Topology
 from crdtkv.sim.client import SimClient
 from crdtkv.sim.coverage import Coverage
 from crdtkv.sim.host import Place, SimNode
@@ -81,7 +82,7 @@ class SimCluster:
         if node.is_up:
             return
         try:
-            node.start(lambda stored: self.nats.first_topology(node.place.datacenter, stored))
+            node.start()
         except StorageError as error:
             self.note(f"{node.place.node} cannot start: {error}")
             self.scheduler.after(RESTART_S, lambda: self.start(node))
@@ -161,6 +162,14 @@ class SimCluster:
     def ack(self, host: SimNode, handle: int, applied: bool) -> None:
         """See `World.ack`."""
         self.nats.ack(host, handle, applied)
+
+    def first_topology(self, host: SimNode, stored: Topology | None) -> Topology:
+        """See `World.first_topology`."""
+        return self.nats.first_topology(host.place.datacenter, stored)
+
+    def note_start(self, host: SimNode, starts: int) -> int | None:
+        """See `World.note_start`."""
+        return self.nats.note_start(host, starts)
 
     def propose(self, host: SimNode, proposal: Proposal) -> None:
         """See `World.propose`."""

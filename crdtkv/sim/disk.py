@@ -53,7 +53,7 @@ class SimDisk(MemoryStore):
         self.failing: str | None = None
         self.slowness = 1.0
         self._random = random
-        self._backups: list[dict[bytes, bytes]] = []
+        self._backups: list[tuple[dict[bytes, bytes], dict[str, Any] | None]] = []
 
     def get(self, row: bytes) -> bytes | None:
         """See `Store.get`."""
@@ -111,13 +111,16 @@ class SimDisk(MemoryStore):
 
     def keep_backup(self) -> None:
         """Remember the durable state, for `roll_back`."""
-        self._backups.append(dict(self._durable))
+        self._backups.append((dict(self._durable), self.record.read()))
 
-    def roll_back(self) -> bool:
-        """Go back to a state from before the last start; False if there is none."""
+    def roll_back(self, with_record: bool = False) -> bool:
+        """Go back to a state from before the last start, with the identity record or not; False if there is none."""
         if len(self._backups) < 2:
             return False
-        self._replace(self._backups[self._random.randrange(len(self._backups) - 1)])
+        stored, record = self._backups[self._random.randrange(len(self._backups) - 1)]
+        self._replace(stored)
+        if with_record:
+            self.record.document = record
         return True
 
     def wipe(self, with_record: bool) -> None:

@@ -33,6 +33,14 @@ class World(Protocol):
         """Return where frames for a node or client go."""
         ...
 
+    def first_topology(self, host: "SimNode", stored: Topology | None) -> Topology:
+        """Agree on a topology at a node's start."""
+        ...
+
+    def note_start(self, host: "SimNode", starts: int) -> int | None:
+        """Note the number of a start; return the highest that was noted before, None if NATS cannot be asked."""
+        ...
+
     def publish(self, host: "SimNode", publish: Publish) -> None:
         """Send to the stream of the host's data center."""
         ...
@@ -119,12 +127,17 @@ class SimNode:
         """Whether the process runs."""
         return self.core is not None
 
+    @property
+    def starts(self) -> int:
+        """How often the node has started, as far as it knows."""
+        return self._who.starts
+
     def know_client(self, number: int, name: str) -> None:
         """Give a client's link its number."""
         self.clients[number] = name
         self._numbers[name] = number
 
-    def start(self, find_topology: Callable[[Topology | None], Topology]) -> None:
+    def start(self) -> None:
         """Start the process on what the disk holds.
 
         Raises:
@@ -132,15 +145,26 @@ class SimNode:
         """
         self.life += 1
         self.is_paused = False
-        self._who = identity.establish(self.disk.record, self.disk, self._owner, self._random.getrandbits(64))
+        disk, owner = self.disk, self._owner
+        who = identity.establish(disk.record, disk, owner, self._random.getrandbits(64))
+        remembered = self._world.note_start(self, who.starts)
+        self._who = identity.outlive(disk.record, disk, owner, who, remembered, self._random.getrandbits(64))
+        if self._who is not who:
+            self._world.note_start(self, self._who.starts)
         self.disk.keep_backup()
         stored = self.disk.get(rows.TOPOLOGY)
-        topology = find_topology(Topology.from_json(stored) if stored is not None else None)
+        topology = self._world.first_topology(self, Topology.from_json(stored) if stored is not None else None)
         self.disk.put(rows.TOPOLOGY, topology.to_json())
         self.disk.commit()
         self.disk.sync()
         settings = NodeSettings(
-            self._config, self.place.datacenter, self.place.node, topology, self._who.incarnation, self._who.starts
+            self._config,
+            self.place.datacenter,
+            self.place.node,
+            topology,
+            self._who.incarnation,
+            self._who.starts,
+            is_checked=remembered is not None,
         )
         if self._who.renewed_because:
             self._world.new_incarnation(self, self._who)

@@ -25,6 +25,7 @@ KINDS: dict[str, tuple[str, float]] = {
     "scan_error": ("node", 1.0),
     "wipe": ("node", 2.0),
     "rollback": ("node", 2.0),
+    "restored_copy": ("node", 2.0),
     "unreadable_disk": ("node", 2.0),
     # Links inside a data center.
     "cut": ("pair", 4.0),
@@ -49,7 +50,9 @@ KINDS: dict[str, tuple[str, float]] = {
     "rolling_restart": ("datacenter", 0.5),
 }
 
-FORGETFUL = frozenset(("wipe", "rollback", "unreadable_disk"))
+FORGETFUL = frozenset(("wipe", "rollback", "restored_copy", "unreadable_disk"))
+#: What must not come together: only the topology bucket knows for sure that a directory is a copy.
+_BUCKET_IS_GONE = frozenset(("bus_down", "bucket_wipe"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,8 @@ def draw_incidents(random: Random, datacenters: tuple[str, ...], nodes: int, sec
             continue
         for _ in range(random.randint(1, 3)):
             drawn += _draw_one(random, kind, datacenters, nodes, seconds)
+    if any(incident.kind == "restored_copy" for incident in drawn):
+        drawn = [incident for incident in drawn if incident.kind not in _BUCKET_IS_GONE]
     return sorted(drawn, key=lambda incident: incident.at_s)
 
 
@@ -103,7 +108,7 @@ def _draw_one(
         yield Incident(round(max(0.0, at_s - random.uniform(0, 2.5)), 4), "ring_change", target)
         # And another one right after it, under the same epoch.
         yield Incident(round(at_s + random.uniform(0, 1.0), 4), "ring_change", target)
-    if kind == "rollback":
+    if kind in ("rollback", "restored_copy"):
         # A backup is put back from before the last start: there must have been one.
         yield Incident(round(at_s / 2, 4), "restart", target, "", 0.05)
     yield Incident(

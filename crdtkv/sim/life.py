@@ -68,7 +68,7 @@ class Life:
         self._check_trees()
         history = [self.cluster.monitors.collecting.completed(operation) for operation in self.history]
         self._cover(history)
-        violations = judge(history, plan.is_forgetful)
+        violations = judge(history, plan.lost_disks)
         if plan.has_good_clocks:
             violations += [
                 Violation("I10", f"{op} at {op.timestamp} is not above what its client had seen, {op.observed}")

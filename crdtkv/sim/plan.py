@@ -85,7 +85,12 @@ class Plan:
     @property
     def is_forgetful(self) -> bool:
         """Whether a disk loses something it had synced."""
-        return any(incident.kind in FORGETFUL for incident in self.incidents)
+        return self.lost_disks > 0
+
+    @property
+    def lost_disks(self) -> int:
+        """How often a disk loses something it had synced."""
+        return sum(incident.kind in FORGETFUL for incident in self.incidents)
 
     @property
     def collects(self) -> bool:

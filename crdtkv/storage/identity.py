@@ -6,8 +6,8 @@ agree, the disk lost or gained something (a missing WAL opens silently empty; a 
 fewer starts than the file), and the node takes a new incarnation instead of guessing. A directory of another node
 or cluster is refused.
 
-What this cannot see: a copy of the whole directory, file included, put back in place of it. Its node must be told
-(start it with an empty directory, or remove the identity file).
+A copy of the whole directory, file included, put back in place of it agrees with itself. So a third place counts as
+well, the topology bucket, and `outlive` ends an incarnation that has been started more often than its disk knows.
 """
 
 import json
@@ -80,11 +80,30 @@ def establish(record: IdentityRecord, store: Store, owner: Owner, fresh_incarnat
     incarnation = in_store if doubt is None and in_store is not None else fresh_incarnation
     starts = max(starts_in_store, starts_on_record) + 1
     # The store goes first: a crash between the two leaves it one start ahead, which is no reason for doubt.
-    store.put(rows.IDENTITY, incarnation.to_bytes(8, "big"))
-    store.put(rows.STARTS, starts.to_bytes(8, "big"))
-    store.commit()
-    store.sync()
     identity = Identity(incarnation, starts, doubt)
+    _store(store, identity)
+    save(record, owner, identity)
+    return identity
+
+
+def outlive(
+    record: IdentityRecord, store: Store, owner: Owner, who: Identity, remembered: int | None, fresh_incarnation: int
+) -> Identity:
+    """Compare a start with the number of starts that is remembered elsewhere (None: nobody could be asked).
+
+    Returns the identity to use, whose start is above all that are remembered; it is durable on return.
+
+    Raises:
+        StorageError: the disk refused.
+    """
+    if remembered is None or remembered < who.starts:
+        return who
+    incarnation, reason = who.incarnation, who.renewed_because
+    if reason is None:
+        incarnation = fresh_incarnation
+        reason = f"this directory knows of {who.starts} starts, the topology bucket of {remembered}: it is a copy"
+    identity = Identity(incarnation, remembered + 1, reason)
+    _store(store, identity)
     save(record, owner, identity)
     return identity
 
@@ -139,6 +158,13 @@ class IdentityFile:
                 os.close(descriptor)
         except OSError as error:
             raise StorageError(f"{self.where}: the identity file cannot be written: {error.strerror}") from None
+
+
+def _store(store: Store, identity: Identity) -> None:
+    store.put(rows.IDENTITY, identity.incarnation.to_bytes(8, "big"))
+    store.put(rows.STARTS, identity.starts.to_bytes(8, "big"))
+    store.commit()
+    store.sync()
 
 
 def _doubt(in_store: int | None, starts_in_store: int, on_record: object, starts_on_record: int) -> str | None:

@@ -24,7 +24,7 @@ from rocksdict import (
     WriteOptions,
 )
 
-from crdtkv.errors import StorageError
+from crdtkv.errors import DamagedStore, StorageError
 from crdtkv.storage.store import SCAN_BYTES, Row
 
 _MIB = 1024 * 1024
@@ -37,7 +37,8 @@ class RocksStore:
         """Open the store, creating it if there is none.
 
         Raises:
-            StorageError: the directory is unwritable, in use, or holds a damaged database.
+            DamagedStore: it holds a damaged database, or none of ours.
+            StorageError: the directory is unwritable or in use.
         """
         self.directory = directory
         self._buffer: dict[bytes, bytes | None] = {}
@@ -62,7 +63,7 @@ class RocksStore:
         try:
             return self._db.get(row)
         except Exception as error:
-            raise StorageError(f"{self.directory}: reading failed: {error}") from None
+            raise _reading_failed(f"{self.directory}: reading failed", error) from None
 
     def scan(self, start: bytes, stop: bytes, limit: int, limit_bytes: int = SCAN_BYTES) -> list[Row]:
         """See `Store.scan`."""
@@ -140,7 +141,7 @@ class RocksStore:
                 iterator.next()
             iterator.status()
         except Exception as error:
-            raise StorageError(f"{self.directory}: a scan is incomplete: {error}") from None
+            raise _reading_failed(f"{self.directory}: a scan is incomplete", error) from None
 
 
 def _overlaid(disk: Iterator[Row], buffered: list[tuple[bytes, bytes | None]]) -> Iterator[Row]:
@@ -184,11 +185,16 @@ def _check_writable(directory: Path) -> None:
     path.unlink()
 
 
+def _reading_failed(what: str, error: Exception) -> StorageError:
+    kind = DamagedStore if str(error).startswith("Corruption") else StorageError
+    return kind(f"{what}: {error}")
+
+
 def _opening_failed(directory: Path, error: Exception) -> StorageError:
     text = str(error)
     if "lock" in text.lower():
         return StorageError(f"{directory}: in use by another process: stop that node first")
-    return StorageError(
+    return DamagedStore(
         f"{directory}: the database is damaged or not a database ({text}): move the directory away, and keep it until "
         "the node has been filled again from its peers"
     )

@@ -56,6 +56,11 @@ class DatacenterNames(NamedTuple):
         return self.geo("*", node)
 
 
+def starts_key(node: str) -> str:
+    """Return the key in the topology bucket under which a node's starts are counted."""
+    return f"starts.{node}"
+
+
 def consumer_of(datacenter: str) -> str:
     """Return the name of the durable consumer of a data center."""
     return f"to-{datacenter}"

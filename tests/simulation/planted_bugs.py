@@ -2,12 +2,11 @@
 
 Each replaces one small piece of the product by a wrong one, for as long as the context manager lasts. `BUGS` names
 them all; `python -m tests.simulation.planted_bugs` counts how many seeds it takes to find each, which is the table in
-`docs/simulation.md`. Those of parts that are not built yet (hints, learners, Merkle trees, transfers, tombstone
-collection, `LINEARIZABLE`) join with these parts.
+`docs/simulation.md`. Those of parts that are not built yet join with these parts.
 """
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,19 +14,20 @@ from crdtkv.crdt.counter import Counter, Slot
 from crdtkv.crdt.entry import Entry
 from crdtkv.crdt.register import Register
 from crdtkv.geo.outbox import Outbox
-from crdtkv.handoff.hints import Hints
 from crdtkv.merkle.forest import MerkleForest
 from crdtkv.node.anti_entropy import AntiEntropy
-from crdtkv.node.collection import Collection, CollectionRound
 from crdtkv.node.core import NodeCore
 from crdtkv.node.effects import AckStream, Effects, SendBus
 from crdtkv.node.geo_replication import GeoReplication
+from crdtkv.node.handoff import Handoff
 from crdtkv.node.keys import PlacedKey
 from crdtkv.node.reading import GetCall
 from crdtkv.node.replica import Replica
-from crdtkv.node.stability import Stability
+from crdtkv.node.standing import Standing
+from crdtkv.quorum.level import ConsistencyLevel
 from crdtkv.quorum.read_call import ReadCall
-from crdtkv.ring.token import identity_in, token_in
+from crdtkv.ring.hash_ring import HashRing
+from crdtkv.ring.token import identity_in
 from crdtkv.sim.disk import SimDisk
 from crdtkv.sim.host import SimNode
 from crdtkv.sim.nats import SimNats
@@ -36,18 +36,12 @@ from crdtkv.storage import identity, rows
 from crdtkv.wire.codec import decode_frame, encode_frame
 from crdtkv.wire.messages import Confirm, GeoBatch, WriteReplica
 
-Bug = Callable[[], Any]
-
-
-@contextmanager
-def replaced(owner: Any, name: str, wrong: Any) -> Iterator[None]:
-    """Replace an attribute for a while."""
-    right = owner.__dict__[name]
-    setattr(owner, name, wrong)
-    try:
-        yield
-    finally:
-        setattr(owner, name, right)
+from .planted_in_collection import (
+    collected_counters_reused,
+    tombstones_collected_by_time_only,
+    tombstones_collected_without_those_that_are_down,
+)
+from .planting import Bug, replaced
 
 
 def ack_before_flush() -> Any:
@@ -295,82 +289,68 @@ def topology_not_written_again() -> Any:
     return replaced(SimNats, "_write_topology", wrong)
 
 
-def tombstones_collected_by_time_only() -> Any:
-    """A replica drops what is older than the grace, and asks nobody."""
+def hint_deleted_before_the_acknowledgement() -> Any:
+    """A hint is dropped when it has been sent."""
+    deliver = Handoff._deliver
 
-    def wrong(self: Collection) -> None:
-        if self._step.now.monotonic_s < self._next_at:
-            return
-        self._next_at = self._step.now.monotonic_s + self._config.interval_s
-        for located, noted in self._replica.tombstones.behind(b"", 100)[0]:
-            entry = self._replica.entry(located)
-            if self._stability.is_old_enough(located, noted) and entry is not None:
-                if not entry.context.highest(self._replica.actor):
-                    self._drop(located)
-                self._stability.needs_new_actor = True
-        self._renew_actor()
+    def wrong(self: Handoff, hint: Any) -> int:
+        size = deliver(self, hint)
+        self.hints.delivered(hint)
+        return size
 
-    return replaced(Collection, "tend", wrong)
+    return replaced(Handoff, "_deliver", wrong)
 
 
-def tombstones_collected_without_those_that_are_down() -> Any:
-    """Only nodes that are alive are asked."""
+def guest_counts_on_under_the_same_name() -> Any:
+    """A stand-in writes under one name for ever, and counts from what its hints still hold."""
 
-    def wrong(self: Collection, due: list[Any]) -> None:
-        self._is_asking = True
-        CollectionRound(self._step, self, due, sorted(self._step.alive)).start(*self._stability.judge(due))
+    def wrong(self: Handoff, hint: Any, is_taken: bool) -> None:
+        actor = self._guest_actor
+        ended(self, hint, is_taken)
+        self._guest_actor = actor
+
+    ended = Handoff.ended
+    return replaced(Handoff, "ended", wrong)
+
+
+def learner_counted_in_a_quorum() -> Any:
+    """A node that was wiped answers and counts at once."""
+
+    def judge(self: Standing) -> None:
+        self._step.is_quarantined = False
 
     @contextmanager
     def planted() -> Iterator[None]:
-        with (
-            replaced(Collection, "_ask", wrong),
-            replaced(
-                CollectionRound,
-                "_other_homes",
-                lambda self, question: [
-                    home
-                    for home in self._step.ring.replicas_at(token_in(question.located))
-                    if home in self._step.alive
-                ],
-            ),
-        ):
+        init = HashRing.__init__
+
+        def without_learners(self: HashRing, topology: Any) -> None:
+            init(self, topology)
+            self.learners = frozenset()
+
+        with replaced(HashRing, "__init__", without_learners), replaced(Standing, "_judge", judge):
             yield
 
     return planted()
 
 
-def collected_counters_reused() -> Any:
-    """A node goes on under its name after it has dropped an entry with dots of its own: it counts from 1 again."""
-    drop = Replica.drop
-
-    def wrong(self: Replica, located: bytes) -> None:
-        name, self._write_actor.name = self._write_actor.name, "nobody"
-        drop(self, located)
-        self._write_actor.name = name
-
-    @contextmanager
-    def planted() -> Iterator[None]:
-        with (
-            replaced(Stability, "_names_own_dots", lambda self, located: False),
-            replaced(Replica, "drop", wrong),
-        ):
-            yield
-
-    return planted()
+def learner_promoted_too_early() -> Any:
+    """A learner counts again when it has compared itself with one other replica."""
+    peers = AntiEntropy.__dict__["peers"]
+    return replaced(AntiEntropy, "peers", property(lambda self: peers.fget(self)[:1]))
 
 
-def hints_are_not_asked_about() -> Any:
-    """A tombstone goes although somebody keeps an older version for a replica that was down."""
+def linearizable_write_in_one_phase() -> Any:
+    """A linearizable write takes its timestamp from its own clock, without reading a majority first."""
+    return replaced(ConsistencyLevel, "is_linearizable", property(lambda self: False))
 
-    @contextmanager
-    def planted() -> Iterator[None]:
-        with (
-            replaced(Hints, "has", lambda self, located: False),
-            replaced(Stability, "_hint_kept", lambda self, located: None),
-        ):
-            yield
 
-    return planted()
+def linearizable_over_stand_ins() -> Any:
+    """Stand-ins count at `LINEARIZABLE`, too."""
+    return replaced(
+        ConsistencyLevel,
+        "is_sloppy",
+        property(lambda self: self.name in ("ANY", "SLOPPY_QUORUM", "LINEARIZABLE")),
+    )
 
 
 #: Bug: within how many seeds it must be found.
@@ -394,6 +374,12 @@ BUGS: dict[Bug, int] = {
     merkle_hash_over_other_bytes: 50,
     differences_overwritten_instead_of_merged: 50,
     topology_not_written_again: 150,
+    hint_deleted_before_the_acknowledgement: 100,
+    guest_counts_on_under_the_same_name: 300,
+    learner_counted_in_a_quorum: 300,
+    learner_promoted_too_early: 300,
+    linearizable_write_in_one_phase: 300,
+    linearizable_over_stand_ins: 300,
     tombstones_collected_by_time_only: 150,
     tombstones_collected_without_those_that_are_down: 400,
     collected_counters_reused: 150,

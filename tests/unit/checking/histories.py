@@ -26,9 +26,9 @@ def final(values: list[Any], context: Context, **more: Any) -> Operation:
     return _read("final", values, 1000.0, context, **{"level": "LOCAL_ALL", "reads": 3, **more})
 
 
-def broken(*history: Operation, is_forgetful: bool = False) -> list[str]:
+def broken(*history: Operation, lost_disks: int = 0) -> list[str]:
     """Return the invariants that a history breaks, each once."""
-    return sorted({violation.invariant for violation in judge(history, is_forgetful)})
+    return sorted({violation.invariant for violation in judge(history, lost_disks)})
 
 
 def _write(kind: str, argument: Any, began: float, dot: str | None, **more: Any) -> Operation:

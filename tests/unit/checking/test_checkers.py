@@ -3,7 +3,7 @@
 import pytest
 
 from crdtkv.checking.history import Operation, covers, missing
-from crdtkv.checking.levels import read_and_write_quorum
+from crdtkv.checking.levels import nodes_asked_and_awaited, read_and_write_quorum
 
 from .histories import broken, delete, final, get, increment, put
 
@@ -54,7 +54,7 @@ def test_an_acknowledged_write_that_one_data_center_lacks_is_lost_there() -> Non
 
 
 def test_a_forgetful_store_may_lose_it() -> None:
-    assert broken(put("x", 0, "a1"), final([], {}), is_forgetful=True) == []
+    assert broken(put("x", 0, "a1"), final([], {}), lost_disks=2) == []
 
 
 def test_a_write_of_unknown_fate_may_be_there_or_not() -> None:
@@ -113,7 +113,7 @@ def test_a_blind_write_supersedes_what_it_met_on_a_replica() -> None:
     history = [put("x", 0, "a1", timestamp=1), put("y", 5, "b1", timestamp=9)]
     context = {"a": [1], "b": [1]}
     assert broken(*history, final(["y", "x"], context)) == ["I8"]
-    assert broken(*history, final(["y", "x"], context), is_forgetful=True) == []
+    assert broken(*history, final(["y", "x"], context), lost_disks=2) == []
     later = {"timestamp": 9, "writes": 1}
     assert (
         broken(put("x", 0, "a1", timestamp=1, writes=1), put("y", 5, "b1", **later), final(["y", "x"], context)) == []
@@ -158,7 +158,7 @@ def test_what_a_delete_may_have_missed_may_stay(blind: dict) -> None:
 
 def test_a_forgetful_store_may_delete_less_than_it_should_have_seen() -> None:
     history = [put("x", 0, "a1"), delete(5, "b1"), final(["x"], {"a": [1], "b": [1]})]
-    assert broken(*history, is_forgetful=True) == []
+    assert broken(*history, lost_disks=2) == []
 
 
 def test_a_write_after_a_delete_stays() -> None:
@@ -301,6 +301,19 @@ def test_a_register_that_was_deleted_is_not_judged_by_real_time() -> None:
     assert broken(put("x", 0, "a1", **level), delete(5, "b1", **level), get([], 8, {"a": [1], "b": [1]}, **level)) == []
 
 
+# Lost disks.
+
+
+def test_what_a_second_replica_had_must_outlive_one_lost_disk() -> None:
+    assert "I1" in broken(put("x", 0, "a1", writes=2), final([], {}), lost_disks=1)
+    assert broken(put("x", 0, "a1", writes=1), final([], {}), lost_disks=1) == []
+
+
+def test_a_replica_that_forgot_may_not_make_a_quorum_read_miss_a_write() -> None:
+    assert broken(put("x", 0, "a1", writes=2), get([], 5, {}, reads=2), lost_disks=1) == ["I10"]
+    assert broken(put("x", 0, "a1", writes=2), get([], 5, {}, reads=1), lost_disks=1) == []
+
+
 # Levels.
 
 
@@ -308,10 +321,11 @@ def test_a_register_that_was_deleted_is_not_judged_by_real_time() -> None:
 def test_the_levels_written_down_twice_agree(replicas: int) -> None:
     from crdtkv.quorum.level import level_named
 
-    for name in ("ANY", "ONE", "LOCAL_QUORUM", "LOCAL_ALL", f"1,{replicas}"):
+    for name in ("ANY", "ONE", "SLOPPY_QUORUM", "LOCAL_QUORUM", "LOCAL_ALL", "LINEARIZABLE", f"1,{replicas}"):
         level = level_named(name)
         theirs = (level.read_quorum(replicas), level.write_quorum(replicas))
-        assert read_and_write_quorum(name, replicas) == theirs
+        assert nodes_asked_and_awaited(name, replicas) == theirs
+        assert read_and_write_quorum(name, replicas) == ((0, 0) if level.is_sloppy else theirs)
 
 
 # Files.

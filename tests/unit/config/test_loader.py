@@ -10,6 +10,8 @@ from crdtkv.errors import ConfigError
 
 EXAMPLE = Path(__file__).parents[3] / "datacenters.yaml"
 
+LEVELS = "'ANY', 'ONE', 'SLOPPY_QUORUM', 'LOCAL_QUORUM', 'LOCAL_ALL' or 'LINEARIZABLE'"
+
 
 def text_with(**changes: str) -> str:
     """Return a good file, with some of its values exchanged."""
@@ -118,7 +120,7 @@ def test_what_is_dumped_is_loaded_again_as_it_was() -> None:
         ({"bucket": "7"}, "buckets[7] must be text (put it in quotes)"),
         (
             {"consistency": "MOST"},
-            "buckets.carts.consistency must be one of 'ANY', 'ONE', 'SLOPPY_QUORUM', 'LOCAL_QUORUM', 'LOCAL_ALL' or 'LINEARIZABLE'",
+            f"buckets.carts.consistency must be one of {LEVELS}",
         ),
         ({"more": "geo: { republish_after_s: 0 }"}, "geo.republish_after_s must be > 0"),
         ({"more": "geo: { outbox_max: 99 }"}, "geo.outbox_max must be >= 100"),
@@ -183,7 +185,7 @@ def test_several_mistakes_are_several_lines_in_the_order_of_the_model() -> None:
         "datacenters.eu.nats.url must match ^(nats|tls)://",
         "datacenters.eu.nodes[2].port must be >= 1",
         "datacenters.eu.nodes[2].weight must be > 0",
-        "buckets.carts.consistency must be one of 'ANY', 'ONE', 'SLOPPY_QUORUM', 'LOCAL_QUORUM', 'LOCAL_ALL' or 'LINEARIZABLE'",
+        f"buckets.carts.consistency must be one of {LEVELS}",
         "geo.batch_max must be >= 1",
     ]
 

@@ -1,0 +1,106 @@
+"""`hints`, `repair`: what replicas still miss, and having them compare now."""
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from crdtkv.cli.inspection import ask_everybody
+from crdtkv.cli.options import ConfigFile, Datacenter, Json
+from crdtkv.cli.output import EXIT_NO, as_json, say, table
+from crdtkv.cli.session import with_client
+from crdtkv.client.client import Client
+from crdtkv.config.loader import load
+from crdtkv.errors import InvalidRequest
+
+_CONFIG = Path("datacenters.yaml")
+_HINTS = ("datacenter", "node", "for", "rows", "bytes", "oldest_s", "dropped")
+_LOOK_EVERY_S = 0.2
+
+_Status = dict[str, dict[str, Any] | None]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs."""
+    app.command()(hints)
+    app.command()(repair)
+
+
+def hints(config: ConfigFile = _CONFIG, json_output: Json = False) -> None:
+    """Show what nodes keep for others that were down; exit code 0 if that is nothing.
+
+    A row "dropped" says that hints did not fit: the target is repaired as a whole when it is back.
+    """
+    told = asyncio.run(ask_everybody(load(config)))
+    rows = [row for dc, nodes in told.items() for row in _hint_rows(dc, nodes)]
+    if json_output:
+        as_json([dict(zip(_HINTS, row, strict=True)) for row in rows])
+    else:
+        table("" if rows else "nobody waits for anything", _HINTS, rows)
+    if rows:
+        raise typer.Exit(EXIT_NO)
+
+
+def repair(
+    partition: Annotated[int | None, typer.Option(help="Only this partition; default all.")] = None,
+    wait: Annotated[float, typer.Option(help="Wait up to so many seconds until all is compared.")] = 600.0,
+    config: ConfigFile = _CONFIG,
+    dc: Datacenter = None,
+    json_output: Json = False,
+) -> None:
+    """Have all replicas of a data center compare what they hold now, and mend it; exit code 0 when that is done.
+
+    They do so all the time by themselves. This asks for it at once, and shows how far it is.
+    """
+
+    async def act(client: Client) -> dict[str, Any]:
+        if partition is not None and not 0 <= partition < client.topology.partitions:
+            raise InvalidRequest(f"partitions count from 0 to {client.topology.partitions - 1}, not {partition}")
+        begun = await client.repair(partition)
+        mended = {name: _mended(node) for name, node in begun.items() if node is not None}
+        began, shown = time.monotonic(), -1
+        while True:
+            status = await client.status()
+            left = sum(sum(node["comparing"].values()) for node in status.values() if node is not None)
+            if left != shown and not json_output:
+                say(f"{left:,} comparisons of partitions to go")
+                shown = left
+            if not left or time.monotonic() - began > wait:
+                break
+            await asyncio.sleep(_LOOK_EVERY_S)
+        after = {name: _mended(node) for name, node in status.items() if node is not None}
+        return {
+            "left": left,
+            "mended": sum(count - mended.get(name, count) for name, count in after.items()),
+            "silent": sorted(name for name, node in begun.items() if node is None),
+            "seconds": round(time.monotonic() - began, 3),
+        }
+
+    done = with_client(config, dc, None, 5.0, act)
+    if json_output:
+        as_json(done)
+    else:
+        what = "all is compared" if not done["left"] else f"not done: {done['left']} comparisons to go"
+        say(f"{what}; {done['mended']:,} differences mended in {done['seconds']:.1f} s")
+        if done["silent"]:
+            say(f"{', '.join(done['silent'])} did not answer, and compared nothing")
+    if done["left"] or done["silent"]:
+        raise typer.Exit(EXIT_NO)
+
+
+def _hint_rows(dc: str, nodes: _Status) -> list[tuple[object, ...]]:
+    rows: list[tuple[object, ...]] = []
+    for name, node in nodes.items():
+        if node is None:
+            continue
+        dropped = node["needing_repair"]
+        for target in sorted({*node["hints"], *dropped}):
+            kept = node["hints"].get(target, {"rows": 0, "bytes": 0, "age_s": 0.0})
+            rows.append((dc, name, target, kept["rows"], kept["bytes"], kept["age_s"], target in dropped))
+    return rows
+
+
+def _mended(node: dict[str, Any]) -> int:
+    return int(node["counters"].get("merkle_mended", 0))

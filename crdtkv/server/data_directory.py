@@ -1,0 +1,59 @@
+"""A node's data directory: its store, its identity file, and what becomes of a store that is damaged.
+
+Damage is found when the store is opened or, later, when a corrupt block is read. The process stops then, because what
+it would go on with is not what it had promised to keep, and leaves a mark. On the next start the damaged store is set
+aside, never repaired and never deleted, and an empty one takes its place. The identity file notices, so the node comes
+back as a new incarnation: a learner that the other replicas fill. Meanwhile they answer for it.
+
+A directory without an identity file is not known to be this node's: there, damage is an error to be looked at.
+"""
+
+import logging
+import time
+from pathlib import Path
+
+from crdtkv.config.model import StorageConfig
+from crdtkv.errors import DamagedStore, StorageError
+from crdtkv.storage.identity import FILE_NAME
+from crdtkv.storage.rocks import RocksStore
+
+_STORE = "db"
+_MARK = "damaged"
+
+log = logging.getLogger("crdtkv.node")
+
+
+def open_store(data: Path, config: StorageConfig) -> RocksStore:
+    """Open the store of a data directory; one that is damaged is set aside, and an empty one opened.
+
+    Raises:
+        StorageError: the directory is unwritable, in use, or damaged and not known to be a node's.
+    """
+    if (data / _MARK).exists():
+        _set_aside(data, "a corrupt block was read")
+        (data / _MARK).unlink()
+    try:
+        return _open(data, config)
+    except DamagedStore as damage:
+        if not (data / FILE_NAME).exists():
+            raise
+        _set_aside(data, str(damage))
+    return _open(data, config)
+
+
+def mark_damaged(data: Path) -> None:
+    """Have the store set aside when the node starts next."""
+    (data / _MARK).touch()
+
+
+def _open(data: Path, config: StorageConfig) -> RocksStore:
+    return RocksStore(data / _STORE, config.block_cache_mib, config.write_buffer_mib)
+
+
+def _set_aside(data: Path, reason: str) -> None:
+    aside = data / f"{_STORE}.damaged-{time.strftime('%Y%m%dT%H%M%S')}"
+    try:
+        (data / _STORE).rename(aside)
+    except OSError as error:
+        raise StorageError(f"{data / _STORE}: cannot be set aside: {error.strerror}") from None
+    log.error("the store is damaged and was set aside as %s; the node is filled again by others: %s", aside, reason)
