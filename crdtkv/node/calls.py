@@ -16,10 +16,7 @@ TICK_S = 0.01
 class Call(Protocol):
     """One request in flight. `located` is the storage key whose entry it carries, None if it carries none."""
 
-    @property
-    def located(self) -> bytes | None:
-        """See above."""
-        ...
+    located: bytes | None = None
 
     def answered(self, replica: str, message: Message) -> None:
         """Take a replica's answer."""

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from crdtkv.config.model import CollectionConfig
+from crdtkv.node.calls import Call
 from crdtkv.node.replica import Replica
 from crdtkv.node.stability import Question, Stability, parsed_questions
 from crdtkv.node.step import Step
@@ -63,6 +64,11 @@ class Collection:
     def told(self) -> dict[str, object]:
         """How many tombstones there are here, and how many of the last round wait for whom; for `status`."""
         return {"rows": len(self._replica.tombstones), "waiting_for": dict(sorted(self._waiting_for.items()))}
+
+    @property
+    def is_asking(self) -> bool:
+        """Whether a round is in flight."""
+        return self._is_asking
 
     def next_timer(self) -> float | None:
         """Return when the next round is due."""
@@ -177,7 +183,7 @@ class Answers(NamedTuple):
     waiting_for: dict[str, int]
 
 
-class CollectionRound:
+class CollectionRound(Call):
     """One round in flight; see `Call`. First it asks, then it has dropped what all have settled."""
 
     def __init__(self, step: Step, collection: Collection, questions: list[Question], others: list[str]) -> None:
@@ -185,7 +191,6 @@ class CollectionRound:
         self._collection = collection
         self._questions = questions
         self._others = others
-        self.located: bytes | None = None
         self._number = 0
         self._waiting: set[str] = set()
         self._is_dropping = False

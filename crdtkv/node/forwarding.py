@@ -25,7 +25,6 @@ class ForwardCall(Call):
         self._required = required
         self._target = ""
         self._number = 0
-        self.located: bytes | None = None
 
     def start(self, replicas: Sequence[str], deadline_s: float) -> None:
         """Send the request to the first of these nodes that is alive."""

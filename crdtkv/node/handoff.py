@@ -241,7 +241,6 @@ class _Delivery(Call):
         self._handoff = handoff
         self._hint = hint
         self.number = 0
-        self.located: bytes | None = None
 
     def answered(self, replica: str, message: Message) -> None:
         """See `Call`."""

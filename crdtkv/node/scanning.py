@@ -52,7 +52,6 @@ class ScanCall(Call):
         self._failed = failed
         self._pages: list[Page] = []
         self._number = 0
-        self.located: bytes | None = None
 
     def start(
         self,

@@ -74,7 +74,6 @@ class Visit(Call):
         self._compared: set[int] = set()
         self._waiting = 0
         self._number = 0
-        self.located: bytes | None = None
 
     def start(self, partitions: list[int]) -> None:
         """Send the roots of these partitions."""

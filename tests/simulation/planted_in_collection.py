@@ -46,9 +46,7 @@ def tombstones_collected_without_those_that_are_down() -> Any:
                 CollectionRound,
                 "_other_homes",
                 lambda self, question: [
-                    home
-                    for home in self._step.ring.replicas_at(token_in(question.located))
-                    if home in self._step.alive
+                    home for home in self._step.ring.replicas_at(token_in(question.located)) if home in self._step.alive
                 ],
             ),
         ):

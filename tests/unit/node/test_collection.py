@@ -311,7 +311,14 @@ def test_a_context_from_before_the_collection_resurrects_nothing(cluster: Cluste
     cluster.mutate("delete")
     cluster.run(4 * GRACE_S)
     request = MutateRequest(
-        999, KEY, "put", [b"lamps"], entry.context.to_wire(), 0, "LOCAL_ALL", 1000  # type: ignore[arg-type]
+        999,
+        KEY,
+        "put",
+        [b"lamps"],
+        entry.context.to_wire(),
+        0,
+        "LOCAL_ALL",
+        1000,  # type: ignore[arg-type]
     )
     cluster.handle(cluster.homes[0], Received(CLIENT, 0, [request]))
     assert isinstance(cluster.answers.pop(), MutateReply)
