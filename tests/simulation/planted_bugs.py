@@ -381,7 +381,7 @@ BUGS: dict[Bug, int] = {
     linearizable_write_in_one_phase: 300,
     linearizable_over_stand_ins: 300,
     tombstones_collected_by_time_only: 150,
-    tombstones_collected_without_those_that_are_down: 400,
+    tombstones_collected_without_those_that_are_down: 150,
     collected_counters_reused: 150,
 }
 

@@ -32,7 +32,7 @@ def tombstones_collected_by_time_only() -> Any:
 
 
 def tombstones_collected_without_those_that_are_down() -> Any:
-    """Only nodes that are alive are asked."""
+    """Only nodes that are alive are asked, and hints for those that are not do not matter."""
 
     def wrong(self: Collection, due: list[Any]) -> None:
         self._is_asking = True
@@ -42,6 +42,8 @@ def tombstones_collected_without_those_that_are_down() -> Any:
     def planted() -> Iterator[None]:
         with (
             replaced(Collection, "_ask", wrong),
+            replaced(Hints, "has", lambda self, located: False),
+            replaced(Stability, "_hint_kept", lambda self, located: None),
             replaced(
                 CollectionRound,
                 "_other_homes",
@@ -69,20 +71,6 @@ def collected_counters_reused() -> Any:
         with (
             replaced(Stability, "_names_own_dots", lambda self, located: False),
             replaced(Replica, "drop", wrong),
-        ):
-            yield
-
-    return planted()
-
-
-def hints_are_not_asked_about() -> Any:
-    """A tombstone goes although somebody keeps an older version for a replica that was down."""
-
-    @contextmanager
-    def planted() -> Iterator[None]:
-        with (
-            replaced(Hints, "has", lambda self, located: False),
-            replaced(Stability, "_hint_kept", lambda self, located: None),
         ):
             yield
 
