@@ -17,7 +17,8 @@ DEFAULT_BUCKET = "default"
 NAME_PATTERN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _TYPE_PATTERN = re.compile(r"[a-z]{1,16}")
 
-#: What mints dots: a node's name and one of its incarnations, as in `eu-1.9f3c01d2a4b5c6e7`.
+#: What mints dots: a node's name and one of its incarnations, as in `eu-1.9f3c01d2a4b5c6e7`; `…-2` when that
+#: incarnation has changed its name twice.
 Actor = str
 
 
@@ -105,9 +106,9 @@ def parse_identity(identity: bytes) -> Key:
     return Key(check_name("bucket", bucket), type_tag, key_bytes(parts[2]))
 
 
-def actor_name(node: str, incarnation: int) -> Actor:
-    """Name the actor of one incarnation (64 bits) of a node."""
-    return f"{node}.{incarnation:016x}"
+def actor_name(node: str, incarnation: int, renewals: int = 0) -> Actor:
+    """Name the actor of one incarnation (64 bits) of a node that has renewed its name so often."""
+    return f"{node}.{incarnation:016x}" + (f"-{renewals}" if renewals else "")
 
 
 def node_of(actor: Actor) -> str:

@@ -24,6 +24,8 @@ _COUNTERS = {
     "merkle_visits": "Comparisons of Merkle roots with another replica",
     "merkle_mended": "Entries that anti-entropy sent or took because two replicas differed",
     "merkle_trees_corrected": "Merkle trees that were not what the disk holds",
+    "collection_rounds": "Times all nodes were asked whether tombstones may go",
+    "tombstones_collected": "Tombstones this node has dropped",
     "members_down": "Times this node found another one down",
     "junk_messages": "Messages dropped because they were malformed or not allowed",
     "refusals_received": "Requests another replica refused",
@@ -79,9 +81,16 @@ class NodeCollector(Collector):
             age.add_metric([datacenter], lag["age_s"])
         yield rows
         yield age
+        waiting = GaugeMetricFamily(
+            "crdtkv_tombstones_waiting", "Tombstones of the last round that a node did not let go", labels=["node"]
+        )
+        for node, count in status["tombstones"]["waiting_for"].items():
+            waiting.add_metric([node], count)
+        yield waiting
         for name, help_text, value in (
             ("outbox_rows", "Rows in the outbox", status["outbox_rows"]),
             ("outbox_dropped", "1 while rows were dropped and everything is sent again", status["outbox_dropped"]),
+            ("tombstones", "Deleted keys of which this node keeps a tombstone", status["tombstones"]["rows"]),
             ("calls_in_flight", "Requests waiting for other replicas", status["calls_in_flight"]),
             ("peers_up", "Nodes of this data center this node is linked to", len(status["peers_up"])),
             ("bus_up", "1 while this data center's NATS takes messages", status["bus_up"]),

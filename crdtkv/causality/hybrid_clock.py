@@ -34,8 +34,9 @@ class HybridClock:
 
     __slots__ = ("ahead", "last", "max_drift_ms")
 
-    def __init__(self, max_drift_ms: int = 60_000) -> None:
-        self.last: HybridTimestamp = 0
+    def __init__(self, max_drift_ms: int = 60_000, last: HybridTimestamp = 0) -> None:
+        """Begin above `last`, which this node is known to have passed."""
+        self.last: HybridTimestamp = last
         self.max_drift_ms = max_drift_ms
         self.ahead = 0
 

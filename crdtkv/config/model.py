@@ -114,6 +114,19 @@ class RepairConfig(_Model):
     max_mib_per_s: float = Field(default=8.0, gt=0)
 
 
+class CollectionConfig(_Model):
+    """When tombstones go.
+
+    A deleted key's tombstone stays for at least `gc_grace_s`, then until every node of its data center agrees that
+    nothing older can come back. That takes no less than the 15 minutes a request and its messages can live. Every
+    `interval_s` a node looks for such keys, and asks about `batch_max` at a time.
+    """
+
+    gc_grace_s: float = Field(default=864_000.0, ge=900)
+    interval_s: float = Field(default=60.0, gt=0)
+    batch_max: int = Field(default=100, ge=1, le=4096)
+
+
 class LimitsConfig(_Model):
     """Where a node refuses instead of queueing."""
 
@@ -134,6 +147,7 @@ class ClusterConfig(_Model):
     gossip: GossipConfig = GossipConfig()
     handoff: HandoffConfig = HandoffConfig()
     repair: RepairConfig = RepairConfig()
+    collection: CollectionConfig = CollectionConfig()
     limits: LimitsConfig = LimitsConfig()
 
     @model_validator(mode="after")

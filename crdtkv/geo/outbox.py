@@ -67,6 +67,10 @@ class Outbox:
         """Whether rows were dropped and a refill is due."""
         return self._store.get(rows.OUTBOX_DROPPED) is not None
 
+    def waits_with(self, located: bytes) -> bool:
+        """Tell whether a key is in the outbox, or may have been dropped from it."""
+        return located in self._newest or self.has_dropped
+
     def record(self, located: bytes, now: float) -> None:
         """Note, in the store's current batch, that this key was written here."""
         if not self._peers:

@@ -12,7 +12,7 @@ Bound: past `rows_max` rows or `bytes_max` bytes a reference is dropped, and a d
 a visit of anti-entropy; an entry is refused, because it may be the only copy.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from crdtkv.crdt.entry import Entry
@@ -24,6 +24,10 @@ _LOAD_ROWS = 10_000
 _TARGETS_MAX = 64
 #: The first byte of a row: what it holds.
 _REFERENCE, _ENTRY, _UNSENT = b"\0", b"\1", b"\2"
+
+
+def _unwatched(located: bytes) -> None:
+    """Nobody wants to know."""
 
 
 class Hint(NamedTuple):
@@ -67,6 +71,8 @@ class Hints:
         self._count = 0
         self._bytes = 0
         self._versions = 0
+        #: Told of every key that something is kept for.
+        self.on_kept: Callable[[bytes], None] = _unwatched
         #: Per target that needs repair, how often something was dropped for it.
         self._drops = {rows.marked_in(row): 1 for row, _ in self._scan(*rows.NEEDS_REPAIR_RANGE)}
         for row, value in self._scan(*rows.HINT_RANGE):
@@ -100,8 +106,13 @@ class Hints:
         kept = self._of.get(target, {})
         return Waiting(len(kept), sum(row.size for row in kept.values()), min(row.kept_at for row in kept.values()))
 
+    def has(self, located: bytes) -> bool:
+        """Tell whether anything is kept for a key, for whomever."""
+        return any(located in kept for kept in self._of.values())
+
     def refer(self, located: bytes, target: str, now: float) -> bool:
         """Note that a target misses what this node stores under a key; False if only a mark could be set."""
+        self.on_kept(located)
         earlier = self._of.get(target, {}).get(located)
         if earlier is not None:
             self._changed(earlier)
@@ -120,6 +131,7 @@ class Hints:
         Raises:
             Overloaded: there are too many hints; nothing was kept.
         """
+        self.on_kept(located)
         contents = {target: self._joined(rows.hint_row(located, target), entry, is_unsent) for target in targets}
         noted = {target: self._of.get(target, {}).get(located) for target in targets}
         more_bytes = sum(len(contents[target]) - (row.size if row is not None else 0) for target, row in noted.items())

@@ -79,8 +79,8 @@ class MerkleForest:
         """Return a partition's tree, None until it has been built."""
         return self._trees.get(partition)
 
-    def changed(self, token: int, located: bytes, before: bytes | None, after: bytes) -> None:
-        """Note that an entry was written over another one, or over none."""
+    def changed(self, token: int, located: bytes, before: bytes | None, after: bytes | None) -> None:
+        """Note that an entry was written over another one, or over none; or that one was dropped (`after` is None)."""
         partition = token * self.partitions >> TOKEN_BITS
         tree = self._trees.get(partition)
         building = self._building.get(partition) if self._building else None
@@ -88,9 +88,10 @@ class MerkleForest:
             building = None  # the scan will meet it
         if tree is None and building is None:
             return
-        difference = entry_digest(located, after)
-        if before is not None:
-            difference ^= entry_digest(located, before)
+        difference = 0
+        for entry in (before, after):
+            if entry is not None:
+                difference ^= entry_digest(located, entry)
         leaf = leaf_of(token, self.partitions)
         if tree is not None:
             tree.toggle(leaf, difference)

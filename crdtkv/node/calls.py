@@ -14,7 +14,9 @@ TICK_S = 0.01
 
 
 class Call(Protocol):
-    """One request in flight."""
+    """One request in flight. `located` is the storage key whose entry it carries, None if it carries none."""
+
+    located: bytes | None = None
 
     def answered(self, replica: str, message: Message) -> None:
         """Take a replica's answer."""
@@ -57,6 +59,10 @@ class CallTable:
     def get(self, number: int) -> Call | None:
         """Return a call that has not ended."""
         return self._calls.get(number)
+
+    def located(self) -> frozenset[bytes]:
+        """Return the storage keys whose entries are carried by any call."""
+        return frozenset(call.located for call in self._calls.values() if call.located is not None)
 
     def end(self, number: int) -> None:
         """Remove a call."""

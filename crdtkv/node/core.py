@@ -17,10 +17,10 @@ from crdtkv.config.model import ClusterConfig
 from crdtkv.crdt.entry import Entry
 from crdtkv.errors import CrdtkvError, InsufficientStorage, Overloaded, ProtocolError, StorageError
 from crdtkv.geo.outbox import Outbox
-from crdtkv.ids import actor_name
 from crdtkv.membership.member import Load, Member
 from crdtkv.merkle.forest import MerkleForest
 from crdtkv.node.anti_entropy import AntiEntropy
+from crdtkv.node.collection import Collection
 from crdtkv.node.coordinator import Coordinator
 from crdtkv.node.effects import Effects
 from crdtkv.node.events import (
@@ -46,6 +46,7 @@ from crdtkv.node.keys import KeyCheck
 from crdtkv.node.membership import Membership
 from crdtkv.node.replica import Replica
 from crdtkv.node.scanning import MAX_PAGE_ROWS, read_page
+from crdtkv.node.stability import Stability
 from crdtkv.node.standing import Standing
 from crdtkv.node.step import Step
 from crdtkv.ring.hash_ring import HashRing
@@ -53,6 +54,7 @@ from crdtkv.ring.topology import Topology
 from crdtkv.storage import rows
 from crdtkv.storage.store import Store
 from crdtkv.wire.messages import (
+    DropTombstones,
     EntriesReply,
     ErrorReply,
     GetRequest,
@@ -79,6 +81,9 @@ from crdtkv.wire.messages import (
     ScanRequest,
     StatusReply,
     StatusRequest,
+    TombstonesDropped,
+    TombstonesReply,
+    TombstonesRequest,
     TopologyReply,
     TopologyRequest,
     WriteReplica,
@@ -87,12 +92,12 @@ from crdtkv.wire.messages import (
 _ANSWERS = frozenset(
     (
         ReplicaSuperseded, ReplicaEntry, PartitionRows, RootsReply, LeafReply,
-        EntriesReply, MutateReply, ScanReply, ErrorReply,
+        EntriesReply, MutateReply, ScanReply, ErrorReply, TombstonesReply, TombstonesDropped,
     )
 )  # fmt: skip
 _FORWARDED = frozenset((GetRequest, MutateRequest, ScanRequest))
 #: What another node would count, or believe.
-_COUNTED = frozenset((ReadReplica, WriteReplica, KeepHint, HandOff, ReadPartition))
+_COUNTED = frozenset((ReadReplica, WriteReplica, KeepHint, HandOff, ReadPartition, TombstonesRequest, DropTombstones))
 _REFILL_EVERY_S = 0.1
 
 
@@ -135,6 +140,19 @@ class NodeCore:
         self._keys = KeyCheck(frozenset(config.all_buckets))
         self.anti_entropy = AntiEntropy(self.step, self.replica, store, self._keys, forest, config.repair)
         self.handoff = Handoff(self.step, self.replica, self.anti_entropy, store, self._keys, random, config.handoff)
+        self.collection = Collection(
+            self.step,
+            self.replica,
+            Stability(
+                self.step,
+                self.replica,
+                self.handoff.hints,
+                self.outbox,
+                config.collection.gc_grace_s,
+                self._is_stable_elsewhere,
+            ),
+            config.collection,
+        )
         self.coordinator = Coordinator(
             self.step, self.replica, self.handoff, store, self._keys, config.limits.calls_in_flight_max
         )
@@ -170,6 +188,8 @@ class NodeCore:
             ReadPartition: self._read_partition,
             RootsRequest: self.anti_entropy.compare_roots,
             LeafRequest: self.anti_entropy.compare_leaf,
+            TombstonesRequest: self.collection.asked,
+            DropTombstones: self.collection.drop,
         }
 
     @property
@@ -198,6 +218,7 @@ class NodeCore:
         self.standing.tend()
         self.anti_entropy.tend()
         self.handoff.tend()
+        self.collection.tend()
         self.membership.tend()
         self._refill_outbox()
         self.geo.publish()
@@ -212,6 +233,7 @@ class NodeCore:
             self.geo.next_timer(),
             self.anti_entropy.next_timer(),
             self.handoff.next_timer(),
+            self.collection.next_timer(),
             self.standing.next_timer(),
             self.membership.next_timer(),
             self._refill_at or None,
@@ -240,6 +262,7 @@ class NodeCore:
                 for kept in [self.handoff.hints.waiting_for(target)]
             },
             "needing_repair": self.handoff.hints.needing_repair,
+            "tombstones": self.collection.told,
             "outbox_rows": len(self.outbox),
             "outbox_dropped": self.outbox.has_dropped,
             "comparing": self.anti_entropy.passes,
@@ -406,7 +429,7 @@ class NodeCore:
         if member is not None:
             # Later starts count from there, so that nobody takes them for what they have seen already.
             self._store.put(rows.STARTS, (member.generation + 1).to_bytes(8, "big"))
-            if actor_name(self.step.node, member.incarnation) == self.replica.actor:
+            if member.incarnation == self.replica.incarnation:
                 self.replica.renew_incarnation(f"others remember start {member.generation} of this very disk")
                 assert self.step.effects.new_incarnation is not None
                 self.standing.new_incarnation(self.step.effects.new_incarnation)
@@ -432,6 +455,10 @@ class NodeCore:
         if self.outbox.has_dropped and now_s >= self._refill_at:
             self.outbox.refill(now_s)
             self._refill_at = now_s + _REFILL_EVERY_S if self.outbox.has_dropped else 0.0
+
+    def _is_stable_elsewhere(self, located: bytes) -> bool:
+        """See `StableElsewhere`. Nobody can say so of other data centers yet: while there are any, tombstones stay."""
+        return not self._settings.config.peers_of(self.step.datacenter)
 
     def _acknowledge(self, node: str) -> None:
         """Acknowledge all writes of one frame together."""

@@ -13,7 +13,7 @@ from crdtkv.crdt.entry import Entry
 from crdtkv.errors import CrdtkvError, InsufficientStorage, ProtocolError
 from crdtkv.geo.inbox import Delivery
 from crdtkv.geo.outbox import Outbox
-from crdtkv.ids import node_of, parse_identity
+from crdtkv.ids import Actor, actor_name, node_of, parse_identity
 from crdtkv.node.effects import AckStream, Publish, SendBus
 from crdtkv.node.handoff import Handoff
 from crdtkv.node.keys import KeyCheck, PlacedKey
@@ -60,6 +60,11 @@ class GeoReplication:
         self._publishes = 0
         self._in_flight: dict[int, list[int]] = {}
         self._not_before = 0.0
+
+    @property
+    def _sender(self) -> Actor:
+        """Whose outbox numbers these are: the incarnation, under whatever name it makes dots now."""
+        return actor_name(self._step.node, self._replica.incarnation)
 
     @property
     def bus_is_up(self) -> bool:
@@ -133,8 +138,8 @@ class GeoReplication:
             self._step.effects.held_publishes.append(
                 Publish(
                     number=self._publishes,
-                    payload=encode_frame(0, [GeoBatch(self._step.node, self._replica.actor, content)]),
-                    message_id=f"{self._replica.actor}-{batch[0][0]}-{self._publishes}",
+                    payload=encode_frame(0, [GeoBatch(self._step.node, self._sender, content)]),
+                    message_id=f"{self._sender}-{batch[0][0]}-{self._publishes}",
                     entries=len(content),
                     first_key=repr(parse_identity(identity_in(batch[0][1]))),
                 )
@@ -150,7 +155,7 @@ class GeoReplication:
         for message in decode_frame(payload).messages:
             if not isinstance(message, Confirm) or not all(type(oseq) is int for oseq in message.oseqs):
                 raise ProtocolError("only confirmations are expected here")
-            if message.actor == self._replica.actor:
+            if message.actor == self._sender:
                 self._outbox.confirm(message.datacenter, message.oseqs)  # type: ignore[arg-type]
 
     def consumer_idle(self, datacenter: str, as_of: float, grace_s: float) -> None:

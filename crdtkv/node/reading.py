@@ -41,6 +41,7 @@ class GetCall(Call):
         self._step = step
         self._handoff = handoff
         self._key = key
+        self.located = key.located
         self._then = then
         self._failed = failed
         self._is_durable = True

@@ -21,11 +21,14 @@ from crdtkv.crdt.causal import Event
 from crdtkv.crdt.entry import Entry
 from crdtkv.errors import InsufficientStorage, InvalidRequest, ValueTooLarge
 from crdtkv.geo.outbox import Outbox
-from crdtkv.ids import Actor, actor_name, parse_identity
+from crdtkv.ids import Actor, parse_identity
 from crdtkv.merkle.forest import MerkleForest
 from crdtkv.node.entry_cache import EntryCache
 from crdtkv.node.keys import PlacedKey
 from crdtkv.node.step import Step
+from crdtkv.node.tombstones import Tombstones
+from crdtkv.node.write_actor import WriteActor
+from crdtkv.ring.token import token_in
 from crdtkv.storage import rows
 from crdtkv.storage.store import Store
 
@@ -62,14 +65,31 @@ class Replica:
         self._store = store
         self._outbox = outbox
         self._random = random
-        self.actor = actor_name(step.node, incarnation)
-        self.clock = HybridClock(max_drift_ms)
+        self._write_actor = WriteActor(store, step.node, incarnation)
+        self.tombstones = Tombstones(store)
+        self._collected_until = int.from_bytes(store.get(rows.COLLECTED_UNTIL) or b"", "big")
+        self.clock = HybridClock(max_drift_ms, self._collected_until)
         self.commit_number = 0
         self._cache = EntryCache(cache_bytes)
         self._forest = forest
         self._dirty: dict[bytes, int] = {}
         self._undurable: deque[tuple[int, list[bytes]]] = deque()
         self._touched: list[bytes] = []
+
+    @property
+    def actor(self) -> Actor:
+        """The name this node writes under."""
+        return self._write_actor.name
+
+    @property
+    def incarnation(self) -> int:
+        """The incarnation this node is."""
+        return self._write_actor.incarnation
+
+    @property
+    def actor_renewed_ms(self) -> int:
+        """When this incarnation renewed its name last, by the wall clock; 0 if never."""
+        return self._write_actor.renewed_ms
 
     @property
     def has_undurable(self) -> bool:
@@ -80,6 +100,14 @@ class Replica:
         """Return the stored bytes of a key, and whether they are durable."""
         entry = self._stored(located)
         return entry.to_bytes() if entry is not None else None, located not in self._dirty
+
+    def entry(self, located: bytes) -> Entry | None:
+        """Return the stored entry of a key, for this node's own use."""
+        return self._stored(located)
+
+    def is_durable(self, located: bytes) -> bool:
+        """Tell whether what is stored under a key cannot be lost any more."""
+        return located not in self._dirty
 
     def mutate(
         self,
@@ -153,11 +181,36 @@ class Replica:
     def renew_incarnation(self, reason: str) -> None:
         """Write under a new name from now on, because this node has forgotten something."""
         incarnation = self._random.getrandbits(64)
-        self.actor = actor_name(self._step.node, incarnation)
+        self._write_actor.begin(incarnation)
         self._store.put(rows.IDENTITY, incarnation.to_bytes(8, "big"))
         self._step.effects.new_incarnation = incarnation
         self._step.effects.notes.append(f"new incarnation {self.actor}: {reason}")
         self._step.stats.count("incarnations_renewed")
+
+    def renew_actor(self) -> None:
+        """Make dots under a new name from now on, so that entries with dots of the old one may be dropped."""
+        self._write_actor.renew(self._step.now.wall_ms)
+        self._step.effects.notes.append(f"writes as {self.actor} from now on")
+        self._step.stats.count("actors_renewed")
+
+    def stay_above(self, timestamp: HybridTimestamp) -> None:
+        """Stamp nothing at or below this from now on, also after a restart; it must not lie in the future."""
+        if timestamp > self._collected_until:
+            self._collected_until = timestamp
+            self._store.put(rows.COLLECTED_UNTIL, timestamp.to_bytes(8, "big"))
+            self.clock.observe(timestamp, self._step.now.wall_ms)
+
+    def drop(self, located: bytes) -> None:
+        """Forget a tombstone that nobody needs any more: entry, note, and its share of the Merkle tree."""
+        entry = self._stored(located)
+        assert entry is not None
+        assert entry.is_tombstone
+        assert not entry.context.highest(self.actor), "a name under which something was forgotten must not count on"
+        self._forest.changed(token_in(located), located, entry.to_bytes(), None)
+        self._store.delete(rows.data_row(located))
+        self.tombstones.forget(located)
+        self._changed(located, None)
+        self._step.stats.count("tombstones_collected")
 
     def commit(self) -> int:
         """Commit the step's writes; return the number of the last commit."""
@@ -184,8 +237,16 @@ class Replica:
         if not self._step.has_disk_space:
             raise disk_is_full()
         located, encoded = key.located, entry.to_bytes()
+        # First, because it reads: a disk that fails now has been told nothing yet.
+        if entry.is_tombstone:
+            self.tombstones.note(located, encoded, self._step.now.wall_ms)
+        elif before is not None and before.is_tombstone:
+            self.tombstones.forget(located)
         self._forest.changed(key.token, located, before.to_bytes() if before is not None else None, encoded)
         self._store.put(rows.data_row(located), encoded)
+        self._changed(located, entry)
+
+    def _changed(self, located: bytes, entry: Entry | None) -> None:
         self._cache.put(located, entry)
         self._touched.append(located)
         # Dirty from now on: an answer later in this same step must wait as well.

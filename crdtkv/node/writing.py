@@ -45,6 +45,7 @@ class PutCall(Call):
         self._replica = replica
         self._handoff = handoff
         self._key = key
+        self.located = key.located
         self._then = then
         self._failed = failed
         self._is_settled = False

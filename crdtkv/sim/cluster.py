@@ -261,5 +261,11 @@ def _config(shape: Shape, datacenters: tuple[str, ...]) -> ClusterConfig:
             },
         }
     )
-    # Smaller than any sensible configuration, so that it is full all the time.
-    return config.model_copy(update={"geo": config.geo.model_copy(update={"outbox_max": shape.outbox_max})})
+    # Smaller than any sensible configuration, so that it is full all the time, and over within a life.
+    collection = {"gc_grace_s": shape.gc_grace_s, "interval_s": 60.0 if shape.gc_grace_s > 60 else 0.5}
+    return config.model_copy(
+        update={
+            "geo": config.geo.model_copy(update={"outbox_max": shape.outbox_max}),
+            "collection": config.collection.model_copy(update=collection),
+        }
+    )

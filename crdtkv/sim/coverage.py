@@ -19,6 +19,8 @@ REQUIRED: Mapping[str, str] = {
     "guest_writes": "a stand-in took a write of which no home replica was alive",
     "learners_began": "a node whose disk had forgotten entered itself as a learner",
     "learners_promoted": "a learner had compared all it holds with everybody, and counted again",
+    "tombstones_collected": "a replica dropped a tombstone that all nodes had agreed to",
+    "actors_renewed": "a node took a new name to write under, so that it could drop what it had written",
     "hedged_reads": "a read asked one more replica because answers were late",
     "superseded_by_replicas": "a replica dropped an older version that the coordinator did not hold",
     "forwarded": "a request went to a node that holds no replica",

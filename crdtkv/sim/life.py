@@ -66,7 +66,7 @@ class Life:
             assert node.core is not None
             cluster.coverage.take(node.core)
         self._check_trees()
-        history = self.history
+        history = [self.cluster.monitors.collecting.completed(operation) for operation in self.history]
         self._cover(history)
         violations = judge(history, plan.lost_disks)
         if plan.has_good_clocks:
@@ -101,7 +101,7 @@ class Life:
         """Say what is still going on, "" if nothing is."""
         documents: dict[str, set[Topology]] = {}
         for node in self.cluster.nodes.values():
-            why = _why_busy(node)
+            why = _why_busy(node, self.plan.collects and self.plan.has_good_clocks)
             if why:
                 return f"{node.place.node} {why}"
             assert node.core is not None
@@ -168,17 +168,20 @@ class Life:
                 self.cluster.coverage.count("far_reads")
 
 
-def _why_busy(node: SimNode) -> str:
+def _why_busy(node: SimNode, collects: bool) -> str:
     core = node.core
     if core is None:
         return "does not run"
     hints, has_rows = core.handoff.hints, node.disk.committed(*rows.OUTBOX_RANGE)
+    calls = len(core.step.calls) - core.collection.is_asking
     busy = (
         (len(core.outbox) or core.outbox.has_dropped or has_rows, f"has {len(core.outbox)} outbox rows"),
         (len(hints) or hints.needs_repair, f"keeps {len(hints)} hints, {hints.needing_repair} need repair"),
         (core.standing.word != "member", f"is {core.standing.word}"),
         (core.replica.has_undurable, "waits for its disk"),
         (not core.anti_entropy.is_built, "has not built its Merkle trees"),
-        (len(core.step.calls), f"has {len(core.step.calls)} calls in flight"),
+        (collects and len(core.replica.tombstones), f"keeps {len(core.replica.tombstones)} tombstones"),
+        # Rounds go on for as long as there are tombstones, some of which wait for a clock that is years behind.
+        (calls, f"has {calls} calls in flight"),
     )
     return next((why for is_so, why in busy if is_so), "")

@@ -6,6 +6,7 @@ leaves a node is `revealing`'s part.
 - I2: equal contexts for a key mean equal bytes, on whatever node. I3: a dot names one operation, for ever. Both of
   what is durable: a dot that was lost before anybody heard of it may be used again.
 - I4: a replica's context for a key never shrinks.
+- Rule 11, I8: a tombstone goes only when all home replicas have it on disk; what it had seen stays away (`collecting`).
 - I6: a write is in the same batch as its outbox row, and the row goes only when a majority in every other data center
   has it.
 - I9: outbox and table of calls stay within their limits; a full disk takes no entry; a clock follows nobody into the
@@ -24,6 +25,7 @@ from crdtkv.node.events import DiskSpace, Event
 from crdtkv.node.handoff import BATCH_HINTS
 from crdtkv.ring.hash_ring import HashRing
 from crdtkv.ring.token import located
+from crdtkv.sim.collecting import Collecting
 from crdtkv.sim.revealing import Revealing
 from crdtkv.sim.stored import Stored, descends, parse, violated
 from crdtkv.sim.stream import UNFINISHED_MAX
@@ -42,6 +44,7 @@ class Monitors:
         self._cluster = cluster
         self._is_forgetful = cluster.plan.is_forgetful
         self.revealing = Revealing(cluster)
+        self.collecting = Collecting(cluster)
         self._bytes_of: dict[tuple[bytes, bytes], bytes] = {}
         self._claimed: dict[tuple[bytes, tuple[str, int]], object] = {}
         self._rings = {dc: HashRing(cluster.config.first_topology(dc)) for dc in cluster.config.datacenters}
@@ -51,9 +54,9 @@ class Monitors:
         limits, geo = cluster.config.limits, cluster.config.geo
         peers = len(cluster.config.datacenters) - 1
         keys = len({(call.type, call.key) for call in cluster.plan.calls})
-        # A visit of anti-entropy is a call, too, and so are hints on their way, and entries of other data centers,
-        # bounded by what is fetched.
-        self._calls_max = limits.calls_in_flight_max + 1 + BATCH_HINTS
+        # A visit of anti-entropy is a call, too, and so are a round of collection, hints on their way, and entries of
+        # other data centers, bounded by what is fetched.
+        self._calls_max = limits.calls_in_flight_max + 2 + BATCH_HINTS
         self._calls_max += UNFINISHED_MAX * min(geo.batch_max, keys) * peers
         self._hints_max = cluster.config.handoff.hints_max
         self._outbox_max = geo.outbox_max
@@ -104,8 +107,9 @@ class Monitors:
 
     def _committing(self, node: "SimNode", batch: Batch) -> None:
         for row, value in batch.items():
-            if row[:1] == b"d":
-                assert value is not None
+            if row[:1] == b"d" and value is None:
+                self.collecting.goes(node, row)
+            elif row[:1] == b"d" and value is not None:
                 if node.place.node in self._full:
                     violated("I9", f"{node.place.node} stores {row!r} on a full disk")
                 self._entry(node, batch, row, value)
@@ -130,6 +134,7 @@ class Monitors:
 
     def _entry(self, node: "SimNode", batch: Batch, row: bytes, value: bytes) -> None:
         stored = parse(value)
+        self.collecting.comes(node, row, stored)
         before_bytes = node.disk.visible(row)
         before = parse(before_bytes) if before_bytes is not None else None
         if before is not None and not descends(stored, before):

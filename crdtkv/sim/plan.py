@@ -11,11 +11,16 @@ from dataclasses import asdict, dataclass, fields, replace
 from random import Random
 from typing import Any
 
+from crdtkv.checking.history import WRITES
 from crdtkv.sim.incidents import FORGETFUL, KINDS, Incident, draw_incidents
 
 DATACENTERS = ("eu", "us", "ap")
 #: At `Quorum(r, w)` as well: drawn apart.
 LEVELS = ("ANY", "ONE", "SLOPPY_QUORUM", "LOCAL_QUORUM", "LOCAL_QUORUM", "LOCAL_ALL")
+
+
+#: As long as no life lasts: nothing is collected.
+GC_GRACE_S = 864_000.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +38,7 @@ class Shape:
     entry_cache_mib: int = 32
     gossip_interval_s: float = 2.0
     hints_max: int = 100_000
+    gc_grace_s: float = GC_GRACE_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +93,11 @@ class Plan:
         return sum(incident.kind in FORGETFUL for incident in self.incidents)
 
     @property
+    def collects(self) -> bool:
+        """Whether tombstones go within this life."""
+        return self.shape.gc_grace_s < GC_GRACE_S and self.shape.datacenters == 1
+
+    @property
     def has_good_clocks(self) -> bool:
         """Whether no clock is off by more than what timestamps may be ahead."""
         is_jumping = any(incident.kind == "clock_jump" for incident in self.incidents)
@@ -113,7 +124,7 @@ class Plan:
         shape = _draw_shape(random)
         seconds = random.choice((2.0, 4.0, 8.0))
         names = DATACENTERS[: shape.datacenters]
-        return cls(
+        plan = cls(
             seed,
             seconds,
             shape,
@@ -121,6 +132,7 @@ class Plan:
             tuple(draw_incidents(random, names, shape.nodes, seconds)),
             tuple(draw_calls(random, names, shape, seconds, random.randint(30, 110))),
         )
+        return _collecting(plan) if shape.datacenters == 1 else plan
 
     def to_json(self) -> str:
         """Return the whole plan, to be stored and replayed."""
@@ -244,6 +256,47 @@ def _draw_weather(random: Random) -> Weather:
         # An hour and a few seconds off, 1970, 2100; the sign is drawn per node.
         clock_offset_s=random.choice((0, 0, 0, 5, 3600, 1.7e9, 2.4e9)),
         clock_drift=maybe(0.05),
+    )
+
+
+def _collecting(plan: Plan) -> Plan:
+    """Let tombstones go, in most lives of one data center: with a grace barely longer than requests and messages live.
+
+    Clients pause in the middle, long enough for that, and go on with the same keys. No old disk is put back: it would
+    bring back what was collected, and is documented to.
+    """
+    random = Random(f"collection {plan.seed}")
+    if random.random() < 0.3:
+        return plan
+    middle_s, pause_s = plan.seconds / 2, random.uniform(18, 30)
+
+    def later(at_s: float) -> float:
+        return at_s if at_s < middle_s else round(at_s + pause_s, 4)
+
+    last = {(call.type, call.key): call for call in plan.calls if call.kind in WRITES and call.at_s < middle_s}
+    deletes = [call for call in last.values() if call.level != "LINEARIZABLE" and random.random() < 0.8]
+    incidents = [
+        replace(i, at_s=round(random.uniform(0, pause_s), 4) if random.random() < 0.2 else later(i.at_s))
+        for i in plan.incidents
+        if i.kind not in ("rollback", "restored_copy")
+    ]
+    if random.random() < 0.3:
+        # Somebody is away all the time, and comes back with what was deleted meanwhile.
+        absent = f"{plan.datacenters[0]}-{random.randint(1, plan.shape.nodes)}"
+        incidents.append(Incident(round(random.uniform(0, middle_s), 4), "kill", absent, "", round(pause_s, 4)))
+    return replace(
+        plan,
+        seconds=round(plan.seconds + pause_s, 4),
+        shape=replace(plan.shape, gc_grace_s=round(random.uniform(6.0, 8.0), 2)),
+        # Times 31 on a slow link, times 10 when others overtake: 3 seconds at the most.
+        weather=replace(plan.weather, delay_max_s=min(plan.weather.delay_max_s, 0.01)),
+        incidents=tuple(sorted(incidents, key=lambda incident: incident.at_s)),
+        calls=tuple(
+            replace(call, at_s=later(call.at_s), kind="delete", argument=None)
+            if call in deletes
+            else replace(call, at_s=later(call.at_s))
+            for call in plan.calls
+        ),
     )
 
 

@@ -19,6 +19,7 @@ from crdtkv.ring.token import located
 from crdtkv.sim.stored import descends, has, parse, violated
 from crdtkv.storage import rows
 from crdtkv.wire.messages import (
+    DropTombstones,
     EntriesReply,
     GetRequest,
     HandOff,
@@ -36,6 +37,9 @@ from crdtkv.wire.messages import (
     ReplicaWritten,
     RootsReply,
     RootsRequest,
+    TombstonesDropped,
+    TombstonesReply,
+    TombstonesRequest,
     WriteReplica,
 )
 
@@ -43,8 +47,13 @@ if TYPE_CHECKING:
     from crdtkv.sim.cluster import SimCluster
     from crdtkv.sim.host import SimNode
 
-_SERVED = (ReadReplica, WriteReplica, KeepHint, HandOff, ReadPartition, RootsRequest, LeafRequest)
-_SERVICE = (ReplicaEntry, ReplicaSuperseded, PartitionRows, RootsReply, LeafReply)
+_SERVED = (
+    ReadReplica, WriteReplica, KeepHint, HandOff, ReadPartition, RootsRequest, LeafRequest,
+    TombstonesRequest, DropTombstones,
+)  # fmt: skip
+_SERVICE = (
+    ReplicaEntry, ReplicaSuperseded, PartitionRows, RootsReply, LeafReply, TombstonesReply, TombstonesDropped
+)  # fmt: skip
 _Asked = tuple[str, int, Peer, int]
 
 
@@ -97,6 +106,9 @@ class Revealing:
                 for number, entry in enumerate(message.entries, message.id):
                     if isinstance(entry, bytes):
                         read = parse(entry)
+                        asked = self._asked.get((node.place.node, node.life, peer, number))
+                        if asked is not None and self._cluster.monitors.collecting.is_gone(asked[0], read):
+                            continue  # it was there, and needed by nobody
                         self._is_on_enough_disks(
                             node, peer, number, 0, lambda stored, read=read: descends(stored, read)
                         )

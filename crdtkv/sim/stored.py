@@ -20,12 +20,14 @@ class InvariantViolated(AssertionError):
 
 
 class Stored(NamedTuple):
-    """An entry: the dots it has seen, their bytes, and what its state claims of single dots."""
+    """An entry: the dots it has seen, their bytes, what its state claims of single dots, and which a reader sees."""
 
     vector: dict[str, int]
     cloud: frozenset[Dot]
     seen: bytes
     claims: list[tuple[Dot, object]]
+    live: tuple[Dot, ...] = ()
+    newest: int = 0
 
 
 def violated(invariant: str, story: str) -> NoReturn:
@@ -42,6 +44,8 @@ def parse(entry: bytes) -> Stored:
         frozenset(zip(cloud[::2], cloud[1::2], strict=True)),
         cbor2.dumps([vector, cloud]),
         list(_CLAIMS[type_tag](state)),
+        tuple(_LIVE[type_tag](state)),
+        state[0] if type_tag == "lww" and state else 0,
     )
 
 
@@ -77,6 +81,20 @@ def _counter_claims(state: list[Any]) -> Any:
         if reset_counter:
             yield (actor, reset_counter), reset_total
 
+
+def _live_counters(state: list[Any]) -> Any:
+    for at in range(0, len(state), 5):
+        actor, counter, _, reset_counter, _ = state[at : at + 5]
+        if counter != reset_counter:
+            yield actor, counter
+
+
+#: Per type: the dots of what a reader sees.
+_LIVE: dict[str, Callable[[list[Any]], Any]] = {
+    "register": lambda state: ((state[at], state[at + 1]) for at in range(0, len(state), 4)),
+    "lww": lambda state: [(state[1], state[2])] if state and state[3] is not None else [],
+    "counter": _live_counters,
+}
 
 #: Per type: what a state says of single dots, which nothing may ever contradict.
 _CLAIMS: dict[str, Callable[[list[Any]], Any]] = {

@@ -3,7 +3,9 @@
 d <token 8> <identity>   an entry, by storage key: partitions are contiguous ranges
 o <oseq 8>               an outbox row: the storage key whose entry other data centers still miss
 h <length 2> <storage key> <target>   a hint: what a home replica that was down has missed
-m <name>                 the node's own facts (identity, starts, outbox numbering, last topology, who others are)
+t <storage key>          a tombstone: when this node noted it, and the digest of its entry
+m <name>                 the node's own facts (identity, starts, the name it writes under, outbox numbering, last
+                         topology, who others are)
 x <number 8>             a dead letter: a message nobody here could read
 """
 
@@ -12,11 +14,14 @@ from crdtkv.ring.token import TOKEN_BITS, TOKEN_BYTES, partition_start
 _DATA = b"d"
 _OUTBOX = b"o"
 _HINT = b"h"
+_TOMBSTONE = b"t"
 _META = b"m"
 _DEAD_LETTER = b"x"
 
 IDENTITY = _META + b"identity"
 STARTS = _META + b"starts"
+ACTOR = _META + b"actor"
+COLLECTED_UNTIL = _META + b"collected-until"
 TOPOLOGY = _META + b"topology"
 OUTBOX_NUMBERS = _META + b"outbox-numbers"
 OUTBOX_DROPPED = _META + b"outbox-dropped"
@@ -25,6 +30,7 @@ OUTBOX_RANGE = (_OUTBOX, b"p")
 DATA_RANGE = (_DATA, b"e")
 DEAD_LETTER_RANGE = (_DEAD_LETTER, b"y")
 HINT_RANGE = (_HINT, b"i")
+TOMBSTONE_RANGE = (_TOMBSTONE, b"u")
 
 _NEEDS_REPAIR = _META + b"needs-repair "
 NEEDS_REPAIR_RANGE = (_NEEDS_REPAIR, _META + b"needs-repair!")
@@ -40,8 +46,13 @@ def data_row(located_key: bytes) -> bytes:
     return _DATA + located_key
 
 
+def tombstone_row(located_key: bytes) -> bytes:
+    """Return the row that notes a storage key's tombstone."""
+    return _TOMBSTONE + located_key
+
+
 def located_in(row: bytes) -> bytes:
-    """Return the storage key in a data row."""
+    """Return the storage key in a data row, or in the row of a tombstone."""
     return row[1:]
 
 

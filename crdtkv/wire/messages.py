@@ -263,6 +263,35 @@ class LeafReply(NamedTuple):
     is_whole: bool
 
 
+class TombstonesRequest(NamedTuple):
+    """May these tombstones go? `[[storage key, digest, timestamp]…]`. Answered by `TombstonesReply`."""
+
+    id: int
+    tombstones: list[object]
+
+
+class TombstonesReply(NamedTuple):
+    """The storage keys to which this node agrees: long enough already, or only just. It minds all the others."""
+
+    id: int
+    settled: list[object]
+    agreed: list[object]
+
+
+class DropTombstones(NamedTuple):
+    """Drop these tombstones if you still agree: everybody has agreed. Answered by `TombstonesDropped`."""
+
+    id: int
+    tombstones: list[object]
+
+
+class TombstonesDropped(NamedTuple):
+    """The tombstones of these storage keys are no more on this replica's disk."""
+
+    id: int
+    dropped: list[object]
+
+
 class MembersPush(NamedTuple):
     """Gossip: what changed last at the sender, a row a node. Answered by `MembersReply`."""
 
@@ -307,6 +336,7 @@ Message = (
     | RepairRequest | EntriesReply | MutateReply | ScanReply | TopologyReply | StatusReply | ErrorReply
     | ReadReplica | ReplicaEntry | WriteReplica | ReplicaWritten | ReplicaSuperseded
     | KeepHint | HandOff | ReadPartition | PartitionRows | RootsRequest | RootsReply | LeafRequest | LeafReply
+    | TombstonesRequest | TombstonesReply | DropTombstones | TombstonesDropped
     | MembersPush | MembersReply | Refusal | GeoBatch | Confirm
 )  # fmt: skip
 
@@ -341,6 +371,10 @@ NUMBERS: dict[type, int] = {
     LeafReply: 43,
     MembersPush: 44,
     MembersReply: 45,
+    TombstonesRequest: 50,
+    TombstonesReply: 51,
+    DropTombstones: 52,
+    TombstonesDropped: 53,
     GeoBatch: 30,
     Confirm: 31,
 }

@@ -2,12 +2,11 @@
 
 Each replaces one small piece of the product by a wrong one, for as long as the context manager lasts. `BUGS` names
 them all; `python -m tests.simulation.planted_bugs` counts how many seeds it takes to find each, which is the table in
-`docs/simulation.md`. Those of parts that are not built yet (hints, learners, Merkle trees, transfers, tombstone
-collection, `LINEARIZABLE`) join with these parts.
+`docs/simulation.md`. Those of parts that are not built yet join with these parts.
 """
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -37,18 +36,12 @@ from crdtkv.storage import identity, rows
 from crdtkv.wire.codec import decode_frame, encode_frame
 from crdtkv.wire.messages import Confirm, GeoBatch, WriteReplica
 
-Bug = Callable[[], Any]
-
-
-@contextmanager
-def replaced(owner: Any, name: str, wrong: Any) -> Iterator[None]:
-    """Replace an attribute for a while."""
-    right = owner.__dict__[name]
-    setattr(owner, name, wrong)
-    try:
-        yield
-    finally:
-        setattr(owner, name, right)
+from .planted_in_collection import (
+    collected_counters_reused,
+    tombstones_collected_by_time_only,
+    tombstones_collected_without_those_that_are_down,
+)
+from .planting import Bug, replaced
 
 
 def ack_before_flush() -> Any:
@@ -387,6 +380,9 @@ BUGS: dict[Bug, int] = {
     learner_promoted_too_early: 300,
     linearizable_write_in_one_phase: 300,
     linearizable_over_stand_ins: 300,
+    tombstones_collected_by_time_only: 150,
+    tombstones_collected_without_those_that_are_down: 150,
+    collected_counters_reused: 150,
 }
 
 

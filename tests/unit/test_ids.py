@@ -145,11 +145,12 @@ def test_keys_are_shown_as_text_where_that_is_safe(key: bytes, shown: str) -> No
 def test_an_actor_is_a_node_and_its_incarnation_in_hexadecimal() -> None:
     assert actor_name("eu-1", 0x9F3C01D2A4B5C6E7) == "eu-1.9f3c01d2a4b5c6e7"
     assert actor_name("eu-1", 1) == "eu-1.0000000000000001"
+    assert actor_name("eu-1", 1, renewals=2) == "eu-1.0000000000000001-2"
 
 
-@given(NAMES, st.integers(0, 2**64 - 1))
-def test_the_node_of_an_actor_is_the_node_it_was_named_for(node: str, incarnation: int) -> None:
-    assert node_of(actor_name(node, incarnation)) == node
+@given(NAMES, st.integers(0, 2**64 - 1), st.integers(0, 9999))
+def test_the_node_of_an_actor_is_the_node_it_was_named_for(node: str, incarnation: int, renewals: int) -> None:
+    assert node_of(actor_name(node, incarnation, renewals)) == node
 
 
 @pytest.mark.parametrize("actor", ["", "eu-1", "9f3c"])

@@ -129,6 +129,21 @@ def test_confirmations_of_unknown_rows_and_by_unknown_data_centers_change_nothin
     assert len(outbox) == 1
 
 
+def test_a_key_waits_with_the_outbox_until_it_is_confirmed_everywhere(outbox: Outbox) -> None:
+    outbox.record(b"a", now=0)
+    assert outbox.waits_with(b"a")
+    assert not outbox.waits_with(b"b")
+    confirm_everywhere(outbox, numbers_in(outbox.next_batch(10, now=0)))
+    assert not outbox.waits_with(b"a")
+
+
+def test_any_key_may_wait_with_an_outbox_that_has_dropped_rows(store: MemoryStore) -> None:
+    outbox = outbox_on(store, rows_max=1)
+    outbox.record(b"a", now=0)
+    outbox.record(b"b", now=0)
+    assert outbox.waits_with(b"c")
+
+
 def test_a_late_confirmation_of_a_replaced_row_does_not_confirm_the_later_write(outbox: Outbox) -> None:
     outbox.record(b"k", now=1.0)
     first = outbox.next_batch(10, now=2.0)

@@ -26,6 +26,11 @@ class Node:
         self.forest.changed(token_of(key), at, self.stored.get(at), entry)
         self.stored[at] = entry
 
+    def drop(self, key: bytes) -> None:
+        at = located(key)
+        if at in self.stored:
+            self.forest.changed(token_of(key), at, self.stored.pop(at), None)
+
     def scan(self, partition: int, limit: int) -> bool | None:
         """Take one step of building a partition's tree."""
         if partition not in self.cursors:
@@ -63,6 +68,7 @@ def fresh(node: Node) -> list[MerkleTree | None]:
 steps = st.lists(
     st.one_of(
         st.tuples(st.just("write"), st.sampled_from(KEYS), st.binary(min_size=1, max_size=3)),
+        st.tuples(st.just("drop"), st.sampled_from(KEYS), st.none()),
         st.tuples(st.just("scan"), st.integers(0, PARTITIONS - 1), st.integers(1, 4)),
     ),
     max_size=40,
@@ -75,6 +81,8 @@ def test_however_writes_and_scans_meet_a_tree_in_use_is_what_building_anew_gives
     for kind, what, value in steps:
         if kind == "write":
             node.write(what, value)
+        elif kind == "drop":
+            node.drop(what)
         else:
             assert node.scan(what, value) is not False
     for partition, expected in enumerate(fresh(node)):

@@ -12,7 +12,17 @@ from crdtkv.storage.store import SCAN_BYTES, is_whole
 
 IDENTITIES = st.binary(min_size=1, max_size=20)
 NUMBERS = st.integers(0, 2**64 - 1)
-RANGES = (rows.DATA_RANGE, rows.OUTBOX_RANGE, rows.DEAD_LETTER_RANGE)
+RANGES = (rows.DATA_RANGE, rows.OUTBOX_RANGE, rows.DEAD_LETTER_RANGE, rows.TOMBSTONE_RANGE)
+
+
+FACTS = [
+    rows.IDENTITY,
+    rows.ACTOR,
+    rows.COLLECTED_UNTIL,
+    rows.TOPOLOGY,
+    rows.OUTBOX_NUMBERS,
+    rows.OUTBOX_DROPPED,
+]
 
 
 def ranges_of(row: bytes) -> list[tuple[bytes, bytes]]:
@@ -26,6 +36,13 @@ def test_an_entrys_row_tells_its_storage_key(identity: bytes) -> None:
     assert ranges_of(row) == [rows.DATA_RANGE]
 
 
+@given(IDENTITIES)
+def test_a_tombstones_row_tells_its_storage_key(identity: bytes) -> None:
+    row = rows.tombstone_row(located(identity))
+    assert rows.located_in(row) == located(identity)
+    assert ranges_of(row) == [rows.TOMBSTONE_RANGE]
+
+
 @given(NUMBERS)
 def test_an_outbox_row_tells_its_number(oseq: int) -> None:
     assert rows.oseq_in(rows.outbox_row(oseq)) == oseq
@@ -33,7 +50,7 @@ def test_an_outbox_row_tells_its_number(oseq: int) -> None:
     assert ranges_of(rows.dead_letter_row(oseq)) == [rows.DEAD_LETTER_RANGE]
 
 
-@pytest.mark.parametrize("row", [rows.IDENTITY, rows.TOPOLOGY, rows.OUTBOX_NUMBERS, rows.OUTBOX_DROPPED])
+@pytest.mark.parametrize("row", FACTS)
 def test_a_nodes_own_facts_lie_in_no_range(row: bytes) -> None:
     assert ranges_of(row) == []
 

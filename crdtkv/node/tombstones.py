@@ -1,0 +1,77 @@
+"""`Tombstones`: the note a node keeps of every tombstone it stores, in the same commit as the tombstone itself.
+
+A note says when this node began to hold exactly these bytes, by its own wall clock, and what their digest is. So the
+age of a tombstone, and whether two replicas hold the same one, are known without reading entries, also after a
+restart. Invariant: a key has a note if and only if its stored entry is a tombstone, and the note is of that entry.
+
+Notes are not kept in memory: there may be as many as deleted keys. Whoever wants them reads a page.
+"""
+
+from typing import NamedTuple
+
+from crdtkv.hashing import DIGEST_BYTES, entry_digest
+from crdtkv.storage import rows
+from crdtkv.storage.store import Store, is_whole
+
+_LOAD_ROWS = 10_000
+_TIME_BYTES = 8
+
+
+class Noted(NamedTuple):
+    """One note; `digest` stands for the tombstone's bytes."""
+
+    noted_ms: int
+    digest: bytes
+
+
+class Tombstones:
+    """The notes of one node."""
+
+    def __init__(self, store: Store) -> None:
+        """Count what is there."""
+        self._store = store
+        self._count = 0
+        start, stop = rows.TOMBSTONE_RANGE
+        while True:
+            found = store.scan(start, stop, _LOAD_ROWS)
+            self._count += len(found)
+            if is_whole(found, _LOAD_ROWS):
+                break
+            start = found[-1][0] + b"\0"
+
+    def __len__(self) -> int:
+        return self._count
+
+    def get(self, located: bytes) -> Noted | None:
+        """Return the note of a key."""
+        value = self._store.get(rows.tombstone_row(located))
+        return _parse(value) if value is not None else None
+
+    def note(self, located: bytes, encoded: bytes, wall_ms: int) -> None:
+        """Note, in the store's current batch, that this tombstone is stored from now on."""
+        row = rows.tombstone_row(located)
+        if self._store.get(row) is None:
+            self._count += 1
+        digest = entry_digest(located, encoded).to_bytes(DIGEST_BYTES, "big")
+        self._store.put(row, wall_ms.to_bytes(_TIME_BYTES, "big") + digest)
+
+    def note_again(self, located: bytes, noted: Noted, wall_ms: int) -> None:
+        """Date a note from the future anew: the clock was wrong then, or is now."""
+        self._store.put(rows.tombstone_row(located), wall_ms.to_bytes(_TIME_BYTES, "big") + noted.digest)
+
+    def forget(self, located: bytes) -> None:
+        """Drop the note of a key, in the store's current batch: it is alive again, or gone."""
+        row = rows.tombstone_row(located)
+        if self._store.get(row) is not None:
+            self._count -= 1
+            self._store.delete(row)
+
+    def behind(self, located: bytes, limit: int) -> tuple[list[tuple[bytes, Noted]], bool]:
+        """Return the next notes behind a storage key, in key order, and whether these are the last."""
+        start, stop = rows.TOMBSTONE_RANGE
+        found = self._store.scan(rows.tombstone_row(located) + b"\0" if located else start, stop, limit)
+        return [(rows.located_in(row), _parse(value)) for row, value in found], is_whole(found, limit)
+
+
+def _parse(value: bytes) -> Noted:
+    return Noted(int.from_bytes(value[:_TIME_BYTES], "big"), value[_TIME_BYTES:])

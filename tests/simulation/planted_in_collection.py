@@ -1,0 +1,77 @@
+"""Planted bugs of tombstone collection; see `planted_bugs`."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from crdtkv.handoff.hints import Hints
+from crdtkv.node.collection import Collection, CollectionRound
+from crdtkv.node.replica import Replica
+from crdtkv.node.stability import Stability
+from crdtkv.ring.token import token_in
+
+from .planting import replaced
+
+
+def tombstones_collected_by_time_only() -> Any:
+    """A replica drops what is older than the grace, and asks nobody."""
+
+    def wrong(self: Collection) -> None:
+        if self._step.now.monotonic_s < self._next_at:
+            return
+        self._next_at = self._step.now.monotonic_s + self._config.interval_s
+        for located, noted in self._replica.tombstones.behind(b"", 100)[0]:
+            entry = self._replica.entry(located)
+            if self._stability.is_old_enough(located, noted) and entry is not None:
+                if not entry.context.highest(self._replica.actor):
+                    self._drop(located)
+                self._stability.needs_new_actor = True
+        self._renew_actor()
+
+    return replaced(Collection, "tend", wrong)
+
+
+def tombstones_collected_without_those_that_are_down() -> Any:
+    """Only nodes that are alive are asked, and hints for those that are not do not matter."""
+
+    def wrong(self: Collection, due: list[Any]) -> None:
+        self._is_asking = True
+        CollectionRound(self._step, self, due, sorted(self._step.alive)).start(*self._stability.judge(due))
+
+    @contextmanager
+    def planted() -> Iterator[None]:
+        with (
+            replaced(Collection, "_ask", wrong),
+            replaced(Hints, "has", lambda self, located: False),
+            replaced(Stability, "_hint_kept", lambda self, located: None),
+            replaced(
+                CollectionRound,
+                "_other_homes",
+                lambda self, question: [
+                    home for home in self._step.ring.replicas_at(token_in(question.located)) if home in self._step.alive
+                ],
+            ),
+        ):
+            yield
+
+    return planted()
+
+
+def collected_counters_reused() -> Any:
+    """A node goes on under its name after it has dropped an entry with dots of its own: it counts from 1 again."""
+    drop = Replica.drop
+
+    def wrong(self: Replica, located: bytes) -> None:
+        name, self._write_actor.name = self._write_actor.name, "nobody"
+        drop(self, located)
+        self._write_actor.name = name
+
+    @contextmanager
+    def planted() -> Iterator[None]:
+        with (
+            replaced(Stability, "_names_own_dots", lambda self, located: False),
+            replaced(Replica, "drop", wrong),
+        ):
+            yield
+
+    return planted()

@@ -1,0 +1,363 @@
+"""Tombstones of one data center: who must agree before they go, and what a node may do after it has forgotten one."""
+
+from collections import deque
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+import pytest
+
+from crdtkv.config.model import ClusterConfig, CollectionConfig, GossipConfig
+from crdtkv.crdt.entry import Entry
+from crdtkv.ids import identity_of
+from crdtkv.node.collection import ELSEWHERE
+from crdtkv.node.core import NodeCore, NodeSettings
+from crdtkv.node.events import Durable, Event, Now, PeerDown, PeerUp, Received
+from crdtkv.ring.token import located
+from crdtkv.storage import rows
+from crdtkv.storage.memory import MemoryStore
+from crdtkv.wire.messages import (
+    DropTombstones,
+    EntriesReply,
+    GetRequest,
+    KeepHint,
+    Message,
+    MutateReply,
+    MutateRequest,
+    TombstonesRequest,
+    WriteReplica,
+)
+
+GRACE_S = 10.0
+CLIENT = 1
+KEY = identity_of("default", "register", "cart")
+STEP_S = 0.25
+WALL_MS = 1_700_000_000_000
+
+
+def config(nodes: int = 4, datacenters: tuple[str, ...] = ("eu",)) -> ClusterConfig:
+    model = ClusterConfig.model_validate(
+        {
+            "partitions": 1,
+            "datacenters": {
+                dc: {
+                    "nats": {"url": "nats://x"},
+                    "nodes": [{"name": f"{dc}-{n}", "port": 1, "http_port": 1} for n in range(1, nodes + 1)],
+                }
+                for dc in datacenters
+            },
+        }
+    )
+    # A grace that ends within a test.
+    fast = CollectionConfig().model_copy(update={"gc_grace_s": GRACE_S, "interval_s": 1.0})
+    return model.model_copy(update={"collection": fast, "gossip": GossipConfig(interval_s=3600)})
+
+
+class Cluster:
+    """The nodes of eu, linked by a network that is perfect unless `loses` says otherwise."""
+
+    def __init__(self, model: ClusterConfig | None = None) -> None:
+        self.config = model or config()
+        self.now_s = 100.0
+        self.names = [node.name for node in self.config.datacenters["eu"].nodes]
+        self.stores = {name: MemoryStore() for name in self.names}
+        self.cores: dict[str, NodeCore] = {}
+        self.wall_offset_ms = dict.fromkeys(self.names, 0)
+        self.loses: Callable[[str, str, Message], bool] = lambda sender, receiver, message: False
+        self.sent: list[tuple[str, str, Message]] = []
+        self.answers: list[Message] = []
+        self._requests = 0
+        topology = self.config.first_topology("eu")
+        for node in topology.nodes:
+            topology = topology.with_node(type(node)(**{**_fields(node), "incarnation": "0" * 15 + node.name[-1]}))
+        self.topology = topology
+        for name in self.names:
+            self.start(name)
+        self.run(3)
+
+    @property
+    def homes(self) -> list[str]:
+        return list(self.cores[self.names[0]].step.ring.preference_list(located(KEY)))
+
+    @property
+    def stand_in(self) -> str:
+        return next(name for name in self.names if name not in self.homes)
+
+    def start(self, name: str) -> None:
+        settings = NodeSettings(self.config, "eu", name, self.topology, int(name[-1]))
+        self.cores[name] = NodeCore(settings, self.stores[name], Random(name), self._now(name))
+        for other in self.cores:
+            if other != name:
+                self.handle(name, PeerUp(other))
+                self.handle(other, PeerUp(name))
+
+    def stop(self, name: str) -> None:
+        del self.cores[name]
+        for other in self.cores:
+            self.handle(other, PeerDown(name))
+
+    def handle(self, name: str, *events: Event) -> None:
+        """Make a step, and deliver all that comes of it."""
+        queue: deque[tuple[str, Event]] = deque((name, event) for event in events)
+        while queue:
+            at, event = queue.popleft()
+            if at not in self.cores:
+                continue
+            effects = self.cores[at].handle([event], self._now(at))
+            self.stores[at].sync()
+            if effects.after_commit:
+                self.cores[at].handle([Durable(effects.after_commit)], self._now(at))
+            for sends in (effects.at_once, effects.held):
+                for peer, messages in sends.items():
+                    for message in messages:
+                        if isinstance(peer, int):
+                            self.answers.append(message)
+                        elif not self.loses(at, peer, message):
+                            self.sent.append((at, peer, message))
+                            queue.append((peer, Received(at, self.topology.epoch, [message])))
+
+    def run(self, seconds: float) -> None:
+        until_s = self.now_s + seconds
+        while self.now_s < until_s:
+            self.now_s += STEP_S
+            for name in list(self.cores):
+                self.handle(name, Durable(0))
+
+    def mutate(self, operation: str, *arguments: object, at: str | None = None, key: bytes = KEY) -> MutateReply:
+        self._requests += 1
+        request = MutateRequest(self._requests, key, operation, list(arguments), None, 0, "LOCAL_ALL", 1000)
+        self.handle(at or self.homes[0], Received(CLIENT, 0, [request]))
+        reply = self.answers.pop()
+        assert isinstance(reply, MutateReply), reply
+        return reply
+
+    def read(self, key: bytes = KEY) -> Entry | None:
+        self._requests += 1
+        request = GetRequest(self._requests, [key], "LOCAL_ALL", 1000)
+        self.handle(self.homes[0], Received(CLIENT, 0, [request]))
+        reply = self.answers.pop()
+        assert isinstance(reply, EntriesReply), reply
+        (entry,) = reply.entries
+        return Entry.from_bytes(entry) if isinstance(entry, bytes) else None
+
+    def holders(self, key: bytes = KEY) -> list[str]:
+        return [name for name in self.names if self.stores[name].get(rows.data_row(located(key))) is not None]
+
+    def counted(self, name: str) -> int:
+        return sum(core.step.stats.counters.get(name, 0) for core in self.cores.values())
+
+    def _now(self, name: str) -> Now:
+        return Now(self.now_s, WALL_MS + int(self.now_s * 1000) + self.wall_offset_ms[name])
+
+
+def _fields(node: Any) -> dict[str, Any]:
+    return {field: getattr(node, field) for field in node.__dataclass_fields__}
+
+
+@pytest.fixture
+def cluster() -> Cluster:
+    return Cluster()
+
+
+def test_a_tombstone_stays_for_the_grace_and_goes_when_all_have_agreed_long_enough(cluster: Cluster) -> None:
+    cluster.mutate("put", b"books")
+    cluster.mutate("delete")
+    cluster.run(GRACE_S - 1)
+    assert cluster.holders() == sorted(cluster.homes)
+    assert cluster.counted("collection_rounds") == 0
+    cluster.run(2 * GRACE_S + 5)
+    assert cluster.holders() == []
+    assert cluster.read() is None
+    assert cluster.counted("tombstones_collected") == 3
+
+
+def test_a_collected_key_leaves_no_row_and_no_share_of_the_merkle_tree(cluster: Cluster) -> None:
+    cluster.run(30)
+    empty = {name: core.anti_entropy.roots() for name, core in cluster.cores.items()}
+    cluster.mutate("put", b"books")
+    cluster.mutate("delete")
+    cluster.run(3 * GRACE_S)
+    assert {name: core.anti_entropy.roots() for name, core in cluster.cores.items()} == empty
+    for store in cluster.stores.values():
+        assert store.scan(*rows.DATA_RANGE, 10) == store.scan(*rows.TOMBSTONE_RANGE, 10) == []
+
+
+def test_a_key_that_is_written_again_is_not_collected(cluster: Cluster) -> None:
+    cluster.mutate("delete")
+    cluster.run(GRACE_S + 2)
+    cluster.mutate("put", b"books")
+    cluster.run(3 * GRACE_S)
+    assert cluster.holders() == sorted(cluster.homes)
+    assert cluster.cores[cluster.homes[0]].collection.told == {"rows": 0, "waiting_for": {}}
+
+
+@pytest.mark.parametrize("which", ["home", "stand-in"])
+def test_a_node_that_is_down_is_waited_for_and_named(cluster: Cluster, which: str) -> None:
+    absent = cluster.homes[2] if which == "home" else cluster.stand_in
+    cluster.mutate("delete")
+    cluster.stop(absent)
+    cluster.run(5 * GRACE_S)
+    assert set(cluster.homes) - {absent} <= set(cluster.holders())
+    assert cluster.cores[cluster.homes[0]].collection.told == {"rows": 1, "waiting_for": {absent: 1}}
+    cluster.start(absent)
+    cluster.run(4 * GRACE_S)
+    assert cluster.holders() == []
+
+
+def test_with_other_data_centers_tombstones_stay() -> None:
+    cluster = Cluster(config(datacenters=("eu", "us")))
+    cluster.mutate("delete")
+    cluster.run(4 * GRACE_S)
+    assert cluster.holders() == sorted(cluster.homes)
+    assert cluster.cores[cluster.homes[0]].collection.told == {"rows": 1, "waiting_for": {ELSEWHERE: 1}}
+
+
+def test_a_hint_for_the_key_anywhere_keeps_its_tombstone(cluster: Cluster) -> None:
+    put = cluster.mutate("put", b"books")
+    old = cluster.stores[cluster.homes[0]].get(rows.data_row(located(KEY)))
+    assert old is not None
+    assert put.counter == 1
+    cluster.mutate("delete")
+    # The stand-in cannot reach the home replica it keeps the old version for.
+    cluster.loses = lambda sender, receiver, message: isinstance(message, WriteReplica)
+    hint = KeepHint(1, cluster.homes[1], KEY, old, False)
+    cluster.handle(cluster.stand_in, Received(cluster.homes[0], cluster.topology.epoch, [hint]))
+    cluster.run(4 * GRACE_S)
+    assert cluster.holders() == sorted(cluster.homes)
+    assert cluster.cores[cluster.homes[0]].collection.told["waiting_for"] == {cluster.stand_in: 1}
+    cluster.loses = lambda sender, receiver, message: False
+    cluster.run(4 * GRACE_S)
+    assert cluster.holders() == []
+
+
+def test_a_hint_that_came_and_went_meanwhile_begins_the_waiting_anew(cluster: Cluster) -> None:
+    cluster.mutate("delete")
+    tombstone = cluster.stores[cluster.homes[0]].get(rows.data_row(located(KEY)))
+    assert tombstone is not None
+    while not any(isinstance(message, TombstonesRequest) for _, _, message in cluster.sent):
+        cluster.run(STEP_S)
+    agreed_s = cluster.now_s
+    cluster.run(GRACE_S / 2)
+    hint = KeepHint(1, cluster.homes[1], KEY, tombstone, False)
+    cluster.handle(cluster.stand_in, Received(cluster.homes[0], cluster.topology.epoch, [hint]))
+    cluster.run(agreed_s + 1.3 * GRACE_S - cluster.now_s)
+    assert cluster.counted("hints_delivered") == 1
+    assert cluster.holders() == sorted(cluster.homes)
+    cluster.run(2 * GRACE_S)
+    assert cluster.holders() == []
+
+
+def test_a_learner_among_the_home_replicas_is_waited_for(cluster: Cluster) -> None:
+    cluster.mutate("delete")
+    learner = cluster.topology.node(cluster.homes[1])
+    assert learner is not None
+    for core in cluster.cores.values():
+        core._change_topology(cluster.topology.with_node(type(learner)(**{**_fields(learner), "is_learner": True})))
+        core.standing._learn = lambda: None  # type: ignore[method-assign]
+    cluster.topology = core.topology
+    cluster.run(4 * GRACE_S)
+    assert cluster.holders() == sorted(cluster.homes)
+
+
+def test_a_replica_that_missed_the_drop_brings_the_tombstone_back_and_it_goes_later(cluster: Cluster) -> None:
+    cluster.mutate("delete")
+    deaf = cluster.homes[2]
+    cluster.loses = lambda sender, receiver, message: isinstance(message, DropTombstones) and receiver == deaf
+    while cluster.counted("tombstones_collected") == 0:
+        cluster.run(1)
+    cluster.run(8)
+    assert cluster.homes[0] in cluster.holders(), "the collector drops last"
+    cluster.loses = lambda sender, receiver, message: False
+    cluster.run(4 * GRACE_S)
+    assert cluster.holders() == []
+
+
+def test_a_node_makes_no_dot_twice_on_a_key_it_has_forgotten(cluster: Cluster) -> None:
+    first = cluster.mutate("put", b"books")
+    second = cluster.mutate("delete")
+    assert [second.counter, second.actor] == [2, first.actor]
+    cluster.run(4 * GRACE_S)
+    assert cluster.holders() == []
+    again = cluster.mutate("put", b"lamps")
+    assert again.counter == 1
+    assert again.actor == first.actor + "-1"
+
+
+def test_the_name_to_write_under_survives_a_restart(cluster: Cluster) -> None:
+    cluster.mutate("delete")
+    cluster.run(4 * GRACE_S)
+    home = cluster.homes[0]
+    actor = cluster.cores[home].replica.actor
+    assert actor.endswith("-1")
+    cluster.stop(home)
+    cluster.start(home)
+    assert cluster.cores[home].replica.actor == actor
+
+
+def test_notes_of_tombstones_survive_a_restart(cluster: Cluster) -> None:
+    cluster.mutate("delete")
+    for home in cluster.homes:
+        cluster.stop(home)
+        cluster.start(home)
+        assert len(cluster.cores[home].replica.tombstones) == 1
+    cluster.run(4 * GRACE_S)
+    assert cluster.holders() == []
+
+
+def test_a_context_from_before_the_collection_resurrects_nothing(cluster: Cluster) -> None:
+    cluster.mutate("put", b"books")
+    entry = cluster.read()
+    assert entry is not None
+    cluster.mutate("delete")
+    cluster.run(4 * GRACE_S)
+    request = MutateRequest(
+        999,
+        KEY,
+        "put",
+        [b"lamps"],
+        entry.context.to_wire(),
+        0,
+        "LOCAL_ALL",
+        1000,  # type: ignore[arg-type]
+    )
+    cluster.handle(cluster.homes[0], Received(CLIENT, 0, [request]))
+    assert isinstance(cluster.answers.pop(), MutateReply)
+    read = cluster.read()
+    assert read is not None
+    assert [version.value for version in read.state.versions] == [b"lamps"]  # type: ignore[attr-defined]
+    assert cluster.counted("incarnations_renewed") == 0
+
+
+def test_an_lww_written_after_the_collection_is_stamped_above_what_was_collected(cluster: Cluster) -> None:
+    key = identity_of("default", "lww", "cart")
+    deleted = cluster.mutate("delete", key=key)
+    cluster.run(5 * GRACE_S)
+    assert cluster.holders(key) == []
+    for name in cluster.names:
+        cluster.stop(name)
+    for name in cluster.names:
+        cluster.wall_offset_ms[name] = -3_600_000
+        cluster.start(name)
+    cluster.run(3)
+    assert cluster.mutate("put", b"lamps", key=key).timestamp > deleted.timestamp
+
+
+def test_a_tombstone_noted_by_a_clock_that_was_ahead_has_its_grace_from_now_on(cluster: Cluster) -> None:
+    late = cluster.homes[1]
+    cluster.wall_offset_ms[late] = 3_600_000
+    cluster.mutate("delete")
+    cluster.wall_offset_ms[late] = 0
+    cluster.run(5 * GRACE_S)
+    assert cluster.holders() == []
+
+
+def test_rounds_ask_about_so_many_tombstones_at_a_time_and_come_to_all(cluster: Cluster) -> None:
+    fast = cluster.config.collection.model_copy(update={"batch_max": 2})
+    cluster = Cluster(cluster.config.model_copy(update={"collection": fast}))
+    keys = [identity_of("default", "register", f"cart-{number}") for number in range(7)]
+    for key in keys:
+        cluster.mutate("delete", key=key)
+    cluster.run(6 * GRACE_S)
+    assert [cluster.holders(key) for key in keys] == [[]] * 7
+    asked = [message for _, _, message in cluster.sent if isinstance(message, TombstonesRequest)]
+    assert {len(message.tombstones) for message in asked} == {1, 2}
