@@ -20,6 +20,9 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _COUNTERS = {
     "read_repairs": "Replicas written back to by blocking read repair",
     "hedged_reads": "Replicas asked as well because others were late",
+    "hedges_withheld": "Times a late read asked nobody as well because too many others did",
+    "explored_reads": "Reads that asked a slower replica, to see whether it still is",
+    "background_reads": "Reads of all replicas in the background, after one replica had answered alone",
     "superseded_by_replicas": "Older versions a replica dropped on its own for a blind write",
     "merkle_visits": "Comparisons of Merkle roots with another replica",
     "merkle_mended": "Entries that anti-entropy sent or took because two replicas differed",

@@ -20,6 +20,8 @@ REQUIRED: Mapping[str, str] = {
     "learners_began": "a node whose disk had forgotten entered itself as a learner",
     "learners_promoted": "a learner had compared all it holds with everybody, and counted again",
     "hedged_reads": "a read asked one more replica because answers were late",
+    "explored_reads": "a read asked a replica that had been slow, to see whether it still is",
+    "background_reads": "a read that one replica answered was followed by one of all in the background",
     "superseded_by_replicas": "a replica dropped an older version that the coordinator did not hold",
     "forwarded": "a request went to a node that holds no replica",
     "members_down": "gossip found a node down",

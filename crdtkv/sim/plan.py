@@ -33,6 +33,7 @@ class Shape:
     entry_cache_mib: int = 32
     gossip_interval_s: float = 2.0
     hints_max: int = 100_000
+    read_share: float = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +228,7 @@ def _draw_shape(random: Random) -> Shape:
         entry_cache_mib=random.choice((32, 32, 0)),
         gossip_interval_s=random.choice((0.5, 2.0, 2.0)),
         hints_max=random.choice((100_000, 100_000, 2)),
+        read_share=random.choice((0.0, 0.1, 1.0)),
     )
 
 
