@@ -11,10 +11,13 @@ cheapest by a hair would make it the dearest, so
   fallen otherwise. That such a read is not slow either is `hedging`'s part.
 
 A node that was never asked may be as fast as the fastest, and is asked in its turn.
+
+Costs are worked out at most every few milliseconds: what is decided for one read holds for those that come with it.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Sequence
 from random import Random
+from typing import NamedTuple
 
 from crdtkv.membership.member import Load
 from crdtkv.node.latencies import Latencies
@@ -26,8 +29,17 @@ EXPLORED = 0.03
 LOAD_WEIGHT = 1.0
 IDLE_OPERATIONS_PER_S = 1_000
 IDLE_QUEUE = 64
-#: How often gossiped loads are looked at.
+#: How often latencies are looked at, and how often gossiped loads.
+COSTS_EVERY_S = 0.005
 LOADS_EVERY_S = 0.5
+
+
+class _Ranking(NamedTuple):
+    """Nodes by what a read there costs: this one, the cheap as the ring has them, the dear with the dearest last."""
+
+    own: list[str]
+    cheap: list[str]
+    dear: list[str]
 
 
 class Preference:
@@ -38,22 +50,38 @@ class Preference:
         self._random = random
         self._load_of = load_of
         self.latencies = Latencies()
+        self._rankings: dict[tuple[str, ...], _Ranking] = {}
+        self._rank_again_at = 0.0
         self._weights: dict[str, float] = {}
-        self._weighed_at: float | None = None
+        self._weigh_again_at = 0.0
         self._turn = 0
-        self._until_explored = 0.0
+        self._until_explored = 0
         self._plan_exploration()
 
-    def ordered(self, nodes: Collection[str], needed: int) -> list[str]:
+    def ordered(self, nodes: Sequence[str], needed: int) -> list[str]:
         """Return these nodes, those to be asked first in front; `needed` is how many will be asked at first."""
-        me = self._step.node
-        own = [me] if me in nodes else []
-        others = [name for name in nodes if name != me]
-        if len(nodes) <= needed or len(own) == needed or len(others) < 2:
-            return own + others
-        turn = self._turn % len(others)
-        self._turn += 1
-        return own + self._by_cost(others[turn:] + others[:turn])
+        if self._step.now.monotonic_s >= self._rank_again_at:
+            self._rankings = {}
+            self._rank_again_at = self._step.now.monotonic_s + COSTS_EVERY_S
+        key = tuple(nodes)
+        ranking = self._rankings.get(key)
+        if ranking is None:
+            ranking = self._rankings[key] = self._ranked(key)
+        own, cheap, dear = ranking
+        if len(cheap) > 1:
+            turn = self._turn % len(cheap)
+            self._turn += 1
+            cheap = cheap[turn:] + cheap[:turn]
+        if not dear:
+            return own + cheap
+        if len(own) < needed < len(nodes):
+            self._until_explored -= 1
+            if self._until_explored < 0:
+                self._plan_exploration()
+                self._step.stats.count("explored_reads")
+                explored = self._random.randrange(len(dear))
+                return [*own, dear[explored], *cheap, *dear[:explored], *dear[explored + 1 :]]
+        return own + cheap + dear
 
     def told(self) -> dict[str, dict[str, float]]:
         """Return the usual latency and the 99th percentile of every node that was asked, for `status`."""
@@ -66,31 +94,27 @@ class Preference:
                     told[node.name]["p99_ms"] = round(p99_s * 1e3, 3)
         return told
 
-    def _by_cost(self, nodes: list[str]) -> list[str]:
-        if self._weighed_at is None or self._step.now.monotonic_s >= self._weighed_at + LOADS_EVERY_S:
+    def _ranked(self, nodes: tuple[str, ...]) -> _Ranking:
+        me = self._step.node
+        own, others = [name for name in nodes if name == me], [name for name in nodes if name != me]
+        if len(others) < 2:
+            return _Ranking(own, others, [])
+        if self._step.now.monotonic_s >= self._weigh_again_at:
             self._weigh()
-        usual = [self.latencies.usual_s(name) for name in nodes]
+        usual = [self.latencies.usual_s(name) for name in others]
         fastest = min((seconds for seconds in usual if seconds is not None), default=1.0)
         costs = {
             name: (fastest if seconds is None else seconds) * self._weights.get(name, 1.0)
-            for name, seconds in zip(nodes, usual, strict=True)
+            for name, seconds in zip(others, usual, strict=True)
         }
         most = NEAR * min(costs.values())
-        dear = sorted((name for name in nodes if costs[name] > most), key=costs.__getitem__)
-        if not dear:
-            return nodes
-        explored: list[str] = []
-        self._until_explored -= 1
-        if self._until_explored < 0:
-            self._plan_exploration()
-            self._step.stats.count("explored_reads")
-            explored.append(dear.pop(self._random.randrange(len(dear))))
-        return explored + [name for name in nodes if costs[name] <= most] + dear
+        cheap = [name for name in others if costs[name] <= most]
+        return _Ranking(own, cheap, sorted((name for name in others if costs[name] > most), key=costs.__getitem__))
 
     def _weigh(self) -> None:
         """Look at the loads of all nodes, and forget those that have left the ring."""
         step = self._step
-        self._weighed_at = step.now.monotonic_s
+        self._weigh_again_at = step.now.monotonic_s + LOADS_EVERY_S
         loads = {node.name: self._load_of(node.name) for node in step.ring.topology.nodes if node.name != step.node}
         busiest = IDLE_OPERATIONS_PER_S + max((load.operations_per_s for load in loads.values()), default=0)
         deepest = IDLE_QUEUE + max((load.queue_depth for load in loads.values()), default=0)

@@ -13,7 +13,7 @@ from crdtkv.errors import CrdtkvError, InsufficientStorage, Overloaded, ReadTime
 from crdtkv.handoff.seats import Seat
 from crdtkv.node.calls import Call
 from crdtkv.node.handoff import Handoff
-from crdtkv.node.hedging import Hedging
+from crdtkv.node.hedging import SHORTEST_S, Hedging
 from crdtkv.node.keys import PlacedKey
 from crdtkv.node.preference import Preference
 from crdtkv.node.step import Step
@@ -70,14 +70,14 @@ class GetCall(Call):
         if len(self._seats) < required:
             self._failed(Unavailable(required, len(self._seats)))
             return
-        self._read = ReadCall(self._preference.ordered(self._seats, required), required)
+        self._read = ReadCall(self._preference.ordered(tuple(self._seats), required), required)
         self._number = step.calls.add(self)
         step.calls.set_timer(self._number, deadline_s, "deadline")
         if self._read.has_spares:
-            others = [name for name in self._seats if name != step.node]
-            self._wait_s = self._hedging.wait_s(others, required - (step.node in self._seats))
             self._hedging.earn()
-            step.calls.set_timer(self._number, step.now.monotonic_s + self._wait_s, "hedge")
+            self._waits_since = step.now.monotonic_s
+            # Most reads have ended by then. How long the others wait is worked out only for them.
+            step.calls.set_timer(self._number, self._waits_since + SHORTEST_S, "hedge")
         for name in self._read.to_ask:
             self._ask(name)
 
@@ -112,14 +112,19 @@ class GetCall(Call):
             self._hedge()
 
     def _hedge(self) -> None:
-        step = self._step
-        if self._hedging.spend():
-            step.stats.count("hedged_reads")
-            self._ask(self._read.hedge())
-        else:
-            step.stats.count("hedges_withheld")
+        """Ask one more replica, if this read has waited long enough and may; and look again after as long."""
+        step, now_s = self._step, self._step.now.monotonic_s
+        others = [name for name in self._seats if name != step.node]
+        wait_s = self._hedging.wait_s(others, self._read.required - (step.node in self._seats))
+        if now_s >= self._waits_since + wait_s:
+            self._waits_since = now_s
+            if self._hedging.spend():
+                step.stats.count("hedged_reads")
+                self._ask(self._read.hedge())
+            else:
+                step.stats.count("hedges_withheld")
         if self._read.has_spares:
-            step.calls.set_timer(self._number, step.now.monotonic_s + self._wait_s, "hedge")
+            step.calls.set_timer(self._number, self._waits_since + wait_s, "hedge")
 
     def _ask(self, replica: str) -> None:
         step = self._step
@@ -142,7 +147,8 @@ class GetCall(Call):
         self._read.answer(replica, entry)
         if self._read.outcome is not Outcome.REACHED:
             return
-        self._wait_no_more()
+        if self._asked_at:
+            self._wait_no_more()
         self._merged, stale = self._read.result()
         if stale and self._merged is not None:
             self._write_back(stale, self._merged)
