@@ -82,6 +82,12 @@ class NodeCollector(Collector):
             age.add_metric([datacenter], lag["age_s"])
         yield rows
         yield age
+        usual = GaugeMetricFamily(
+            "crdtkv_replica_usual_seconds", "How long another node usually takes to answer a read", labels=["node"]
+        )
+        for node, latency in status["latencies"].items():
+            usual.add_metric([node], latency["usual_ms"] / 1e3)
+        yield usual
         for name, help_text, value in (
             ("outbox_rows", "Rows in the outbox", status["outbox_rows"]),
             ("outbox_dropped", "1 while rows were dropped and everything is sent again", status["outbox_dropped"]),

@@ -124,6 +124,7 @@ def test_what_is_dumped_is_loaded_again_as_it_was() -> None:
         ),
         ({"more": "geo: { republish_after_s: 0 }"}, "geo.republish_after_s must be > 0"),
         ({"more": "geo: { outbox_max: 99 }"}, "geo.outbox_max must be >= 100"),
+        ({"more": "repair: { read_share: 2 }"}, "repair.read_share must be <= 1"),
         ({"more": "limits: 5"}, "limits must be a mapping"),
         ({"more": "storage: { write_buffer_mib: }"}, "storage.write_buffer_mib must be a whole number"),
         ({"more": "colour: red"}, "colour is not a known field"),
