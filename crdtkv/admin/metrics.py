@@ -20,6 +20,9 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _COUNTERS = {
     "read_repairs": "Replicas written back to by blocking read repair",
     "hedged_reads": "Replicas asked as well because others were late",
+    "hedges_withheld": "Times a late read asked nobody as well because too many others did",
+    "explored_reads": "Reads that asked a slower replica, to see whether it still is",
+    "background_reads": "Reads of all replicas in the background, after one replica had answered alone",
     "superseded_by_replicas": "Older versions a replica dropped on its own for a blind write",
     "merkle_visits": "Comparisons of Merkle roots with another replica",
     "merkle_mended": "Entries that anti-entropy sent or took because two replicas differed",
@@ -87,6 +90,12 @@ class NodeCollector(Collector):
         for node, count in status["tombstones"]["waiting_for"].items():
             waiting.add_metric([node], count)
         yield waiting
+        usual = GaugeMetricFamily(
+            "crdtkv_replica_usual_seconds", "How long another node usually takes to answer a read", labels=["node"]
+        )
+        for node, latency in status["latencies"].items():
+            usual.add_metric([node], latency["usual_ms"] / 1e3)
+        yield usual
         for name, help_text, value in (
             ("outbox_rows", "Rows in the outbox", status["outbox_rows"]),
             ("outbox_dropped", "1 while rows were dropped and everything is sent again", status["outbox_dropped"]),

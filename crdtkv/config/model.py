@@ -106,12 +106,14 @@ class RepairConfig(_Model):
     """Anti-entropy between the replicas of a data center.
 
     Every `interval_s` a node compares its Merkle roots with one other replica's; `rebuild_s` after the last it builds
-    the next partition's tree anew from the disk. `max_mib_per_s` bounds what mending sends.
+    the next partition's tree anew from the disk. `max_mib_per_s` bounds what mending sends. Of the reads that one
+    replica answers alone, a share of `read_share` is followed by one of all replicas in the background, to mend them.
     """
 
     interval_s: float = Field(default=1.0, gt=0)
     rebuild_s: float = Field(default=10.0, gt=0)
     max_mib_per_s: float = Field(default=8.0, gt=0)
+    read_share: float = Field(default=0.01, ge=0, le=1)
 
 
 class CollectionConfig(_Model):

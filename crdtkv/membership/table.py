@@ -41,6 +41,9 @@ class MemberTable:
     def __len__(self) -> int:
         return len(self._rows)
 
+    def __contains__(self, node: str) -> bool:
+        return node in self._rows
+
     def __getitem__(self, node: str) -> Member:
         return self._rows[node]
 

@@ -25,11 +25,14 @@ from crdtkv.errors import (
 )
 from crdtkv.handoff.seats import Seat
 from crdtkv.ids import MAX_VALUE_BYTES
+from crdtkv.node.background_reads import BackgroundReads
 from crdtkv.node.events import Peer
 from crdtkv.node.forwarding import Forwardable, ForwardCall
 from crdtkv.node.handoff import Handoff
+from crdtkv.node.hedging import Hedging
 from crdtkv.node.keys import KeyCheck, PlacedKey
-from crdtkv.node.reading import GetCall
+from crdtkv.node.preference import Preference
+from crdtkv.node.reading import Failed, GetCall, Then
 from crdtkv.node.replica import Replica, disk_is_full
 from crdtkv.node.requester import Requester
 from crdtkv.node.scanning import MAX_PAGE_ROWS, ScanCall
@@ -49,13 +52,25 @@ class Coordinator:
     """Client requests of one node."""
 
     def __init__(
-        self, step: Step, replica: Replica, handoff: Handoff, store: Store, keys: KeyCheck, calls_max: int
+        self,
+        step: Step,
+        replica: Replica,
+        handoff: Handoff,
+        store: Store,
+        keys: KeyCheck,
+        preference: Preference,
+        hedging: Hedging,
+        background: BackgroundReads,
+        calls_max: int,
     ) -> None:
         self._step = step
         self._replica = replica
         self._handoff = handoff
         self._store = store
         self._keys = keys
+        self._preference = preference
+        self._hedging = hedging
+        self._background = background
         self._calls_max = calls_max
         self._levels: dict[str, ConsistencyLevel] = {}
 
@@ -88,9 +103,9 @@ class Coordinator:
                     self._get_with_others(requester, key, level, required, timeout_ms)
             except CrdtkvError as error:
                 Requester(peer, number, "get", level.name, now_s).refuse(step, error)
-            self._answer_run(peer, run_id, run, level.name)
+            self._answer_run(peer, request, run_id, run, level.name)
             run, run_id = [], number + 1
-        self._answer_run(peer, run_id, run, level.name)
+        self._answer_run(peer, request, run_id, run, level.name)
 
     def mutate(self, peer: Peer, request: MutateRequest) -> None:
         """Carry out one operation, reading a quorum first where it removes what it has not been shown."""
@@ -126,9 +141,7 @@ class Coordinator:
                 return
             self._write(requester, request, key, seen, seats, required)
 
-        GetCall(
-            step,
-            self._handoff,
+        self._get_call(
             key,
             then=write_merged,
             # Nothing was written: a read that failed is told as "unavailable", which may be retried.
@@ -159,6 +172,7 @@ class Coordinator:
         ScanCall(
             step,
             self._store,
+            self._preference,
             # Rows of a page may not be durable yet; it waits for everything written so far.
             then=lambda rows, after: requester.reply(step, ScanReply(request.id, rows, after), is_durable=False),
             failed=lambda error: requester.refuse(step, error),
@@ -186,19 +200,21 @@ class Coordinator:
         if self._hand_on(requester, request, key.token, level, required):
             return
         self._check_load()
-        GetCall(
-            step,
-            self._handoff,
+        self._get_call(
             key,
             then=lambda entry, is_durable: requester.reply(step, EntriesReply(requester.id, [entry]), is_durable),
             failed=lambda error: requester.refuse(step, error),
         ).start(step.seats(key.token, level.is_sloppy), required, _deadline(requester, timeout_ms))
 
-    def _answer_run(self, peer: Peer, first_id: int, entries: list[object], level: str) -> None:
+    def _get_call(self, key: PlacedKey, then: Then, failed: Failed) -> GetCall:
+        return GetCall(self._step, self._handoff, self._preference, self._hedging, key, then, failed)
+
+    def _answer_run(self, peer: Peer, request: GetRequest, first_id: int, entries: list[object], level: str) -> None:
         """Answer consecutive reads with one message."""
         if entries:
             self._step.effects.send(peer, EntriesReply(first_id, entries))
             self._step.stats.request("get", level, "ok", 0.0, len(entries))
+            self._background.answered(request.identities, first_id - request.id, len(entries))
 
     def _write(
         self,
@@ -239,6 +255,7 @@ class Coordinator:
     ) -> bool:
         """Forward a request that other nodes answer for; False if this one does.
 
+        Of the home replicas a read goes to the preferred one, a write to the first, so that the writes of a key meet.
         At a sloppy level a node that is no replica does so, too: when none is alive, and it is the first stand-in, or
         was taken for it.
         """
@@ -248,6 +265,8 @@ class Coordinator:
         is_forwarded = isinstance(requester.peer, str)
         ring = step.ring
         nodes = [name for name in ring.replicas_at(token) if name in step.alive and name not in ring.learners]
+        if not is_forwarded and not isinstance(request, MutateRequest):
+            nodes = self._preference.ordered(nodes, 1)
         if level.is_sloppy and not isinstance(request, ScanRequest) and (is_forwarded or not nodes):
             nodes = [name for name in step.stand_ins(partition_of(token, ring.partitions)) if step.is_alive(name)]
             if step.node in nodes and (is_forwarded or nodes[0] == step.node):
@@ -256,7 +275,8 @@ class Coordinator:
             # A forwarded request is not forwarded again: the two rings differ, which the epochs will settle.
             raise Unavailable(required, 0)
         self._check_load()
-        ForwardCall(step, requester, request, required).start(nodes, _deadline(requester, request.timeout_ms))
+        call = ForwardCall(step, self._preference.latencies, requester, request, required)
+        call.start(nodes, _deadline(requester, request.timeout_ms))
         return True
 
     def _check_load(self) -> None:

@@ -20,6 +20,7 @@ from crdtkv.geo.outbox import Outbox
 from crdtkv.membership.member import Load, Member
 from crdtkv.merkle.forest import MerkleForest
 from crdtkv.node.anti_entropy import AntiEntropy
+from crdtkv.node.background_reads import BackgroundReads
 from crdtkv.node.collection import Collection
 from crdtkv.node.coordinator import Coordinator
 from crdtkv.node.effects import Effects
@@ -42,8 +43,10 @@ from crdtkv.node.events import (
 )
 from crdtkv.node.geo_replication import GeoReplication
 from crdtkv.node.handoff import Handoff
+from crdtkv.node.hedging import Hedging
 from crdtkv.node.keys import KeyCheck
 from crdtkv.node.membership import Membership
+from crdtkv.node.preference import Preference
 from crdtkv.node.replica import Replica
 from crdtkv.node.scanning import MAX_PAGE_ROWS, read_page
 from crdtkv.node.stability import Stability
@@ -136,6 +139,7 @@ class NodeCore:
         )
         self._load_at = now.monotonic_s
         self._requests_before = 0
+        self._served = 0
         self._disk_used_percent = 0
         self._keys = KeyCheck(frozenset(config.all_buckets))
         self.anti_entropy = AntiEntropy(self.step, self.replica, store, self._keys, forest, config.repair)
@@ -153,8 +157,21 @@ class NodeCore:
             ),
             config.collection,
         )
+        calls_max = config.limits.calls_in_flight_max
+        self.preference = Preference(self.step, random, self._load_of)
+        hedging = Hedging(self.preference.latencies)
+        background = BackgroundReads(
+            self.step,
+            self.handoff,
+            self._keys,
+            self.preference,
+            hedging,
+            random,
+            config.repair.read_share,
+            calls_max,
+        )
         self.coordinator = Coordinator(
-            self.step, self.replica, self.handoff, store, self._keys, config.limits.calls_in_flight_max
+            self.step, self.replica, self.handoff, store, self._keys, self.preference, hedging, background, calls_max
         )
         self.geo = GeoReplication(
             self.step, self.replica, self.handoff, self.outbox, store, self._keys, config.geo.batch_max
@@ -253,6 +270,7 @@ class NodeCore:
             "uptime_s": round(now_s - self.started_s, 3),
             "peers_up": sorted(self.step.alive),
             "members": self.membership.told(),
+            "latencies": self.preference.told(),
             "bus_up": self.geo.bus_is_up,
             "disk_space": self.step.has_disk_space,
             "calls_in_flight": len(self.step.calls),
@@ -358,6 +376,7 @@ class NodeCore:
             self.step.stats.count("epoch_refusals")
             self.step.effects.send(node, Refusal(request.id, "wrong_epoch", [self.step.epoch]))
         else:
+            self._served += 1
             try:
                 handler(node, request)
             except StorageError:
@@ -416,13 +435,16 @@ class NodeCore:
     def _load(self) -> Load:
         """Return how busy this node was since this was last asked."""
         stats, now_s = self.step.stats, self.step.now.monotonic_s
-        requests = sum(histogram.count for histogram in stats.requests.values())
+        requests = self._served + sum(histogram.count for histogram in stats.requests.values())
         seconds = max(now_s - self._load_at, 1e-3)
         rate = round((requests - self._requests_before) / seconds)
         self._load_at, self._requests_before = now_s, requests
         commits = stats.commits
         commit_us = round(commits.sum_s / commits.count * 1e6) if commits.count else 0
         return Load(max(0, rate), len(self.step.calls), commit_us, self._disk_used_percent)
+
+    def _load_of(self, node: str) -> Load:
+        return self.membership.load_of(node)
 
     def _remembered(self, member: Member | None) -> None:
         """Learn what others remember of this node; if it is from a start it has forgotten, its disk is a copy."""

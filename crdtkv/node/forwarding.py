@@ -1,13 +1,15 @@
 """`ForwardCall`: a request for a key this node holds no replica of, handed to a node that does.
 
 The answer is passed on unread. A read whose replica is lost goes to the next one; a write does not, because the
-first may have carried it out.
+first may have carried it out. A read that its replica answers alone takes as long as one replica's answer does, and
+counts in `latencies`; others wait for more than that.
 """
 
 from collections.abc import Sequence
 
 from crdtkv.errors import CrdtkvError, ReadTimeout, Unavailable, WriteTimeout
 from crdtkv.node.calls import Call
+from crdtkv.node.latencies import Latencies
 from crdtkv.node.requester import Requester
 from crdtkv.node.step import Step
 from crdtkv.wire.messages import ErrorReply, GetRequest, Message, MutateRequest, ScanRequest
@@ -18,8 +20,12 @@ Forwardable = GetRequest | MutateRequest | ScanRequest
 class ForwardCall(Call):
     """One forwarded request in flight."""
 
-    def __init__(self, step: Step, requester: Requester, request: Forwardable, required: int) -> None:
+    def __init__(
+        self, step: Step, latencies: Latencies, requester: Requester, request: Forwardable, required: int
+    ) -> None:
         self._step = step
+        self._latencies = latencies
+        self._is_measured = required == 1 and isinstance(request, GetRequest)
         self._requester = requester
         self._request = request
         self._required = required
@@ -41,6 +47,8 @@ class ForwardCall(Call):
         if replica != self._target:
             return
         self._step.calls.end(self._number)
+        if self._is_measured:
+            self._latencies.answered(replica, self._step.now.monotonic_s - self._sent_at)
         passed_on: Message = message._replace(id=self._requester.id)  # type: ignore[call-arg]
         self._step.effects.send(self._requester.peer, passed_on)
         outcome = message.code if isinstance(message, ErrorReply) else "ok"
@@ -61,6 +69,8 @@ class ForwardCall(Call):
     def timer(self, purpose: str) -> None:
         """See `Call`; the only timer is the deadline."""
         self._step.calls.end(self._number)
+        if not isinstance(self._request, MutateRequest):
+            self._latencies.unanswered(self._target, self._step.now.monotonic_s - self._sent_at)
         error: CrdtkvError = ReadTimeout(0, self._required)
         if isinstance(self._request, MutateRequest):
             error = WriteTimeout(0, self._required)
@@ -68,4 +78,5 @@ class ForwardCall(Call):
 
     def _send(self) -> None:
         self._target = self._left.pop(0)
+        self._sent_at = self._step.now.monotonic_s
         self._step.effects.send(self._target, self._request._replace(id=self._number))

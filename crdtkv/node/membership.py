@@ -16,7 +16,7 @@ from crdtkv.config.model import GossipConfig
 from crdtkv.errors import ProtocolError
 from crdtkv.membership.detector import DetectorSettings
 from crdtkv.membership.gossip import Gossip, GossipPush, GossipReply, GossipSettings
-from crdtkv.membership.member import SUSPICIONS_MAX, Load, Member
+from crdtkv.membership.member import NO_LOAD, SUSPICIONS_MAX, Load, Member
 from crdtkv.node.step import Step
 from crdtkv.wire.messages import MembersPush, MembersReply
 
@@ -125,8 +125,9 @@ class Membership:
         self._gossip.new_incarnation(incarnation)
 
     def load_of(self, node: str) -> Load:
-        """Return a node's last known load."""
-        return self._gossip.table[node].load
+        """Return a node's last known load: none of one that has just joined, whom gossip does not follow yet."""
+        table = self._gossip.table
+        return table[node].load if node in table else NO_LOAD
 
     def told(self) -> dict[str, Any]:
         """Return what this node thinks of all nodes, for `status`."""

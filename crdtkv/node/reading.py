@@ -1,8 +1,9 @@
 """`GetCall`: a quorum read over the links, with blocking read repair.
 
-`quorum.ReadCall` decides whom to ask and what the result is; this sends the messages, and reads what this node holds
-itself without one. Phases: asking, then (only if answers differed) repairing, then done. A stand-in that lacks
-something is given it as a hint.
+`preference` decides whom to ask first, `hedging` when to ask one more, and `quorum.ReadCall` what the result is; this
+sends the messages, and reads what this node holds itself without one. Phases: asking, then (only if answers differed)
+repairing, then done. A stand-in that lacks something is given it as a hint. How long every replica took, or was waited
+for in vain, goes to `latencies`.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,7 +13,9 @@ from crdtkv.errors import CrdtkvError, InsufficientStorage, Overloaded, ReadTime
 from crdtkv.handoff.seats import Seat
 from crdtkv.node.calls import Call
 from crdtkv.node.handoff import Handoff
+from crdtkv.node.hedging import SHORTEST_S, Hedging
 from crdtkv.node.keys import PlacedKey
+from crdtkv.node.preference import Preference
 from crdtkv.node.step import Step
 from crdtkv.quorum.read_call import ReadCall
 from crdtkv.quorum.tally import Outcome, Tally
@@ -26,8 +29,8 @@ from crdtkv.wire.messages import (
     WriteReplica,
 )
 
-#: After this long without enough answers, the remaining replicas are asked as well.
-HEDGE_S = 0.05
+#: What a request that was refused, or lost with its link, counts as in latencies, if not more.
+LOST_S = 0.05
 
 #: Called with the merged entry (None: never written) and whether it is durable where it was read.
 Then = Callable[[bytes | None, bool], None]
@@ -37,9 +40,20 @@ Failed = Callable[[CrdtkvError], None]
 class GetCall(Call):
     """One quorum read in flight."""
 
-    def __init__(self, step: Step, handoff: Handoff, key: PlacedKey, then: Then, failed: Failed) -> None:
+    def __init__(
+        self,
+        step: Step,
+        handoff: Handoff,
+        preference: Preference,
+        hedging: Hedging,
+        key: PlacedKey,
+        then: Then,
+        failed: Failed,
+    ) -> None:
         self._step = step
         self._handoff = handoff
+        self._preference = preference
+        self._hedging = hedging
         self._key = key
         self.located = key.located
         self._then = then
@@ -54,15 +68,17 @@ class GetCall(Call):
         """Ask; a read that cannot succeed is refused at once."""
         step = self._step
         self._seats = {seat.node: seat for seat in seats if seat.is_counted}
-        alive = sorted(self._seats, key=lambda name: name != step.node)
-        if len(alive) < required:
-            self._failed(Unavailable(required, len(alive)))
+        if len(self._seats) < required:
+            self._failed(Unavailable(required, len(self._seats)))
             return
-        self._read = ReadCall(alive, required)
+        self._read = ReadCall(self._preference.ordered(tuple(self._seats), required), required)
         self._number = step.calls.add(self)
         step.calls.set_timer(self._number, deadline_s, "deadline")
-        if len(alive) > required:
-            step.calls.set_timer(self._number, min(deadline_s, step.now.monotonic_s + HEDGE_S), "hedge")
+        if self._read.has_spares:
+            self._hedging.earn()
+            self._waits_since = step.now.monotonic_s
+            # Most reads have ended by then. How long the others wait is worked out only for them.
+            step.calls.set_timer(self._number, self._waits_since + SHORTEST_S, "hedge")
         for name in self._read.to_ask:
             self._ask(name)
 
@@ -80,6 +96,9 @@ class GetCall(Call):
             self._repair.fail(replica)
             self._progress_of_repair()
             return
+        asked_at = self._asked_at.pop(replica, None)
+        if asked_at is not None:
+            self._preference.latencies.unanswered(replica, max(LOST_S, self._step.now.monotonic_s - asked_at))
         spare = self._read.fail(replica)
         if spare is not None:
             self._ask(spare)
@@ -90,10 +109,23 @@ class GetCall(Call):
         """See `Call`."""
         if purpose == "deadline":
             self._fail()
-        elif self._repair is None:
-            for spare in self._read.hedge():
-                self._step.stats.count("hedged_reads")
-                self._ask(spare)
+        elif self._repair is None and self._read.has_spares:
+            self._hedge()
+
+    def _hedge(self) -> None:
+        """Ask one more replica, if this read has waited long enough and may; and look again after as long."""
+        step, now_s = self._step, self._step.now.monotonic_s
+        others = [name for name in self._seats if name != step.node]
+        wait_s = self._hedging.wait_s(others, self._read.required - (step.node in self._seats))
+        if now_s >= self._waits_since + wait_s:
+            self._waits_since = now_s
+            if self._hedging.spend():
+                step.stats.count("hedged_reads")
+                self._ask(self._read.hedge())
+            else:
+                step.stats.count("hedges_withheld")
+        if self._read.has_spares:
+            step.calls.set_timer(self._number, self._waits_since + wait_s, "hedge")
 
     def _ask(self, replica: str) -> None:
         step = self._step
@@ -108,11 +140,16 @@ class GetCall(Call):
     def _answer(self, replica: str, entry: bytes | None) -> None:
         if self._repair is not None:
             return  # a hedged answer that came too late
-        if replica in self._asked_at:
-            self._step.stats.replica_rpc("read", self._step.now.monotonic_s - self._asked_at[replica])
+        asked_at = self._asked_at.pop(replica, None)
+        if asked_at is not None:
+            seconds = self._step.now.monotonic_s - asked_at
+            self._step.stats.replica_rpc("read", seconds)
+            self._preference.latencies.answered(replica, seconds)
         self._read.answer(replica, entry)
         if self._read.outcome is not Outcome.REACHED:
             return
+        if self._asked_at:
+            self._wait_no_more()
         self._merged, stale = self._read.result()
         if stale and self._merged is not None:
             self._write_back(stale, self._merged)
@@ -149,11 +186,18 @@ class GetCall(Call):
         elif self._repair.outcome is Outcome.IMPOSSIBLE:
             self._fail()
 
+    def _wait_no_more(self) -> None:
+        now_s = self._step.now.monotonic_s
+        for replica, asked_at in self._asked_at.items():
+            self._preference.latencies.unanswered(replica, now_s - asked_at)
+        self._asked_at.clear()
+
     def _finish(self) -> None:
         self._step.calls.end(self._number)
         self._then(self._merged, self._is_durable)
 
     def _fail(self) -> None:
+        self._wait_no_more()
         self._step.calls.end(self._number)
         received = self._repair.received if self._repair is not None else self._read.received
         self._failed(ReadTimeout(received, self._read.required))

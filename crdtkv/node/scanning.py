@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from crdtkv.errors import CrdtkvError, ReadTimeout, Unavailable
 from crdtkv.node.calls import Call
+from crdtkv.node.preference import Preference
 from crdtkv.node.step import Step
 from crdtkv.quorum.read_call import join
 from crdtkv.quorum.tally import Outcome, Tally
@@ -43,11 +44,13 @@ class ScanCall(Call):
         self,
         step: Step,
         store: Store,
+        preference: Preference,
         then: Callable[[list[object], bytes | None], None],
         failed: Callable[[CrdtkvError], None],
     ) -> None:
         self._step = step
         self._store = store
+        self._preference = preference
         self._then = then
         self._failed = failed
         self._pages: list[Page] = []
@@ -63,13 +66,13 @@ class ScanCall(Call):
         required: int,
         deadline_s: float,
     ) -> None:
-        """Ask `required` of the replicas that are alive."""
+        """Ask `required` of the replicas that are alive, the preferred."""
         step = self._step
         counted = [name for name in replicas if step.is_alive(name) and name not in step.uncounted]
-        alive = sorted(counted, key=lambda name: name != step.node)
-        if len(alive) < required:
-            self._failed(Unavailable(required, len(alive)))
+        if len(counted) < required:
+            self._failed(Unavailable(required, len(counted)))
             return
+        alive = self._preference.ordered(counted, required)
         self._tally = Tally(alive[:required], required)
         self._spares = alive[required:]
         self._number = step.calls.add(self)

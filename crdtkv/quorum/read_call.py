@@ -1,6 +1,6 @@
 """`ReadCall`: one quorum read in flight.
 
-It asks R replicas and keeps the others as spares; a spare is asked when one fails, and all of them when the hedge
+It asks R replicas and keeps the others as spares; one spare is asked when a replica fails, and one whenever the hedge
 timer fires. When R have answered, their entries are merged. If all answers are the same bytes, that is
 the result. Otherwise the replicas that lacked something are written back to, and the result is out only
 when R replicas hold it (blocking read repair): a value that was read once at a quorum is read again.
@@ -52,11 +52,16 @@ class ReadCall:
             self._spares.remove(replica)
         return self._next_spare() if was_asked else None
 
-    def hedge(self) -> list[str]:
-        """Return all spares, to be asked now."""
-        spares, self._spares = self._spares, []
-        self._asked += spares
-        return spares
+    @property
+    def has_spares(self) -> bool:
+        """Whether there is a replica that was not asked yet."""
+        return bool(self._spares)
+
+    def hedge(self) -> str:
+        """Return the next spare, of which there must be one, to be asked now."""
+        spare = self._spares.pop(0)
+        self._asked.append(spare)
+        return spare
 
     def result(self) -> tuple[bytes | None, list[str]]:
         """Return the merged entry and the replicas that hold something else; call once the outcome is reached."""
@@ -74,11 +79,7 @@ class ReadCall:
         return tally
 
     def _next_spare(self) -> str | None:
-        if not self._spares:
-            return None
-        spare = self._spares.pop(0)
-        self._asked.append(spare)
-        return spare
+        return self.hedge() if self._spares else None
 
 
 def join(entries: Sequence[bytes]) -> bytes | None:

@@ -248,6 +248,7 @@ def _config(shape: Shape, datacenters: tuple[str, ...]) -> ClusterConfig:
             "limits": {"calls_in_flight_max": shape.calls_in_flight_max},
             "gossip": {"interval_s": shape.gossip_interval_s},
             "handoff": {"hints_max": shape.hints_max},
+            "repair": {"read_share": shape.read_share},
             "datacenters": {
                 dc: {
                     "nats": {"url": f"nats://{dc}"},

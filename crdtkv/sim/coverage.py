@@ -22,6 +22,8 @@ REQUIRED: Mapping[str, str] = {
     "tombstones_collected": "a replica dropped a tombstone that all nodes had agreed to",
     "actors_renewed": "a node took a new name to write under, so that it could drop what it had written",
     "hedged_reads": "a read asked one more replica because answers were late",
+    "explored_reads": "a read asked a replica that had been slow, to see whether it still is",
+    "background_reads": "a read that one replica answered was followed by one of all in the background",
     "superseded_by_replicas": "a replica dropped an older version that the coordinator did not hold",
     "forwarded": "a request went to a node that holds no replica",
     "members_down": "gossip found a node down",

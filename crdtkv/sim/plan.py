@@ -39,6 +39,7 @@ class Shape:
     gossip_interval_s: float = 2.0
     hints_max: int = 100_000
     gc_grace_s: float = GC_GRACE_S
+    read_share: float = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +122,9 @@ class Plan:
     def draw(cls, seed: int) -> "Plan":
         """Draw a plan."""
         random = Random(f"plan {seed}")
-        shape = _draw_shape(random)
+        # Drawn apart, so that the other draws of a seed stay what they were.
+        read_share = Random(f"read share {seed}").choice((0.0, 0.1, 1.0))
+        shape = replace(_draw_shape(random), read_share=read_share)
         seconds = random.choice((2.0, 4.0, 8.0))
         names = DATACENTERS[: shape.datacenters]
         plan = cls(

@@ -127,6 +127,7 @@ def test_what_is_dumped_is_loaded_again_as_it_was() -> None:
         ({"more": "collection: { gc_grace_s: 60 }"}, "collection.gc_grace_s must be >= 900"),
         ({"more": "collection: { interval_s: 0 }"}, "collection.interval_s must be > 0"),
         ({"more": "collection: { batch_max: 0 }"}, "collection.batch_max must be >= 1"),
+        ({"more": "repair: { read_share: 2 }"}, "repair.read_share must be <= 1"),
         ({"more": "limits: 5"}, "limits must be a mapping"),
         ({"more": "storage: { write_buffer_mib: }"}, "storage.write_buffer_mib must be a whole number"),
         ({"more": "colour: red"}, "colour is not a known field"),

@@ -85,11 +85,11 @@ def test_without_calls_there_is_no_timer(table: CallTable, log: list[tuple[str, 
 
 def test_a_timer_fires_at_its_tick_and_not_before(table: CallTable, log: list[tuple[str, str]]) -> None:
     call = Listener(table, log, "call")
-    table.set_timer(call.number, 1.005, "deadline")
-    table.fire(1.005)
+    table.set_timer(call.number, 1.0005, "deadline")
+    table.fire(1.0005)
     assert log == []
-    assert table.next_timer() == pytest.approx(1.01)
-    table.fire(1.0101)
+    assert table.next_timer() == pytest.approx(1.001)
+    table.fire(1.00101)
     assert log == [("call", "deadline")]
     assert table.next_timer() is None
 
@@ -126,7 +126,7 @@ def test_only_what_is_due_fires(table: CallTable, log: list[tuple[str, str]]) ->
     table.set_timer(call.number, 9.0, "later")
     table.fire(5.0)
     assert log == [("call", "due")]
-    assert table.next_timer() == pytest.approx(9.01)
+    assert table.next_timer() == pytest.approx(9.001)
 
 
 def test_a_call_that_has_ended_is_not_woken(table: CallTable, log: list[tuple[str, str]]) -> None:
@@ -135,6 +135,18 @@ def test_a_call_that_has_ended_is_not_woken(table: CallTable, log: list[tuple[st
     table.end(call.number)
     table.fire(5.0)
     assert log == []
+
+
+def test_nobody_is_woken_for_calls_that_have_ended(table: CallTable, log: list[tuple[str, str]]) -> None:
+    one, two, three = (Listener(table, log, name) for name in ("one", "two", "three"))
+    for call, at_s in ((one, 1.0), (two, 1.0), (three, 2.0)):
+        table.set_timer(call.number, at_s, "deadline")
+    table.end(two.number)
+    assert table.next_timer() == pytest.approx(1.001)
+    table.end(one.number)
+    assert table.next_timer() == pytest.approx(2.001)
+    table.end(three.number)
+    assert table.next_timer() is None
 
 
 def test_a_call_ended_by_another_in_the_same_tick_is_not_woken(table: CallTable, log: list[tuple[str, str]]) -> None:
