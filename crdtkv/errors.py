@@ -138,6 +138,8 @@ class StorageError(CrdtkvError):
 class DamagedStore(StorageError):
     """The disk holds something else than what was written to it."""
 
+    code = "damaged_store"
+
 
 class ConfigError(CrdtkvError, ValueError):
     """The configuration is wrong; the message names the field and what is allowed."""

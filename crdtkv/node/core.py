@@ -14,7 +14,6 @@ from random import Random
 from typing import Any
 
 from crdtkv.config.model import ClusterConfig
-from crdtkv.crdt.entry import Entry
 from crdtkv.errors import CrdtkvError, InsufficientStorage, Overloaded, ProtocolError, StorageError
 from crdtkv.geo.outbox import Outbox
 from crdtkv.membership.member import Load, Member
@@ -48,9 +47,10 @@ from crdtkv.node.keys import KeyCheck
 from crdtkv.node.membership import Membership
 from crdtkv.node.preference import Preference
 from crdtkv.node.replica import Replica
-from crdtkv.node.scanning import MAX_PAGE_ROWS, read_page
+from crdtkv.node.serving import Serving
 from crdtkv.node.stability import Stability
 from crdtkv.node.standing import Standing
+from crdtkv.node.status import status_of
 from crdtkv.node.step import Step
 from crdtkv.ring.hash_ring import HashRing
 from crdtkv.ring.topology import Topology
@@ -170,6 +170,7 @@ class NodeCore:
             config.repair.read_share,
             calls_max,
         )
+        self.serving = Serving(self.step, self.replica, self.handoff, store, self._keys)
         self.coordinator = Coordinator(
             self.step, self.replica, self.handoff, store, self._keys, self.preference, hedging, background, calls_max
         )
@@ -188,7 +189,6 @@ class NodeCore:
         )
         self.standing = Standing(self.step, self.anti_entropy, settings.incarnation, settings.is_checked)
         self._refill_at = 0.0
-        self._written: list[object] = []
         self._from_client: dict[type, Callable[[Peer, Any], None]] = {
             GetRequest: self.coordinator.get,
             MutateRequest: self.coordinator.mutate,
@@ -198,11 +198,11 @@ class NodeCore:
             RepairRequest: self._repair,
         }
         self._from_node: dict[type, Callable[[str, Any], None]] = {
-            ReadReplica: self._read_replica,
-            WriteReplica: self._write_replica,
-            KeepHint: self._keep_hint,
-            HandOff: self._hand_off,
-            ReadPartition: self._read_partition,
+            ReadReplica: self.serving.read_replica,
+            WriteReplica: self.serving.write_replica,
+            KeepHint: self.serving.keep_hint,
+            HandOff: self.serving.hand_off,
+            ReadPartition: self.serving.read_partition,
             RootsRequest: self.anti_entropy.compare_roots,
             LeafRequest: self.anti_entropy.compare_leaf,
             TombstonesRequest: self.collection.asked,
@@ -259,35 +259,7 @@ class NodeCore:
 
     def status(self) -> dict[str, Any]:
         """Return what the node knows of itself; the content of `StatusReply`."""
-        now_s = self.step.now.monotonic_s
-        lags = {peer: self.outbox.lag(peer, now_s) for peer in self._settings.config.peers_of(self.step.datacenter)}
-        return {
-            "node": self.step.node,
-            "datacenter": self.step.datacenter,
-            "actor": self.replica.actor,
-            "standing": self.standing.word,
-            "epoch": self.step.epoch,
-            "uptime_s": round(now_s - self.started_s, 3),
-            "peers_up": sorted(self.step.alive),
-            "members": self.membership.told(),
-            "latencies": self.preference.told(),
-            "bus_up": self.geo.bus_is_up,
-            "disk_space": self.step.has_disk_space,
-            "calls_in_flight": len(self.step.calls),
-            "hints": {
-                target: {"rows": kept.rows, "bytes": kept.size_bytes, "age_s": round(now_s - kept.since, 3)}
-                for target in self.handoff.hints.targets
-                for kept in [self.handoff.hints.waiting_for(target)]
-            },
-            "needing_repair": self.handoff.hints.needing_repair,
-            "tombstones": self.collection.told,
-            "outbox_rows": len(self.outbox),
-            "outbox_dropped": self.outbox.has_dropped,
-            "comparing": self.anti_entropy.passes,
-            "merkle_built": self.anti_entropy.is_built,
-            "lag": {peer: {"rows": count, "age_s": round(age_s, 3)} for peer, (count, age_s) in lags.items()},
-            "counters": dict(sorted(self.step.stats.counters.items())),
-        }
+        return status_of(self, self._settings.config.peers_of(self.step.datacenter))
 
     def _happened(self, event: Event) -> None:
         match event:
@@ -338,7 +310,7 @@ class NodeCore:
                 raise
             except CrdtkvError as error:
                 self._dropped(error)
-        self._acknowledge(peer)
+        self.serving.acknowledge(peer)
 
     def _from_peer(self, node: str, epoch: int, message: Message) -> None:
         kind = type(message)
@@ -385,43 +357,6 @@ class NodeCore:
                 if not isinstance(error, (InsufficientStorage, Overloaded)):
                     self._dropped(error)
                 self.step.effects.send(node, Refusal(request.id, error.code, list(error.fields)))
-
-    def _read_replica(self, node: str, request: ReadReplica) -> None:
-        entry, is_durable = self.handoff.read(self._keys.from_peer(request.identity))
-        self.step.answer(node, ReplicaEntry(request.id, entry), is_durable)
-
-    def _write_replica(self, node: str, request: WriteReplica) -> None:
-        key = self._keys.from_peer(request.identity)
-        entry = Entry.from_replica(request.entry, key.type_tag)
-        superseded = self.replica.merge(key, entry, request.supersede_before)
-        if superseded is None:
-            self._written.append(request.id)
-        else:
-            self.step.stats.count("superseded_by_replicas")
-            self.step.effects.send_when_durable(node, ReplicaSuperseded(request.id, superseded))
-
-    def _keep_hint(self, node: str, request: KeepHint) -> None:
-        key = self._keys.from_peer(request.identity)
-        if self.topology.node(request.target) is None:
-            raise ProtocolError(f"a hint for {request.target!r:.80}, which is not in the ring")
-        entry = Entry.from_replica(request.entry, key.type_tag)
-        self.handoff.take(key, request.target, entry, request.is_unsent)
-        self._written.append(request.id)
-
-    def _hand_off(self, node: str, request: HandOff) -> None:
-        key = self._keys.from_peer(request.identity)
-        self.handoff.take(key, self.step.node, Entry.from_replica(request.entry, key.type_tag), is_unsent=True)
-        self._written.append(request.id)
-
-    def _read_partition(self, node: str, request: ReadPartition) -> None:
-        if request.partition >= self.step.ring.partitions:
-            raise ProtocolError(f"no partition {request.partition}")
-        limit = min(max(request.limit, 1), MAX_PAGE_ROWS)
-        page, end = read_page(
-            self._store, self.step.ring.partitions, request.partition, request.prefix, request.after, limit
-        )
-        answer = PartitionRows(request.id, [[located, entry] for located, entry in page], end)
-        self.step.effects.send_when_durable(node, answer)
 
     def _tell_topology(self, peer: Peer, request: TopologyRequest) -> None:
         buckets: list[object] = [
@@ -481,12 +416,6 @@ class NodeCore:
     def _is_stable_elsewhere(self, located: bytes) -> bool:
         """See `StableElsewhere`. Nobody can say so of other data centers yet: while there are any, tombstones stay."""
         return not self._settings.config.peers_of(self.step.datacenter)
-
-    def _acknowledge(self, node: str) -> None:
-        """Acknowledge all writes of one frame together."""
-        if self._written:
-            self.step.effects.send_when_durable(node, ReplicaWritten(self._written))
-            self._written = []
 
     def _dropped(self, error: CrdtkvError) -> None:
         """Count what a peer sent and nobody can use."""

@@ -1,0 +1,84 @@
+"""`Serving`: what a node does with another node's requests about keys, as a home replica or as a stand-in.
+
+Everything ends in `Replica.merge` or in a hint. Writes of one frame are acknowledged together, when they are durable.
+"""
+
+from crdtkv.crdt.entry import Entry
+from crdtkv.errors import ProtocolError
+from crdtkv.node.handoff import Handoff
+from crdtkv.node.keys import KeyCheck
+from crdtkv.node.replica import Replica
+from crdtkv.node.scanning import MAX_PAGE_ROWS, read_page
+from crdtkv.node.step import Step
+from crdtkv.storage.store import Store
+from crdtkv.wire.messages import (
+    HandOff,
+    KeepHint,
+    PartitionRows,
+    ReadPartition,
+    ReadReplica,
+    ReplicaEntry,
+    ReplicaSuperseded,
+    ReplicaWritten,
+    WriteReplica,
+)
+
+
+class Serving:
+    """The requests of other nodes."""
+
+    def __init__(self, step: Step, replica: Replica, handoff: Handoff, store: Store, keys: KeyCheck) -> None:
+        self._step = step
+        self._replica = replica
+        self._handoff = handoff
+        self._store = store
+        self._keys = keys
+        self._written: list[object] = []
+
+    def read_replica(self, node: str, request: ReadReplica) -> None:
+        """Tell what is stored of a key."""
+        entry, is_durable = self._handoff.read(self._keys.from_peer(request.identity))
+        self._step.answer(node, ReplicaEntry(request.id, entry), is_durable)
+
+    def write_replica(self, node: str, request: WriteReplica) -> None:
+        """Merge an entry."""
+        key = self._keys.from_peer(request.identity)
+        entry = Entry.from_replica(request.entry, key.type_tag)
+        superseded = self._replica.merge(key, entry, request.supersede_before)
+        if superseded is None:
+            self._written.append(request.id)
+        else:
+            self._step.stats.count("superseded_by_replicas")
+            self._step.effects.send_when_durable(node, ReplicaSuperseded(request.id, superseded))
+
+    def keep_hint(self, node: str, request: KeepHint) -> None:
+        """Keep an entry for an absent home replica."""
+        key = self._keys.from_peer(request.identity)
+        if self._step.ring.topology.node(request.target) is None:
+            raise ProtocolError(f"a hint for {request.target!r:.80}, which is not in the ring")
+        entry = Entry.from_replica(request.entry, key.type_tag)
+        self._handoff.take(key, request.target, entry, request.is_unsent)
+        self._written.append(request.id)
+
+    def hand_off(self, node: str, request: HandOff) -> None:
+        """Merge an entry that nobody has sent to other data centers yet."""
+        key = self._keys.from_peer(request.identity)
+        self._handoff.take(key, self._step.node, Entry.from_replica(request.entry, key.type_tag), is_unsent=True)
+        self._written.append(request.id)
+
+    def read_partition(self, node: str, request: ReadPartition) -> None:
+        """Tell a page of a partition."""
+        if request.partition >= self._step.ring.partitions:
+            raise ProtocolError(f"no partition {request.partition}")
+        limit = min(max(request.limit, 1), MAX_PAGE_ROWS)
+        page, end = read_page(
+            self._store, self._step.ring.partitions, request.partition, request.prefix, request.after, limit
+        )
+        answer = PartitionRows(request.id, [[located, entry] for located, entry in page], end)
+        self._step.effects.send_when_durable(node, answer)
+
+    def acknowledge(self, node: str) -> None:
+        """Acknowledge all writes of one frame together."""
+        if self._written:
+            self._step.effects.send_when_durable(node, ReplicaWritten(self._written))
+            self._written = []

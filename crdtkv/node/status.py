@@ -1,0 +1,40 @@
+"""What a node tells of itself: the content of `StatusReply`, of `/status`, and of most metrics."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from crdtkv.node.core import NodeCore
+
+
+def status_of(core: "NodeCore", peers: Sequence[str]) -> dict[str, Any]:
+    """Return what a node knows of itself; `peers` are the other data centers."""
+    now_s = core.step.now.monotonic_s
+    lags = {peer: core.outbox.lag(peer, now_s) for peer in peers}
+    return {
+        "node": core.step.node,
+        "datacenter": core.step.datacenter,
+        "actor": core.replica.actor,
+        "standing": core.standing.word,
+        "epoch": core.step.epoch,
+        "uptime_s": round(now_s - core.started_s, 3),
+        "peers_up": sorted(core.step.alive),
+        "members": core.membership.told(),
+        "latencies": core.preference.told(),
+        "bus_up": core.geo.bus_is_up,
+        "disk_space": core.step.has_disk_space,
+        "calls_in_flight": len(core.step.calls),
+        "hints": {
+            target: {"rows": kept.rows, "bytes": kept.size_bytes, "age_s": round(now_s - kept.since, 3)}
+            for target in core.handoff.hints.targets
+            for kept in [core.handoff.hints.waiting_for(target)]
+        },
+        "needing_repair": core.handoff.hints.needing_repair,
+        "tombstones": core.collection.told,
+        "outbox_rows": len(core.outbox),
+        "outbox_dropped": core.outbox.has_dropped,
+        "comparing": core.anti_entropy.passes,
+        "merkle_built": core.anti_entropy.is_built,
+        "lag": {peer: {"rows": count, "age_s": round(age_s, 3)} for peer, (count, age_s) in lags.items()},
+        "counters": dict(sorted(core.step.stats.counters.items())),
+    }
