@@ -75,7 +75,11 @@ class Standing:
         if self._epoch != self._step.epoch:
             self._epoch = self._step.epoch
             self._propose_at = 0.0  # somebody else was first: again, on top of that
-        self._judge()
+            self._judge()
+        elif self._step.is_quarantined:
+            self._judge()
+        elif not self._was_learner:
+            return
         if now_s < self._propose_at or self._waits_until is not None:
             return
         if self._step.is_quarantined:
