@@ -301,18 +301,6 @@ def hint_deleted_before_the_acknowledgement() -> Any:
     return replaced(Handoff, "_deliver", wrong)
 
 
-def guest_counts_on_under_the_same_name() -> Any:
-    """A stand-in writes under one name for ever, and counts from what its hints still hold."""
-
-    def wrong(self: Handoff, hint: Any, is_taken: bool) -> None:
-        actor = self._guest_actor
-        ended(self, hint, is_taken)
-        self._guest_actor = actor
-
-    ended = Handoff.ended
-    return replaced(Handoff, "ended", wrong)
-
-
 def learner_counted_in_a_quorum() -> Any:
     """A node that was wiped answers and counts at once."""
 
@@ -331,12 +319,6 @@ def learner_counted_in_a_quorum() -> Any:
             yield
 
     return planted()
-
-
-def learner_promoted_too_early() -> Any:
-    """A learner counts again when it has compared itself with one other replica."""
-    peers = AntiEntropy.__dict__["peers"]
-    return replaced(AntiEntropy, "peers", property(lambda self: peers.fget(self)[:1]))
 
 
 def linearizable_write_in_one_phase() -> Any:
@@ -375,9 +357,7 @@ BUGS: dict[Bug, int] = {
     differences_overwritten_instead_of_merged: 50,
     topology_not_written_again: 150,
     hint_deleted_before_the_acknowledgement: 100,
-    guest_counts_on_under_the_same_name: 600,
     learner_counted_in_a_quorum: 300,
-    learner_promoted_too_early: 300,
     linearizable_write_in_one_phase: 300,
     linearizable_over_stand_ins: 300,
     tombstones_collected_by_time_only: 150,
