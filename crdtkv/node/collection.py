@@ -55,6 +55,7 @@ class Collection:
         self._config = config
         self._next_at = step.now.monotonic_s + config.interval_s
         self._is_asking = False
+        self._note_alive_at = 0.0
         self._of_epoch = step.epoch
         self._behind = b""
         self._candidates: dict[bytes, _Candidate] = {}
@@ -80,6 +81,9 @@ class Collection:
         if self._is_asking or now_s < self._next_at:
             return
         self._next_at = now_s + self._config.interval_s
+        if now_s >= self._note_alive_at:
+            self._note_alive_at = now_s + max(self._config.interval_s, self._config.gc_grace_s / 4)
+            self._replica.note_alive()
         self._renew_actor()
         if self._of_epoch != self._step.epoch:
             self._of_epoch = self._step.epoch

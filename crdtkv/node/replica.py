@@ -200,6 +200,10 @@ class Replica:
             self._store.put(rows.COLLECTED_UNTIL, timestamp.to_bytes(8, "big"))
             self.clock.observe(timestamp, self._step.now.wall_ms)
 
+    def note_alive(self) -> None:
+        """Note that this disk was in use now: a copy of it tells how old it is (`storage.identity.is_fenced`)."""
+        self._store.put(rows.ALIVE_AT, self._step.now.wall_ms.to_bytes(8, "big"))
+
     def drop(self, located: bytes) -> None:
         """Forget a tombstone that nobody needs any more: entry, note, and its share of the Merkle tree."""
         entry = self._stored(located)

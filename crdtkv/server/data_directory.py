@@ -6,6 +6,9 @@ by itself) the damaged store is set aside, never repaired and never deleted, and
 identity file notices, so the node comes back as a new incarnation: a learner that the other replicas fill. Meanwhile
 they answer for it.
 
+An old copy that was put back is set aside as well, if it is older than deleted keys are remembered (`fence`): what was
+deleted since would come back with it.
+
 A directory without an identity file is not known to be this node's: there, damage is an error to be looked at.
 """
 
@@ -42,6 +45,17 @@ def open_store(data: Path, config: StorageConfig) -> RocksStore:
     return _open(data, config)
 
 
+def fence(store: RocksStore, data: Path, config: StorageConfig) -> RocksStore:
+    """Set aside a store that is too old to take part; return an empty one.
+
+    Raises:
+        StorageError: the directory refuses.
+    """
+    store.close()
+    _set_aside(data, "it is an old copy, from before deleted keys were forgotten", "fenced")
+    return _open(data, config)
+
+
 def mark_damaged(data: Path) -> None:
     """Have the store set aside when the node starts next."""
     (data / _MARK).touch()
@@ -51,10 +65,10 @@ def _open(data: Path, config: StorageConfig) -> RocksStore:
     return RocksStore(data / _STORE, config.block_cache_mib, config.write_buffer_mib)
 
 
-def _set_aside(data: Path, reason: str) -> None:
-    aside = data / f"{_STORE}.damaged-{time.strftime('%Y%m%dT%H%M%S')}"
+def _set_aside(data: Path, reason: str, what: str = "damaged") -> None:
+    aside = data / f"{_STORE}.{what}-{time.strftime('%Y%m%dT%H%M%S')}"
     try:
         (data / _STORE).rename(aside)
     except OSError as error:
         raise StorageError(f"{data / _STORE}: cannot be set aside: {error.strerror}") from None
-    log.error("the store is damaged and was set aside as %s; the node is filled again by others: %s", aside, reason)
+    log.error("the store was set aside as %s; the node is filled again by others: %s", aside, reason)

@@ -29,7 +29,7 @@ from crdtkv.node.core import NodeCore, NodeSettings
 from crdtkv.node.effects import Effects, Sends
 from crdtkv.node.events import DiskSpace, Event, PeerDown, PeerUp, Received
 from crdtkv.ring.topology import RingNode, Topology
-from crdtkv.server.data_directory import mark_damaged, open_store
+from crdtkv.server.data_directory import fence, mark_damaged, open_store
 from crdtkv.server.stepper import Stepper, clock
 from crdtkv.storage import identity, rows
 from crdtkv.wire.codec import Frame
@@ -89,6 +89,7 @@ class NodeServer:
         on_stop.push_async_callback(self._home.close)
         topology = await self._first_topology()
         is_checked = await self._outlive_copies()
+        self._fence_an_old_copy()
         who = self._identity
         settings = NodeSettings(
             self._config, self._datacenter, self._node, topology, who.incarnation, who.starts, is_checked
@@ -246,6 +247,17 @@ class NodeServer:
             self._identity = who
             await self._home.note_start(who.starts)
         return remembered is not None
+
+    def _fence_an_old_copy(self) -> None:
+        grace_s = self._config.collection.gc_grace_s
+        if identity.is_fenced(self._identity, self._store, clock().wall_ms, grace_s):
+            topology = self._store.get(rows.TOPOLOGY)
+            self._store = fence(self._store, self._data, self._config.storage)
+            if topology is not None:
+                self._store.put(rows.TOPOLOGY, topology)
+            starts = self._identity.starts
+            self._identity = identity.establish(self._record, self._store, self._owner, secrets.randbits(64))
+            log.warning("new incarnation %016x after start %d", self._identity.incarnation, starts)
 
     async def _agree(self, home: HomeBus) -> Topology:
         await home.connect()

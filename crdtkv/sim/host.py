@@ -151,6 +151,10 @@ class SimNode:
         self._who = identity.outlive(disk.record, disk, owner, who, remembered, self._random.getrandbits(64))
         if self._who is not who:
             self._world.note_start(self, self._who.starts)
+        if identity.is_fenced(self._who, disk, self._now().wall_ms, self._config.collection.gc_grace_s):
+            self._world.note(f"{self.place.node} sets an old copy aside")
+            disk.wipe(with_record=False)
+            self._who = identity.establish(disk.record, disk, owner, self._random.getrandbits(64))
         self.disk.keep_backup()
         stored = self.disk.get(rows.TOPOLOGY)
         topology = self._world.first_topology(self, Topology.from_json(stored) if stored is not None else None)

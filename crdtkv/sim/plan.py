@@ -265,8 +265,7 @@ def _draw_weather(random: Random) -> Weather:
 def _collecting(plan: Plan) -> Plan:
     """Let tombstones go, in most lives of one data center: with a grace barely longer than requests and messages live.
 
-    Clients pause in the middle, long enough for that, and go on with the same keys. No old disk is put back: it would
-    bring back what was collected, and is documented to.
+    Clients pause in the middle, long enough for that, and go on with the same keys.
     """
     random = Random(f"collection {plan.seed}")
     if random.random() < 0.3:
@@ -281,7 +280,6 @@ def _collecting(plan: Plan) -> Plan:
     incidents = [
         replace(i, at_s=round(random.uniform(0, pause_s), 4) if random.random() < 0.2 else later(i.at_s))
         for i in plan.incidents
-        if i.kind not in ("rollback", "restored_copy")
     ]
     if random.random() < 0.3:
         # Somebody is away all the time, and comes back with what was deleted meanwhile.

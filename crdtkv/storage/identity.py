@@ -108,6 +108,15 @@ def outlive(
     return identity
 
 
+def is_fenced(who: Identity, store: Store, wall_ms: int, gc_grace_s: float) -> bool:
+    """Tell whether a disk that was put back is older than tombstones get: what was deleted since would come back.
+
+    A disk that goes on under its own name is never fenced, however long its node was away: tombstones wait for it.
+    """
+    alive_at_ms = _number(store.get(rows.ALIVE_AT))
+    return who.renewed_because is not None and alive_at_ms is not None and wall_ms - alive_at_ms >= gc_grace_s * 1000
+
+
 def save(record: IdentityRecord, owner: Owner, identity: Identity) -> None:
     """Write the record durably.
 
