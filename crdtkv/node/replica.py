@@ -96,6 +96,11 @@ class Replica:
         """Whether anything written so far could still be lost."""
         return bool(self._undurable) or self._store.has_writes
 
+    @property
+    def has_dirty_keys(self) -> bool:
+        """Whether any entry could still be lost."""
+        return bool(self._dirty)
+
     def read(self, located: bytes) -> tuple[bytes | None, bool]:
         """Return the stored bytes of a key, and whether they are durable."""
         entry = self._stored(located)

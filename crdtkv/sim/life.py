@@ -178,7 +178,7 @@ def _why_busy(node: SimNode, collects: bool) -> str:
         (len(core.outbox) or core.outbox.has_dropped or has_rows, f"has {len(core.outbox)} outbox rows"),
         (len(hints) or hints.needs_repair, f"keeps {len(hints)} hints, {hints.needing_repair} need repair"),
         (core.standing.word != "member", f"is {core.standing.word}"),
-        (core.replica.has_undurable, "waits for its disk"),
+        (core.replica.has_dirty_keys, "waits for its disk"),
         (not core.anti_entropy.is_built, "has not built its Merkle trees"),
         (collects and len(core.replica.tombstones), f"keeps {len(core.replica.tombstones)} tombstones"),
         # Rounds go on for as long as there are tombstones, some of which wait for a clock that is years behind.

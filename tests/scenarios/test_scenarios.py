@@ -13,7 +13,7 @@ from random import Random
 import pytest
 
 from crdtkv.config.loader import load
-from crdtkv.config.model import GossipConfig, RepairConfig
+from crdtkv.config.model import CollectionConfig, GossipConfig, RepairConfig
 from crdtkv.crdt.entry import Entry
 from crdtkv.ids import identity_of, parse_identity
 from crdtkv.node.core import NodeCore, NodeSettings
@@ -40,7 +40,11 @@ from crdtkv.wire.messages import GeoBatch, GetRequest, LeafReply, MembersPush, M
 FILES = sorted(Path(__file__).parent.glob("*.txt"))
 # Replicas compare notes and gossip every hour, so that nothing but what a scenario tells about is going on.
 CONFIG = load(Path(__file__).parents[2] / "datacenters.yaml").model_copy(
-    update={"repair": RepairConfig(interval_s=3600, rebuild_s=36_000), "gossip": GossipConfig(interval_s=3600)}
+    update={
+        "repair": RepairConfig(interval_s=3600, rebuild_s=36_000),
+        "gossip": GossipConfig(interval_s=3600),
+        "collection": CollectionConfig(interval_s=1e6),
+    }
 )
 CLIENT = 1
 
