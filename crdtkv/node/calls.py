@@ -12,6 +12,10 @@ from crdtkv.wire.messages import Message
 
 TICK_S = 0.001
 
+#: Refusals that pass, because a node is about to follow a ring epoch or to enter itself; and when to ask again.
+FOR_A_MOMENT = frozenset(("wrong_epoch", "quarantined"))
+AGAIN_S = 0.05
+
 
 class Call(Protocol):
     """One request in flight. `located` is the storage key whose entry it carries, None if it carries none."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from crdtkv.crdt.entry import Entry
 from crdtkv.errors import CrdtkvError, InsufficientStorage, Overloaded, ReadTimeout, Unavailable
 from crdtkv.handoff.seats import Seat
-from crdtkv.node.calls import Call
+from crdtkv.node.calls import AGAIN_S, FOR_A_MOMENT, Call
 from crdtkv.node.handoff import Handoff
 from crdtkv.node.hedging import SHORTEST_S, Hedging
 from crdtkv.node.keys import PlacedKey
@@ -63,6 +63,7 @@ class GetCall(Call):
         self._repair: Tally | None = None
         self._number = 0
         self._asked_at: dict[str, float] = {}
+        self._again: list[str] = []
 
     def start(self, seats: Sequence[Seat], required: int, deadline_s: float) -> None:
         """Ask; a read that cannot succeed is refused at once."""
@@ -105,10 +106,23 @@ class GetCall(Call):
         elif self._read.outcome is Outcome.IMPOSSIBLE:
             self._fail()
 
+    def refused(self, replica: str, code: str) -> None:
+        """See `Call`."""
+        if code not in FOR_A_MOMENT or self._repair is not None:
+            self.lost(replica)
+            return
+        if not self._again:
+            self._step.calls.set_timer(self._number, self._step.now.monotonic_s + AGAIN_S, "again")
+        self._again.append(replica)
+
     def timer(self, purpose: str) -> None:
         """See `Call`."""
         if purpose == "deadline":
             self._fail()
+        elif purpose == "again":
+            again, self._again = self._again, []
+            for replica in again if self._repair is None else ():
+                self._ask(replica)
         elif self._repair is None and self._read.has_spares:
             self._hedge()
 

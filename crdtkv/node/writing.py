@@ -16,17 +16,13 @@ from collections.abc import Callable, Sequence
 from crdtkv.crdt.entry import Entry
 from crdtkv.errors import CrdtkvError, InsufficientStorage, ProtocolError, WriteTimeout
 from crdtkv.handoff.seats import Seat
-from crdtkv.node.calls import Call
+from crdtkv.node.calls import AGAIN_S, FOR_A_MOMENT, Call
 from crdtkv.node.handoff import Handoff
 from crdtkv.node.keys import PlacedKey
 from crdtkv.node.replica import Replica
 from crdtkv.node.step import Step
 from crdtkv.quorum.tally import Outcome, Tally
 from crdtkv.wire.messages import KeepHint, Message, ReplicaSuperseded, ReplicaWritten, WriteReplica
-
-AGAIN_S = 0.05
-#: Refusals that pass.
-_FOR_A_MOMENT = frozenset(("wrong_epoch", "quarantined"))
 
 
 class PutCall(Call):
@@ -106,7 +102,7 @@ class PutCall(Call):
 
     def refused(self, replica: str, code: str) -> None:
         """See `Call`."""
-        if code not in _FOR_A_MOMENT:
+        if code not in FOR_A_MOMENT:
             self.lost(replica)
         elif replica in self._waiting:
             if not self._again:
