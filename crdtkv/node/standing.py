@@ -46,7 +46,7 @@ class Standing:
         """What this node is, for people: `member`, `learner` or `quarantined`."""
         if self._step.is_quarantined:
             return "quarantined"
-        return "learner" if self._step.node in self._step.ring.learners else "member"
+        return "learner" if self._was_learner else "member"
 
     def heard(self) -> None:
         """Learn that another node has told what it knows of this one."""
@@ -84,14 +84,15 @@ class Standing:
             return
         if self._step.is_quarantined:
             self._enter(is_learner=self._known_incarnation() not in ("", self._incarnation))
-        elif self._step.node in self._step.ring.learners:
+        elif self._was_learner:
             self._learn()
 
     def _judge(self) -> None:
         step = self._step
         is_known = self._known_incarnation() == self._incarnation
         step.is_quarantined = not is_known or self._waits_until is not None
-        is_learner = step.node in step.ring.learners
+        node = step.ring.topology.node(step.node)
+        is_learner = node is not None and node.is_learner
         if is_learner != self._was_learner:
             self._was_learner = is_learner
             step.stats.count("learners_began" if is_learner else "learners_promoted")
