@@ -63,16 +63,14 @@ class LocalCluster:
         self.directory.mkdir(parents=True, exist_ok=True)
         if self._cuttable:
             await self._put_links_between()
-        paths = dict.fromkeys((node.name for dc in self.config.datacenters.values() for node in dc.nodes), "")
         if self._fronted is not None:
-            paths[self._fronted] = self._fronted
             await self._put_front(self._fronted)
         path = self.directory / "datacenters.yaml"
         path.write_text(dump(self.config))
         for dc, dc_config in self.config.datacenters.items():
             self.nats[dc] = NatsServer(dc, dc_config.nats, self.directory / dc)
             for node in dc_config.nodes:
-                own = self.directory / f"{paths[node.name] or 'datacenters'}.yaml"
+                own = self.directory / f"{node.name}.yaml" if node.name == self._fronted else path
                 command: list[str | Path] = [sys.executable, "-m", "crdtkv.cli", "node", node.name, "--insecure"]
                 home = self.directory / node.name
                 self.nodes[node.name] = Child(node.name, [*command, "--config", own, "--data", home], home / "node.log")

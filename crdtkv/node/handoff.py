@@ -16,14 +16,14 @@ from crdtkv.causality.context import CausalContext
 from crdtkv.causality.hybrid_clock import HybridTimestamp
 from crdtkv.config.model import HandoffConfig
 from crdtkv.crdt.entry import Entry
-from crdtkv.errors import InsufficientStorage, InvalidRequest, Overloaded, ValueTooLarge
+from crdtkv.errors import InsufficientStorage, Overloaded
 from crdtkv.handoff.hints import Hint, Hints
 from crdtkv.handoff.seats import Seat
 from crdtkv.ids import actor_name
 from crdtkv.node.anti_entropy import AntiEntropy
 from crdtkv.node.calls import Call
 from crdtkv.node.keys import KeyCheck, PlacedKey
-from crdtkv.node.replica import MAX_ENTRY_BYTES, Replica, Write, disk_is_full
+from crdtkv.node.replica import Replica, Write, disk_is_full
 from crdtkv.node.step import Step
 from crdtkv.ring.token import identity_in, token_in
 from crdtkv.storage.store import Store
@@ -132,18 +132,11 @@ class Handoff:
         """
         if self._guest_actor is None:
             self._guest_actor = actor_name(self._step.node, self._random.getrandbits(64))
-        actor = self._guest_actor
         stored = self.hints.held(key.located) or Entry.empty(key.type_tag)
-        if seen is not None and seen.highest(actor) > stored.context.highest(actor):
-            raise InvalidRequest("the context names writes of this node that never happened: read the key again")
-        event = self._replica.event(actor, stored, observed)
-        delta = stored.delta(operation, arguments, event, seen)
-        merged = stored.merge(delta)
-        if len(merged.to_bytes()) > MAX_ENTRY_BYTES:
-            raise ValueTooLarge(len(merged.to_bytes()), MAX_ENTRY_BYTES)
+        write, merged = self._replica.made(self._guest_actor, stored, operation, arguments, seen, observed)
         self.keep(key, targets, merged, is_unsent=True)
         self._step.stats.count("guest_writes")
-        return Write(delta.to_bytes(), event)
+        return write
 
     def next_timer(self) -> float | None:
         """Return when the next delivery is due."""
@@ -192,9 +185,8 @@ class Handoff:
 
     def _target(self) -> str | None:
         """Return whom to deliver to now: all in turn; one that has left the ring is delivered to by `_rehome`."""
-        me = self._step.node
-        members = {node.name for node in self._step.ring.topology.nodes}
-        ready = [name for name in self.hints.targets if name in self._step.alive or name not in members - {me}]
+        step, topology = self._step, self._step.ring.topology
+        ready = [name for name in self.hints.targets if step.is_alive(name) or topology.node(name) is None]
         return next((name for name in ready if name > self._last_target), ready[0] if ready else None)
 
     def _deliver(self, hint: Hint) -> int:

@@ -130,18 +130,34 @@ class Replica:
             ValueTooLarge: the entry would become too large; nothing was written.
         """
         before = self._stored(key.located)
-        stored = before or Entry.empty(key.type_tag)
-        if seen is not None and seen.highest(self.actor) > stored.context.highest(self.actor):
+        write, merged = self.made(self.actor, before or Entry.empty(key.type_tag), operation, arguments, seen, observed)
+        self._put(key, before, merged)
+        self.send_elsewhere(key)
+        return write
+
+    def made(
+        self,
+        actor: Actor,
+        stored: Entry,
+        operation: str,
+        arguments: list[object],
+        seen: CausalContext | None,
+        observed: HybridTimestamp,
+    ) -> tuple[Write, Entry]:
+        """Make the write of an operation of `actor` on what is stored; return it, and what is to be stored then.
+
+        Raises:
+            InvalidRequest, ValueTooLarge: the operation is wrong, or its entry would become too large.
+        """
+        if seen is not None and seen.highest(actor) > stored.context.highest(actor):
             raise InvalidRequest("the context names writes of this node that never happened: read the key again")
-        event = self.event(self.actor, stored, observed)
+        event = self.event(actor, stored, observed)
         delta = stored.delta(operation, arguments, event, seen)
         merged = stored.merge(delta)
         encoded = merged.to_bytes()
         if len(encoded) > MAX_ENTRY_BYTES:
             raise ValueTooLarge(len(encoded), MAX_ENTRY_BYTES)
-        self._put(key, before, merged)
-        self.send_elsewhere(key)
-        return Write(delta.to_bytes(), event)
+        return Write(delta.to_bytes(), event), merged
 
     def merge(self, key: PlacedKey, incoming: Entry, supersede_before: HybridTimestamp = 0) -> bytes | None:
         """Merge an entry from elsewhere; return what is stored now if older versions were superseded, else None.

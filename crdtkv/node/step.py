@@ -72,8 +72,7 @@ class Step:
 
     def serves(self, token: int) -> bool:
         """Tell whether this node is a home replica of a key that counts."""
-        is_counted = not self._is_quarantined and self.node not in self._ring.learners
-        return is_counted and self.node in self._ring.replicas_at(token)
+        return self.node not in self.uncounted and self.node in self._ring.replicas_at(token)
 
     def node_up(self, node: str) -> None:
         """Send requests to a node from now on."""
