@@ -5,7 +5,7 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,9 @@ from crdtkv.local.ports import free_ports, on_free_ports
 from crdtkv.ring.hash_ring import HashRing
 from crdtkv.ring.token import located
 
+from . import program
 from .conftest import DATACENTERS, addresses
+from .program import Outcome
 from .recording import Recorder
 from .test_anti_entropy import held_by
 from .waiting import eventually
@@ -276,23 +278,22 @@ async def test_a_full_disk_refuses_writes_and_takes_them_again(
 
 
 async def test_what_waits_and_what_is_compared_is_shown_by_the_program(five: LocalCluster, kv: Client) -> None:
-    def run(*words: str) -> subprocess.CompletedProcess[str]:
-        command = ["crdtkv", *words, "--config", str(five.directory / "datacenters.yaml")]
-        return subprocess.run(command, capture_output=True, text=True, check=False)
+    def run(*words: str) -> Awaitable[Outcome]:
+        return program.run(*words, "--config", "datacenters.yaml", cwd=five.directory)
 
     await five.nodes["eu-1"].kill()
     values = {f"shown:{number}": number for number in range(100)}
     await eventually(lambda: kv.put_many(values), lambda done: set(done.values()) == {None})
-    shown = await asyncio.to_thread(run, "hints")
-    assert shown.returncode == 1, shown.stderr
-    assert "eu-1" in shown.stdout
+    shown = await run("hints")
+    assert shown.code == 1, shown.err
+    assert "eu-1" in shown.out
     await five.start_node("eu-1")
     await nobody_keeps_hints(kv)
-    shown = await asyncio.to_thread(run, "hints")
-    assert (shown.returncode, "nobody waits for anything" in shown.stdout) == (0, True)
-    repaired = await asyncio.to_thread(run, "repair")
-    assert repaired.returncode == 0, repaired.stdout + repaired.stderr
-    assert "all is compared" in repaired.stdout
-    wrong = await asyncio.to_thread(run, "repair", "--partition", "1000000")
-    assert wrong.returncode == 2
-    assert "partitions count from 0" in wrong.stderr
+    shown = await run("hints")
+    assert (shown.code, "nobody waits for anything" in shown.out) == (0, True)
+    repaired = await run("repair")
+    assert repaired.code == 0, repaired.out + repaired.err
+    assert "all is compared" in repaired.out
+    wrong = await run("repair", "--partition", "1000000")
+    assert wrong.code == 2
+    assert "partitions count from 0" in wrong.err
