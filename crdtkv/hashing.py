@@ -1,4 +1,4 @@
-"""The one hash of this project, MurmurHash3 x64 128: it places keys and compares entries. It is no protection."""
+"""The one hash of this project, MurmurHash3 x64 128: it places keys, compares entries, counts. It is no protection."""
 
 import mmh3
 
@@ -8,6 +8,11 @@ DIGEST_BYTES = 16
 def token_hash(identity: bytes) -> int:
     """Return the 64 bits that place an identity on the ring."""
     return mmh3.hash64(identity, 0, True, signed=False)[0]
+
+
+def element_hash(element: bytes) -> int:
+    """Return the 64 bits that stand for an element in a sketch."""
+    return mmh3.hash64(element, 0, True, signed=False)[0]
 
 
 def entry_digest(located_key: bytes, entry: bytes) -> int:

@@ -114,3 +114,15 @@ def actor_name(node: str, incarnation: int, renewals: int = 0) -> Actor:
 def node_of(actor: Actor) -> str:
     """Return the node an actor is an incarnation of."""
     return actor.rpartition(".")[0]
+
+
+def incarnation_of(actor: Actor) -> Actor:
+    """Return the name an actor's incarnation had first."""
+    node, dot, incarnation = actor.rpartition(".")
+    return node + dot + incarnation.partition("-")[0]
+
+
+def renewals_of(actor: Actor) -> int:
+    """Return how often an actor's incarnation had renewed its name, 0 for a name of another form."""
+    renewals = actor.rpartition(".")[2].partition("-")[2]
+    return int(renewals) if renewals.isdecimal() else 0

@@ -3,8 +3,10 @@
 Everything ends in `Replica.merge` or in a hint. Writes of one frame are acknowledged together, when they are durable.
 """
 
+from crdtkv.causality.context import CausalContext
 from crdtkv.crdt.entry import Entry
-from crdtkv.errors import ProtocolError
+from crdtkv.errors import InvalidRequest, ProtocolError
+from crdtkv.node.calls import BEHIND
 from crdtkv.node.handoff import Handoff
 from crdtkv.node.keys import KeyCheck
 from crdtkv.node.replica import Replica
@@ -17,6 +19,7 @@ from crdtkv.wire.messages import (
     PartitionRows,
     ReadPartition,
     ReadReplica,
+    Refusal,
     ReplicaEntry,
     ReplicaSuperseded,
     ReplicaWritten,
@@ -44,6 +47,10 @@ class Serving:
         """Merge an entry."""
         key = self._keys.from_peer(request.identity)
         entry = Entry.from_replica(request.entry, key.type_tag)
+        if request.basis is not None and not self._replica.has_seen(key.located, _context(request.basis)):
+            self._step.stats.count("deltas_refused")
+            self._step.effects.send(node, Refusal(request.id, BEHIND, []))
+            return
         superseded = self._replica.merge(key, entry, request.supersede_before)
         if superseded is None:
             self._written.append(request.id)
@@ -82,3 +89,10 @@ class Serving:
         if self._written:
             self._step.effects.send_when_durable(node, ReplicaWritten(self._written))
             self._written = []
+
+
+def _context(wire: list[object]) -> CausalContext:
+    try:
+        return CausalContext.from_wire(wire)
+    except InvalidRequest as error:
+        raise ProtocolError(str(error)) from None

@@ -38,7 +38,8 @@ class MutateRequest(NamedTuple):
     """Apply one operation of the key's type. Answered by `MutateReply`.
 
     `context` is the causal context the client had read (`CausalContext.to_wire`), None for a blind operation.
-    `observed` is the highest timestamp the client has seen, 0 if none.
+    `observed` is the highest timestamp the client has seen, 0 if none. What is written expires `ttl_ms` after its
+    timestamp: never if that is 0, and as the bucket says if it is None.
     """
 
     id: int
@@ -49,6 +50,7 @@ class MutateRequest(NamedTuple):
     observed: int
     level: str
     timeout_ms: int
+    ttl_ms: int | None = None
 
 
 class ScanRequest(NamedTuple):
@@ -154,12 +156,15 @@ class WriteReplica(NamedTuple):
 
     `supersede_before` is the timestamp of a blind write, straight from its coordinator: the replica drops
     older versions that the coordinator did not hold. 0 everywhere else.
+    With `basis`, a causal context, the entry is only what an operation changed: a replica that has not seen all of
+    the basis refuses with `behind`, and is then sent the whole.
     """
 
     id: int
     identity: bytes
     entry: bytes
     supersede_before: int
+    basis: list[object] | None = None
 
 
 class ReplicaWritten(NamedTuple):

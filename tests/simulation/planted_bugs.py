@@ -10,9 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from crdtkv.crdt.counter import Counter, Slot
+from crdtkv.causality.dot import Dot
+from crdtkv.crdt import counter as counters
 from crdtkv.crdt.entry import Entry
 from crdtkv.crdt.register import Register
+from crdtkv.crdt.slots import Slot
 from crdtkv.geo.outbox import Outbox
 from crdtkv.merkle.forest import MerkleForest
 from crdtkv.node.anti_entropy import AntiEntropy
@@ -158,14 +160,13 @@ def not_found_merged_as_deletion() -> Any:
 def counters_not_keyed_by_actor() -> Any:
     """All nodes of a data center share one slot."""
 
-    def wrong(self: Counter, event: Any, amount: int) -> dict[str, Slot]:
-        actor = event.dot.actor
-        shared = next((name for name in sorted(self.slots) if name[:2] == actor[:2]), actor)
-        slot = self.slots.get(shared, Slot(0, 0, 0, 0))
-        counter = max(slot.counter + 1, event.dot.counter) if shared == actor else slot.counter + 1
-        return {**self.slots, shared: slot._replace(counter=counter, total=slot.total + amount)}
+    def wrong(slots: dict[str, Slot], dot: Dot, amount: int) -> dict[str, Slot]:
+        shared = next((name for name in sorted(slots) if name[:2] == dot.actor[:2]), dot.actor)
+        slot = slots.get(shared, Slot(0, 0, 0, 0))
+        counter = max(slot.counter + 1, dot.counter) if shared == dot.actor else slot.counter + 1
+        return {**slots, shared: slot._replace(counter=counter, total=slot.total + amount)}
 
-    return replaced(Counter, "_incremented", wrong)
+    return replaced(counters, "incremented", wrong)
 
 
 def epoch_unchecked() -> Any:

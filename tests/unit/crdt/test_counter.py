@@ -5,8 +5,9 @@ import pytest
 from crdtkv.causality.context import EMPTY as NOTHING
 from crdtkv.causality.dot import Dot
 from crdtkv.crdt.causal import Event
-from crdtkv.crdt.counter import MAX_TOTAL, Counter
+from crdtkv.crdt.counter import Counter
 from crdtkv.crdt.entry import Entry
+from crdtkv.crdt.slots import MAX_TOTAL
 from crdtkv.errors import InvalidRequest
 
 EMPTY = Entry.empty("counter")
