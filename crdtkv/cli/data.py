@@ -10,7 +10,7 @@ from crdtkv.causality.hybrid_clock import wall_ms_of
 from crdtkv.cli.options import BucketName, ConfigFile, Datacenter, Json, LevelText, Timeout, TypeName
 from crdtkv.cli.output import EXIT_NO, as_json, complain, jsonable, say, table
 from crdtkv.cli.session import with_client
-from crdtkv.client.bucket import Bucket, Counters
+from crdtkv.client.bucket import Bucket, Keys
 from crdtkv.client.client import Client
 from crdtkv.client.entry import ValueEntry
 from crdtkv.errors import InvalidRequest
@@ -29,13 +29,13 @@ def register(app: typer.Typer) -> None:
     app.command()(scan)
 
 
-def typed(client: Client, bucket: str, type_tag: str) -> Bucket:
+def typed(client: Client, bucket: str, type_tag: str) -> Bucket[Any]:
     """Return the handle for keys of a type that has values.
 
     Raises:
         InvalidRequest: no such type.
     """
-    handle = client.bucket(bucket)
+    handle: Bucket[Any] = client.bucket(bucket)
     match type_tag:
         case "register":
             return handle
@@ -56,7 +56,7 @@ def get(
 ) -> None:
     """Print the value of a key; exit code 1 if it has none."""
 
-    async def act(client: Client) -> ValueEntry:
+    async def act(client: Client) -> ValueEntry[Any]:
         if type_tag == "counter":
             return await client.bucket(bucket).counter(key).entry()
         return await typed(client, bucket, type_tag).entry(key)
@@ -159,9 +159,7 @@ def scan(
     """List keys and values, in ring order. With --json one object per line."""
 
     async def act(client: Client) -> list[tuple[str, str, int]]:
-        source: Bucket | Counters = (
-            client.bucket(bucket).counters() if type_tag == "counter" else typed(client, bucket, type_tag)
-        )
+        source: Keys = client.bucket(bucket).keys_of(type_tag)
         rows: list[tuple[str, str, int]] = []
         count = 0
         async for key, entry in source.scan(prefix):
@@ -180,7 +178,7 @@ def scan(
         table("", ("key", "value", "siblings"), rows)
 
 
-def _fields(entry: ValueEntry) -> dict[str, Any]:
+def _fields(entry: ValueEntry[Any]) -> dict[str, Any]:
     return {
         "value": entry.value,
         "siblings": entry.siblings,

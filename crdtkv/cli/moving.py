@@ -21,13 +21,13 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from crdtkv import cbor
-from crdtkv.cli.data import typed
 from crdtkv.cli.options import BucketName, ConfigFile, Datacenter, Json, LevelText, Timeout
 from crdtkv.cli.output import EXIT_NO, as_json, complain
 from crdtkv.cli.session import with_client
-from crdtkv.client.bucket import Bucket, CounterKey
+from crdtkv.client.bucket import Bucket
 from crdtkv.client.client import Client
 from crdtkv.client.entry import ValueEntry
+from crdtkv.client.handles import CounterHandle
 from crdtkv.errors import (
     ConfigError,
     CrdtkvError,
@@ -126,7 +126,7 @@ def export(
 class _Import:
     """One import: many workers, one progress bar."""
 
-    def __init__(self, bucket: Bucket, progress: Progress, task: TaskID) -> None:
+    def __init__(self, bucket: Bucket[Any], progress: Progress, task: TaskID) -> None:
         self._bucket = bucket
         self._progress = progress
         self._task = task
@@ -185,7 +185,7 @@ class _Import:
         return True
 
 
-async def _count_up_to(counter: CounterKey, wanted: Any) -> bool:
+async def _count_up_to(counter: CounterHandle, wanted: Any) -> bool:
     if type(wanted) is not int:
         raise InvalidRequest(f"a counter's value is a whole number, not {wanted!r}")
     difference = wanted - await counter.value()
@@ -196,12 +196,11 @@ async def _count_up_to(counter: CounterKey, wanted: Any) -> bool:
 
 async def _everything(client: Client, bucket: str, prefix: str) -> AsyncIterator[Record]:
     for type_tag in _TYPES:
-        source: Any = client.bucket(bucket).counters() if type_tag == "counter" else typed(client, bucket, type_tag)
-        async for key, entry in source.scan(prefix):
+        async for key, entry in client.bucket(bucket).keys_of(type_tag).scan(prefix):
             yield _to_record(key, type_tag, entry)
 
 
-def _to_record(key: str | bytes, type_tag: str, entry: ValueEntry) -> Record:
+def _to_record(key: str | bytes, type_tag: str, entry: ValueEntry[Any]) -> Record:
     record: Record = {"key": key} if isinstance(key, str) else {"key_hex": key.hex()}
     if type_tag != "register":
         record["type"] = type_tag

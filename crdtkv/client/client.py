@@ -8,9 +8,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from crdtkv.client.bucket import Bucket, Level
+from crdtkv.client.bucket import Bucket, V
 from crdtkv.client.caller import Caller
+from crdtkv.client.codecs import CBOR, Codec
 from crdtkv.client.connection import LinkLost, NoAnswer
+from crdtkv.client.place import Level, Shelf
 from crdtkv.client.router import Router
 from crdtkv.config.loader import load
 from crdtkv.config.model import ClusterConfig
@@ -23,12 +25,12 @@ from crdtkv.wire.messages import Message, RepairRequest, StatusReply, StatusRequ
 DEFAULT_TIMEOUT_S = 5.0
 
 
-class Client(Bucket):
+class Client(Bucket[Any]):
     """A connection to a cluster; the verbs act on the bucket `default`. Made by `connect`."""
 
     def __init__(self, router: Router, default_level: ConsistencyLevel | None, timeout_s: float) -> None:
         self._router = router
-        super().__init__(Caller(router, default_level, timeout_s), DEFAULT_BUCKET, None)
+        super().__init__(Shelf(Caller(router, default_level, timeout_s), DEFAULT_BUCKET, None))
 
     async def __aenter__(self) -> "Client":
         return self
@@ -55,14 +57,14 @@ class Client(Bucket):
         """The names of all buckets."""
         return sorted(self._router.views[0].buckets)
 
-    def bucket(self, name: str, *, consistency: Level = None) -> Bucket:
-        """Return another bucket, with a default level of its own if one is given.
+    def bucket(self, name: str, *, of: Codec[V] = CBOR, consistency: Level = None) -> Bucket[V]:
+        """Return another bucket, with a codec and a default level of its own if they are given.
 
         Raises:
             InvalidKey: no bucket can be named so. (Whether it is declared shows with the first request.)
             InvalidRequest: no such level.
         """
-        return Bucket(self._caller, name, consistency)
+        return Bucket(Shelf(self._shelf.caller, name, consistency), of)
 
     async def status(self, timeout: float = 2.0) -> dict[str, dict[str, Any] | None]:
         """Return what each node of the data center says of itself, None for a node that does not answer."""

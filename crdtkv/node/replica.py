@@ -34,6 +34,8 @@ from crdtkv.storage.store import Store
 
 #: An entry of this size or less is sent whole, which also mends what its receiver has missed.
 SENT_WHOLE_BYTES = 1024
+#: What an entry's context and the names in it may take besides what it holds.
+CONTEXT_BYTES = 16 * 1024
 
 
 def disk_is_full() -> InsufficientStorage:
@@ -188,7 +190,7 @@ class Replica:
         delta = stored.delta(operation, arguments, event, seen, expires_at)
         merged = stored.merge(delta)
         encoded = merged.to_bytes()
-        if len(encoded) > self._entry_bytes_max and len(encoded) > len(stored.to_bytes()):
+        if len(encoded) > self._entry_bytes_max + CONTEXT_BYTES and len(encoded) > len(stored.to_bytes()):
             raise ValueTooLarge(len(encoded), self._entry_bytes_max)
         if not is_partial:
             return Write(delta.to_bytes(), event), merged
