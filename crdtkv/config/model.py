@@ -135,12 +135,16 @@ class CollectionConfig(_Model):
 
 
 class LimitsConfig(_Model):
-    """Where a node refuses: requests in flight, connections, clocks ahead, and entries a write would make too large."""
+    """Where a node refuses: requests in flight, connections, clocks ahead, and entries a write would make too large.
+
+    Of entries larger than `whole_entry_bytes` only what a write changes is sent to the other replicas.
+    """
 
     calls_in_flight_max: int = Field(default=20_000, ge=1)
     connections_max: int = Field(default=1_000, ge=1)
     clock_drift_max_s: int = Field(default=60, ge=1)
     entry_kib: int = Field(default=512, ge=1, le=8192)
+    whole_entry_bytes: int = Field(default=1024, ge=0)
 
 
 class ClusterConfig(_Model):

@@ -142,7 +142,7 @@ class NodeCore:
             random,
             drift_ms,
             cache_bytes,
-            config.limits.entry_kib * 1024,
+            config.limits,
             forest,
         )
         self._load_at = now.monotonic_s

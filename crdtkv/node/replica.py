@@ -17,6 +17,7 @@ from typing import NamedTuple
 from crdtkv.causality.context import CausalContext, WireContext
 from crdtkv.causality.dot import Dot
 from crdtkv.causality.hybrid_clock import HybridClock, HybridTimestamp, from_wall_ms, wall_ms_of
+from crdtkv.config.model import LimitsConfig
 from crdtkv.crdt.causal import Event
 from crdtkv.crdt.entry import Entry, may_expire
 from crdtkv.errors import InsufficientStorage, InvalidRequest, StaleReplica, ValueTooLarge
@@ -32,8 +33,6 @@ from crdtkv.ring.token import token_in
 from crdtkv.storage import rows
 from crdtkv.storage.store import Store
 
-#: An entry of this size or less is sent whole, which also mends what its receiver has missed.
-SENT_WHOLE_BYTES = 1024
 #: What an entry's context and the names in it may take besides what it holds.
 CONTEXT_BYTES = 16 * 1024
 
@@ -67,7 +66,7 @@ class Replica:
         random: Random,
         max_drift_ms: int,
         cache_bytes: int,
-        entry_bytes_max: int,
+        limits: LimitsConfig,
         forest: MerkleForest,
     ) -> None:
         self._step = step
@@ -80,7 +79,8 @@ class Replica:
         self.clock = HybridClock(max_drift_ms, self._collected_until)
         self.commit_number = 0
         self._cache = EntryCache(cache_bytes)
-        self._entry_bytes_max = entry_bytes_max
+        self._entry_bytes_max = limits.entry_kib * 1024
+        self._whole_entry_bytes = limits.whole_entry_bytes
         self._forest = forest
         self._dirty: dict[bytes, int] = {}
         self._undurable: deque[tuple[int, list[bytes]]] = deque()
@@ -194,7 +194,8 @@ class Replica:
             raise ValueTooLarge(len(encoded), self._entry_bytes_max)
         if not is_partial:
             return Write(delta.to_bytes(), event), merged
-        if len(encoded) <= SENT_WHOLE_BYTES:
+        if len(encoded) <= self._whole_entry_bytes:
+            # Sent whole it also mends what its receivers have missed.
             return Write(encoded, event), merged
         return Write(encoded, event, delta.to_bytes(), stored.context.to_wire()), merged
 
