@@ -267,7 +267,10 @@ class Entry:
 
 def may_expire(encoded: bytes) -> bool:
     """Tell from an entry's bytes whether to look for expiries; without any it ends with a null, as few others do."""
-    return encoded[-1] != 0xF6 or encoded[-9] == 0x1B or encoded[-5] == 0x1A or encoded[-3] == 0x19
+    if encoded[-1] != 0xF6:
+        return True
+    # It may be the last byte of a timestamp, too.
+    return encoded[-9] == 0x1B or encoded[-5] == 0x1A or encoded[-3] == 0x19 or encoded[-2] == 0x18
 
 
 def _checked(parse: Callable[[object], T], wire: object) -> T:

@@ -90,8 +90,10 @@ class LastWriterWins:
         return Delta(LastWriterWins(Winner(event.timestamp, event.dot, written)), context.with_dot(event.dot))
 
     def without(self, dots: frozenset[Dot]) -> Self:
-        """Return nothing if the winner is one of these."""
-        return type(self)() if self.winner is not None and self.winner.dot in dots else self
+        """Return a delete by the winner if it is one of these: what lost against it must not come back."""
+        if self.winner is None or self.winner.dot not in dots:
+            return self
+        return type(self)(self.winner._replace(value=None))
 
     def without_older(self, timestamp: HybridTimestamp) -> Self | None:
         """Return None: merging already drops what is older."""
