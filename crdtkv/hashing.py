@@ -18,3 +18,8 @@ def element_hash(element: bytes) -> int:
 def entry_digest(located_key: bytes, entry: bytes) -> int:
     """Return the 128 bits that stand for an entry under its key, in Merkle trees."""
     return mmh3.hash128(located_key + entry, 0, True, signed=False)
+
+
+def digest_of(located_key: bytes, entry: bytes) -> bytes:
+    """Return the same as bytes."""
+    return entry_digest(located_key, entry).to_bytes(DIGEST_BYTES, "big")

@@ -30,9 +30,9 @@ class Operation:
 
     `argument` is the value put, the element added or removed, or the amount, `seen` the context that was handed in.
     `reads` and `writes` say how many of the `replicas` in `datacenter` the level asks for. `began` and `ended` are
-    seconds of one clock; what was never answered has not ended. A write that was acknowledged has its `dot` and `timestamp` if the
-    client was told; a read has `values`, `context` and the `timestamp` of what it saw. Operations of one `session`
-    promise more.
+    seconds of one clock; what was never answered has not ended. A write that was acknowledged has its `dot` and
+    `timestamp` if the client was told; a read has `values`, `context` and the `timestamp` of what it saw. Operations
+    of one `session` promise more.
     """
 
     client: str

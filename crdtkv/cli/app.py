@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from crdtkv.cli import cluster, data, inspection, mending, moving, tools
+from crdtkv.cli import cluster, cutting, data, inspection, mending, moving, tools
 from crdtkv.cli.output import EXIT_CALL, EXIT_CLUSTER, complain
 from crdtkv.errors import (
     ConfigError,
@@ -29,7 +29,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-for group in (cluster, data, moving, inspection, mending, tools):
+for group in (cluster, cutting, data, moving, inspection, mending, tools):
     group.register(app)
 
 _CALL_ERRORS = (ConfigError, InvalidKey, InvalidRequest, UnknownBucket, ValueTooLarge, StorageError)

@@ -18,6 +18,7 @@ from crdtkv.causality.hybrid_clock import HybridTimestamp
 from crdtkv.crdt.causal import Delta, Event, is_counter
 from crdtkv.crdt.dotted import elements_from_wire, group_from_wire, group_to_wire, superseding, survivors
 from crdtkv.crdt.joined import Number, checked_number
+from crdtkv.crdt.parts import Parts
 from crdtkv.crdt.slots import (
     Slots,
     incremented,
@@ -73,24 +74,21 @@ class Score(NamedTuple):
 _NO_SCORE = Score({}, {})
 
 
-class Board:
+class Board(Parts[bytes, Score]):
     """The members by their encoding."""
 
     type_tag: ClassVar[str] = "board"
     operations: ClassVar[frozenset[str]] = frozenset(("set", "increment", "remove", "delete"))
     has_partial_deltas: ClassVar[bool] = True
-    __slots__ = ("scores",)
+    __slots__ = ()
 
-    def __init__(self, scores: Mapping[bytes, Score] | None = None) -> None:
-        self.scores: Mapping[bytes, Score] = scores or {}
+    @property
+    def scores(self) -> Mapping[bytes, Score]:
+        """The scores by member."""
+        return self.parts
 
     def __repr__(self) -> str:
         return f"board({', '.join(f'{member.hex()}={score}' for member, score in self.ranking())})"
-
-    @property
-    def is_blank(self) -> bool:
-        """See `CausalState`."""
-        return not self.scores
 
     @property
     def is_empty(self) -> bool:
@@ -117,13 +115,13 @@ class Board:
 
     def merge(self, mine: CausalContext, other: Self, theirs: CausalContext) -> Self:
         """Join member by member."""
-        scores: dict[bytes, Score] = {}
-        for member in self.scores.keys() | other.scores.keys():
-            one, another = self.scores.get(member, _NO_SCORE), other.scores.get(member, _NO_SCORE)
+
+        def join(_: bytes, mine_here: Score | None, theirs_here: Score | None) -> Score | None:
+            one, another = mine_here or _NO_SCORE, theirs_here or _NO_SCORE
             score = Score(survivors(one.sets, mine, another.sets, theirs), merged(one.slots, another.slots))
-            if score != _NO_SCORE:
-                scores[member] = score
-        return type(self)(scores)
+            return None if score == _NO_SCORE else score
+
+        return type(self)(*self._joined(mine, other, theirs, Score.dots, join))
 
     def apply(
         self, context: CausalContext, operation: str, arguments: list[object], event: Event, seen: CausalContext | None
@@ -160,12 +158,9 @@ class Board:
         """Return None: a set reads first what it replaces."""
         return None
 
-    def to_wire(self) -> list[object]:
-        """Return `[member, [sets, slots], member, …]`, sorted by member."""
-        wire: list[object] = []
-        for member, score in sorted(self.scores.items()):
-            wire += (member, [group_to_wire(score.sets, list), slots_to_wire(score.slots)])
-        return wire
+    def _part_to_wire(self, key: bytes, part: Score) -> tuple[object, ...]:
+        """Return `member, [sets, slots]`."""
+        return key, [group_to_wire(part.sets, list), slots_to_wire(part.slots)]
 
     @classmethod
     def from_wire(cls, wire: object) -> Self:

@@ -16,6 +16,7 @@ from crdtkv.causality.context import CausalContext
 from crdtkv.causality.dot import Dot
 from crdtkv.causality.hybrid_clock import HybridTimestamp
 from crdtkv.crdt.causal import is_counter
+from crdtkv.crdt.parts import Parts
 from crdtkv.errors import InvalidRequest
 
 P = TypeVar("P")
@@ -124,19 +125,16 @@ class DottedState(Generic[P]):
         raise NotImplementedError
 
 
-class DottedGroups(Generic[P]):
+class DottedGroups(Parts[bytes, Dotted[P]], Generic[P]):
     """A type whose state is a group of dotted values under every element (canonical CBOR); immutable."""
 
     payload_width: ClassVar[int]
-    __slots__ = ("groups",)
-
-    def __init__(self, groups: Mapping[bytes, Dotted[P]] | None = None) -> None:
-        self.groups: Mapping[bytes, Dotted[P]] = groups or {}
+    __slots__ = ()
 
     @property
-    def is_blank(self) -> bool:
-        """See `CausalState`."""
-        return not self.groups
+    def groups(self) -> Mapping[bytes, Dotted[P]]:
+        """The groups by element."""
+        return self.parts
 
     def dots(self) -> Iterable[Dot]:
         """Return the dots of all groups."""
@@ -148,12 +146,11 @@ class DottedGroups(Generic[P]):
 
     def merge(self, mine: CausalContext, other: Self, theirs: CausalContext) -> Self:
         """Join group by group; an element whose group is empty is gone."""
-        merged: dict[bytes, Dotted[P]] = {}
-        for element in self.groups.keys() | other.groups.keys():
-            group = survivors(self.groups.get(element, {}), mine, other.groups.get(element, {}), theirs)
-            if group:
-                merged[element] = group
-        return type(self)(merged)
+
+        def join(_: bytes, one: Dotted[P] | None, another: Dotted[P] | None) -> Dotted[P] | None:
+            return survivors(one or {}, mine, another or {}, theirs) or None
+
+        return type(self)(*self._joined(mine, other, theirs, lambda group: group, join))
 
     def without(self, dots: frozenset[Dot]) -> Self:
         """Return the groups less these dots."""
@@ -170,13 +167,9 @@ class DottedGroups(Generic[P]):
     def _dots_of(self, elements: Iterable[bytes]) -> list[Dot]:
         return [dot for element in elements for dot in self.groups.get(element, ())]
 
-    def to_wire(self) -> list[object]:
-        """Return `[element, [actor, counter, *payload, …], element, …]`, sorted by element."""
-        return [
-            part
-            for element in sorted(self.groups)
-            for part in (element, group_to_wire(self.groups[element], self._payload_to_wire))
-        ]
+    def _part_to_wire(self, key: bytes, part: Dotted[P]) -> tuple[object, ...]:
+        """Return `element, [actor, counter, *payload, …]`."""
+        return key, group_to_wire(part, self._payload_to_wire)
 
     @classmethod
     def from_wire(cls, wire: object) -> Self:

@@ -20,6 +20,7 @@ from crdtkv.causality.context import EMPTY, CausalContext
 from crdtkv.causality.dot import Dot
 from crdtkv.causality.hybrid_clock import HybridTimestamp
 from crdtkv.crdt.causal import CausalState, Event, is_counter
+from crdtkv.crdt.parts import Parts
 from crdtkv.crdt.registry import TYPES, type_named
 from crdtkv.crdt.unread import Unread, UnreadVersion
 from crdtkv.errors import InvalidRequest, ProtocolError
@@ -185,7 +186,9 @@ class Entry:
             versions = [version.encoded for version in state.versions]
             return versions[0] if len(versions) == 1 else cbor.encode([BUNDLE, self.type_tag, versions])
         expiries = [part for dot in sorted(self.expiries) for part in (*dot, self.expiries[dot])] or None
-        return cbor.encode([FORMAT, self.type_tag, state.to_wire(), *self.context.to_wire(), expiries])
+        encoded = state.encode() if isinstance(state, Parts) else cbor.encode(state.to_wire())
+        head, tail = (FORMAT, self.type_tag), (*self.context.to_wire(), expiries)
+        return cbor.array_of([*map(cbor.encode, head), encoded, *map(cbor.encode, tail)], len(head) + 1 + len(tail))
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "Entry":

@@ -19,6 +19,7 @@ from crdtkv.causality.context import CausalContext
 from crdtkv.causality.dot import Dot
 from crdtkv.causality.hybrid_clock import HybridTimestamp
 from crdtkv.crdt.causal import CausalState, Delta, Event
+from crdtkv.crdt.parts import Parts
 from crdtkv.errors import InvalidRequest
 from crdtkv.ids import MAX_KEY_BYTES
 
@@ -36,25 +37,23 @@ class Field(NamedTuple):
 FIELD_TYPES: dict[str, type[CausalState]] = {}
 
 
-class Map:
+class Map(Parts[Field, CausalState]):
     """The states of the fields."""
 
     type_tag: ClassVar[str] = "map"
     operations: ClassVar[frozenset[str]] = frozenset(("update", "delete"))
     has_partial_deltas: ClassVar[bool] = True
-    __slots__ = ("fields",)
+    part_width: ClassVar[int] = 3
+    __slots__ = ()
 
-    def __init__(self, fields: Mapping[Field, CausalState] | None = None) -> None:
-        self.fields: Mapping[Field, CausalState] = fields or {}
+    @property
+    def fields(self) -> Mapping[Field, CausalState]:
+        """The states by field."""
+        return self.parts
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{name.hex()}={state!r}" for (_, name), state in self.shown())
         return f"map({shown})"
-
-    @property
-    def is_blank(self) -> bool:
-        """See `CausalState`."""
-        return not self.fields
 
     @property
     def is_empty(self) -> bool:
@@ -83,13 +82,13 @@ class Map:
 
     def merge(self, mine: CausalContext, other: Self, theirs: CausalContext) -> Self:
         """Join field by field; a field of which nothing is kept is gone."""
-        merged: dict[Field, CausalState] = {}
-        for field in self.fields.keys() | other.fields.keys():
-            one, another = self._at(field), other._at(field)
-            state = one.merge(mine, another, theirs)
-            if not state.is_blank:
-                merged[field] = state
-        return type(self)(merged)
+
+        def join(field: Field, one: CausalState | None, another: CausalState | None) -> CausalState | None:
+            blank = FIELD_TYPES[field.type_tag]()
+            state = (blank if one is None else one).merge(mine, blank if another is None else another, theirs)
+            return None if state.is_blank else state
+
+        return type(self)(*self._joined(mine, other, theirs, lambda state: state.dots(), join))
 
     def apply(
         self, context: CausalContext, operation: str, arguments: list[object], event: Event, seen: CausalContext | None
@@ -116,9 +115,9 @@ class Map:
         """Return None: a put into a field reads first what it replaces."""
         return None
 
-    def to_wire(self) -> list[object]:
-        """Return `[type, name, state, type, …]`, sorted by field."""
-        return [part for field in sorted(self.fields) for part in (*field, self.fields[field].to_wire())]
+    def _part_to_wire(self, key: Field, part: CausalState) -> tuple[object, ...]:
+        """Return `type, name, state`."""
+        return *key, part.to_wire()
 
     @classmethod
     def from_wire(cls, wire: object) -> Self:

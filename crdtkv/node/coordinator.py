@@ -140,7 +140,7 @@ class Coordinator:
 
         def write_merged(entry: bytes | None, _: bool) -> None:
             try:
-                if entry is not None:
+                if entry is not None and entry != self._handoff.read(key)[0]:
                     self._handoff.hold(key, Entry.from_bytes(entry), seats)
             except (InsufficientStorage, Overloaded) as error:
                 requester.refuse(step, error)

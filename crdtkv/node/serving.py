@@ -6,6 +6,7 @@ Everything ends in `Replica.merge` or in a hint. Writes of one frame are acknowl
 from crdtkv.causality.context import CausalContext
 from crdtkv.crdt.entry import Entry
 from crdtkv.errors import InvalidRequest, ProtocolError
+from crdtkv.hashing import digest_of
 from crdtkv.node.calls import BEHIND
 from crdtkv.node.handoff import Handoff
 from crdtkv.node.keys import KeyCheck
@@ -40,8 +41,10 @@ class Serving:
 
     def read_replica(self, node: str, request: ReadReplica) -> None:
         """Tell what is stored of a key."""
-        entry, is_durable = self._handoff.read(self._keys.from_peer(request.identity))
-        self._step.answer(node, ReplicaEntry(request.id, entry), is_durable)
+        key = self._keys.from_peer(request.identity)
+        entry, is_durable = self._handoff.read(key)
+        is_same = bool(request.digest) and entry is not None and digest_of(key.located, entry) == request.digest
+        self._step.answer(node, ReplicaEntry(request.id, None if is_same else entry, is_same), is_durable)
 
     def write_replica(self, node: str, request: WriteReplica) -> None:
         """Merge an entry."""

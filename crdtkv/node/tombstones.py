@@ -12,7 +12,7 @@ Notes are not kept in memory: there may be as many as deleted keys. Whoever want
 
 from typing import NamedTuple
 
-from crdtkv.hashing import DIGEST_BYTES, entry_digest
+from crdtkv.hashing import DIGEST_BYTES, digest_of
 from crdtkv.storage import rows
 from crdtkv.storage.store import Store, is_whole
 
@@ -56,8 +56,7 @@ class Tombstones:
         row = rows.tombstone_row(located)
         if self._store.get(row) is None:
             self._count += 1
-        digest = entry_digest(located, encoded).to_bytes(DIGEST_BYTES, "big")
-        self._store.put(row, _encoded(Noted(wall_ms, digest, over_ms)))
+        self._store.put(row, _encoded(Noted(wall_ms, digest_of(located, encoded), over_ms)))
 
     def note_again(self, located: bytes, noted: Noted, wall_ms: int) -> None:
         """Date a note from the future anew: the clock was wrong then, or is now."""

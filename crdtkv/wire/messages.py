@@ -138,17 +138,22 @@ class ErrorReply(NamedTuple):
 
 
 class ReadReplica(NamedTuple):
-    """Send me what you store of this key. Answered by `ReplicaEntry`."""
+    """Send me what you store of this key. Answered by `ReplicaEntry`.
+
+    `digest` is that of what the asker stores, if this is large, else empty.
+    """
 
     id: int
     identity: bytes
+    digest: bytes = b""
 
 
 class ReplicaEntry(NamedTuple):
-    """What this replica stores, durably; None if nothing."""
+    """What this replica stores, durably; None if nothing, or if it `is_same` as what the asker had a digest of."""
 
     id: int
     entry: bytes | None
+    is_same: bool = False
 
 
 class WriteReplica(NamedTuple):
