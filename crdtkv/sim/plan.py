@@ -305,7 +305,7 @@ def _collecting(plan: Plan) -> Plan:
 
 
 def _with_sets(plan: Plan) -> Plan:
-    """Let sets take the place of one of the types, in some lives; each element is added once."""
+    """Let sets take the place of one of the types, in some lives."""
     random = Random(f"sets {plan.seed}")
     ordinary = [call for call in plan.calls if call.level != "LINEARIZABLE"]
     if not ordinary or random.random() < 0.6:
@@ -324,6 +324,8 @@ def _with_sets(plan: Plan) -> Plan:
         if elements and random.random() < 0.35:
             element = random.choice(elements[-6:])
             return replace(call, kind="remove", argument=element, with_context=random.random() < 0.5)
+        if elements and random.random() < 0.3:
+            return replace(call, kind="add", argument=random.choice(elements[-6:]))
         elements.append(f"e{number}")
         return replace(call, kind="add", argument=f"e{number}")
 
