@@ -1,8 +1,8 @@
 """What an add to a set, a field of a map and a score on a board cost when the value is large.
 
-Two parts. In one process, three `NodeCore`s hand each other frames (as in `core_path`): CPU of all nodes together and bytes
-sent between nodes for one operation, and the bytes of the stored entry. Then on real processes: how long a client waits
-for one at `LOCAL_QUORUM`, median and slowest of `--operations`.
+Two parts. In one process, three `NodeCore`s hand each other frames (as in `core_path`): CPU of all nodes together and
+bytes sent between nodes for one operation, and the bytes of the stored entry. Then on real processes: how long a client
+waits for one at `LOCAL_QUORUM`, median and slowest of `--operations`.
 
 Run: python benchmarks/large_values.py [--sizes 10 1000 10000] [--operations 50]
 """

@@ -53,8 +53,8 @@ def _ask(config: Path, data: Path, one: str | None, other: str | None, is_cut: b
         if name is not None and name not in known:
             raise InvalidRequest(f"no data center {name!r}: {', '.join(known)}")
     named = {name for name in (one, other) if name is not None}
-    pairs = [pair for pair in combinations(known, 2) if named <= set(pair)]
-    if not pairs:
+    if one is not None and one == other:
         raise InvalidRequest("name two different data centers")
+    pairs = [pair for pair in combinations(known, 2) if named <= set(pair)]
     asyncio.run(Cuts(data).ask(pairs, is_cut))
     return pairs
