@@ -1,7 +1,5 @@
 """Operations on one key, told in as few words as a story needs."""
 
-from collections.abc import Callable
-
 from crdtkv.causality.context import CausalContext
 from crdtkv.causality.dot import Dot
 from crdtkv.crdt.causal import Event
@@ -34,8 +32,3 @@ def everywhere(*entries: Entry) -> Entry:
         back = back.merge(entry)
     assert forth.to_bytes() == back.to_bytes()
     return forth
-
-
-def shown(type_tag: str) -> Callable[[Entry], str]:
-    """Return a way to tell what a reader sees of an entry of a type, without the type's name."""
-    return lambda entry: repr(entry.state).removeprefix(f"{type_tag}(").removesuffix(")")
