@@ -16,6 +16,7 @@ DEFAULT_BUCKET = "default"
 
 NAME_PATTERN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _TYPE_PATTERN = re.compile(r"[a-z]{1,16}")
+_ACTOR_PATTERN = re.compile(NAME_PATTERN.pattern + r"\.[0-9a-f]{16}(-[1-9][0-9]{0,18})?")
 
 #: What mints dots: a node's name and one of its incarnations, as in `eu-1.9f3c01d2a4b5c6e7`; `…-2` when that
 #: incarnation has changed its name twice.
@@ -109,6 +110,11 @@ def parse_identity(identity: bytes) -> Key:
 def actor_name(node: str, incarnation: int, renewals: int = 0) -> Actor:
     """Name the actor of one incarnation (64 bits) of a node that has renewed its name so often."""
     return f"{node}.{incarnation:016x}" + (f"-{renewals}" if renewals else "")
+
+
+def is_actor(name: str) -> bool:
+    """Tell whether a name is one that `actor_name` gives."""
+    return _ACTOR_PATTERN.fullmatch(name) is not None
 
 
 def node_of(actor: Actor) -> str:

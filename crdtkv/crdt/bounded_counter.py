@@ -23,7 +23,7 @@ from crdtkv.causality.dot import Dot
 from crdtkv.causality.hybrid_clock import HybridTimestamp
 from crdtkv.crdt.causal import Delta, Event, is_counter
 from crdtkv.errors import InsufficientRights, InvalidRequest
-from crdtkv.ids import Actor, incarnation_of, renewals_of
+from crdtkv.ids import Actor, incarnation_of, is_actor, renewals_of
 
 MAX_TOTAL = 2**63 - 1
 
@@ -120,6 +120,8 @@ class BoundedCounter:
                 share = share._replace(used=share.used + _checked(amount))
             case "transfer", [amount, str() as to]:
                 self._check_rights(owner, _checked(amount))
+                if not is_actor(to):
+                    raise InvalidRequest(f"rights are given to another node: {to!r:.80} is no node's incarnation")
                 if incarnation_of(to) == owner:
                     raise InvalidRequest("rights are given to another node")
                 given = {**share.given, incarnation_of(to): share.given.get(incarnation_of(to), 0) + _checked(amount)}

@@ -29,6 +29,9 @@ FORMAT = 1
 #: `[BUNDLE, type, [entry, …]]`: versions of a type that the node which stored them does not know (`unread`).
 BUNDLE = 2
 
+#: How many moments `Entry.over_at` looks at.
+_MAX_STEPS_BACK = 32
+
 T = TypeVar("T")
 Expiries = Mapping[Dot, HybridTimestamp]
 _NEVER: Expiries = {}
@@ -94,17 +97,24 @@ class Entry:
 
     @property
     def is_tombstone(self) -> bool:
-        """Whether a reader sees nothing, at any time."""
+        """Whether a reader sees nothing, before anything expires."""
         return self.state.is_empty
 
     @property
     def over_at(self) -> HybridTimestamp | None:
-        """From when on a reader sees nothing: 0 if always, None if never."""
-        if self.state.is_empty:
-            return 0
-        if not self.expiries or not self.state.without(frozenset(self.expiries)).is_empty:
+        """From when on a reader sees nothing: 0 if always, None if never.
+
+        What expires may also hide something, such as a remove that wins. So this looks back from the end, and
+        gives up after so many steps; the answer is then later than need be.
+        """
+        if not self.expiries:
+            return 0 if self.state.is_empty else None
+        if not self.state.without(frozenset(self.expiries)).is_empty:
             return None
-        return max(self.expiries.values())
+        for steps, expires_at in enumerate(sorted(set(self.expiries.values()), reverse=True), 1):
+            if steps > _MAX_STEPS_BACK or not self.at(expires_at - 1).state.is_empty:
+                return expires_at
+        return 0
 
     def lapsed(self, now: HybridTimestamp) -> frozenset[Dot]:
         """Return the dots of what is over at a hybrid time."""
@@ -115,8 +125,8 @@ class Entry:
         lapsed = self.lapsed(now)
         if not lapsed:
             return self
-        left = {dot: expires_at for dot, expires_at in self.expiries.items() if dot not in lapsed}
-        return Entry(self.state.without(lapsed), self.context, left)
+        state = self.state.without(lapsed)
+        return Entry(state, self.context, _of_state(state, self.expiries))
 
     def merge(self, other: "Entry") -> "Entry":
         """Return the join of two entries of one key; either may be older, newer or concurrent.

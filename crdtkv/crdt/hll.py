@@ -105,6 +105,8 @@ def estimate(registers: bytes | bytearray) -> float:
         histogram[rank] += 1
     if histogram[0] == REGISTERS:
         return 0.0
+    if histogram[RANK_BITS + 1] == REGISTERS:
+        return 2.0**64  # no hashes are left: only somebody who makes sketches up gets here
     z = REGISTERS * _tau(1 - histogram[RANK_BITS + 1] / REGISTERS)
     for rank in range(RANK_BITS, 0, -1):
         z = 0.5 * (z + histogram[rank])

@@ -13,7 +13,7 @@ from specifications import SPECIFICATIONS, SUPERSEDE, Call, Operation
 
 from crdtkv.causality.context import CausalContext
 from crdtkv.causality.dot import Dot
-from crdtkv.causality.hybrid_clock import HybridClock, from_wall_ms
+from crdtkv.causality.hybrid_clock import HybridClock, HybridTimestamp, from_wall_ms
 from crdtkv.crdt.causal import Event
 from crdtkv.crdt.entry import Entry
 from crdtkv.errors import InsufficientRights
@@ -69,6 +69,7 @@ class History:
         self.deltas: list[Sent] = []
         self.entries: list[Entry] = [Entry.empty(type_tag)]
         self.read_entries: list[Entry] = []
+        self.expiries: dict[Dot, HybridTimestamp] = {}
         self._told: list[str] = []
 
     def __repr__(self) -> str:
@@ -99,6 +100,7 @@ class History:
             return
         self._happened(delta, Operation(dot, timestamp, name, arguments, _dots(before if seen is None else seen)))
         self._sent(replica, delta, before)
+        self.expiries.update(delta.expiries)
         self._told[-1] += "" if seen is None else f" having read {seen}"
         self._told[-1] += "" if ttl_ms is None else f" for {ttl_ms} ms"
         self._receive(replica, delta)
@@ -186,15 +188,16 @@ _STEP_BYTES = 4
 _MIN_STEPS, _MAX_STEPS = 12, 20
 
 
-def _lived(type_tag: str, program: bytes, is_timed: bool) -> History:
+def _lived(type_tag: str, program: bytes, is_timed: bool, everything_expires: bool) -> History:
     history = History(type_tag)
     for start in range(0, len(program) - _STEP_BYTES + 1, _STEP_BYTES):
-        _live(history, is_timed, *program[start : start + _STEP_BYTES])
+        act, at, other, choice = program[start : start + _STEP_BYTES]
+        expires = everything_expires or (is_timed and choice % 3 > 0)
+        _live(history, choice % 16 if expires else None, act, at, other, choice)
     return history
 
 
-def _live(history: History, is_timed: bool, act: int, at: int, other: int, choice: int) -> None:
-    ttl_ms = choice % 16 if is_timed and choice % 3 else None
+def _live(history: History, ttl_ms: int | None, act: int, at: int, other: int, choice: int) -> None:
     at, other = at % REPLICAS, other % REPLICAS
     match act % 10:
         case 0:
@@ -221,10 +224,10 @@ def _takes_context(specification: Any, call: Call) -> bool:
     return name in specification.takes_context
 
 
-def histories(type_tag: str, is_timed: bool = False) -> st.SearchStrategy[History]:
+def histories(type_tag: str, is_timed: bool = False, everything_expires: bool = False) -> st.SearchStrategy[History]:
     """Return histories of a key of this type; some of what is written expires if it `is_timed`."""
     programs = st.binary(min_size=_STEP_BYTES * _MIN_STEPS, max_size=_STEP_BYTES * _MAX_STEPS)
-    return programs.map(lambda program: _lived(type_tag, program, is_timed))
+    return programs.map(lambda program: _lived(type_tag, program, is_timed, everything_expires))
 
 
 @st.composite

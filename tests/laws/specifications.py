@@ -114,7 +114,7 @@ class SetSpecification:
         ("remove", (b"\x02", b"\x03")),
         ("delete", ()),
     )
-    takes_context = frozenset(("remove", "delete"))
+    takes_context = frozenset(("add", "remove", "delete"))
 
     def expected(self, operations: list[Operation], everything: Everything) -> tuple[bool, object]:
         """Return whether nobody is a member, and the members."""
