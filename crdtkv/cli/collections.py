@@ -9,7 +9,7 @@ from crdtkv.cli.arguments import only_for, parsed_member, parsed_number
 from crdtkv.cli.options import AsText, BucketName, ConfigFile, Datacenter, Json, Key, LevelText, Timeout, Ttl
 from crdtkv.cli.output import EXIT_NO, as_json, complain, done, in_order, say
 from crdtkv.cli.session import with_client
-from crdtkv.cli.showing import FLAGS, RANKING, SETS, Ranked, print_members, print_ranking
+from crdtkv.cli.showing import FLAGS, RANKING, SETS, Ranked, members_of, print_members, print_ranking, ranked
 from crdtkv.client.bucket import Bucket
 from crdtkv.client.client import Client
 from crdtkv.client.handles import RemovableSetHandle
@@ -103,7 +103,8 @@ def members(
     only_for("members", type_tag, (*SETS, "board"))
 
     async def act(client: Client) -> list[Any]:
-        return in_order((await client.bucket(bucket).of_type(type_tag, key).entry()).value or ())
+        entry = await client.bucket(bucket).of_type(type_tag, key).entry()
+        return in_order(member for _, member, _ in ranked(entry)) if type_tag == "board" else members_of(entry)
 
     found = with_client(config, dc, level, timeout, act)
     if json_output:
@@ -206,8 +207,7 @@ def ranking(
         raise InvalidRequest("choose by rank (--from, --to) or by score (--low, --high), not by both")
 
     async def act(client: Client) -> list[Ranked]:
-        everybody = await client.bucket(bucket).board(key).ranking()
-        return [(rank, member, score) for rank, (member, score) in enumerate(everybody)][start:stop]
+        return ranked(await client.bucket(bucket).board(key).entry())[start:stop]
 
     found = [row for row in with_client(config, dc, level, timeout, act) if _is_between(row[2], low, high)]
     if json_output:

@@ -1,12 +1,16 @@
 """How what was read is shown: for every type as people read it, and as a JSON document for programs."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from crdtkv.causality.hybrid_clock import wall_ms_of
 from crdtkv.cli.output import as_json, complain, in_order, member_text, say, table, value_text
+from crdtkv.client.codecs import CBOR
 from crdtkv.client.entry import ValueEntry
+from crdtkv.client.values import element_value
+from crdtkv.crdt.board import Board
 from crdtkv.crdt.joined import Number
+from crdtkv.crdt.remove_wins_set import RemoveWinsSet
+from crdtkv.crdt.sets import AddWinsSet
 
 SETS = ("set", "rwset", "gset")
 FLAGS = ("flag", "dwflag")
@@ -17,9 +21,21 @@ WITH_SIBLINGS = ("register", "lww")
 Ranked = tuple[int, Any, Number]
 
 
+def members_of(entry: ValueEntry[Any]) -> list[Any]:
+    """Return the members of a set that was read, in order; also those that are one to Python, such as 1 and true."""
+    stored = entry.state.members if isinstance(entry.state, (AddWinsSet, RemoveWinsSet)) else []
+    return in_order(element_value(member, CBOR) for member in stored)
+
+
+def ranked(entry: ValueEntry[Any]) -> list[Ranked]:
+    """Return ranks, members and scores of a board that was read, rank 0 for the highest score."""
+    stored = entry.state.ranking() if isinstance(entry.state, Board) else []
+    return [(rank, element_value(member, CBOR), score) for rank, (member, score) in enumerate(stored)]
+
+
 def fields_of(type_tag: str, entry: ValueEntry[Any]) -> dict[str, Any]:
     """Return what was read as the fields of a JSON document."""
-    fields: dict[str, Any] = {"value": document_of(type_tag, entry.value)}
+    fields: dict[str, Any] = {"value": document_of(type_tag, entry)}
     if type_tag in WITH_SIBLINGS:
         fields["siblings"] = entry.siblings
     fields["timestamp_ms"] = wall_ms_of(entry.timestamp) or None
@@ -29,18 +45,15 @@ def fields_of(type_tag: str, entry: ValueEntry[Any]) -> dict[str, Any]:
     return fields
 
 
-def document_of(type_tag: str, value: Any) -> Any:
-    """Return the value of a type for JSON."""
+def document_of(type_tag: str, entry: ValueEntry[Any]) -> Any:
+    """Return the value that was read for JSON."""
     if type_tag in FLAGS:
-        return bool(value)
-    if type_tag == "board" and value is not None:
-        return [dict(zip(RANKING, row, strict=True)) for row in ranked(value)]
-    return value
-
-
-def ranked(scores: Mapping[Any, Number]) -> list[Ranked]:
-    """Return ranks, members and scores of a board that was read, rank 0 for the highest score."""
-    return [(rank, member, score) for rank, (member, score) in enumerate(scores.items())]
+        return entry.exists
+    if type_tag in SETS and entry.exists:
+        return members_of(entry)
+    if type_tag == "board" and entry.exists:
+        return [dict(zip(RANKING, row, strict=True)) for row in ranked(entry)]
+    return entry.value
 
 
 def cell_of(type_tag: str, entry: ValueEntry[Any]) -> str:
@@ -48,9 +61,9 @@ def cell_of(type_tag: str, entry: ValueEntry[Any]) -> str:
     if type_tag in FLAGS:
         return on_or_off(entry)
     if type_tag in SETS:
-        return ", ".join(member_text(member) for member in in_order(entry.value or ()))
+        return ", ".join(map(member_text, members_of(entry)))
     if type_tag == "board":
-        return ", ".join(f"{member_text(member)} {score}" for member, score in (entry.value or {}).items())
+        return ", ".join(f"{member_text(member)} {score}" for _, member, score in ranked(entry))
     return value_text(entry.value)
 
 
@@ -66,9 +79,9 @@ def print_read(type_tag: str, named: dict[str, str], entry: ValueEntry[Any], jso
     elif not entry.exists:
         complain(f"{' of '.join(reversed(named.values()))} has no value")
     elif type_tag in SETS:
-        print_members(entry.value or ())
+        print_members(members_of(entry))
     elif type_tag == "board":
-        print_ranking(ranked(entry.value or {}))
+        print_ranking(ranked(entry))
     else:
         say(value_text(entry.value))
         _complain_of_siblings(entry.siblings)
@@ -80,9 +93,9 @@ def on_or_off(entry: ValueEntry[Any]) -> str:
     return "on" if entry.exists else "off"
 
 
-def print_members(members: Any) -> None:
+def print_members(members: list[Any]) -> None:
     """Print one member a line."""
-    for member in in_order(members):
+    for member in members:
         say(member_text(member))
 
 
