@@ -15,6 +15,9 @@ SAMPLES: dict[str, object] = {
     "alive": 1,
     "size_bytes": 600_000,
     "limit_bytes": 524_288,
+    "requested": 9,
+    "available": 1,
+    "value": 3,
 }
 
 
