@@ -139,8 +139,12 @@ class InsufficientRights(CrdtkvError):
         self.value = value
 
     def __str__(self) -> str:
-        where = "" if self.value < self.requested else ": the rest of its rights is held by nodes that are out of reach"
-        return f"{self.requested} of {self.value} were requested, {self.available} may be taken here{where}"
+        if self.value < self.requested:
+            return f"{self.requested} were requested, only {self.value} are left"
+        return (
+            f"{self.requested} were requested, {self.value} are left, but only {self.available} may be taken here: "
+            "the rights to the others belong to nodes that are out of reach"
+        )
 
 
 class InvalidRequest(CrdtkvError, ValueError):

@@ -1,10 +1,12 @@
 """`Container`: what has values of all types by name. A bucket has keys, a map has fields."""
 
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from crdtkv.client.codecs import CBOR, Codec
 from crdtkv.client.handles import (
     BoardHandle,
+    BoundedCounterHandle,
     CounterHandle,
     FlagHandle,
     Handle,
@@ -15,6 +17,7 @@ from crdtkv.client.handles import (
     SketchHandle,
 )
 from crdtkv.client.place import Level, Place
+from crdtkv.crdt.registry import type_named
 
 V = TypeVar("V")
 
@@ -24,6 +27,15 @@ class Container:
 
     def _at(self, type_tag: str, name: str | bytes) -> Place:
         raise NotImplementedError
+
+    def of_type(self, type_tag: str, name: str | bytes) -> Handle[Any]:
+        """Return the handle of a value whose type is known by its name, as to a tool.
+
+        Raises:
+            InvalidRequest: there is no such type.
+        """
+        type_named(type_tag)
+        return _HANDLES[type_tag](self._at(type_tag, name))
 
     def register(self, name: str | bytes, of: Codec[V] = CBOR) -> RegisterHandle[V]:
         """Return a register: concurrent writes are kept as siblings."""
@@ -91,3 +103,22 @@ class MapHandle(Container, Handle[dict[str, Any]]):
 
     def _at(self, type_tag: str, name: str | bytes) -> Place:
         return self._place.field(type_tag, name)
+
+
+#: The handle of every type.
+_HANDLES: dict[str, Callable[[Place], Handle[Any]]] = {
+    "register": RegisterHandle,
+    "lww": RegisterHandle,
+    "counter": CounterHandle,
+    "bcounter": BoundedCounterHandle,
+    "set": RemovableSetHandle,
+    "rwset": RemovableSetHandle,
+    "gset": SetHandle,
+    "flag": FlagHandle,
+    "dwflag": FlagHandle,
+    "maxreg": NumberHandle,
+    "minreg": NumberHandle,
+    "hll": SketchHandle,
+    "board": BoardHandle,
+    "map": MapHandle,
+}

@@ -45,7 +45,7 @@ async def scan(
                 if not reading:
                     break
                 for identity, entry in await reading.popleft():
-                    yield _key(identity[len(strip) :]), ValueEntry(identity, entry, codec=codec)
+                    yield _key(identity[len(strip) :]), ValueEntry(identity, entry, entry.state, codec)
     finally:
         for task in reading:
             task.cancel()

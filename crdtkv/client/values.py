@@ -42,7 +42,7 @@ def values_of(state: CausalState, codec: Codec[Any] = CBOR) -> list[Any]:
 
 def fields_of(state: Map) -> dict[str, Any]:
     """Return the fields of a map by name; `name:type` for a name that several types share."""
-    shown = list(state.shown())
+    shown = sorted(state.shown(), key=lambda field: (field[0].name, field[0].type_tag))
     names = [name for (_, name), _ in shown]
     return {
         printable(name) if names.count(name) == 1 else f"{printable(name)}:{type_tag}": value_of(inner, None)

@@ -62,6 +62,7 @@ from crdtkv.wire.messages import (
     ErrorReply,
     GetRequest,
     HandOff,
+    InspectRequest,
     KeepHint,
     LeafReply,
     LeafRequest,
@@ -213,6 +214,7 @@ class NodeCore:
             TopologyRequest: self._tell_topology,
             StatusRequest: self._tell_status,
             RepairRequest: self._repair,
+            InspectRequest: self.serving.inspect,
         }
         self._from_node: dict[type, Callable[[str, Any], None]] = {
             ReadReplica: self.serving.read_replica,

@@ -87,8 +87,21 @@ class RepairRequest(NamedTuple):
     partition: int | None
 
 
+class InspectRequest(NamedTuple):
+    """Show what you yourself hold of this key, as a replica or for one that is away. Answered by `EntriesReply`.
+
+    The entry is the stored bytes, expired or not; nobody else is asked, and nothing is mended.
+    """
+
+    id: int
+    identity: bytes
+
+
 class EntriesReply(NamedTuple):
-    """The merged entries of consecutive ids, from `id` on; None for a key that was never written."""
+    """The merged entries of consecutive ids, from `id` on; None for a key that was never written.
+
+    To an `InspectRequest`: what the node holds itself.
+    """
 
     id: int
     entries: list[object]
@@ -343,7 +356,7 @@ class Confirm(NamedTuple):
 
 Message = (
     Hello | GetRequest | MutateRequest | ScanRequest | TopologyRequest | StatusRequest
-    | RepairRequest | EntriesReply | MutateReply | ScanReply | TopologyReply | StatusReply | ErrorReply
+    | RepairRequest | InspectRequest | EntriesReply | MutateReply | ScanReply | TopologyReply | StatusReply | ErrorReply
     | ReadReplica | ReplicaEntry | WriteReplica | ReplicaWritten | ReplicaSuperseded
     | KeepHint | HandOff | ReadPartition | PartitionRows | RootsRequest | RootsReply | LeafRequest | LeafReply
     | TombstonesRequest | TombstonesReply | DropTombstones | TombstonesDropped
@@ -365,6 +378,7 @@ NUMBERS: dict[type, int] = {
     StatusReply: 11,
     ErrorReply: 12,
     RepairRequest: 13,
+    InspectRequest: 14,
     ReadReplica: 20,
     ReplicaEntry: 21,
     WriteReplica: 22,
