@@ -43,7 +43,7 @@ _NO_SLOT = Slot(0, 0, 0, 0)
 
 def total_of(slots: Slots) -> Number:
     """Return the sum of all increments that are not reset; the same on all replicas, also of inexact numbers."""
-    shares = [slot.total - slot.reset_total for slot in slots.values()]
+    shares = [slot.total - slot.reset_total for slot in slots.values() if slot.counter != slot.reset_counter]
     return sum(shares) if all(type(share) is int for share in shares) else math.fsum(shares)
 
 

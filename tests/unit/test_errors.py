@@ -120,7 +120,7 @@ def test_quorum_errors_name_their_figures_and_the_next_step() -> None:
 
 
 def test_a_counter_that_is_high_enough_tells_that_others_hold_the_rest() -> None:
-    assert str(errors.InsufficientRights(7, 3, 10)).startswith("7 of 10 were requested, 3 may be taken here: the rest")
+    assert str(errors.InsufficientRights(7, 3, 10)).startswith("7 were requested, 10 are left, but only 3 may be taken here")
     assert str(errors.InsufficientRights(11, 3, 10)) == "11 of 10 were requested, 3 may be taken here"
 
 
