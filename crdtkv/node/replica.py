@@ -14,6 +14,7 @@ from collections import deque
 from random import Random
 from typing import NamedTuple
 
+from crdtkv.causality.context import EMPTY as NOTHING
 from crdtkv.causality.context import CausalContext, WireContext
 from crdtkv.causality.dot import Dot
 from crdtkv.causality.hybrid_clock import HybridClock, HybridTimestamp, from_wall_ms, wall_ms_of
@@ -211,19 +212,19 @@ class Replica:
             InsufficientStorage: the disk is almost full; nothing was written.
         """
         before = self._stored(key.located)
-        stored = before or Entry.empty(key.type_tag)
-        if incoming.context.highest(self.actor) > stored.context.highest(self.actor):
+        known = before.context if before is not None else NOTHING
+        if incoming.context.highest(self.actor) > known.highest(self.actor):
             self.renew_incarnation(
                 f"{parse_identity(key.identity)!r} holds a write of {self.actor} that this node does not know"
             )
         self.clock.observe(incoming.state.newest(), self._step.now.wall_ms)
-        merged = stored.merge(incoming)
+        merged = before.merge(incoming) if before is not None else incoming
         trimmed = None
         if supersede_before:
             dot = Dot(self.actor, merged.context.highest(self.actor) + 1)
             trimmed = merged.without_older(supersede_before, Event(dot, supersede_before))
         result = trimmed or merged
-        if result is not stored and result != stored:
+        if result is not before and result != before and result.context:
             self._put(key, before, result)
         if trimmed is None:
             return None
