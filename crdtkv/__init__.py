@@ -5,19 +5,22 @@ await kv.put("user:1", {"name": "Ada"})
 await kv.get("user:1", consistency=crdtkv.ONE)
 """
 
-from crdtkv.client.bucket import Bucket, CounterKey, LastWriterWinsBucket
+from crdtkv.client.bucket import Bucket
 from crdtkv.client.client import Client, connect
+from crdtkv.client.codecs import BYTES, CBOR, JSON, TEXT, Codec, model
 from crdtkv.client.entry import ValueEntry
 from crdtkv.errors import (
     ClosedError,
     ConfigError,
     CrdtkvError,
+    InsufficientRights,
     InsufficientStorage,
     InvalidKey,
     InvalidRequest,
     NoNodeReachable,
     Overloaded,
     ReadTimeout,
+    StaleReplica,
     Unavailable,
     UnknownBucket,
     ValueTooLarge,
@@ -38,30 +41,36 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ANY",
+    "BYTES",
+    "CBOR",
+    "JSON",
     "LINEARIZABLE",
     "LOCAL_ALL",
     "LOCAL_QUORUM",
     "ONE",
     "SLOPPY_QUORUM",
+    "TEXT",
     "Bucket",
     "Client",
     "ClosedError",
+    "Codec",
     "ConfigError",
     "ConsistencyLevel",
-    "CounterKey",
     "CrdtkvError",
+    "InsufficientRights",
     "InsufficientStorage",
     "InvalidKey",
     "InvalidRequest",
-    "LastWriterWinsBucket",
     "NoNodeReachable",
     "Overloaded",
     "Quorum",
     "ReadTimeout",
+    "StaleReplica",
     "Unavailable",
     "UnknownBucket",
     "ValueEntry",
     "ValueTooLarge",
     "WriteTimeout",
     "connect",
+    "model",
 ]

@@ -117,6 +117,36 @@ class ValueTooLarge(CrdtkvError, ValueError):
         return f"the value takes {self.size_bytes} bytes, the limit is {self.limit_bytes}: split it over several keys"
 
 
+class StaleReplica(CrdtkvError):
+    """No replica that could be asked has seen what the caller has seen already; nothing was written."""
+
+    code = "stale_replica"
+
+
+class InsufficientRights(CrdtkvError):
+    """A bounded counter cannot be decremented so far here and now; nothing was written.
+
+    `requested`, and `available` to the node that refused; `value` is the counter as that node knows it.
+    """
+
+    code = "insufficient_rights"
+    field_names = ("requested", "available", "value")
+
+    def __init__(self, requested: int, available: int, value: int) -> None:
+        super().__init__(requested, available, value)
+        self.requested = requested
+        self.available = available
+        self.value = value
+
+    def __str__(self) -> str:
+        if self.value < self.requested:
+            return f"{self.requested} were requested, only {self.value} are left"
+        return (
+            f"{self.requested} were requested, {self.value} are left, but only {self.available} may be taken here: "
+            "the rights to the others belong to nodes that are out of reach"
+        )
+
+
 class InvalidRequest(CrdtkvError, ValueError):
     """An unknown level, operation or argument; nothing was written."""
 
@@ -176,6 +206,8 @@ ERRORS_BY_CODE: dict[str, type[CrdtkvError]] = {
         InvalidKey,
         UnknownBucket,
         ValueTooLarge,
+        StaleReplica,
+        InsufficientRights,
         InvalidRequest,
         ProtocolError,
         StorageError,

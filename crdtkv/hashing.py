@@ -1,4 +1,4 @@
-"""The one hash of this project, MurmurHash3 x64 128: it places keys and compares entries. It is no protection."""
+"""The one hash of this project, MurmurHash3 x64 128: it places keys, compares entries, counts. It is no protection."""
 
 import mmh3
 
@@ -10,6 +10,16 @@ def token_hash(identity: bytes) -> int:
     return mmh3.hash64(identity, 0, True, signed=False)[0]
 
 
+def element_hash(element: bytes) -> int:
+    """Return the 64 bits that stand for an element in a sketch."""
+    return mmh3.hash64(element, 0, True, signed=False)[0]
+
+
 def entry_digest(located_key: bytes, entry: bytes) -> int:
     """Return the 128 bits that stand for an entry under its key, in Merkle trees."""
     return mmh3.hash128(located_key + entry, 0, True, signed=False)
+
+
+def digest_of(located_key: bytes, entry: bytes) -> bytes:
+    """Return the same as bytes."""
+    return entry_digest(located_key, entry).to_bytes(DIGEST_BYTES, "big")

@@ -16,6 +16,7 @@ DEFAULT_BUCKET = "default"
 
 NAME_PATTERN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _TYPE_PATTERN = re.compile(r"[a-z]{1,16}")
+_ACTOR_PATTERN = re.compile(NAME_PATTERN.pattern + r"\.[0-9a-f]{16}(-[1-9][0-9]{0,18})?")
 
 #: What mints dots: a node's name and one of its incarnations, as in `eu-1.9f3c01d2a4b5c6e7`; `…-2` when that
 #: incarnation has changed its name twice.
@@ -111,6 +112,23 @@ def actor_name(node: str, incarnation: int, renewals: int = 0) -> Actor:
     return f"{node}.{incarnation:016x}" + (f"-{renewals}" if renewals else "")
 
 
+def is_actor(name: str) -> bool:
+    """Tell whether a name is one that `actor_name` gives."""
+    return _ACTOR_PATTERN.fullmatch(name) is not None
+
+
 def node_of(actor: Actor) -> str:
     """Return the node an actor is an incarnation of."""
     return actor.rpartition(".")[0]
+
+
+def incarnation_of(actor: Actor) -> Actor:
+    """Return the name an actor's incarnation had first."""
+    node, dot, incarnation = actor.rpartition(".")
+    return node + dot + incarnation.partition("-")[0]
+
+
+def renewals_of(actor: Actor) -> int:
+    """Return how often an actor's incarnation had renewed its name, 0 for a name of another form."""
+    renewals = actor.rpartition(".")[2].partition("-")[2]
+    return int(renewals) if renewals.isdecimal() else 0

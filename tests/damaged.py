@@ -5,6 +5,8 @@ A parser that trusts nothing refuses a damaged copy, or it is one of the other t
 
 from collections.abc import Iterator
 
+from crdtkv import cbor
+
 
 def damaged(wire: object) -> Iterator[object]:
     """Yield copies of `wire` with one item changed, dropped, doubled or swapped with its neighbor."""
@@ -31,9 +33,9 @@ def others(item: object) -> Iterator[object]:
 
 
 def padded(wire: object) -> bytes:
-    """Encode lists, integers, strings, bytes and None as valid CBOR that is longer than it need be."""
-    if wire is None:
-        return b"\xf6"
+    """Encode lists, numbers, strings, bytes and None as valid CBOR that is longer than it need be (floats as it is)."""
+    if wire is None or isinstance(wire, float):
+        return cbor.encode(wire)
     if isinstance(wire, int):
         return _head(0, wire) if wire >= 0 else _head(1, -1 - wire)
     if isinstance(wire, bytes):

@@ -123,7 +123,7 @@ class RecordedLoad:
 
     async def _carry_out(self, client: Client, operation: Operation, timeout_s: float | None) -> None:
         identity = identity_of("default", "register", operation.key)
-        caller, level = client._caller, level_named(operation.level)
+        caller, level = client._shelf.caller, level_named(operation.level)
         if operation.kind == "put":
             seen = self._contexts.get(identity) if self._random.random() < WITH_CONTEXT_SHARE else None
             if seen is not None:

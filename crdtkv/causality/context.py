@@ -53,6 +53,14 @@ class CausalContext:
         covered = (Dot(actor, n) for actor, counter in self.vector.items() for n in range(1, counter + 1))
         return heapq.merge(covered, sorted(self.cloud))
 
+    def few(self, limit: int) -> frozenset[Dot] | None:
+        """Return all dots of the set if there are at most `limit`, else None."""
+        if len(self.vector) + len(self.cloud) > limit:
+            return None
+        if sum(counter for _, counter in self.vector.items()) + len(self.cloud) > limit:
+            return None
+        return frozenset(self.dots())
+
     def highest(self, actor: Actor) -> int:
         """Return the highest counter of `actor` in the set, 0 if there is none."""
         highest = self.vector[actor]

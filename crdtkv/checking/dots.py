@@ -48,7 +48,10 @@ def _one_operation_a_dot(key: KeyHistory) -> Iterator[Violation]:
 def _nothing_invented(key: KeyHistory) -> Iterator[Violation]:
     if key.type == "counter":
         return
-    written = {write.argument: write for write in key.possible}
+    written: dict[object, Operation] = {}
+    for made in key.possible:
+        if made.kind != "remove":
+            written.setdefault(made.argument, made)
     refused = {write.argument for write in key.refused}
     for read in key.results:
         for value in read.values or ():

@@ -18,7 +18,7 @@ from typing import Any
 Context = dict[str, list[int]]
 Dot = tuple[str, int]
 
-WRITES = frozenset(("put", "delete", "increment"))
+WRITES = frozenset(("put", "delete", "increment", "add", "remove"))
 #: `final` is a read of everything in one data center, at the end, when all is healed and quiet.
 KINDS = WRITES | {"get", "final"}
 OUTCOMES = frozenset(("ok", "fail", "info"))
@@ -28,11 +28,11 @@ OUTCOMES = frozenset(("ok", "fail", "info"))
 class Operation:
     """One call.
 
-    `argument` is the value put or the amount of an increment, `seen` the context that was handed in. `reads` and
-    `writes` say how many of the `replicas` in `datacenter` the level asks for. `began` and `ended` are seconds of one
-    clock; what was never answered has not ended. A write that was acknowledged has its `dot` and `timestamp` if the
-    client was told; a read has `values`, `context` and the `timestamp` of what it saw. Operations of one `session`
-    promise more.
+    `argument` is the value put, the element added or removed, or the amount, `seen` the context that was handed in.
+    `reads` and `writes` say how many of the `replicas` in `datacenter` the level asks for. `began` and `ended` are
+    seconds of one clock; what was never answered has not ended. A write that was acknowledged has its `dot` and
+    `timestamp` if the client was told; a read has `values`, `context` and the `timestamp` of what it saw. Operations
+    of one `session` promise more.
     """
 
     client: str

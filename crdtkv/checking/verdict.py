@@ -7,7 +7,7 @@ there are left out; if it is one, what a second replica had must be there (`lost
 
 from collections.abc import Iterable, Sequence
 
-from crdtkv.checking import counters, dots, last_writers, linearizable_keys, quorums, registers, sessions
+from crdtkv.checking import counters, dots, last_writers, linearizable_keys, quorums, registers, sessions, sets
 from crdtkv.checking import lost_disks as lost
 from crdtkv.checking.history import Operation, by_key
 from crdtkv.checking.violation import Violation
@@ -23,6 +23,7 @@ def judge(history: Iterable[Operation], lost_disks: int = 0) -> list[Violation]:
         found += registers.check(key, is_forgetful)
         found += last_writers.check(key)
         found += counters.check(key, is_forgetful)
+        found += sets.check(key, is_forgetful)
         if not is_forgetful:
             found += quorums.check(key)
         elif lost_disks == 1:

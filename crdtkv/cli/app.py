@@ -1,18 +1,19 @@
 """The `crdtkv` program: one typer application, one file per group of verbs.
 
-Exit codes: 0 yes or done; 1 no (a key is absent, a cluster lags, a check failed); 2 the call or the configuration is
-wrong; 3 the cluster could not do it (unavailable, timed out, unreachable).
+Exit codes: 0 yes or done; 1 no (a key is absent, a cluster lags, a bounded counter has not so much left); 2 the call or
+the configuration is wrong; 3 the cluster could not do it (unavailable, timed out, unreachable).
 """
 
 import sys
 
 import typer
 
-from crdtkv.cli import cluster, data, inspection, mending, moving, tools
-from crdtkv.cli.output import EXIT_CALL, EXIT_CLUSTER, complain
+from crdtkv.cli import cluster, collections, cutting, data, fields, holdings, inspection, mending, moving, tools
+from crdtkv.cli.output import EXIT_CALL, EXIT_CLUSTER, EXIT_NO, complain
 from crdtkv.errors import (
     ConfigError,
     CrdtkvError,
+    InsufficientRights,
     InvalidKey,
     InvalidRequest,
     StorageError,
@@ -29,7 +30,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-for group in (cluster, data, moving, inspection, mending, tools):
+for group in (cluster, cutting, data, collections, fields, moving, inspection, holdings, mending, tools):
     group.register(app)
 
 _CALL_ERRORS = (ConfigError, InvalidKey, InvalidRequest, UnknownBucket, ValueTooLarge, StorageError)
@@ -41,9 +42,15 @@ def main() -> None:
         app()
     except CrdtkvError as error:
         complain(str(error))
-        sys.exit(EXIT_CALL if isinstance(error, _CALL_ERRORS) else EXIT_CLUSTER)
+        sys.exit(_exit_code(error))
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)
+
+
+def _exit_code(error: CrdtkvError) -> int:
+    if isinstance(error, InsufficientRights):
+        return EXIT_NO
+    return EXIT_CALL if isinstance(error, _CALL_ERRORS) else EXIT_CLUSTER

@@ -60,9 +60,10 @@ def node(
 def up(
     config: ConfigFile = Path("datacenters.yaml"),
     data: Annotated[Path, typer.Option(help="Where the cluster keeps its data.")] = Path("crdtkv-data"),
+    cuttable: Annotated[bool, typer.Option("--cuttable", help="Let `crdtkv cut` cut data centers apart.")] = False,
 ) -> None:
     """Run the whole cluster of a configuration on this machine, until Ctrl-C."""
-    run_loop(_up(load(config), data, str(config)))
+    run_loop(_up(load(config), data, str(config), cuttable))
 
 
 def demo(
@@ -111,13 +112,15 @@ async def _serve(config: ClusterConfig, name: str, data: Path) -> int:
     return 0
 
 
-async def _up(config: ClusterConfig, data: Path, config_path: str) -> None:
+async def _up(config: ClusterConfig, data: Path, config_path: str, cuttable: bool) -> None:
     from crdtkv.local.cluster import LocalCluster
+    from crdtkv.local.cuts import Cuts
 
     stopping = _stop_signal()
     say(f"starting {len(config.datacenters)} data centers under {data}/ (open, without TLS, on loopback only) …")
     began = time.monotonic()
-    cluster = LocalCluster(config, data)
+    cluster = LocalCluster(config, data, cuttable)
+    cuts = Cuts(data) if cuttable else None
     starting = asyncio.ensure_future(cluster.start())
     try:
         await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
@@ -128,7 +131,14 @@ async def _up(config: ClusterConfig, data: Path, config_path: str) -> None:
         await starting
         say(f"ready after {time.monotonic() - began:.1f} s\n")
         _explain(config, config_path)
+        cutting = None
+        if cuts is not None:
+            cuts.prepare()
+            cutting = asyncio.create_task(cuts.carry_out(cluster))
         await _watch(cluster, stopping)
+        if cutting is not None and cuts is not None:
+            cutting.cancel()
+            cuts.end()
     finally:
         say("stopping …")
         await cluster.stop()

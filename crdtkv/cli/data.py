@@ -1,22 +1,22 @@
-"""`get`, `put`, `delete`, `incr`, `scan`: single keys from the shell."""
+"""`get`, `put`, `delete`, `incr`, `set`, `scan`: single keys from the shell. What has members is in `collections`."""
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from crdtkv.causality.hybrid_clock import wall_ms_of
-from crdtkv.cli.options import BucketName, ConfigFile, Datacenter, Json, LevelText, Timeout, TypeName
-from crdtkv.cli.output import EXIT_NO, as_json, complain, jsonable, say, table
+from crdtkv.cli.arguments import only_for, parsed_number, parsed_value
+from crdtkv.cli.options import AsText, BucketName, ConfigFile, Datacenter, Json, Key, LevelText, Timeout, Ttl, TypeName
+from crdtkv.cli.output import EXIT_NO, as_json, done, say, table
 from crdtkv.cli.session import with_client
-from crdtkv.client.bucket import Bucket, Counters
+from crdtkv.cli.showing import WITH_SIBLINGS, cell_of, fields_of, print_read
+from crdtkv.client.bucket import Bucket
 from crdtkv.client.client import Client
 from crdtkv.client.entry import ValueEntry
+from crdtkv.crdt.joined import Number
 from crdtkv.errors import InvalidRequest
 from crdtkv.ids import DEFAULT_BUCKET, printable
 
-Key = Annotated[str, typer.Argument(help="The key.")]
 _CONFIG = Path("datacenters.yaml")
 
 
@@ -26,22 +26,8 @@ def register(app: typer.Typer) -> None:
     app.command()(put)
     app.command()(delete)
     app.command()(incr)
+    app.command("set")(set_)
     app.command()(scan)
-
-
-def typed(client: Client, bucket: str, type_tag: str) -> Bucket:
-    """Return the handle for keys of a type that has values.
-
-    Raises:
-        InvalidRequest: no such type.
-    """
-    handle = client.bucket(bucket)
-    match type_tag:
-        case "register":
-            return handle
-        case "lww":
-            return handle.lww()
-    raise InvalidRequest(f"unknown type {type_tag!r}: register, lww or counter")
 
 
 def get(
@@ -54,25 +40,12 @@ def get(
     timeout: Timeout = 5.0,
     json_output: Json = False,
 ) -> None:
-    """Print the value of a key; exit code 1 if it has none."""
+    """Print the value of a key of any type; exit code 1 if it has none, or is a flag that is off."""
 
-    async def act(client: Client) -> ValueEntry:
-        if type_tag == "counter":
-            return await client.bucket(bucket).counter(key).entry()
-        return await typed(client, bucket, type_tag).entry(key)
+    async def act(client: Client) -> ValueEntry[Any]:
+        return await client.bucket(bucket).of_type(type_tag, key).entry()
 
-    entry = with_client(config, dc, level, timeout, act)
-    if json_output:
-        as_json({"key": key, "exists": entry.exists, **_fields(entry)})
-    elif entry.exists:
-        say(_shown(entry.value))
-        if len(entry.siblings) > 1:
-            complain(f"{len(entry.siblings)} concurrent values; the others:")
-            for sibling in entry.siblings[1:]:
-                complain(f"  {_shown(sibling)}")
-    else:
-        complain(f"{key} has no value")
-    if not entry.exists:
+    if not print_read(type_tag, {"key": key}, with_client(config, dc, level, timeout, act), json_output):
         raise typer.Exit(EXIT_NO)
 
 
@@ -80,8 +53,9 @@ def put(
     key: Key,
     value: Annotated[str, typer.Argument(help="The value: JSON, or else plain text.")],
     bucket: BucketName = DEFAULT_BUCKET,
-    type_tag: TypeName = "register",
-    text: Annotated[bool, typer.Option("--text", help="Take the value as text even if it is JSON.")] = False,
+    type_tag: Annotated[str, typer.Option("--type", "-t", help="register or lww.")] = "register",
+    text: AsText = False,
+    ttl: Ttl = None,
     config: ConfigFile = _CONFIG,
     dc: Datacenter = None,
     level: LevelText = None,
@@ -89,14 +63,14 @@ def put(
     json_output: Json = False,
 ) -> None:
     """Write a value; it replaces what is there."""
-    parsed: Any = value
-    if not text:
-        try:
-            parsed = json.loads(value)
-        except ValueError:
-            parsed = value
-    with_client(config, dc, level, timeout, lambda client: typed(client, bucket, type_tag).put(key, parsed))
-    _done(json_output, key, f"wrote {key}")
+    only_for("put", type_tag, ("register", "lww"))
+
+    async def act(client: Client) -> None:
+        registers: Bucket[Any] = client.bucket(bucket)
+        await (registers.lww() if type_tag == "lww" else registers).put(key, parsed_value(value, text), ttl=ttl)
+
+    with_client(config, dc, level, timeout, act)
+    done(json_output, key, f"wrote {key}")
 
 
 def delete(
@@ -109,40 +83,66 @@ def delete(
     timeout: Timeout = 5.0,
     json_output: Json = False,
 ) -> None:
-    """Delete a key, or reset a counter; concurrent writes survive."""
+    """Delete a key of any type but bcounter, or reset a counter; concurrent writes survive."""
 
     async def act(client: Client) -> None:
-        if type_tag == "counter":
-            await client.bucket(bucket).counter(key).delete()
-        else:
-            await typed(client, bucket, type_tag).delete(key)
+        await client.bucket(bucket).of_type(type_tag, key).delete()
 
     with_client(config, dc, level, timeout, act)
-    _done(json_output, key, f"deleted {key}")
+    done(json_output, key, f"deleted {key}")
 
 
 def incr(
     key: Key,
     amount: Annotated[int, typer.Argument(help="How much; negative to decrement (put -- before it).")] = 1,
     bucket: BucketName = DEFAULT_BUCKET,
+    type_tag: Annotated[str, typer.Option("--type", "-t", help="counter or bcounter.")] = "counter",
+    ttl: Ttl = None,
     config: ConfigFile = _CONFIG,
     dc: Datacenter = None,
     level: LevelText = None,
     timeout: Timeout = 5.0,
     json_output: Json = False,
 ) -> None:
-    """Add to a counter and print its value as it is then read."""
+    """Add to a counter and print its value as it is then read; exit code 1 if a bcounter has not so much left."""
+    only_for("incr", type_tag, ("counter", "bcounter"))
+    if type_tag == "bcounter" and ttl is not None:
+        raise InvalidRequest("a bcounter does not expire: leave out --ttl")
 
     async def act(client: Client) -> int:
-        counter = client.bucket(bucket).counter(key)
-        await counter.increment(amount)
-        return await counter.value()
+        if type_tag == "counter":
+            counter = client.bucket(bucket).counter(key)
+            await counter.increment(amount, ttl=ttl)
+            return await counter.value()
+        bounded = client.bucket(bucket).bcounter(key)
+        await (bounded.decrement(-amount) if amount < 0 else bounded.increment(amount))
+        return await bounded.value()
 
-    value = with_client(config, dc, level, timeout, act)
-    if json_output:
-        as_json({"key": key, "value": value})
-    else:
-        say(str(value))
+    _print_value(json_output, key, with_client(config, dc, level, timeout, act))
+
+
+def set_(
+    key: Key,
+    number: Annotated[str, typer.Argument(help="The number; put -- before a negative one.")],
+    type_tag: Annotated[str, typer.Option("--type", "-t", help="maxreg or minreg.")],
+    bucket: BucketName = DEFAULT_BUCKET,
+    ttl: Ttl = None,
+    config: ConfigFile = _CONFIG,
+    dc: Datacenter = None,
+    level: LevelText = None,
+    timeout: Timeout = 5.0,
+    json_output: Json = False,
+) -> None:
+    """Set a number, which counts if it is the greatest (maxreg) or smallest (minreg); print what is then read."""
+    only_for("set", type_tag, ("maxreg", "minreg"))
+
+    async def act(client: Client) -> Number | None:
+        numbers: Bucket[Any] = client.bucket(bucket)
+        handle = numbers.maxreg(key) if type_tag == "maxreg" else numbers.minreg(key)
+        await handle.set(parsed_number(number), ttl=ttl)
+        return await handle.value()
+
+    _print_value(json_output, key, with_client(config, dc, level, timeout, act))
 
 
 def scan(
@@ -156,45 +156,30 @@ def scan(
     timeout: Timeout = 10.0,
     json_output: Json = False,
 ) -> None:
-    """List keys and values, in ring order. With --json one object per line."""
+    """List keys of one type and their values, in ring order. With --json one object per line."""
+    has_siblings = type_tag in WITH_SIBLINGS
 
-    async def act(client: Client) -> list[tuple[str, str, int]]:
-        source: Bucket | Counters = (
-            client.bucket(bucket).counters() if type_tag == "counter" else typed(client, bucket, type_tag)
-        )
-        rows: list[tuple[str, str, int]] = []
+    async def act(client: Client) -> list[tuple[object, ...]]:
+        rows: list[tuple[object, ...]] = []
         count = 0
-        async for key, entry in source.scan(prefix):
+        async for key, entry in client.bucket(bucket).keys_of(type_tag).scan(prefix):
             count += 1
             name = key if isinstance(key, str) else printable(key)
             if json_output:
-                as_json({"key": name, **_fields(entry)})
+                as_json({"key": name, **fields_of(type_tag, entry)})
             else:
-                rows.append((name, _shown(entry.value), len(entry.siblings)))
+                rows.append((name, cell_of(type_tag, entry), *([len(entry.siblings)] if has_siblings else [])))
             if count == limit:
                 break
         return rows
 
     rows = with_client(config, dc, level, timeout, act)
     if not json_output:
-        table("", ("key", "value", "siblings"), rows)
+        table("", ("key", "value", "siblings")[: 3 if has_siblings else 2], rows)
 
 
-def _fields(entry: ValueEntry) -> dict[str, Any]:
-    return {
-        "value": entry.value,
-        "siblings": entry.siblings,
-        "timestamp_ms": wall_ms_of(entry.timestamp) or None,
-        "context": repr(entry.context),
-    }
-
-
-def _shown(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, default=jsonable, ensure_ascii=False)
-
-
-def _done(json_output: bool, key: str, text: str) -> None:
+def _print_value(json_output: bool, key: str, value: Number | None) -> None:
     if json_output:
-        as_json({"key": key, "ok": True})
+        as_json({"key": key, "value": value})
     else:
-        say(text)
+        say(str(value))

@@ -1,11 +1,8 @@
-"""`import`, `export`: JSON lines in and out.
+"""`import`, `export`: JSON lines in and out, one record a line (`records`).
 
-A record is one object per line: `{"key": …, "value": …}`, with `"type"` (`register` by default, `lww`, `counter`), and
-`"siblings": […]` where there are concurrent values. What JSON cannot say is kept exactly: `"key_hex"` for keys that are
-not UTF-8, `"cbor"` (hexadecimal) for values with bytes, dates and the like.
-
-Importing reads each key first and writes only what differs, with the context it read: so importing twice changes
-nothing, an interrupted import goes on when it is run again, and a value somebody wrote meanwhile is kept as a sibling.
+Importing reads each key first and writes only what differs (`restoring`), registers with the context it read: so
+importing twice changes nothing, an interrupted import goes on when it is run again, and a value somebody wrote
+meanwhile is kept as a sibling.
 """
 
 import asyncio
@@ -20,19 +17,18 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from crdtkv import cbor
-from crdtkv.cli.data import typed
 from crdtkv.cli.options import BucketName, ConfigFile, Datacenter, Json, LevelText, Timeout
 from crdtkv.cli.output import EXIT_NO, as_json, complain
+from crdtkv.cli.records import Record, record_of
+from crdtkv.cli.restoring import restore
 from crdtkv.cli.session import with_client
-from crdtkv.client.bucket import Bucket, CounterKey
+from crdtkv.client.bucket import Bucket
 from crdtkv.client.client import Client
-from crdtkv.client.entry import ValueEntry
+from crdtkv.crdt.registry import TYPES
 from crdtkv.errors import (
     ConfigError,
     CrdtkvError,
     InsufficientStorage,
-    InvalidRequest,
     NoNodeReachable,
     Overloaded,
     ReadTimeout,
@@ -47,9 +43,7 @@ RETRY_FOR_S = 60.0
 #: What a node that goes down or comes back causes, and what passes.
 WAITED_OUT = (Unavailable, ReadTimeout, WriteTimeout, Overloaded, InsufficientStorage, NoNodeReachable)
 _CONFIG = Path("datacenters.yaml")
-_TYPES = ("register", "lww", "counter")
-
-Record = dict[str, Any]
+_RARE = ("left_out", "failed")
 
 
 def register(app: typer.Typer) -> None:
@@ -80,11 +74,15 @@ def import_(
     began = time.monotonic()
     done = with_client(config, dc, level, timeout, act)
     seconds = time.monotonic() - began
-    _report(json_output, seconds, written=done.written, unchanged=done.unchanged, failed=done.failed)
+    counts = {"written": done.written, "unchanged": done.unchanged, "left_out": done.left_out, "failed": done.failed}
+    _report(json_output, seconds, **counts)
+    if done.left_out:
+        complain(f"{done.left_out} sketches (hll) were left out: add their elements again, no sketch can be written")
     if done.failed:
         complain(
             f"{done.failed} records were not written, the first because: {done.first_error}; run it again to resume"
         )
+    if done.failed or done.left_out:
         raise typer.Exit(EXIT_NO)
 
 
@@ -126,11 +124,11 @@ def export(
 class _Import:
     """One import: many workers, one progress bar."""
 
-    def __init__(self, bucket: Bucket, progress: Progress, task: TaskID) -> None:
+    def __init__(self, bucket: Bucket[Any], progress: Progress, task: TaskID) -> None:
         self._bucket = bucket
         self._progress = progress
         self._task = task
-        self.written = self.unchanged = self.failed = 0
+        self.written = self.unchanged = self.left_out = self.failed = 0
         self.first_error: CrdtkvError | None = None
 
     async def run(self, records: Iterator[tuple[Record, int]]) -> None:
@@ -139,7 +137,7 @@ class _Import:
         async def work() -> None:
             for record, size in records:
                 await self._one(record)
-                count = self.written + self.unchanged
+                count = self.written + self.unchanged + self.left_out
                 self._progress.update(self._task, advance=size, records=count)
 
         try:
@@ -155,101 +153,26 @@ class _Import:
         pause_s = 0.05
         while True:
             try:
-                if await self._write(record):
-                    self.written += 1
-                else:
-                    self.unchanged += 1
-                return
+                has_written, left_out = await restore(self._bucket, record)
             except CrdtkvError as error:
                 if not isinstance(error, WAITED_OUT) or time.monotonic() > deadline:
                     self.failed += 1
                     self.first_error = self.first_error or error
                     return
+            else:
+                self.left_out += left_out
+                self.written += has_written
+                self.unchanged += not has_written and not left_out
+                return
             await asyncio.sleep(pause_s)
             pause_s = min(1.0, pause_s * 2)
 
-    async def _write(self, record: Record) -> bool:
-        """Make the key hold what the record says; return whether anything had to be written."""
-        key, type_tag = _record_key(record), record.get("type", "register")
-        if type_tag == "counter":
-            return await _count_up_to(self._bucket.counter(key), _record_values(record)[0])
-        target = self._bucket.lww() if type_tag == "lww" else self._bucket
-        if type_tag not in _TYPES:
-            raise InvalidRequest(f"unknown type {type_tag!r} in a record: register, lww or counter")
-        wanted = _record_values(record)
-        present = await target.entry(key)
-        if {cbor.encode_value(value) for value in wanted} == {cbor.encode_value(value) for value in present.siblings}:
-            return False
-        for value in reversed(wanted):  # the winner last, so that it has the highest timestamp
-            await target.put(key, value, context=present.context if type_tag == "register" else None)
-        return True
-
-
-async def _count_up_to(counter: CounterKey, wanted: Any) -> bool:
-    if type(wanted) is not int:
-        raise InvalidRequest(f"a counter's value is a whole number, not {wanted!r}")
-    difference = wanted - await counter.value()
-    if difference:
-        await counter.increment(difference)
-    return bool(difference)
-
 
 async def _everything(client: Client, bucket: str, prefix: str) -> AsyncIterator[Record]:
-    for type_tag in _TYPES:
-        source: Any = client.bucket(bucket).counters() if type_tag == "counter" else typed(client, bucket, type_tag)
-        async for key, entry in source.scan(prefix):
-            yield _to_record(key, type_tag, entry)
-
-
-def _to_record(key: str | bytes, type_tag: str, entry: ValueEntry) -> Record:
-    record: Record = {"key": key} if isinstance(key, str) else {"key_hex": key.hex()}
-    if type_tag != "register":
-        record["type"] = type_tag
-    record.update(_to_json(entry.value))
-    if len(entry.siblings) > 1:
-        record["siblings"] = [_to_json(value) for value in entry.siblings]
-    return record
-
-
-def _to_json(value: Any) -> Record:
-    """Return `{"value": …}` if JSON brings it back exactly, else `{"cbor": …}`."""
-    try:
-        if cbor.encode_value(json.loads(json.dumps(value))) == cbor.encode_value(value):
-            return {"value": value}
-    except (TypeError, ValueError):
-        pass
-    return {"cbor": cbor.encode_value(value).hex()}
-
-
-def _record_key(record: Record) -> str | bytes:
-    if isinstance(record.get("key"), str):
-        return str(record["key"])
-    if isinstance(record.get("key_hex"), str):
-        return _unhex(record["key_hex"])
-    raise InvalidRequest('a record has "key" (text) or "key_hex"')
-
-
-def _record_values(record: Record) -> list[Any]:
-    """Return the values of a record, the winner first."""
-    forms = record.get("siblings") or [record]
-    if not isinstance(forms, list) or not all(isinstance(form, dict) for form in forms):
-        raise InvalidRequest('"siblings" is a list of objects with "value" or "cbor"')
-    values: list[Any] = []
-    for form in forms:
-        if "cbor" in form:
-            values.append(cbor.decode_value(_unhex(form["cbor"])))
-        elif "value" in form:
-            values.append(form["value"])
-        else:
-            raise InvalidRequest('a record has "value" or "cbor"')
-    return values
-
-
-def _unhex(text: str) -> bytes:
-    try:
-        return bytes.fromhex(text)
-    except (ValueError, TypeError):
-        raise InvalidRequest(f"not hexadecimal: {text!r}") from None
+    for type_tag in TYPES:
+        async for key, entry in client.bucket(bucket).keys_of(type_tag).scan(prefix):
+            if entry.exists and entry.state is not None:
+                yield record_of(key, entry.state, entry.expires_at_s)
 
 
 def _records(lines: TextIO, source: str) -> Iterator[tuple[Record, int]]:
@@ -305,5 +228,7 @@ def _report(json_output: bool, seconds: float, **counts: int) -> None:
     if json_output:
         as_json({**counts, "seconds": round(seconds, 3), "records_per_s": round(rate)})
     else:
-        text = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count or name != "failed")
+        text = ", ".join(
+            f"{count:,} {name.replace('_', ' ')}" for name, count in counts.items() if count or name not in _RARE
+        )
         complain(f"{text} in {seconds:.1f} s ({rate:,.0f} records/s)")

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from crdtkv.cli.arguments import either
+from crdtkv.crdt.registry import TYPES
 from crdtkv.quorum.level import LEVEL_NAMES
 
 ConfigFile = Annotated[
@@ -20,4 +22,9 @@ LevelText = Annotated[
 ]
 Timeout = Annotated[float, typer.Option(help="Deadline of a request, seconds.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
-TypeName = Annotated[str, typer.Option("--type", "-t", help="register, lww or counter.")]
+TypeName = Annotated[str, typer.Option("--type", "-t", help=f"{either(tuple(TYPES))}.")]
+Key = Annotated[str, typer.Argument(help="The key.")]
+Ttl = Annotated[
+    float | None, typer.Option(help="After how many seconds it expires, 0 for never; default the bucket's.")
+]
+AsText = Annotated[bool, typer.Option("--text", help="Take what is written as text even if it is JSON.")]

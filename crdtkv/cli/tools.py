@@ -9,7 +9,7 @@ import typer
 from crdtkv import cbor
 from crdtkv.cli.options import ConfigFile, Datacenter, Json, LevelText
 from crdtkv.cli.output import as_json, table
-from crdtkv.client.entry import values_of
+from crdtkv.client.values import values_of
 from crdtkv.crdt.entry import Entry
 from crdtkv.errors import ConfigError, CrdtkvError, InvalidRequest
 from crdtkv.ids import parse_identity, printable

@@ -1,99 +1,64 @@
 """`Bucket`: the verbs on keys. The client itself is the bucket `default`.
 
-Values are anything CBOR can encode, up to 512 KiB. Keys are str (UTF-8) or bytes, 1 to 1024 bytes. Every call takes
-`consistency=` (a level or its name) and `timeout=` in seconds.
+Values are anything CBOR can encode, up to 512 KiB, or what the bucket's codec is for. Keys are str (UTF-8) or bytes, 1
+to 1024 bytes. Every call takes `consistency=` (a level or its name) and `timeout=` in seconds; what writes takes
+`ttl=`, after how many seconds it expires (0: never, not given: as the bucket says).
 
 After cancellation of a call nothing is known about a write: it may have been applied, or may yet be.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from typing import Any, Generic, TypeVar
 
-from crdtkv import cbor
 from crdtkv.client import scanning
-from crdtkv.client.caller import Caller
-from crdtkv.client.entry import ReadContext, ValueEntry, value_of
-from crdtkv.crdt.entry import Entry
-from crdtkv.errors import CrdtkvError, InvalidRequest
-from crdtkv.ids import check_name, identity_prefix, key_bytes
-from crdtkv.quorum.level import ConsistencyLevel
+from crdtkv.client.codecs import CBOR, Codec
+from crdtkv.client.container import Container
+from crdtkv.client.entry import ReadContext, ValueEntry
+from crdtkv.client.handles import BoundedCounterHandle, RegisterHandle
+from crdtkv.client.place import Level, Place, Shelf
+from crdtkv.crdt.registry import type_named
+from crdtkv.errors import CrdtkvError
+from crdtkv.ids import identity_prefix
 
-Level = ConsistencyLevel | str | None
 KeyType = TypeVar("KeyType", str, bytes)
+V = TypeVar("V")
 
 #: How many requests `put_many` and `get_many` keep in flight.
 MANY_IN_FLIGHT = 256
 
 
-class _Verbs:
-    """What all value types share: reading and deleting."""
-
-    _type_tag = "register"
-
-    def __init__(self, caller: Caller, bucket: str, consistency: Level) -> None:
-        self._caller = caller
-        self._bucket = check_name("bucket", bucket)
-        self._consistency = caller.level(consistency, bucket) if consistency is not None else None
-        self._prefix = identity_prefix(bucket, self._type_tag)
-
-    def _level(self, explicit: Level) -> ConsistencyLevel:
-        if explicit is None and self._consistency is not None:
-            return self._consistency
-        return self._caller.level(explicit, self._bucket)
-
-    async def _read(self, key: str | bytes, consistency: Level, timeout: float | None) -> Entry | None:
-        encoded = await self._caller.entry(self._prefix + key_bytes(key), self._level(consistency), timeout)
-        if encoded is None:
-            return None
-        entry = Entry.from_bytes(encoded)
-        self._caller.observe(entry.state.newest())
-        return entry
-
-    async def _read_value(self, key: str | bytes, default: Any, consistency: Level, timeout: float | None) -> Any:
-        """Read only the value, without parsing what it takes to write with context."""
-        encoded = await self._caller.entry(self._prefix + key_bytes(key), self._level(consistency), timeout)
-        if encoded is None:
-            return default
-        state = Entry.from_bytes(encoded).state
-        self._caller.observe(state.newest())
-        return value_of(state, default)
-
-    async def _change(
-        self,
-        key: str | bytes,
-        operation: str,
-        arguments: list[object],
-        consistency: Level,
-        timeout: float | None,
-        context: ReadContext | None = None,
-    ) -> None:
-        identity = self._prefix + key_bytes(key)
-        wire = context.for_key(identity) if context is not None else None
-        await self._caller.mutate(identity, operation, arguments, wire, self._level(consistency), timeout)
-
-
-class _Keys(_Verbs):
+class Keys:
     """All keys of one type in one bucket."""
+
+    def __init__(self, shelf: Shelf, type_tag: str, codec: Codec[Any] = CBOR) -> None:
+        self._shelf = shelf
+        self._type_tag = type_tag
+        self._codec = codec
 
     def scan(
         self, prefix: str | bytes = "", *, consistency: Level = None, timeout: float | None = None
-    ) -> AsyncIterator[tuple[str | bytes, ValueEntry]]:
+    ) -> AsyncIterator[tuple[str | bytes, ValueEntry[Any]]]:
         """Iterate over the keys with this prefix as `(key, entry)`, in ring order, not in key order.
 
         Keys are str where they are UTF-8, else bytes. A key that exists all the time is met exactly once; one
         written or deleted meanwhile may be met or not. `timeout` is per page. Raises as `get` does.
         """
-        start = self._prefix + (prefix.encode() if isinstance(prefix, str) else prefix)
-        return scanning.scan(self._caller, start, self._prefix, self._level(consistency), timeout)
+        strip = identity_prefix(self._shelf.name, self._type_tag)
+        start = strip + (prefix.encode() if isinstance(prefix, str) else prefix)
+        level = self._shelf.level(consistency)
+        return scanning.scan(self._shelf.caller, start, strip, level, timeout, self._codec)
 
 
-class Bucket(_Keys):
+class Bucket(Keys, Container, Generic[V]):
     """Registers of one bucket, and the way to its other types."""
+
+    def __init__(self, shelf: Shelf, codec: Codec[V] = CBOR, type_tag: str = "register") -> None:
+        super().__init__(shelf, type_tag, codec)
 
     async def get(
         self, key: str | bytes, default: Any = None, *, consistency: Level = None, timeout: float | None = None
-    ) -> Any:
+    ) -> V | Any:
         """Return the value of a key, `default` if it has none.
 
         Raises:
@@ -101,18 +66,21 @@ class Bucket(_Keys):
             ReadTimeout: too few answered in time.
             InvalidKey, UnknownBucket, InvalidRequest: the call is wrong.
         """
-        return await self._read_value(key, default, consistency, timeout)
+        return await self._one(key).get(default, consistency=consistency, timeout=timeout)
 
-    async def entry(self, key: str | bytes, *, consistency: Level = None, timeout: float | None = None) -> ValueEntry:
+    async def entry(
+        self, key: str | bytes, *, consistency: Level = None, timeout: float | None = None
+    ) -> ValueEntry[V]:
         """Return a key with its siblings and causal context. Raises as `get` does."""
-        return ValueEntry(self._prefix + key_bytes(key), await self._read(key, consistency, timeout))
+        return await self._one(key).entry(consistency=consistency, timeout=timeout)
 
     async def put(
         self,
         key: str | bytes,
-        value: Any,
+        value: V,
         *,
         context: ReadContext | None = None,
+        ttl: float | None = None,
         consistency: Level = None,
         timeout: float | None = None,
     ) -> None:
@@ -125,7 +93,7 @@ class Bucket(_Keys):
             Unavailable, Overloaded, InsufficientStorage, NoNodeReachable: it was not.
             ValueTooLarge, InvalidKey, UnknownBucket, InvalidRequest: the call is wrong, it was not.
         """
-        await self._change(key, "put", [cbor.encode_value(value)], consistency, timeout, context)
+        await self._one(key).put(value, context=context, ttl=ttl, consistency=consistency, timeout=timeout)
 
     async def delete(
         self,
@@ -136,15 +104,46 @@ class Bucket(_Keys):
         timeout: float | None = None,
     ) -> None:
         """Delete what was read (`context`), or what is there; a concurrent write survives. Raises as `put` does."""
-        await self._change(key, "delete", [], consistency, timeout, context)
+        await self._one(key).delete(context=context, consistency=consistency, timeout=timeout)
+
+    async def update(
+        self,
+        key: str | bytes,
+        change: Callable[[V | None], V],
+        *,
+        resolve: Callable[[list[V]], V] | None = None,
+        ttl: float | None = None,
+        consistency: Level = None,
+        timeout: float | None = None,
+    ) -> V:
+        """Read a value, change it, and write it in the place of exactly what was read; return what was written.
+
+        `change` is given the value, None if there is none. Of concurrent values it is given what `resolve` makes of
+        them (the latest first), or else the latest; all of them are replaced by what is written. Somebody who writes
+        at the same time is not overwritten: both values are kept as siblings, for the next update to resolve. This is
+        no compare-and-set. Raises as `get` and `put` do.
+        """
+        found = await self.entry(key, consistency=consistency, timeout=timeout)
+        value = found.value
+        if resolve is not None and len(found.siblings) > 1:
+            value = resolve(found.siblings)
+        changed = change(value)
+        context = None if self._type_tag == "lww" else found.context
+        await self.put(key, changed, context=context, ttl=ttl, consistency=consistency, timeout=timeout)
+        return changed
 
     async def put_many(
-        self, values: Mapping[KeyType, Any], *, consistency: Level = None, timeout: float | None = None
+        self,
+        values: Mapping[KeyType, V],
+        *,
+        ttl: float | None = None,
+        consistency: Level = None,
+        timeout: float | None = None,
     ) -> dict[KeyType, CrdtkvError | None]:
         """Write many keys; returns for each key None, or the error that `put` would have raised."""
 
         async def put(key: KeyType) -> None:
-            await self.put(key, values[key], consistency=consistency, timeout=timeout)
+            await self.put(key, values[key], ttl=ttl, consistency=consistency, timeout=timeout)
 
         return await _each(values, put)
 
@@ -158,65 +157,28 @@ class Bucket(_Keys):
 
         return await _each(keys, get)
 
-    def counter(self, key: str | bytes) -> "CounterKey":
-        """Return a handle for a counter; counters and registers of one name are different keys."""
-        return CounterKey(self._caller, self._bucket, self._consistency, key)
+    def bcounter(self, name: str | bytes) -> BoundedCounterHandle:
+        """Return a counter that never goes below 0."""
+        return BoundedCounterHandle(self._at("bcounter", name))
 
-    def counters(self) -> "Counters":
-        """Return the counters of this bucket, to scan them."""
-        return Counters(self._caller, self._bucket, self._consistency)
+    def lww(self) -> "Bucket[V]":
+        """Return the last-writer-wins values of this bucket: the same verbs, without siblings and `context`."""
+        return Bucket(self._shelf, self._codec, "lww")
 
-    def lww(self) -> "LastWriterWinsBucket":
-        """Return the last-writer-wins values of this bucket: the same verbs, without siblings."""
-        return LastWriterWinsBucket(self._caller, self._bucket, self._consistency)
-
-
-class LastWriterWinsBucket(Bucket):
-    """Last-writer-wins values of one bucket. They take no `context`."""
-
-    _type_tag = "lww"
-
-
-class Counters(_Keys):
-    """All counters of one bucket."""
-
-    _type_tag = "counter"
-
-
-class CounterKey(_Verbs):
-    """One counter."""
-
-    _type_tag = "counter"
-
-    def __init__(self, caller: Caller, bucket: str, consistency: Level, key: str | bytes) -> None:
-        super().__init__(caller, bucket, consistency)
-        self._key = key_bytes(key)
-
-    async def entry(self, *, consistency: Level = None, timeout: float | None = None) -> ValueEntry:
-        """Return the counter with its causal context. Raises as `Bucket.get` does."""
-        return ValueEntry(self._prefix + self._key, await self._read(self._key, consistency, timeout))
-
-    async def value(self, *, consistency: Level = None, timeout: float | None = None) -> int:
-        """Return the sum, 0 if nothing was counted. Raises as `Bucket.get` does."""
-        return int(await self._read_value(self._key, 0, consistency, timeout))
-
-    async def increment(self, amount: int = 1, *, consistency: Level = None, timeout: float | None = None) -> None:
-        """Add to the counter. Raises as `Bucket.put` does; after `WriteTimeout` it may count or not.
+    def keys_of(self, type_tag: str) -> Keys:
+        """Return the keys of any type, to scan them.
 
         Raises:
-            InvalidRequest: the amount is no whole number, or too large.
+            InvalidRequest: there is no such type.
         """
-        if type(amount) is not int or abs(amount) >= 2**63:
-            raise InvalidRequest("a counter is incremented by a whole number below 2**63")
-        await self._change(self._key, "increment", [amount], consistency, timeout)
+        type_named(type_tag)
+        return Keys(self._shelf, type_tag)
 
-    async def decrement(self, amount: int = 1, *, consistency: Level = None, timeout: float | None = None) -> None:
-        """Subtract from the counter. Raises as `increment` does."""
-        await self.increment(-amount, consistency=consistency, timeout=timeout)
+    def _at(self, type_tag: str, name: str | bytes) -> Place:
+        return self._shelf.place(type_tag, name)
 
-    async def delete(self, *, consistency: Level = None, timeout: float | None = None) -> None:
-        """Reset the counter: what was counted goes, concurrent increments survive. Raises as `Bucket.put` does."""
-        await self._change(self._key, "delete", [], consistency, timeout)
+    def _one(self, key: str | bytes) -> RegisterHandle[V]:
+        return RegisterHandle(self._shelf.place(self._type_tag, key), self._codec)
 
 
 async def _each(keys: Iterable[Any], act: Any) -> dict[Any, Any]:

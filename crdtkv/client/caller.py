@@ -21,6 +21,7 @@ from crdtkv.errors import (
     NoNodeReachable,
     Overloaded,
     ReadTimeout,
+    StaleReplica,
     Unavailable,
     WriteTimeout,
 )
@@ -32,7 +33,7 @@ LONGEST_PAUSE_S = 1.0
 
 Request = MutateRequest | ScanRequest
 #: How a try may fail so that the same request is tried again.
-RETRIED = (LinkLost, NoAnswer, Overloaded, Unavailable, InsufficientStorage, NoNodeReachable)
+RETRIED = (LinkLost, NoAnswer, Overloaded, Unavailable, InsufficientStorage, StaleReplica, NoNodeReachable)
 
 
 class Caller:
@@ -91,6 +92,7 @@ class Caller:
         context: list[Any] | None,
         level: ConsistencyLevel,
         timeout: float | None,
+        ttl_ms: int | None = None,
     ) -> MutateReply:
         """Carry out one operation; the reply names the write.
 
@@ -101,7 +103,7 @@ class Caller:
         timeout_s = timeout or self._timeout_s
         deadline = time.monotonic() + timeout_s
         request = MutateRequest(
-            0, identity, operation, arguments, context, self.observed, level.to_wire(), int(timeout_s * 1000)
+            0, identity, operation, arguments, context, self.observed, level.to_wire(), int(timeout_s * 1000), ttl_ms
         )
         try:
             view, connection = self.router.route(identity)

@@ -6,11 +6,13 @@ import os
 from collections.abc import Callable, Generator
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
-from crdtkv.client.bucket import Bucket, Level
+from crdtkv.client.bucket import Bucket, V
 from crdtkv.client.caller import Caller
+from crdtkv.client.codecs import CBOR, Codec
 from crdtkv.client.connection import LinkLost, NoAnswer
+from crdtkv.client.place import Level, Shelf
 from crdtkv.client.router import Router
 from crdtkv.config.loader import load
 from crdtkv.config.model import ClusterConfig
@@ -18,17 +20,23 @@ from crdtkv.errors import InvalidRequest
 from crdtkv.ids import DEFAULT_BUCKET
 from crdtkv.quorum.level import ConsistencyLevel, level_named
 from crdtkv.ring.topology import Topology
-from crdtkv.wire.messages import Message, RepairRequest, StatusReply, StatusRequest
+from crdtkv.wire.messages import InspectRequest, Message, RepairRequest, StatusRequest
 
 DEFAULT_TIMEOUT_S = 5.0
 
 
-class Client(Bucket):
+class Held(NamedTuple):
+    """What one node itself holds of a key: the bytes of an entry, None for nothing."""
+
+    encoded: bytes | None
+
+
+class Client(Bucket[Any]):
     """A connection to a cluster; the verbs act on the bucket `default`. Made by `connect`."""
 
     def __init__(self, router: Router, default_level: ConsistencyLevel | None, timeout_s: float) -> None:
         self._router = router
-        super().__init__(Caller(router, default_level, timeout_s), DEFAULT_BUCKET, None)
+        super().__init__(Shelf(Caller(router, default_level, timeout_s), DEFAULT_BUCKET, None))
 
     async def __aenter__(self) -> "Client":
         return self
@@ -55,14 +63,14 @@ class Client(Bucket):
         """The names of all buckets."""
         return sorted(self._router.views[0].buckets)
 
-    def bucket(self, name: str, *, consistency: Level = None) -> Bucket:
-        """Return another bucket, with a default level of its own if one is given.
+    def bucket(self, name: str, *, of: Codec[V] = CBOR, consistency: Level = None) -> Bucket[V]:
+        """Return another bucket, with a codec and a default level of its own if they are given.
 
         Raises:
             InvalidKey: no bucket can be named so. (Whether it is declared shows with the first request.)
             InvalidRequest: no such level.
         """
-        return Bucket(self._caller, name, consistency)
+        return Bucket(Shelf(self._shelf.caller, name, consistency), of)
 
     async def status(self, timeout: float = 2.0) -> dict[str, dict[str, Any] | None]:
         """Return what each node of the data center says of itself, None for a node that does not answer."""
@@ -75,16 +83,36 @@ class Client(Bucket):
         """
         return await self._ask_all(lambda number: RepairRequest(number, partition), timeout)
 
+    async def inspect(self, identity: bytes, timeout: float = 2.0) -> dict[str, Held | None]:
+        """Return what each node of the data center itself holds of a key, None for a node that does not answer.
+
+        Nothing is merged or mended, and what has expired is shown until it is cleared. `identity` is what
+        `ids.identity_of` returns.
+
+        Raises:
+            InvalidKey, InvalidRequest, UnknownBucket: there can be no such key.
+        """
+        told = await self._answers(lambda number: InspectRequest(number, identity), timeout)
+        return {name: Held(told[name]) if name in told else None for name in self._node_names}
+
+    @property
+    def _node_names(self) -> list[str]:
+        return sorted(self._router.views[0].connections)
+
     async def _ask_all(self, request: Callable[[int], Message], timeout: float) -> dict[str, dict[str, Any] | None]:
-        view = self._router.views[0]
-        linked = {name: connection for name, connection in view.connections.items() if connection.is_open}
-        asked = [c.ask(request(c.next_id()), timeout) for c in linked.values()]
-        answers = await asyncio.gather(*asked, return_exceptions=True)
-        told: dict[str, dict[str, Any] | None] = dict.fromkeys(sorted(view.connections))
-        for name, answer in zip(linked, answers, strict=True):
-            if isinstance(answer, StatusReply):
-                told[name] = json.loads(answer.document)
-            elif isinstance(answer, BaseException) and not isinstance(answer, (LinkLost, NoAnswer)):
+        told = await self._answers(request, timeout)
+        return {name: json.loads(told[name].document) if name in told else None for name in self._node_names}
+
+    async def _answers(self, request: Callable[[int], Message], timeout: float) -> dict[str, Any]:
+        """Ask every node of the data center; return what those said that answered."""
+        connections = self._router.views[0].connections
+        linked = {name: connection for name, connection in connections.items() if connection.is_open}
+        asked = [connection.ask(request(connection.next_id()), timeout) for connection in linked.values()]
+        told: dict[str, Any] = {}
+        for name, answer in zip(linked, await asyncio.gather(*asked, return_exceptions=True), strict=True):
+            if not isinstance(answer, BaseException):
+                told[name] = answer
+            elif not isinstance(answer, (LinkLost, NoAnswer)):
                 raise answer
         return told
 

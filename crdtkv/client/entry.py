@@ -1,23 +1,23 @@
-"""What a client reads: values, siblings, context."""
+"""What a client reads of a key or field: values, siblings, context."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Generic, TypeVar
 
-from crdtkv import cbor
 from crdtkv.causality.context import EMPTY, CausalContext, WireContext
 from crdtkv.causality.hybrid_clock import HybridTimestamp, wall_ms_of
+from crdtkv.client.codecs import CBOR, Codec
+from crdtkv.client.values import values_of
 from crdtkv.crdt.causal import CausalState
-from crdtkv.crdt.counter import Counter
 from crdtkv.crdt.entry import Entry
-from crdtkv.crdt.lww import LastWriterWins
-from crdtkv.crdt.register import Register
 from crdtkv.errors import InvalidRequest
 from crdtkv.ids import parse_identity
+
+V = TypeVar("V")
 
 
 @dataclass(frozen=True, slots=True)
 class ReadContext:
-    """What was read of one key: hand it to `put` or `delete` of that key to replace exactly that."""
+    """What was read of one key: hand it to `put`, `remove` or `delete` of that key to act on exactly that."""
 
     identity: bytes
     seen: CausalContext
@@ -38,23 +38,28 @@ class ReadContext:
         return self.seen.to_wire()
 
 
-class ValueEntry:
-    """One key as it was read.
+class ValueEntry(Generic[V]):
+    """One key, or one field of a map, as it was read.
 
     `value` is what `get` returns: among concurrent writes the one with the highest timestamp. `siblings` are all of
     them, that one first; equal values are shown once. `context` names exactly what was read; hand it to
     `put(context=…)` to replace that and nothing else. `timestamp` is the value's hybrid timestamp, 0 if there is none.
-    `exists` is False for a key that was never written, or deleted.
+    `expires_at_s` is when the last of it expires, in Unix seconds, None for never.
+    `state` is what all of these were taken from, for tools; None if nothing is there.
+    `exists` is False for a key that was never written, or deleted, or has expired.
     """
 
-    __slots__ = ("context", "exists", "siblings", "timestamp", "value")
+    __slots__ = ("context", "exists", "expires_at_s", "siblings", "state", "timestamp", "value")
 
-    def __init__(self, identity: bytes, entry: Entry | None) -> None:
-        self.siblings: list[Any] = values_of(entry.state) if entry is not None else []
-        self.exists = entry is not None and not entry.is_tombstone
-        self.value: Any = self.siblings[0] if self.siblings else None
+    def __init__(self, identity: bytes, entry: Entry | None, state: CausalState | None, codec: Codec[V] = CBOR) -> None:
+        self.state = state
+        self.siblings: list[V] = values_of(state, codec) if state is not None else []
+        self.exists = state is not None and not state.is_empty
+        self.value: V | None = self.siblings[0] if self.siblings else None
         self.context = ReadContext(identity, entry.context if entry is not None else EMPTY)
-        self.timestamp: HybridTimestamp = entry.state.newest() if entry is not None else 0
+        self.timestamp: HybridTimestamp = state.newest() if state is not None else 0
+        over_at = _over_at(entry, state) if entry is not None and state is not None else None
+        self.expires_at_s: float | None = wall_ms_of(over_at) / 1000 if over_at else None
 
     def __repr__(self) -> str:
         more = f" +{len(self.siblings) - 1} siblings" if len(self.siblings) > 1 else ""
@@ -66,25 +71,9 @@ class ValueEntry:
         return wall_ms_of(self.timestamp) / 1000
 
 
-def value_of(state: CausalState, default: Any) -> Any:
-    """Return the value of a state, `default` if it is empty."""
-    if type(state) is Register and len(state.versions) == 1:
-        return cbor.decode_value(state.versions[0].value)
-    values = values_of(state)
-    return values[0] if values else default
-
-
-def values_of(state: CausalState) -> list[Any]:
-    """Return all values of a state, the winner first; none if it is empty."""
-    if state.is_empty:
-        return []
-    match state:
-        case Register() as register:
-            # Equal values written twice (a retried put, say) are no conflict to a reader.
-            distinct = dict.fromkeys(version.value for version in register.siblings())
-            return [cbor.decode_value(value) for value in distinct]
-        case LastWriterWins(winner=winner) if winner is not None and winner.value is not None:
-            return [cbor.decode_value(winner.value)]
-        case Counter() as counter:
-            return [counter.value]
-    raise AssertionError(f"no values are known for a {state.type_tag}")
+def _over_at(entry: Entry, state: CausalState) -> HybridTimestamp | None:
+    """Return from when on a reader sees nothing of a state, which is an entry's or that of a field in it."""
+    if not entry.expiries:
+        return None
+    expiries = {dot: entry.expiries[dot] for dot in state.dots() if dot in entry.expiries}
+    return Entry(state, entry.context, expiries).over_at

@@ -6,8 +6,10 @@ Keys are placed by hash, so a prefix lies everywhere: every partition is asked, 
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
+from typing import Any
 
 from crdtkv.client.caller import Caller
+from crdtkv.client.codecs import CBOR, Codec
 from crdtkv.client.entry import ValueEntry
 from crdtkv.crdt.entry import Entry
 from crdtkv.quorum.level import ConsistencyLevel
@@ -22,8 +24,13 @@ _Found = list[tuple[bytes, Entry]]
 
 
 async def scan(
-    caller: Caller, start: bytes, strip: bytes, level: ConsistencyLevel, timeout: float | None
-) -> AsyncIterator[tuple[str | bytes, ValueEntry]]:
+    caller: Caller,
+    start: bytes,
+    strip: bytes,
+    level: ConsistencyLevel,
+    timeout: float | None,
+    codec: Codec[Any] = CBOR,
+) -> AsyncIterator[tuple[str | bytes, ValueEntry[Any]]]:
     """Yield every key whose identity begins with `start`, without the prefix `strip`."""
     ring = caller.router.views[0].ring
     assert ring is not None
@@ -38,7 +45,7 @@ async def scan(
                 if not reading:
                     break
                 for identity, entry in await reading.popleft():
-                    yield _key(identity[len(strip) :]), ValueEntry(identity, entry)
+                    yield _key(identity[len(strip) :]), ValueEntry(identity, entry, entry.state, codec)
     finally:
         for task in reading:
             task.cancel()

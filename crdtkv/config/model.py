@@ -56,9 +56,14 @@ class DatacenterConfig(_Model):
 
 
 class BucketConfig(_Model):
-    """One bucket; `consistency` is what its requests use when they name no level."""
+    """One bucket.
+
+    `consistency` is what its requests use when they name no level, `ttl_s` after how many seconds what they write
+    expires when they do not say (0: never).
+    """
 
     consistency: LevelName = "LOCAL_QUORUM"
+    ttl_s: float = Field(default=0, ge=0, le=100 * 365 * 86_400)
 
 
 class StorageConfig(_Model):
@@ -130,11 +135,16 @@ class CollectionConfig(_Model):
 
 
 class LimitsConfig(_Model):
-    """Where a node refuses instead of queueing."""
+    """Where a node refuses: requests in flight, connections, clocks ahead, and entries a write would make too large.
+
+    Of entries larger than `whole_entry_bytes` only what a write changes is sent to the other replicas.
+    """
 
     calls_in_flight_max: int = Field(default=20_000, ge=1)
     connections_max: int = Field(default=1_000, ge=1)
     clock_drift_max_s: int = Field(default=60, ge=1)
+    entry_kib: int = Field(default=512, ge=1, le=8192)
+    whole_entry_bytes: int = Field(default=1024, ge=0)
 
 
 class ClusterConfig(_Model):

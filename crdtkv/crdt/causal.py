@@ -20,14 +20,24 @@ from crdtkv.causality.hybrid_clock import HybridTimestamp
 
 
 class Event(NamedTuple):
-    """The moment of one operation: its unique dot, and when its coordinator says it happened."""
+    """The moment of one operation: its unique dot, and when its coordinator says it happened.
+
+    An operation on several elements takes the counters behind that of its dot as well, one for each.
+    It `is_timed` if what it writes expires, or anything that it may supersede.
+    """
 
     dot: Dot
     timestamp: HybridTimestamp
+    is_timed: bool = False
 
 
 class Delta(NamedTuple):
-    """What an operation changes: a state of the type, and the operations that this state stands for."""
+    """What an operation changes: a state of the type, and the operations that this state stands for.
+
+    Some types' deltas are states like any other. Those of the others leave out what the operation does not touch, so
+    they may only be merged into a state that has seen all that the operation's coordinator had seen. Otherwise what
+    an earlier operation superseded could outlive a later one that superseded the earlier.
+    """
 
     state: "CausalState"
     context: CausalContext
@@ -38,10 +48,22 @@ class CausalState(Protocol):
 
     type_tag: ClassVar[str]
     operations: ClassVar[frozenset[str]]
+    #: Whether a delta is only a part of what its context stands for: see `Delta`.
+    has_partial_deltas: ClassVar[bool]
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether nothing at all is kept, not even of what was removed."""
+        ...
 
     @property
     def is_empty(self) -> bool:
         """Whether a reader sees nothing: never written, or deleted."""
+        ...
+
+    @classmethod
+    def acts_on_seen(cls, operation: str, arguments: list[object]) -> bool:
+        """Tell whether an operation replaces or removes what its coordinator has seen, so that it should see much."""
         ...
 
     def dots(self) -> Iterable[Dot]:
@@ -64,6 +86,10 @@ class CausalState(Protocol):
         Raises:
             InvalidRequest: an unknown operation or a wrong argument.
         """
+        ...
+
+    def without(self, dots: frozenset[Dot]) -> Self:
+        """Return the state without what these operations wrote and nothing has superseded: it has expired."""
         ...
 
     def without_older(self, timestamp: HybridTimestamp) -> Self | None:

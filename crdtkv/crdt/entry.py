@@ -1,38 +1,52 @@
 """`Entry`: what a replica stores under a key, and the only merge of stored state.
 
-An entry is type tag, state, causal context and expiry, encoded as one canonical CBOR array (`FORMAT` first), so that
+An entry is type tag, state, causal context and expiries, encoded as one canonical CBOR array (`FORMAT` first), so that
 equal entries are equal bytes. Client writes, quorum reads, read repair and geo replication all end in `merge`.
 
 Entries keep the bytes they were parsed from, and parse their parts when they are needed: on the common paths (nothing
 stored yet; the newcomer has seen all that is stored) the received bytes are stored as they are, nothing is encoded,
 and of what was stored only the context is looked at.
+
+What expires are the effects of single operations: an expiry belongs to a dot of the state, and goes with it. So a write
+takes the place of the expiry of what it supersedes, of concurrent writes each lives its own time, and what has expired
+cannot come back by merging. At a hybrid time every replica sees the same (`at`); whoever writes clears what is over.
 """
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar, cast
 
 from crdtkv import cbor
 from crdtkv.causality.context import EMPTY, CausalContext
+from crdtkv.causality.dot import Dot
 from crdtkv.causality.hybrid_clock import HybridTimestamp
-from crdtkv.crdt.causal import CausalState, Event
+from crdtkv.crdt.causal import CausalState, Event, is_counter
+from crdtkv.crdt.parts import Parts
 from crdtkv.crdt.registry import TYPES, type_named
+from crdtkv.crdt.unread import Unread, UnreadVersion
 from crdtkv.errors import InvalidRequest, ProtocolError
 
 FORMAT = 1
+#: `[BUNDLE, type, [entry, …]]`: versions of a type that the node which stored them does not know (`unread`).
+BUNDLE = 2
+
+#: How many moments `Entry.over_at` looks at.
+_MAX_STEPS_BACK = 32
 
 T = TypeVar("T")
+Expiries = Mapping[Dot, HybridTimestamp]
+_NEVER: Expiries = {}
 
 
 class Entry:
-    """The stored form of one key; immutable. `expires_at` is a hybrid timestamp, None for ever."""
+    """The stored form of one key; immutable. `expiries` are hybrid timestamps of dots of the state, the others stay."""
 
-    __slots__ = ("_context", "_encoded", "_state", "_wire", "expires_at", "type_tag")
+    __slots__ = ("_context", "_encoded", "_expiries", "_state", "_wire", "type_tag")
 
-    def __init__(self, state: CausalState, context: CausalContext, expires_at: HybridTimestamp | None = None) -> None:
+    def __init__(self, state: CausalState, context: CausalContext, expiries: Expiries = _NEVER) -> None:
         self.type_tag = state.type_tag
-        self.expires_at = expires_at
         self._state: CausalState | None = state
         self._context: CausalContext | None = context
+        self._expiries: Expiries | None = expiries
         self._encoded: bytes | None = None
         self._wire: list[Any] | None = None
 
@@ -54,6 +68,15 @@ class Entry:
             context = self._context = _checked(CausalContext.from_wire, self._wire[3:5])
         return context
 
+    @property
+    def expiries(self) -> Expiries:
+        """When the effects of which operations are over; parsed when it is first needed."""
+        expiries = self._expiries
+        if expiries is None:
+            assert self._wire is not None
+            expiries = self._expiries = _checked(_expiries_from_wire, self._wire[5])
+        return expiries
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Entry) and self.to_bytes() == other.to_bytes()
 
@@ -74,8 +97,36 @@ class Entry:
 
     @property
     def is_tombstone(self) -> bool:
-        """Whether a reader sees nothing."""
+        """Whether a reader sees nothing, before anything expires."""
         return self.state.is_empty
+
+    @property
+    def over_at(self) -> HybridTimestamp | None:
+        """From when on a reader sees nothing: 0 if always, None if never.
+
+        What expires may also hide something, such as a remove that wins. So this looks back from the end, and
+        gives up after so many steps; the answer is then later than need be.
+        """
+        if not self.expiries:
+            return 0 if self.state.is_empty else None
+        if not self.state.without(frozenset(self.expiries)).is_empty:
+            return None
+        for steps, expires_at in enumerate(sorted(set(self.expiries.values()), reverse=True), 1):
+            if steps > _MAX_STEPS_BACK or not self.at(expires_at - 1).state.is_empty:
+                return expires_at
+        return 0
+
+    def lapsed(self, now: HybridTimestamp) -> frozenset[Dot]:
+        """Return the dots of what is over at a hybrid time."""
+        return frozenset(dot for dot, expires_at in self.expiries.items() if expires_at <= now)
+
+    def at(self, now: HybridTimestamp) -> "Entry":
+        """Return what a reader sees at a hybrid time: the same context, without what is over. Not to be merged."""
+        lapsed = self.lapsed(now)
+        if not lapsed:
+            return self
+        state = self.state.without(lapsed)
+        return Entry(state, self.context, _of_state(state, self.expiries))
 
     def merge(self, other: "Entry") -> "Entry":
         """Return the join of two entries of one key; either may be older, newer or concurrent.
@@ -85,31 +136,53 @@ class Entry:
         """
         if other.type_tag != self.type_tag:
             raise InvalidRequest(f"a {other.type_tag} cannot be merged into a {self.type_tag}")
-        expires_at = _longest(self, other)
         # Equal contexts take the long way round, so that states which should be equal and are not still join.
         if self.context != other.context:
-            if expires_at == other.expires_at and other.context.descends(self.context):
+            if other.context.descends(self.context):
                 return other
-            if expires_at == self.expires_at and self.context.descends(other.context):
+            if self.context.descends(other.context):
                 return self
         state = self.state.merge(self.context, other.state, other.context)
-        return Entry(state, self.context.merge(other.context), expires_at)
+        expiries = _of_state(state, {**self.expiries, **other.expiries}) if self.expiries or other.expiries else _NEVER
+        return Entry(state, self.context.merge(other.context), expiries)
 
     def delta(
-        self, operation: str, arguments: list[object], event: Event, seen: CausalContext | None = None
+        self,
+        operation: str,
+        arguments: list[object],
+        event: Event,
+        seen: CausalContext | None = None,
+        expires_at: HybridTimestamp | None = None,
     ) -> "Entry":
         """Return the delta of one operation on this entry; merging it in is the operation's effect.
 
+        What it writes is over at `expires_at`. What was over before is cleared.
+
         Raises:
             InvalidRequest: unknown operation or wrong argument.
+            InsufficientRights: from a bounded counter.
         """
-        state, context = self.state.apply(self.context, operation, arguments, event, seen)
-        return Entry(state, context, self.expires_at)
+        if not self.expiries and expires_at is None:
+            return Entry(*self.state.apply(self.context, operation, arguments, event, seen))
+        lapsed = self.lapsed(event.timestamp)
+        before = self.state.without(lapsed)
+        timed = event._replace(is_timed=True)
+        state, context = before.apply(self.context, operation, arguments, timed, seen)
+        # Of slots that expired the reset is told with the slot; what is gone for good is told by its dot.
+        gone = lapsed.difference(before.dots())
+        if gone:
+            context = context.merge(CausalContext(cloud=gone))
+        known = {dot: when for dot, when in self.expiries.items() if dot not in gone}
+        if expires_at is not None:
+            known.update((dot, expires_at) for dot in state.dots() if dot not in self.context)
+        return Entry(state, context, _of_state(state, known))
 
     def without_older(self, timestamp: HybridTimestamp, event: Event) -> "Entry | None":
         """Drop, as the operation `event`, what a blind write of `timestamp` supersedes; None if that is nothing."""
         state = self.state.without_older(timestamp)
-        return None if state is None else Entry(state, self.context.with_dot(event.dot), self.expires_at)
+        if state is None:
+            return None
+        return Entry(state, self.context.with_dot(event.dot), _of_state(state, self.expiries))
 
     def to_bytes(self) -> bytes:
         """Return the canonical encoding."""
@@ -118,8 +191,14 @@ class Entry:
         return self._encoded
 
     def _encode(self) -> bytes:
-        state = self.state.to_wire()
-        return cbor.encode([FORMAT, self.type_tag, state, *self.context.to_wire(), self.expires_at])
+        state = self.state
+        if isinstance(state, Unread):
+            versions = [version.encoded for version in state.versions]
+            return versions[0] if len(versions) == 1 else cbor.encode([BUNDLE, self.type_tag, versions])
+        expiries = [part for dot in sorted(self.expiries) for part in (*dot, self.expiries[dot])] or None
+        encoded = state.encode() if isinstance(state, Parts) else cbor.encode(state.to_wire())
+        head, tail = (FORMAT, self.type_tag), (*self.context.to_wire(), expiries)
+        return cbor.array_of([*map(cbor.encode, head), encoded, *map(cbor.encode, tail)], len(head) + 1 + len(tail))
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "Entry":
@@ -140,8 +219,11 @@ class Entry:
         entry = cls._lazy(cbor.decode(data), data)
         if entry.type_tag != type_tag:
             raise ProtocolError(f"an entry of type {entry.type_tag} under a key of type {type_tag}")
-        if not all(dot in entry.context for dot in entry.state.dots()):
+        dots = frozenset(entry.state.dots())
+        if not all(dot in entry.context for dot in dots):
             raise ProtocolError("an entry's state names only operations its context has seen")
+        if entry.expiries and not dots.issuperset(entry.expiries):
+            raise ProtocolError("an entry's expiries are of operations of its state")
         return entry
 
     @classmethod
@@ -158,21 +240,50 @@ class Entry:
 
     @classmethod
     def _lazy(cls, wire: Any, data: bytes) -> "Entry":
-        if type(wire) is not list or len(wire) != 6 or type(wire[0]) is not int or type(wire[1]) is not str:
-            raise ProtocolError("an entry is [format, type, state, vector, cloud, expiry]")
+        if type(wire) is not list or len(wire) < 3 or type(wire[0]) is not int or type(wire[1]) is not str:
+            raise ProtocolError("an entry is [format, type, state, vector, cloud, expiries]")
+        if wire[0] == BUNDLE:
+            return cls._unbundled(wire)
         if wire[0] != FORMAT:
-            raise ProtocolError(f"an entry of format {wire[0]}, this version knows {FORMAT}")
+            raise ProtocolError(f"an entry of format {wire[0]}, this version knows {FORMAT} and {BUNDLE}")
+        if len(wire) != 6:
+            raise ProtocolError("an entry is [format, type, state, vector, cloud, expiries]")
         if wire[1] not in TYPES:
-            raise ProtocolError(f"an entry of a type this version does not know: {wire[1]!r:.40}")
-        if wire[5] is not None and type(wire[5]) is not int:
-            raise ProtocolError("an expiry is a timestamp")
+            context = _checked(CausalContext.from_wire, wire[3:5])
+            return cls(cast(CausalState, Unread(wire[1], [UnreadVersion(data, context)])), context)
         entry = cls.__new__(cls)
         entry.type_tag = wire[1]
-        entry.expires_at = wire[5]
         entry._state = entry._context = None
+        entry._expiries = _NEVER if wire[5] is None else None
         entry._encoded = data
         entry._wire = wire
         return entry
+
+    @classmethod
+    def _unbundled(cls, wire: list[Any]) -> "Entry":
+        match wire:
+            case [_, type_tag, [_, _, *_] as versions] if all(type(version) is bytes for version in versions):
+                pass
+            case _:
+                raise ProtocolError("a bundle is [format, type, entries], with two entries or more")
+        entries = [cls._lazy(cbor.decode(version), version) for version in versions]
+        if any(
+            entry.type_tag != type_tag or cbor.decode(v)[0] != FORMAT
+            for entry, v in zip(entries, versions, strict=True)
+        ):
+            raise ProtocolError("a bundle holds entries of its own type, and no bundles")
+        joined = entries[0]
+        for entry in entries[1:]:
+            joined = joined.merge(entry)
+        return joined
+
+
+def may_expire(encoded: bytes) -> bool:
+    """Tell from an entry's bytes whether to look for expiries; without any it ends with a null, as few others do."""
+    if encoded[-1] != 0xF6:
+        return True
+    # It may be the last byte of a timestamp, too.
+    return encoded[-9] == 0x1B or encoded[-5] == 0x1A or encoded[-3] == 0x19 or encoded[-2] == 0x18
 
 
 def _checked(parse: Callable[[object], T], wire: object) -> T:
@@ -182,12 +293,29 @@ def _checked(parse: Callable[[object], T], wire: object) -> T:
         raise ProtocolError(str(error)) from None
 
 
-def _longest(one: Entry, other: Entry) -> HybridTimestamp | None:
-    """Return the later expiry; no expiry is the latest, and an entry that saw no operation has no say."""
-    if one.expires_at is None and other.expires_at is None:
-        return None
-    if not one.context or not other.context:
-        return one.expires_at if one.context else other.expires_at
-    if one.expires_at is None or other.expires_at is None:
-        return None
-    return max(one.expires_at, other.expires_at)
+def _of_state(state: CausalState, expiries: Expiries) -> Expiries:
+    """Return the expiries of dots that the state has."""
+    if not expiries:
+        return _NEVER
+    dots: Iterable[Dot] = state.dots()
+    return {dot: expiries[dot] for dot in dots if dot in expiries}
+
+
+def _expiries_from_wire(wire: object) -> Expiries:
+    """Parse `[actor, counter, timestamp, actor, …]`, sorted by dot, or None for none."""
+    if wire is None:
+        return _NEVER
+    if type(wire) is not list or not wire or len(wire) % 3:
+        raise InvalidRequest("expiries are a list of actor, counter and timestamp")
+    expiries: dict[Dot, HybridTimestamp] = {}
+    last: Dot | None = None
+    for start in range(0, len(wire), 3):
+        actor, counter, expires_at = wire[start : start + 3]
+        if type(actor) is not str or not is_counter(counter) or not is_counter(expires_at):
+            raise InvalidRequest("an expiry is an actor, a counter and a timestamp")
+        dot = Dot(actor, counter)
+        if last is not None and dot <= last:
+            raise InvalidRequest("expiries are sorted by dot and distinct")
+        expiries[dot] = expires_at
+        last = dot
+    return expiries

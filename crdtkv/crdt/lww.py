@@ -30,6 +30,7 @@ class LastWriterWins:
 
     type_tag: ClassVar[str] = "lww"
     operations: ClassVar[frozenset[str]] = frozenset(("put", "delete"))
+    has_partial_deltas: ClassVar[bool] = False
     __slots__ = ("winner",)
 
     def __init__(self, winner: Winner | None = None) -> None:
@@ -39,6 +40,11 @@ class LastWriterWins:
         if self.winner is None or self.winner.value is None:
             return "lww()"
         return f"lww({self.winner.dot}={self.winner.value.hex()})"
+
+    @property
+    def is_blank(self) -> bool:
+        """See `CausalState`."""
+        return self.winner is None
 
     @property
     def is_empty(self) -> bool:
@@ -52,6 +58,11 @@ class LastWriterWins:
     def newest(self) -> HybridTimestamp:
         """Return the winner's timestamp."""
         return self.winner.timestamp if self.winner else 0
+
+    @classmethod
+    def acts_on_seen(cls, operation: str, arguments: list[object]) -> bool:
+        """Tell that only deleting does, so that its timestamp is above what it deletes."""
+        return operation == "delete"
 
     def merge(self, mine: CausalContext, other: Self, theirs: CausalContext) -> Self:
         """Keep the higher (timestamp, dot)."""
@@ -77,6 +88,12 @@ class LastWriterWins:
                     f"an lww knows put(value) and delete(), not {operation!r} with {len(arguments)} arguments"
                 )
         return Delta(LastWriterWins(Winner(event.timestamp, event.dot, written)), context.with_dot(event.dot))
+
+    def without(self, dots: frozenset[Dot]) -> Self:
+        """Return a delete by the winner if it is one of these: what lost against it must not come back."""
+        if self.winner is None or self.winner.dot not in dots:
+            return self
+        return type(self)(self.winner._replace(value=None))
 
     def without_older(self, timestamp: HybridTimestamp) -> Self | None:
         """Return None: merging already drops what is older."""

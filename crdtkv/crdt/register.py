@@ -34,6 +34,7 @@ class Register:
 
     type_tag: ClassVar[str] = "register"
     operations: ClassVar[frozenset[str]] = frozenset(("put", "delete"))
+    has_partial_deltas: ClassVar[bool] = False
     __slots__ = ("versions",)
 
     def __init__(self, versions: tuple[Version, ...] = ()) -> None:
@@ -41,6 +42,11 @@ class Register:
 
     def __repr__(self) -> str:
         return "register(" + ", ".join(f"{v.dot}={v.value.hex()}" for v in self.versions) + ")"
+
+    @property
+    def is_blank(self) -> bool:
+        """See `CausalState`."""
+        return not self.versions
 
     @property
     def is_empty(self) -> bool:
@@ -61,6 +67,11 @@ class Register:
     def siblings(self) -> list[Version]:
         """Return the versions, the winner of `.value` first."""
         return sorted(self.versions, key=lambda version: (version.timestamp, version.dot), reverse=True)
+
+    @classmethod
+    def acts_on_seen(cls, operation: str, arguments: list[object]) -> bool:
+        """Tell that only deleting does: replicas themselves drop what is older than a blind put (`without_older`)."""
+        return operation == "delete"
 
     def merge(self, mine: CausalContext, other: Self, theirs: CausalContext) -> Self:
         """Keep what both hold, and what one holds and the other has not seen."""
@@ -88,6 +99,10 @@ class Register:
         raise InvalidRequest(
             f"a register knows put(value) and delete(), not {operation!r} with {len(arguments)} arguments"
         )
+
+    def without(self, dots: frozenset[Dot]) -> Self:
+        """Return the versions less these."""
+        return type(self)(tuple(version for version in self.versions if version.dot not in dots))
 
     def without_older(self, timestamp: HybridTimestamp) -> Self | None:
         """Drop versions below `timestamp`."""

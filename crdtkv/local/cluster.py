@@ -137,6 +137,10 @@ class LocalCluster:
         assert self._front is not None
         self._front.heal()
 
+    def is_pair(self, one: str, other: str) -> bool:
+        """Tell whether these are two data centers with links that can be cut."""
+        return (one, other) in self._links
+
     def cut(self, one: str, other: str) -> None:
         """Cut two data centers apart."""
         for pair in ((one, other), (other, one)):

@@ -15,6 +15,8 @@ TICK_S = 0.001
 #: Refusals that pass, because a node is about to follow a ring epoch or to enter itself; and when to ask again.
 FOR_A_MOMENT = frozenset(("wrong_epoch", "quarantined"))
 AGAIN_S = 0.05
+#: The refusal of a part of an entry by a replica that has not seen what it builds on.
+BEHIND = "behind"
 
 
 class Call(Protocol):

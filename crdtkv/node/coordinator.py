@@ -12,9 +12,10 @@ Source: Attiya, Bar-Noy, Dolev, "Sharing Memory Robustly in Message-Passing Syst
 """
 
 from crdtkv.causality.context import CausalContext
+from crdtkv.crdt.bounded_counter import BoundedCounter
 from crdtkv.crdt.entry import Entry
 from crdtkv.crdt.register import Register
-from crdtkv.crdt.registry import OPERATIONS
+from crdtkv.crdt.registry import OPERATIONS, type_named
 from crdtkv.errors import (
     CrdtkvError,
     InsufficientStorage,
@@ -38,12 +39,13 @@ from crdtkv.node.requester import Requester
 from crdtkv.node.scanning import MAX_PAGE_ROWS, ScanCall
 from crdtkv.node.step import Step
 from crdtkv.node.writing import PutCall
-from crdtkv.quorum.level import ConsistencyLevel, level_named
+from crdtkv.quorum.level import ConsistencyLevel, level_named, majority
 from crdtkv.ring.token import partition_of, partition_start
 from crdtkv.storage.store import Store
 from crdtkv.wire.messages import EntriesReply, GetRequest, MutateReply, MutateRequest, ScanReply, ScanRequest
 
 MAX_TIMEOUT_MS = 10 * 60 * 1000
+MAX_TTL_MS = 100 * 365 * 86_400 * 1000
 MAX_LEVELS = 256
 UNKNOWN = "unknown"
 
@@ -62,6 +64,7 @@ class Coordinator:
         hedging: Hedging,
         background: BackgroundReads,
         calls_max: int,
+        bucket_ttls_ms: dict[bytes, int],
     ) -> None:
         self._step = step
         self._replica = replica
@@ -72,6 +75,7 @@ class Coordinator:
         self._hedging = hedging
         self._background = background
         self._calls_max = calls_max
+        self._bucket_ttls_ms = bucket_ttls_ms
         self._levels: dict[str, ConsistencyLevel] = {}
 
     def get(self, peer: Peer, request: GetRequest) -> None:
@@ -92,7 +96,7 @@ class Coordinator:
             try:
                 key = self._keys.from_client(identity)
                 if required == 1 and step.serves(key.token):
-                    entry, is_durable = self._replica.read(key.located)
+                    entry, is_durable = self._replica.shown(key.located)
                     if is_durable:
                         run.append(entry)
                         continue
@@ -116,6 +120,8 @@ class Coordinator:
             level = self._level(request.level)
             key = self._keys.from_client(request.identity)
             _check_linearizable(level, key)
+            if level.is_sloppy and key.type_tag == BoundedCounter.type_tag:
+                raise InvalidRequest(f"{level} is not for a bcounter, stand-ins have no rights of their own: use ONE")
             required = level.write_quorum(step.ring.replication_factor)
             if self._hand_on(requester, request, key.token, level, required):
                 return
@@ -123,23 +129,23 @@ class Coordinator:
             seen = CausalContext.from_wire(request.context) if request.context is not None else None
             seats = step.seats(key.token, level.is_sloppy)
             self._check_writable(request, seats, required)
+            read_first = self._read_first(key, request, seen, level)
+            ttl_ms = self._ttl_ms(key, request)
         except CrdtkvError as error:
             requester.refuse(step, error)
             return
-        read_first = level.read_quorum(step.ring.replication_factor)
-        removes_unseen = request.operation == "delete" and seen is None
-        if read_first == 1 or not (removes_unseen or level.is_linearizable):
-            self._write(requester, request, key, seen, seats, required)
+        if read_first == 0:
+            self._write(requester, request, key, seen, seats, required, ttl_ms)
             return
 
         def write_merged(entry: bytes | None, _: bool) -> None:
             try:
-                if entry is not None:
+                if entry is not None and entry != self._handoff.read(key)[0]:
                     self._handoff.hold(key, Entry.from_bytes(entry), seats)
             except (InsufficientStorage, Overloaded) as error:
                 requester.refuse(step, error)
                 return
-            self._write(requester, request, key, seen, seats, required)
+            self._write(requester, request, key, seen, seats, required, ttl_ms)
 
         self._get_call(
             key,
@@ -174,7 +180,11 @@ class Coordinator:
             self._store,
             self._preference,
             # Rows of a page may not be durable yet; it waits for everything written so far.
-            then=lambda rows, after: requester.reply(step, ScanReply(request.id, rows, after), is_durable=False),
+            then=lambda rows, after: requester.reply(
+                step,
+                ScanReply(request.id, self._as_of_now(rows), after),
+                is_durable=False,
+            ),
             failed=lambda error: requester.refuse(step, error),
         ).start(
             request.partition,
@@ -202,7 +212,9 @@ class Coordinator:
         self._check_load()
         self._get_call(
             key,
-            then=lambda entry, is_durable: requester.reply(step, EntriesReply(requester.id, [entry]), is_durable),
+            then=lambda entry, is_durable: requester.reply(
+                step, EntriesReply(requester.id, [self._replica.as_of_now(entry)]), is_durable
+            ),
             failed=lambda error: requester.refuse(step, error),
         ).start(step.seats(key.token, level.is_sloppy), required, _deadline(requester, timeout_ms))
 
@@ -224,16 +236,17 @@ class Coordinator:
         seen: CausalContext | None,
         seats: tuple[Seat, ...],
         required: int,
+        ttl_ms: int,
     ) -> None:
         step = self._step
-        what = (request.operation, request.arguments, seen, request.observed)
+        what = (request.operation, request.arguments, seen, request.observed, ttl_ms)
         try:
             own = next(seat for seat in seats if seat.node == step.node)
             write = self._replica.mutate(key, *what) if own.is_home else self._handoff.mutate(key, own.targets, *what)
         except CrdtkvError as error:
             requester.refuse(step, error)
             return
-        dot, timestamp = write.event
+        dot, timestamp, _ = write.event
         PutCall(
             step,
             self._replica,
@@ -248,7 +261,40 @@ class Coordinator:
             seats,
             required,
             _deadline(requester, request.timeout_ms),
+            (write.part, write.basis) if write.part is not None and write.basis is not None else None,
         )
+
+    def _as_of_now(self, rows: list[tuple[bytes, bytes | None]]) -> list[object]:
+        return [[identity, self._replica.as_of_now(entry)] for identity, entry in rows]
+
+    def _read_first(
+        self, key: PlacedKey, request: MutateRequest, seen: CausalContext | None, level: ConsistencyLevel
+    ) -> int:
+        """Return how many replicas to read before an operation, 0 for none.
+
+        An operation that acts on what it has seen should see what a quorum has; one that a client bases on what it
+        had read must have seen that, if its type needs it.
+        """
+        state_type = type_named(key.type_tag)
+        factor = self._step.ring.replication_factor
+        quorum = level.read_quorum(factor)
+        if seen is None:
+            acts_on_seen = state_type.acts_on_seen(request.operation, request.arguments)
+            return quorum if quorum > 1 and (acts_on_seen or level.is_linearizable) else 0
+        if state_type.has_partial_deltas and not self._replica.has_seen(key.located, seen):
+            return max(quorum, majority(factor))
+        return quorum if level.is_linearizable else 0
+
+    def _ttl_ms(self, key: PlacedKey, request: MutateRequest) -> int:
+        """Return after how long what is written expires, 0 for never."""
+        is_bounded = key.type_tag == BoundedCounter.type_tag
+        if request.ttl_ms is None:
+            return 0 if is_bounded else self._bucket_ttls_ms.get(key.identity.partition(b"\0")[0], 0)
+        if is_bounded and request.ttl_ms:
+            raise InvalidRequest("a bcounter does not expire: rights to decrement it may be in use elsewhere")
+        if request.ttl_ms > MAX_TTL_MS:
+            raise InvalidRequest(f"a time to live is at most {MAX_TTL_MS // 1000} seconds")
+        return request.ttl_ms
 
     def _hand_on(
         self, requester: Requester, request: Forwardable, token: int, level: ConsistencyLevel, required: int

@@ -62,6 +62,7 @@ from crdtkv.wire.messages import (
     ErrorReply,
     GetRequest,
     HandOff,
+    InspectRequest,
     KeepHint,
     LeafReply,
     LeafRequest,
@@ -135,7 +136,15 @@ class NodeCore:
         cache_bytes = config.storage.entry_cache_mib * 1024 * 1024
         forest = MerkleForest(settings.topology.partitions)
         self.replica = Replica(
-            self.step, store, self.outbox, settings.incarnation, random, drift_ms, cache_bytes, forest
+            self.step,
+            store,
+            self.outbox,
+            settings.incarnation,
+            random,
+            drift_ms,
+            cache_bytes,
+            config.limits,
+            forest,
         )
         self._load_at = now.monotonic_s
         self._requests_before = 0
@@ -172,7 +181,16 @@ class NodeCore:
         )
         self.serving = Serving(self.step, self.replica, self.handoff, store, self._keys)
         self.coordinator = Coordinator(
-            self.step, self.replica, self.handoff, store, self._keys, self.preference, hedging, background, calls_max
+            self.step,
+            self.replica,
+            self.handoff,
+            store,
+            self._keys,
+            self.preference,
+            hedging,
+            background,
+            calls_max,
+            {name.encode(): int(bucket.ttl_s * 1000) for name, bucket in config.all_buckets.items() if bucket.ttl_s},
         )
         self.geo = GeoReplication(
             self.step, self.replica, self.handoff, self.outbox, store, self._keys, config.geo.batch_max
@@ -196,6 +214,7 @@ class NodeCore:
             TopologyRequest: self._tell_topology,
             StatusRequest: self._tell_status,
             RepairRequest: self._repair,
+            InspectRequest: self.serving.inspect,
         }
         self._from_node: dict[type, Callable[[str, Any], None]] = {
             ReadReplica: self.serving.read_replica,

@@ -124,6 +124,7 @@ class Handoff:
         arguments: list[object],
         seen: CausalContext | None,
         observed: HybridTimestamp,
+        ttl_ms: int,
     ) -> Write:
         """Carry out a client's operation as a guest; return what others must merge.
 
@@ -133,7 +134,7 @@ class Handoff:
         if self._guest_actor is None:
             self._guest_actor = actor_name(self._step.node, self._random.getrandbits(64))
         stored = self.hints.held(key.located) or Entry.empty(key.type_tag)
-        write, merged = self._replica.made(self._guest_actor, stored, operation, arguments, seen, observed)
+        write, merged = self._replica.made(self._guest_actor, stored, operation, arguments, seen, observed, ttl_ms)
         self.keep(key, targets, merged, is_unsent=True)
         self._step.stats.count("guest_writes")
         return write

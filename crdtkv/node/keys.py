@@ -68,13 +68,12 @@ class KeyCheck:
         """Check a key another node sent.
 
         Raises:
-            InvalidKey, InvalidRequest: it is malformed, or of a type this version does not know.
+            InvalidKey, InvalidRequest: it is malformed. (Its type may be one that only a newer version knows.)
         """
         end = identity.find(b"\0", identity.find(b"\0") + 1) + 1
         type_tag = self._from_peers.get(identity[:end])
         if type_tag is None or not 1 <= len(identity) - end <= MAX_KEY_BYTES:
             type_tag = parse_identity(identity).type_tag
-            type_named(type_tag)
             if len(self._from_peers) < MAX_REMEMBERED:
                 self._from_peers[identity[:end]] = type_tag
         token = token_of(identity)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from crdtkv.crdt.entry import Entry
 from crdtkv.errors import CrdtkvError, InsufficientStorage, Overloaded, ReadTimeout, Unavailable
 from crdtkv.handoff.seats import Seat
+from crdtkv.hashing import digest_of
 from crdtkv.node.calls import AGAIN_S, FOR_A_MOMENT, Call
 from crdtkv.node.handoff import Handoff
 from crdtkv.node.hedging import SHORTEST_S, Hedging
@@ -29,6 +30,8 @@ from crdtkv.wire.messages import (
     WriteReplica,
 )
 
+#: Larger entries are compared by their digests before they are sent.
+LARGE_BYTES = 1024
 #: What a request that was refused, or lost with its link, counts as in latencies, if not more.
 LOST_S = 0.05
 
@@ -64,6 +67,9 @@ class GetCall(Call):
         self._number = 0
         self._asked_at: dict[str, float] = {}
         self._again: list[str] = []
+        self._own: bytes | None = None
+        self._own_digest = b""
+        self._is_own_known = False
 
     def start(self, seats: Sequence[Seat], required: int, deadline_s: float) -> None:
         """Ask; a read that cannot succeed is refused at once."""
@@ -86,7 +92,7 @@ class GetCall(Call):
     def answered(self, replica: str, message: Message) -> None:
         """See `Call`."""
         if isinstance(message, ReplicaEntry):
-            self._answer(replica, message.entry)
+            self._answer(replica, self._own if message.is_same else message.entry)
         elif isinstance(message, (ReplicaWritten, ReplicaSuperseded)) and self._repair is not None:
             self._repair.ok(replica)
             self._progress_of_repair()
@@ -149,7 +155,16 @@ class GetCall(Call):
             self._answer(replica, entry)
         else:
             self._asked_at[replica] = step.now.monotonic_s
-            step.effects.send(replica, ReadReplica(self._number, self._key.identity))
+            step.effects.send(replica, ReadReplica(self._number, self._key.identity, self._digest_of_own()))
+
+    def _digest_of_own(self) -> bytes:
+        """Return the digest of what this node holds if that is large, so that nobody needs to send the same."""
+        if not self._is_own_known:
+            self._is_own_known = True
+            own = self._handoff.read(self._key)[0]
+            if own is not None and len(own) > LARGE_BYTES:
+                self._own, self._own_digest = own, digest_of(self._key.located, own)
+        return self._own_digest
 
     def _answer(self, replica: str, entry: bytes | None) -> None:
         if self._repair is not None:

@@ -14,12 +14,14 @@ from collections import deque
 from random import Random
 from typing import NamedTuple
 
-from crdtkv.causality.context import CausalContext
+from crdtkv.causality.context import EMPTY as NOTHING
+from crdtkv.causality.context import CausalContext, WireContext
 from crdtkv.causality.dot import Dot
-from crdtkv.causality.hybrid_clock import HybridClock, HybridTimestamp, from_wall_ms
+from crdtkv.causality.hybrid_clock import HybridClock, HybridTimestamp, from_wall_ms, wall_ms_of
+from crdtkv.config.model import LimitsConfig
 from crdtkv.crdt.causal import Event
-from crdtkv.crdt.entry import Entry
-from crdtkv.errors import InsufficientStorage, InvalidRequest, ValueTooLarge
+from crdtkv.crdt.entry import Entry, may_expire
+from crdtkv.errors import InsufficientStorage, InvalidRequest, StaleReplica, ValueTooLarge
 from crdtkv.geo.outbox import Outbox
 from crdtkv.ids import Actor, parse_identity
 from crdtkv.merkle.forest import MerkleForest
@@ -32,7 +34,8 @@ from crdtkv.ring.token import token_in
 from crdtkv.storage import rows
 from crdtkv.storage.store import Store
 
-MAX_ENTRY_BYTES = 2 * 1024 * 1024
+#: What an entry's context and the names in it may take besides what it holds.
+CONTEXT_BYTES = 16 * 1024
 
 
 def disk_is_full() -> InsufficientStorage:
@@ -41,10 +44,15 @@ def disk_is_full() -> InsufficientStorage:
 
 
 class Write(NamedTuple):
-    """A write this node coordinated: what to send to the other replicas, and its dot and timestamp."""
+    """A write this node coordinated: what to send to the other replicas, and its dot and timestamp.
+
+    `entry` may be merged anywhere. `part` is what takes its place where all of the context `basis` is seen.
+    """
 
     entry: bytes
     event: Event
+    part: bytes | None = None
+    basis: WireContext | None = None
 
 
 class Replica:
@@ -59,6 +67,7 @@ class Replica:
         random: Random,
         max_drift_ms: int,
         cache_bytes: int,
+        limits: LimitsConfig,
         forest: MerkleForest,
     ) -> None:
         self._step = step
@@ -71,6 +80,8 @@ class Replica:
         self.clock = HybridClock(max_drift_ms, self._collected_until)
         self.commit_number = 0
         self._cache = EntryCache(cache_bytes)
+        self._entry_bytes_max = limits.entry_kib * 1024
+        self._whole_entry_bytes = limits.whole_entry_bytes
         self._forest = forest
         self._dirty: dict[bytes, int] = {}
         self._undurable: deque[tuple[int, list[bytes]]] = deque()
@@ -101,10 +112,26 @@ class Replica:
         """Whether any entry could still be lost."""
         return bool(self._dirty)
 
+    @property
+    def hybrid_now(self) -> HybridTimestamp:
+        """The hybrid time: what expires by now is over."""
+        return max(self.clock.last, from_wall_ms(self._step.now.wall_ms))
+
     def read(self, located: bytes) -> tuple[bytes | None, bool]:
         """Return the stored bytes of a key, and whether they are durable."""
         entry = self._stored(located)
         return entry.to_bytes() if entry is not None else None, located not in self._dirty
+
+    def shown(self, located: bytes) -> tuple[bytes | None, bool]:
+        """Return what a reader sees of a key now, and whether it is durable."""
+        entry, is_durable = self.read(located)
+        return self.as_of_now(entry), is_durable
+
+    def as_of_now(self, encoded: bytes | None) -> bytes | None:
+        """Return what a reader sees of an entry now."""
+        if encoded is None or not may_expire(encoded):
+            return encoded
+        return Entry.from_bytes(encoded).at(self.hybrid_now).to_bytes()
 
     def entry(self, located: bytes) -> Entry | None:
         """Return the stored entry of a key, for this node's own use."""
@@ -121,16 +148,20 @@ class Replica:
         arguments: list[object],
         seen: CausalContext | None,
         observed: HybridTimestamp,
+        ttl_ms: int,
     ) -> Write:
         """Carry out a client's operation as a new dot, with its outbox row; return what other replicas must merge.
 
         Raises:
             InvalidRequest: the operation is wrong; nothing was written.
+            InsufficientRights: a bounded counter cannot be decremented so far here; nothing was written.
+            StaleReplica: this node has not seen what the client had read; nothing was written.
             InsufficientStorage: the disk is almost full; nothing was written.
             ValueTooLarge: the entry would become too large; nothing was written.
         """
         before = self._stored(key.located)
-        write, merged = self.made(self.actor, before or Entry.empty(key.type_tag), operation, arguments, seen, observed)
+        stored = before or Entry.empty(key.type_tag)
+        write, merged = self.made(self.actor, stored, operation, arguments, seen, observed, ttl_ms)
         self._put(key, before, merged)
         self.send_elsewhere(key)
         return write
@@ -143,21 +174,36 @@ class Replica:
         arguments: list[object],
         seen: CausalContext | None,
         observed: HybridTimestamp,
+        ttl_ms: int,
     ) -> tuple[Write, Entry]:
         """Make the write of an operation of `actor` on what is stored; return it, and what is to be stored then.
 
         Raises:
-            InvalidRequest, ValueTooLarge: the operation is wrong, or its entry would become too large.
+            InvalidRequest, InsufficientRights, StaleReplica, ValueTooLarge: as `mutate` does.
         """
         if seen is not None and seen.highest(actor) > stored.context.highest(actor):
             raise InvalidRequest("the context names writes of this node that never happened: read the key again")
+        is_partial = stored.state.has_partial_deltas
+        if is_partial and seen is not None and not stored.context.descends(seen):
+            raise StaleReplica("this node has not seen what the context was read from: retry")
         event = self.event(actor, stored, observed)
-        delta = stored.delta(operation, arguments, event, seen)
+        expires_at = event.timestamp + from_wall_ms(ttl_ms) if ttl_ms else None
+        delta = stored.delta(operation, arguments, event, seen, expires_at)
         merged = stored.merge(delta)
         encoded = merged.to_bytes()
-        if len(encoded) > MAX_ENTRY_BYTES:
-            raise ValueTooLarge(len(encoded), MAX_ENTRY_BYTES)
-        return Write(delta.to_bytes(), event), merged
+        if len(encoded) > self._entry_bytes_max + CONTEXT_BYTES and len(encoded) > len(stored.to_bytes()):
+            raise ValueTooLarge(len(encoded), self._entry_bytes_max)
+        if not is_partial:
+            return Write(delta.to_bytes(), event), merged
+        if len(encoded) <= self._whole_entry_bytes:
+            # Sent whole it also mends what its receivers have missed.
+            return Write(encoded, event), merged
+        return Write(encoded, event, delta.to_bytes(), stored.context.to_wire()), merged
+
+    def has_seen(self, located: bytes, context: CausalContext) -> bool:
+        """Tell whether what is stored under a key has seen all of a context."""
+        stored = self._stored(located)
+        return not context if stored is None else stored.context.descends(context)
 
     def merge(self, key: PlacedKey, incoming: Entry, supersede_before: HybridTimestamp = 0) -> bytes | None:
         """Merge an entry from elsewhere; return what is stored now if older versions were superseded, else None.
@@ -166,19 +212,19 @@ class Replica:
             InsufficientStorage: the disk is almost full; nothing was written.
         """
         before = self._stored(key.located)
-        stored = before or Entry.empty(key.type_tag)
-        if incoming.context.highest(self.actor) > stored.context.highest(self.actor):
+        known = before.context if before is not None else NOTHING
+        if incoming.context.highest(self.actor) > known.highest(self.actor):
             self.renew_incarnation(
                 f"{parse_identity(key.identity)!r} holds a write of {self.actor} that this node does not know"
             )
         self.clock.observe(incoming.state.newest(), self._step.now.wall_ms)
-        merged = stored.merge(incoming)
+        merged = before.merge(incoming) if before is not None else incoming
         trimmed = None
         if supersede_before:
             dot = Dot(self.actor, merged.context.highest(self.actor) + 1)
             trimmed = merged.without_older(supersede_before, Event(dot, supersede_before))
         result = trimmed or merged
-        if result is not stored and result != stored:
+        if result is not before and result != before and result.context:
             self._put(key, before, result)
         if trimmed is None:
             return None
@@ -229,7 +275,8 @@ class Replica:
         """Forget a tombstone that nobody needs any more: entry, note, and its share of the Merkle tree."""
         entry = self._stored(located)
         assert entry is not None
-        assert entry.is_tombstone
+        assert entry.over_at is not None
+        assert entry.over_at <= self.hybrid_now, "what a reader may see is no tombstone"
         assert not entry.context.highest(self.actor), "a name under which something was forgotten must not count on"
         self._forest.changed(token_in(located), located, entry.to_bytes(), None)
         self._store.delete(rows.data_row(located))
@@ -263,9 +310,10 @@ class Replica:
             raise disk_is_full()
         located, encoded = key.located, entry.to_bytes()
         # First, because it reads: a disk that fails now has been told nothing yet.
-        if entry.is_tombstone:
-            self.tombstones.note(located, encoded, self._step.now.wall_ms)
-        elif before is not None and before.is_tombstone:
+        over_at = entry.over_at
+        if over_at is not None:
+            self.tombstones.note(located, encoded, self._step.now.wall_ms, wall_ms_of(over_at))
+        elif before is not None and before.over_at is not None:
             self.tombstones.forget(located)
         self._forest.changed(key.token, located, before.to_bytes() if before is not None else None, encoded)
         self._store.put(rows.data_row(located), encoded)

@@ -38,14 +38,14 @@ def read_page(store: Store, partitions: int, partition: int, prefix: bytes, afte
 
 
 class ScanCall(Call):
-    """One page in flight. `then` is called with `[[identity, entry]…]` and the next cursor."""
+    """One page in flight. `then` is called with `[(identity, entry)…]` and the next cursor."""
 
     def __init__(
         self,
         step: Step,
         store: Store,
         preference: Preference,
-        then: Callable[[list[object], bytes | None], None],
+        then: Callable[[list[tuple[bytes, bytes | None]], bytes | None], None],
         failed: Callable[[CrdtkvError], None],
     ) -> None:
         self._step = step
@@ -122,7 +122,7 @@ class ScanCall(Call):
             self._then(*_merged(self._pages))
 
 
-def _merged(pages: list[Page]) -> tuple[list[object], bytes | None]:
+def _merged(pages: list[Page]) -> tuple[list[tuple[bytes, bytes | None]], bytes | None]:
     ends = [end for _, end in pages if end is not None]
     end = min(ends) if ends else None
     versions: dict[bytes, list[bytes]] = {}
@@ -130,8 +130,8 @@ def _merged(pages: list[Page]) -> tuple[list[object], bytes | None]:
         for located, entry in page:
             if end is None or located <= end:
                 versions.setdefault(located, []).append(entry)
-    merged: list[object] = [
-        [identity_in(located), join(list(dict.fromkeys(entries)))] for located, entries in sorted(versions.items())
+    merged = [
+        (identity_in(located), join(list(dict.fromkeys(entries)))) for located, entries in sorted(versions.items())
     ]
     return merged, end
 

@@ -1,10 +1,14 @@
-"""`Serving`: what a node does with another node's requests about keys, as a home replica or as a stand-in.
+"""`Serving`: what a node does with requests about what it holds itself, as a home replica or as a stand-in.
 
 Everything ends in `Replica.merge` or in a hint. Writes of one frame are acknowledged together, when they are durable.
 """
 
+from crdtkv.causality.context import CausalContext
 from crdtkv.crdt.entry import Entry
-from crdtkv.errors import ProtocolError
+from crdtkv.errors import CrdtkvError, InvalidRequest, ProtocolError
+from crdtkv.hashing import digest_of
+from crdtkv.node.calls import BEHIND
+from crdtkv.node.events import Peer
 from crdtkv.node.handoff import Handoff
 from crdtkv.node.keys import KeyCheck
 from crdtkv.node.replica import Replica
@@ -12,11 +16,15 @@ from crdtkv.node.scanning import MAX_PAGE_ROWS, read_page
 from crdtkv.node.step import Step
 from crdtkv.storage.store import Store
 from crdtkv.wire.messages import (
+    EntriesReply,
+    ErrorReply,
     HandOff,
+    InspectRequest,
     KeepHint,
     PartitionRows,
     ReadPartition,
     ReadReplica,
+    Refusal,
     ReplicaEntry,
     ReplicaSuperseded,
     ReplicaWritten,
@@ -25,7 +33,7 @@ from crdtkv.wire.messages import (
 
 
 class Serving:
-    """The requests of other nodes."""
+    """The requests of other nodes, and of clients that look at a node."""
 
     def __init__(self, step: Step, replica: Replica, handoff: Handoff, store: Store, keys: KeyCheck) -> None:
         self._step = step
@@ -37,13 +45,29 @@ class Serving:
 
     def read_replica(self, node: str, request: ReadReplica) -> None:
         """Tell what is stored of a key."""
-        entry, is_durable = self._handoff.read(self._keys.from_peer(request.identity))
-        self._step.answer(node, ReplicaEntry(request.id, entry), is_durable)
+        key = self._keys.from_peer(request.identity)
+        entry, is_durable = self._handoff.read(key)
+        is_same = bool(request.digest) and entry is not None and digest_of(key.located, entry) == request.digest
+        self._step.answer(node, ReplicaEntry(request.id, None if is_same else entry, is_same), is_durable)
+
+    def inspect(self, peer: Peer, request: InspectRequest) -> None:
+        """Show a client what this node holds of a key."""
+        try:
+            key = self._keys.from_client(request.identity)
+        except CrdtkvError as error:
+            self._step.effects.send(peer, ErrorReply(request.id, error.code, list(error.fields)))
+            return
+        entry, is_durable = self._handoff.read(key)
+        self._step.answer(peer, EntriesReply(request.id, [entry]), is_durable)
 
     def write_replica(self, node: str, request: WriteReplica) -> None:
         """Merge an entry."""
         key = self._keys.from_peer(request.identity)
         entry = Entry.from_replica(request.entry, key.type_tag)
+        if request.basis is not None and not self._replica.has_seen(key.located, _context(request.basis)):
+            self._step.stats.count("deltas_refused")
+            self._step.effects.send(node, Refusal(request.id, BEHIND, []))
+            return
         superseded = self._replica.merge(key, entry, request.supersede_before)
         if superseded is None:
             self._written.append(request.id)
@@ -82,3 +106,10 @@ class Serving:
         if self._written:
             self._step.effects.send_when_durable(node, ReplicaWritten(self._written))
             self._written = []
+
+
+def _context(wire: list[object]) -> CausalContext:
+    try:
+        return CausalContext.from_wire(wire)
+    except InvalidRequest as error:
+        raise ProtocolError(str(error)) from None

@@ -121,7 +121,7 @@ class Stability:
         if noted.noted_ms > self._step.now.wall_ms:
             self._replica.tombstones.note_again(located, noted, self._step.now.wall_ms)
             return False
-        return self.has_passed_since(noted.noted_ms)
+        return self.has_passed_since(max(noted.noted_ms, noted.over_ms))
 
     def _agrees(self, question: Question) -> bool:
         located, digest, newest = question

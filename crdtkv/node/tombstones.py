@@ -1,15 +1,18 @@
 """`Tombstones`: the note a node keeps of every tombstone it stores, in the same commit as the tombstone itself.
 
-A note says when this node began to hold exactly these bytes, by its own wall clock, and what their digest is. So the
-age of a tombstone, and whether two replicas hold the same one, are known without reading entries, also after a
-restart. Invariant: a key has a note if and only if its stored entry is a tombstone, and the note is of that entry.
+An entry all of which expires becomes a tombstone by itself, so it has a note from the beginning.
+
+A note says when this node began to hold exactly these bytes, by its own wall clock, from when on nothing is to be seen
+in them, and what their digest is. So the age of a tombstone, and whether two replicas hold the same one, are known
+without reading entries, also after a restart. Invariant: a key has a note if and only if its stored entry is a
+tombstone, or will be one, and the note is of that entry.
 
 Notes are not kept in memory: there may be as many as deleted keys. Whoever wants them reads a page.
 """
 
 from typing import NamedTuple
 
-from crdtkv.hashing import DIGEST_BYTES, entry_digest
+from crdtkv.hashing import DIGEST_BYTES, digest_of
 from crdtkv.storage import rows
 from crdtkv.storage.store import Store, is_whole
 
@@ -18,10 +21,11 @@ _TIME_BYTES = 8
 
 
 class Noted(NamedTuple):
-    """One note; `digest` stands for the tombstone's bytes."""
+    """One note; `digest` stands for the tombstone's bytes, `over_ms` is 0 if it is one from the beginning."""
 
     noted_ms: int
     digest: bytes
+    over_ms: int
 
 
 class Tombstones:
@@ -47,17 +51,16 @@ class Tombstones:
         value = self._store.get(rows.tombstone_row(located))
         return _parse(value) if value is not None else None
 
-    def note(self, located: bytes, encoded: bytes, wall_ms: int) -> None:
-        """Note, in the store's current batch, that this tombstone is stored from now on."""
+    def note(self, located: bytes, encoded: bytes, wall_ms: int, over_ms: int) -> None:
+        """Note, in the store's current batch, that this tombstone (from `over_ms` on) is stored from now on."""
         row = rows.tombstone_row(located)
         if self._store.get(row) is None:
             self._count += 1
-        digest = entry_digest(located, encoded).to_bytes(DIGEST_BYTES, "big")
-        self._store.put(row, wall_ms.to_bytes(_TIME_BYTES, "big") + digest)
+        self._store.put(row, _encoded(Noted(wall_ms, digest_of(located, encoded), over_ms)))
 
     def note_again(self, located: bytes, noted: Noted, wall_ms: int) -> None:
         """Date a note from the future anew: the clock was wrong then, or is now."""
-        self._store.put(rows.tombstone_row(located), wall_ms.to_bytes(_TIME_BYTES, "big") + noted.digest)
+        self._store.put(rows.tombstone_row(located), _encoded(noted._replace(noted_ms=wall_ms)))
 
     def forget(self, located: bytes) -> None:
         """Drop the note of a key, in the store's current batch: it is alive again, or gone."""
@@ -73,5 +76,11 @@ class Tombstones:
         return [(rows.located_in(row), _parse(value)) for row, value in found], is_whole(found, limit)
 
 
+def _encoded(noted: Noted) -> bytes:
+    return noted.noted_ms.to_bytes(_TIME_BYTES, "big") + noted.digest + noted.over_ms.to_bytes(_TIME_BYTES, "big")
+
+
 def _parse(value: bytes) -> Noted:
-    return Noted(int.from_bytes(value[:_TIME_BYTES], "big"), value[_TIME_BYTES:])
+    digest_end = _TIME_BYTES + DIGEST_BYTES
+    noted_ms, over_ms = value[:_TIME_BYTES], value[digest_end:]
+    return Noted(int.from_bytes(noted_ms, "big"), value[_TIME_BYTES:digest_end], int.from_bytes(over_ms, "big"))

@@ -8,15 +8,19 @@ A blind write's call stays in the table until all have answered or the deadline 
 superseded older versions on its own says so in its answer, also when the caller has long been told. Any other call ends
 when its caller is told: one silent replica must not make calls pile up.
 
+Of a large entry only the part that changed is sent. A replica that has not seen what this builds on refuses it, and
+is sent the whole.
+
 A replica that is about to follow a new ring epoch, or about to enter itself, refuses for a moment: it is asked again.
 """
 
 from collections.abc import Callable, Sequence
 
+from crdtkv.causality.context import WireContext
 from crdtkv.crdt.entry import Entry
 from crdtkv.errors import CrdtkvError, InsufficientStorage, ProtocolError, WriteTimeout
 from crdtkv.handoff.seats import Seat
-from crdtkv.node.calls import AGAIN_S, FOR_A_MOMENT, Call
+from crdtkv.node.calls import AGAIN_S, BEHIND, FOR_A_MOMENT, Call
 from crdtkv.node.handoff import Handoff
 from crdtkv.node.keys import PlacedKey
 from crdtkv.node.replica import Replica
@@ -54,16 +58,26 @@ class PutCall(Call):
         self._started_s = step.now.monotonic_s
 
     def start(
-        self, entry: bytes, supersede_before: int, seats: Sequence[Seat], required: int, deadline_s: float
+        self,
+        entry: bytes,
+        supersede_before: int,
+        seats: Sequence[Seat],
+        required: int,
+        deadline_s: float,
+        part: tuple[bytes, WireContext] | None = None,
     ) -> None:
-        """Send the entry to everybody who has a seat; this node's own store must hold it already, if it has one."""
+        """Send the entry to everybody who has a seat; this node's own store must hold it already, if it has one.
+
+        Home replicas that have seen all of a context need only the `part` that goes with it.
+        """
         step = self._step
         self._tally = Tally([seat.node for seat in seats if seat.is_counted], required)
         self._may_learn = supersede_before > 0
         self._number = step.calls.add(self)
         step.calls.set_timer(self._number, deadline_s, "deadline")
         identity = self._key.identity
-        message = WriteReplica(self._number, identity, entry, supersede_before)
+        self._whole = WriteReplica(self._number, identity, entry, supersede_before)
+        message = self._whole if part is None else self._whole._replace(entry=part[0], basis=list(part[1]))
         is_unsent = not any(seat.is_home for seat in seats)
         for name, is_home, _, targets in seats:
             if name == step.node:
@@ -102,7 +116,10 @@ class PutCall(Call):
 
     def refused(self, replica: str, code: str) -> None:
         """See `Call`."""
-        if code not in FOR_A_MOMENT:
+        if code == BEHIND and replica in self._waiting and self._messages[replica] is not self._whole:
+            self._messages[replica] = self._whole
+            self._step.effects.send_when_durable(replica, self._whole)
+        elif code not in FOR_A_MOMENT:
             self.lost(replica)
         elif replica in self._waiting:
             if not self._again:

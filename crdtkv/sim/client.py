@@ -16,6 +16,8 @@ from crdtkv.crdt.counter import Counter
 from crdtkv.crdt.entry import Entry
 from crdtkv.crdt.lww import LastWriterWins
 from crdtkv.crdt.register import Register
+from crdtkv.crdt.remove_wins_set import RemoveWinsSet
+from crdtkv.crdt.sets import AddWinsSet
 from crdtkv.errors import error_from_wire
 from crdtkv.ids import identity_of
 from crdtkv.sim.plan import Call
@@ -28,7 +30,7 @@ GRACE_S = 1.0
 TRIES = 3
 PAUSE_S = 0.05
 #: What says that a request was not carried out and may be tried elsewhere.
-RETRIED = frozenset(("unavailable", "overloaded"))
+RETRIED = frozenset(("unavailable", "overloaded", "stale_replica"))
 
 
 @dataclass(slots=True)
@@ -197,7 +199,7 @@ class SimClient:
         operation.context = plain_context(entry.context)
         operation.timestamp = entry.state.newest()
         self._observed = max(self._observed, operation.timestamp)
-        if operation.type == "register":
+        if operation.type in ("register", "set", "rwset"):
             self._contexts[waiting.identity] = entry.context
 
     def _end(self, waiting: _Waiting, outcome: str) -> None:
@@ -220,6 +222,8 @@ def plain_values(entry: Entry) -> list[str | int]:
             return [version.value.decode() for version in register.siblings()]
         case LastWriterWins(winner=winner):
             return [winner.value.decode()] if winner is not None and winner.value is not None else []
+        case AddWinsSet() | RemoveWinsSet() as members:
+            return [element.decode() for element in members.members]
         case Counter() as counter:
             return [] if counter.is_empty else [counter.value]
     raise AssertionError(f"no values are known for a {entry.type_tag}")

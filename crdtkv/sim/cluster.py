@@ -245,7 +245,10 @@ def _config(shape: Shape, datacenters: tuple[str, ...]) -> ClusterConfig:
             "partitions": shape.partitions,
             "geo": {"republish_after_s": 2.0, "batch_max": shape.batch_max},
             "storage": {"entry_cache_mib": shape.entry_cache_mib},
-            "limits": {"calls_in_flight_max": shape.calls_in_flight_max},
+            "limits": {
+                "calls_in_flight_max": shape.calls_in_flight_max,
+                "whole_entry_bytes": shape.whole_entry_bytes,
+            },
             "gossip": {"interval_s": shape.gossip_interval_s},
             "handoff": {"hints_max": shape.hints_max},
             "repair": {"read_share": shape.read_share},

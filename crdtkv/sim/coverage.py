@@ -24,6 +24,7 @@ REQUIRED: Mapping[str, str] = {
     "hedged_reads": "a read asked one more replica because answers were late",
     "explored_reads": "a read asked a replica that had been slow, to see whether it still is",
     "background_reads": "a read that one replica answered was followed by one of all in the background",
+    "deltas_refused": "a replica had not seen what a part of an entry builds on, and was sent the whole",
     "superseded_by_replicas": "a replica dropped an older version that the coordinator did not hold",
     "forwarded": "a request went to a node that holds no replica",
     "members_down": "gossip found a node down",

@@ -159,10 +159,10 @@ class Life:
         return ""
 
     def _cover(self, history: list[Operation]) -> None:
-        written_in = {op.argument: op.datacenter for op in history if op.kind == "put"}
+        written_in = {op.argument: op.datacenter for op in history if op.kind in ("put", "add")}
         for operation in history:
             values = operation.values or []
-            if len(values) > 1:
+            if len(values) > 1 and operation.type == "register":
                 self.cluster.coverage.count("siblings_read")
             if any(written_in.get(value, operation.datacenter) != operation.datacenter for value in values):
                 self.cluster.coverage.count("far_reads")

@@ -36,6 +36,7 @@ class Shape:
     batch_max: int = 512
     outbox_max: int = 1_000_000
     entry_cache_mib: int = 32
+    whole_entry_bytes: int = 1024
     gossip_interval_s: float = 2.0
     hints_max: int = 100_000
     gc_grace_s: float = GC_GRACE_S
@@ -135,6 +136,7 @@ class Plan:
             tuple(draw_incidents(random, names, shape.nodes, seconds)),
             tuple(draw_calls(random, names, shape, seconds, random.randint(30, 110))),
         )
+        plan = _with_sets(plan)
         return _collecting(plan) if shape.datacenters == 1 else plan
 
     def to_json(self) -> str:
@@ -299,6 +301,38 @@ def _collecting(plan: Plan) -> Plan:
             else replace(call, at_s=later(call.at_s))
             for call in plan.calls
         ),
+    )
+
+
+def _with_sets(plan: Plan) -> Plan:
+    """Let sets take the place of one of the types, in some lives."""
+    random = Random(f"sets {plan.seed}")
+    ordinary = [call for call in plan.calls if call.level != "LINEARIZABLE"]
+    if not ordinary or random.random() < 0.6:
+        return plan
+    replaced = random.choice(sorted({call.type for call in ordinary}))
+    type_tag = random.choice(("set", "set", "rwset"))
+    added: dict[str, list[str]] = {}
+
+    def changed(call: Call, number: int) -> Call:
+        if call.type != replaced or call.level == "LINEARIZABLE":
+            return call
+        call = replace(call, type=type_tag, with_context=False)
+        if call.kind not in ("put", "increment"):
+            return call
+        elements = added.setdefault(call.key, [])
+        if elements and random.random() < 0.35:
+            element = random.choice(elements[-6:])
+            return replace(call, kind="remove", argument=element, with_context=random.random() < 0.5)
+        if elements and random.random() < 0.3:
+            return replace(call, kind="add", argument=random.choice(elements[-6:]))
+        elements.append(f"e{number}")
+        return replace(call, kind="add", argument=f"e{number}")
+
+    return replace(
+        plan,
+        shape=replace(plan.shape, whole_entry_bytes=random.choice((0, 0, 1024))),
+        calls=tuple(changed(call, number) for number, call in enumerate(plan.calls)),
     )
 
 

@@ -23,6 +23,7 @@ from crdtkv.wire.messages import (
     EntriesReply,
     GetRequest,
     HandOff,
+    InspectRequest,
     KeepHint,
     LeafReply,
     LeafRequest,
@@ -132,7 +133,7 @@ class Revealing:
             match message:
                 case MutateRequest():
                     self._asked[*where, message.id] = (message.identity, message.level)
-                case ReadReplica() | WriteReplica():
+                case ReadReplica() | WriteReplica() | InspectRequest():
                     self._asked[*where, message.id] = (message.identity, "")
                 case GetRequest():
                     for number, identity in enumerate(message.identities, message.id):

@@ -85,7 +85,14 @@ def _simpler(shape: Shape) -> Iterator[Shape]:
     if shape.clients > 1:
         yield replace(shape, clients=1)
     plain = Shape()
-    for name in ("partitions", "calls_in_flight_max", "batch_max", "outbox_max", "entry_cache_mib"):
+    for name in (
+        "partitions",
+        "calls_in_flight_max",
+        "batch_max",
+        "outbox_max",
+        "entry_cache_mib",
+        "whole_entry_bytes",
+    ):
         if getattr(shape, name) != getattr(plain, name):
             yield replace(shape, **{name: getattr(plain, name)})
 

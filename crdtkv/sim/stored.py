@@ -89,11 +89,31 @@ def _live_counters(state: list[Any]) -> Any:
             yield actor, counter
 
 
+def _groups(state: list[Any], width: int) -> Any:
+    """Yield each element with its dots and what stands under them."""
+    for at in range(0, len(state), 2):
+        element, group = state[at], state[at + 1]
+        starts = range(0, len(group), 2 + width)
+        yield element, {(group[n], group[n + 1]): tuple(group[n + 2 : n + 2 + width]) for n in starts}
+
+
+def _set_claims(width: int) -> Callable[[list[Any]], Any]:
+    return lambda state: (
+        (dot, (element, *payload)) for element, group in _groups(state, width) for dot, payload in group.items()
+    )
+
+
+def _live_members(width: int) -> Callable[[list[Any]], Any]:
+    return lambda state: (dot for _, group in _groups(state, width) if (0,) not in group.values() for dot in group)
+
+
 #: Per type: the dots of what a reader sees.
 _LIVE: dict[str, Callable[[list[Any]], Any]] = {
     "register": lambda state: ((state[at], state[at + 1]) for at in range(0, len(state), 4)),
     "lww": lambda state: [(state[1], state[2])] if state and state[3] is not None else [],
     "counter": _live_counters,
+    "set": _live_members(0),
+    "rwset": _live_members(1),
 }
 
 #: Per type: what a state says of single dots, which nothing may ever contradict.
@@ -101,4 +121,6 @@ _CLAIMS: dict[str, Callable[[list[Any]], Any]] = {
     "register": _register_claims,
     "lww": _lww_claims,
     "counter": _counter_claims,
+    "set": _set_claims(0),
+    "rwset": _set_claims(1),
 }

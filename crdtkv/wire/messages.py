@@ -38,7 +38,8 @@ class MutateRequest(NamedTuple):
     """Apply one operation of the key's type. Answered by `MutateReply`.
 
     `context` is the causal context the client had read (`CausalContext.to_wire`), None for a blind operation.
-    `observed` is the highest timestamp the client has seen, 0 if none.
+    `observed` is the highest timestamp the client has seen, 0 if none. What is written expires `ttl_ms` after its
+    timestamp: never if that is 0, and as the bucket says if it is None.
     """
 
     id: int
@@ -49,6 +50,7 @@ class MutateRequest(NamedTuple):
     observed: int
     level: str
     timeout_ms: int
+    ttl_ms: int | None = None
 
 
 class ScanRequest(NamedTuple):
@@ -85,8 +87,21 @@ class RepairRequest(NamedTuple):
     partition: int | None
 
 
+class InspectRequest(NamedTuple):
+    """Show what you yourself hold of this key, as a replica or for one that is away. Answered by `EntriesReply`.
+
+    The entry is the stored bytes, expired or not; nobody else is asked, and nothing is mended.
+    """
+
+    id: int
+    identity: bytes
+
+
 class EntriesReply(NamedTuple):
-    """The merged entries of consecutive ids, from `id` on; None for a key that was never written."""
+    """The merged entries of consecutive ids, from `id` on; None for a key that was never written.
+
+    To an `InspectRequest`: what the node holds itself.
+    """
 
     id: int
     entries: list[object]
@@ -136,17 +151,22 @@ class ErrorReply(NamedTuple):
 
 
 class ReadReplica(NamedTuple):
-    """Send me what you store of this key. Answered by `ReplicaEntry`."""
+    """Send me what you store of this key. Answered by `ReplicaEntry`.
+
+    `digest` is that of what the asker stores, if this is large, else empty.
+    """
 
     id: int
     identity: bytes
+    digest: bytes = b""
 
 
 class ReplicaEntry(NamedTuple):
-    """What this replica stores, durably; None if nothing."""
+    """What this replica stores, durably; None if nothing, or if it `is_same` as what the asker had a digest of."""
 
     id: int
     entry: bytes | None
+    is_same: bool = False
 
 
 class WriteReplica(NamedTuple):
@@ -154,12 +174,15 @@ class WriteReplica(NamedTuple):
 
     `supersede_before` is the timestamp of a blind write, straight from its coordinator: the replica drops
     older versions that the coordinator did not hold. 0 everywhere else.
+    With `basis`, a causal context, the entry is only what an operation changed: a replica that has not seen all of
+    the basis refuses with `behind`, and is then sent the whole.
     """
 
     id: int
     identity: bytes
     entry: bytes
     supersede_before: int
+    basis: list[object] | None = None
 
 
 class ReplicaWritten(NamedTuple):
@@ -333,7 +356,7 @@ class Confirm(NamedTuple):
 
 Message = (
     Hello | GetRequest | MutateRequest | ScanRequest | TopologyRequest | StatusRequest
-    | RepairRequest | EntriesReply | MutateReply | ScanReply | TopologyReply | StatusReply | ErrorReply
+    | RepairRequest | InspectRequest | EntriesReply | MutateReply | ScanReply | TopologyReply | StatusReply | ErrorReply
     | ReadReplica | ReplicaEntry | WriteReplica | ReplicaWritten | ReplicaSuperseded
     | KeepHint | HandOff | ReadPartition | PartitionRows | RootsRequest | RootsReply | LeafRequest | LeafReply
     | TombstonesRequest | TombstonesReply | DropTombstones | TombstonesDropped
@@ -355,6 +378,7 @@ NUMBERS: dict[type, int] = {
     StatusReply: 11,
     ErrorReply: 12,
     RepairRequest: 13,
+    InspectRequest: 14,
     ReadReplica: 20,
     ReplicaEntry: 21,
     WriteReplica: 22,

@@ -10,7 +10,7 @@ from typing import Any
 from crdtkv import Client, CrdtkvError, cbor
 from crdtkv.checking.history import Operation
 from crdtkv.checking.levels import read_and_write_quorum
-from crdtkv.client.entry import values_of
+from crdtkv.client.values import values_of
 from crdtkv.crdt.entry import Entry
 from crdtkv.ids import identity_of
 from crdtkv.quorum.level import level_named
@@ -109,7 +109,7 @@ class Recorder:
             replicas=REPLICAS,
         )
         self.history.append(operation)
-        caller = self._client._caller
+        caller = self._client._shelf.caller
         try:
             if kind in ("get", "final"):
                 encoded = await caller.entry(identity, level, 2.0)

@@ -357,7 +357,7 @@ async def test_other_types_are_scanned_through_their_own_handles(eu: Client) -> 
     await eu.lww().put("typed:lww", 1)
     await eu.counter("typed:counter").increment(2)
     assert [(key, entry.value) async for key, entry in eu.lww().scan("typed:")] == [("typed:lww", 1)]
-    assert [(key, entry.value) async for key, entry in eu.counters().scan("typed:")] == [("typed:counter", 2)]
+    assert [(key, entry.value) async for key, entry in eu.keys_of("counter").scan("typed:")] == [("typed:counter", 2)]
     assert [key async for key, _ in eu.scan("typed:")] == []
 
 

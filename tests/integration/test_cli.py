@@ -211,7 +211,8 @@ async def test_help_names_every_verb(run: Run) -> None:
     assert shown.code == 0
     verbs = {line.split()[0] for line in shown.out.splitlines() if line.startswith("  ") and line.strip()}
     assert {"up", "demo", "node", "get", "put", "delete", "incr", "scan", "import", "export"} <= verbs
-    assert {"status", "ring", "lag", "bench", "decode"} <= verbs
+    assert {"set", "add", "remove", "members", "enable", "disable", "score", "ranking", "field"} <= verbs
+    assert {"status", "ring", "lag", "inspect", "bench", "decode"} <= verbs
 
 
 async def test_verbs_find_the_configuration_by_option_and_by_environment(run: Run, cluster: LocalCluster) -> None:

@@ -88,7 +88,26 @@ CALLS: dict[str, tuple[list[str], str]] = {
     "unknown bucket, scan": (["scan", "--bucket", "nobody"], "unknown bucket 'nobody'"),
     "unknown bucket, export": (["export", "--bucket", "nobody"], "unknown bucket 'nobody'"),
     "impossible bucket": (["get", "k", "--bucket", "no body"], "a bucket name matches"),
-    "unknown type": (["put", "k", "1", "--type", "set"], "unknown type 'set'"),
+    "unknown type": (["put", "k", "1", "--type", "rope"], "unknown type 'rope'"),
+    "unknown type, inspect": (["inspect", "k", "--type", "rope"], "unknown type 'rope'"),
+    "unknown bucket, inspect": (["inspect", "k", "--bucket", "nobody"], "unknown bucket 'nobody'"),
+    "put of a set": (["put", "k", "1", "--type", "set"], "put is for register or lww, not for set"),
+    "add to a map": (["add", "k", "x", "--type", "map"], "add is for set, rwset, gset or hll, not for map"),
+    "remove from a gset": (["remove", "k", "x", "--type", "gset"], "remove is for set, rwset or board, not for gset"),
+    "members of a counter": (["members", "k", "--type", "counter"], "members is for set, rwset, gset or board"),
+    "enable a set": (["enable", "k", "--type", "set"], "enable is for flag or dwflag, not for set"),
+    "incr a register": (["incr", "k", "--type", "register"], "incr is for counter or bcounter, not for register"),
+    "set a set": (["set", "k", "1", "--type", "set"], "set is for maxreg or minreg, not for set"),
+    "set a word": (["set", "k", "x", "--type", "maxreg"], "a number is"),
+    "score a word": (["score", "k", "ada", "x"], "a number is"),
+    "member that is an object": (["add", "k", '{"a": 1}'], "a JSON object cannot be a member"),
+    "rank and score": (["ranking", "k", "--from", "1", "--low", "2"], "by rank (--from, --to) or by score"),
+    "path without type": (["field", "k", "name", "get"], "a path is type:name"),
+    "operation of another type": (["field", "k", "gset:s", "remove", "x"], "a gset knows get, add or delete"),
+    "operation without arguments": (["field", "k", "board:b", "set", "ada"], "takes MEMBER NUMBER"),
+    "ttl of a delete": (["field", "k", "set:s", "delete", "--ttl", "1"], "delete takes no --ttl"),
+    "ttl of a bcounter": (["incr", "k", "--type", "bcounter", "--ttl", "1"], "a bcounter does not expire"),
+    "ttl that is negative": (["put", "k", "1", "--ttl", "-1"], "a time to live is in seconds"),
     "unknown level": (["get", "k", "--level", "MOST"], "unknown consistency level 'MOST'"),
     "level of too many": (["get", "k", "--level", "4,4"], "than the 3 there are"),
     "level of none": (["get", "k", "--level", "0,1"], "whole numbers from 1"),
@@ -153,7 +172,12 @@ FAILING: dict[str, tuple[str, str]] = {
     "value in wrong digits": ('{"key": "k", "cbor": "xy"}', "not hexadecimal"),
     "value that is no cbor": ('{"key": "k", "cbor": "ff"}', "not a valid value"),
     "value cut off": ('{"key": "k", "cbor": "7f61"}', "not a valid value"),
-    "unknown type": ('{"key": "k", "type": "set", "value": 1}', "unknown type 'set'"),
+    "unknown type": ('{"key": "k", "type": "rope", "value": 1}', "unknown type 'rope'"),
+    "set without members": ('{"key": "k", "type": "set", "value": 1}', '"members" is a list'),
+    "bcounter in a map": (
+        '{"key": "k", "type": "map", "fields": [{"field": "b", "type": "bcounter", "value": 1}]}',
+        "a field has one of the types",
+    ),
     "type that is a list": ('{"key": "k", "type": ["lww"], "value": 1}', "type"),
     "counter that is text": ('{"key": "k", "type": "counter", "value": "1"}', "whole number"),
     "siblings that are numbers": ('{"key": "k", "siblings": [1, 2]}', "value"),
@@ -207,6 +231,8 @@ UNREACHABLE = {
     "put": ["put", "k", "1"],
     "delete": ["delete", "k"],
     "incr": ["incr", "k"],
+    "add": ["add", "k", "x"],
+    "field": ["field", "k", "register:f", "get"],
     "scan": ["scan"],
     "export": ["export"],
     "import": ["import", "records"],
@@ -222,8 +248,10 @@ async def test_a_cluster_that_does_not_run_is_told_in_one_line_and_exits_with_3(
 
 
 async def test_the_status_of_a_cluster_that_does_not_run_exits_with_1(nobody: Path) -> None:
-    told = await program.run_all({"status": ["status", "--json"], "lag": ["lag"]}, cwd=nobody)
-    assert told["status"].code == told["lag"].code == 1
+    calls: dict[str, list[str | Path]] = {"status": ["status", "--json"], "lag": ["lag"], "inspect": ["inspect", "k"]}
+    told = await program.run_all(calls, cwd=nobody)
+    assert told["status"].code == told["lag"].code == told["inspect"].code == 1
+    assert told["inspect"].out.splitlines()[-1] == "no answer from eu-1, eu-2, eu-3, us-1, us-2, us-3"
     assert told["status"].json["eu"] == {"eu-1": None, "eu-2": None, "eu-3": None}
 
 

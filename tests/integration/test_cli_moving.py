@@ -13,6 +13,8 @@ import pytest
 import pytest_asyncio
 
 from crdtkv import Bucket, Client
+from crdtkv.cli.records import record_of
+from crdtkv.crdt.registry import TYPES
 from crdtkv.local.cluster import LocalCluster
 
 from . import program
@@ -61,7 +63,7 @@ def counts(outcome: Outcome) -> tuple[int, int, int]:
     return outcome.json["written"], outcome.json["unchanged"], outcome.json["failed"]
 
 
-async def fill(bucket: Bucket) -> None:
+async def fill(bucket: Bucket[Any]) -> None:
     """Write every kind of value, siblings, and every type."""
     assert set((await bucket.put_many(VALUES)).values()) == {None}
     for key, siblings in {"trip:siblings": ["one", b"two", 3], "trip:two": [{"a": 1}, None]}.items():
@@ -74,24 +76,41 @@ async def fill(bucket: Bucket) -> None:
     await bucket.counter("trip:counter").decrement(-2)
     await bucket.counter("trip:negative").decrement(7)
     await bucket.counter("trip:zero").increment(0)
+    await bucket.bcounter("trip:bounded").increment(7)
+    await bucket.bcounter("trip:bounded").decrement(2)
+    for members in (bucket.set("trip:set"), bucket.rwset("trip:rwset"), bucket.gset("trip:gset")):
+        await members.add(1, True, 1.0, "x", b"y", (1, "a"), frozenset({2, 3}))
+    await bucket.flag("trip:flag").enable()
+    await bucket.dwflag("trip:dwflag").enable()
+    await bucket.maxreg("trip:max").set(2.5)
+    await bucket.minreg("trip:min").set(-(2**62))
+    board = bucket.board("trip:board")
+    await board.set("ada", 3)
+    await board.increment(b"bob", 4.5)
+    profile = bucket.map("trip:map")
+    await profile.register("name").put(b"Ada")
+    await profile.counter("logins").increment(4)
+    await profile.map("inner").set(b"\xff").add("x")
+    await profile.map("inner").board("scores").set((1, 2), 0.1)
+    await profile.flag("on").enable()
     await bucket.put("trip:deleted", 1)
     await bucket.delete("trip:deleted")
 
 
-async def content(bucket: Bucket) -> dict[tuple[str, str | bytes], list[Any]]:
-    """Return all siblings of every key of a bucket under the prefix, by type, the winner first."""
-    found: dict[tuple[str, str | bytes], list[Any]] = {}
-    sources: dict[str, Any] = {"register": bucket, "lww": bucket.lww(), "counter": bucket.counters()}
-    for kind, source in sources.items():
-        async for key, entry in source.scan("trip:"):
-            found[kind, key] = entry.siblings
-    return found
+async def content(bucket: Bucket[Any]) -> dict[tuple[str, str | bytes], Any]:
+    """Return what every key of a bucket under the prefix holds, by type: a record, which has all of it."""
+    return {
+        (type_tag, key): record_of(key, entry.state)
+        for type_tag in TYPES
+        async for key, entry in bucket.keys_of(type_tag).scan("trip:")
+        if entry.state is not None
+    }
 
 
 async def test_an_export_comes_back_exactly_in_another_bucket(run: Run, tmp_path: Path, eu: Client) -> None:
     await fill(eu.bucket("carts"))
     before = await content(eu.bucket("carts"))
-    assert len(before) == len(VALUES) + 2 + 2 + 3
+    assert len(before) == len(VALUES) + 2 + 2 + 3 + 10
     file = tmp_path / "exported"
     exported = await run("export", file, "--bucket", "carts", "--prefix", "trip:", "--json")
     assert (exported.code, exported.json["exported"]) == (0, len(before))
@@ -172,6 +191,61 @@ async def test_an_import_replaces_what_is_there(run: Run, eu: Client) -> None:
     assert (await eu.entry("import:value")).siblings == ["new"]
     assert await eu.counter("import:counter").value() == 60
     assert await eu.lww().get("import:lww") == "new"
+
+
+async def test_an_import_takes_away_what_the_record_has_not_but_never_shrinks_what_only_grows(
+    run: Run, eu: Client
+) -> None:
+    carts = eu.bucket("carts")
+    await carts.set("less:set").add("old", "kept")
+    await carts.gset("less:gset").add("old")
+    await carts.maxreg("less:max").set(9)
+    await carts.board("less:board").set("old", 1)
+    await carts.map("less:map").counter("old").increment(1)
+    await carts.map("less:map").register("kept").put("old")
+    piped = (
+        b'{"key": "less:set", "type": "set", "members": [{"value": "kept"}, {"value": "new"}]}\n'
+        b'{"key": "less:gset", "type": "gset", "members": [{"value": "new"}]}\n'
+        b'{"key": "less:max", "type": "maxreg", "value": 3}\n'
+        b'{"key": "less:board", "type": "board", "scores": [{"value": "new", "score": 2}]}\n'
+        b'{"key": "less:map", "type": "map", "fields": [{"field": "kept", "value": "new"}]}\n'
+    )
+    assert counts(await run("import", "--bucket", "carts", "--json", stdin=piped)) == (4, 1, 0)
+    assert await carts.set("less:set").members() == {"kept", "new"}
+    assert await carts.gset("less:gset").members() == {"old", "new"}
+    assert await carts.maxreg("less:max").value() == 9
+    assert await carts.board("less:board").ranking() == [("new", 2)]
+    assert await carts.map("less:map").value() == {"kept": "new"}
+    assert counts(await run("import", "--bucket", "carts", "--json", stdin=piped)) == (0, 5, 0)
+
+
+async def test_sketches_that_are_not_there_already_are_left_out_and_told(run: Run, tmp_path: Path, eu: Client) -> None:
+    carts = eu.bucket("carts")
+    await carts.hll("sketch:1").add("a", "b")
+    await carts.map("sketch:2").hll("inner").add("c")
+    file = tmp_path / "exported"
+    assert (await run("export", file, "--bucket", "carts", "--prefix", "sketch:")).code == 0
+    assert counts(await run("import", file, "--bucket", "carts", "--json")) == (0, 2, 0)
+    elsewhere = await run("import", file, "--bucket", "packages", "--json")
+    assert (elsewhere.code, elsewhere.json["left_out"], elsewhere.json["written"]) == (1, 2, 0)
+    assert "2 sketches (hll) were left out" in elsewhere.complaint
+
+
+async def test_what_expires_is_imported_with_what_is_left_of_its_time(run: Run, tmp_path: Path, eu: Client) -> None:
+    carts = eu.bucket("carts")
+    await carts.put("expiring:1", "v", ttl=1000)
+    await carts.set("expiring:2").add("x", ttl=1000)
+    file = tmp_path / "exported"
+    assert (await run("export", file, "--bucket", "carts", "--prefix", "expiring:")).code == 0
+    past = {"key": "expiring:3", "value": "v", "expires_at_s": 1.5}
+    file.write_text(file.read_text() + json.dumps(past) + "\n")
+    assert counts(await run("import", file, "--bucket", "packages", "--json")) == (2, 1, 0)
+    packages = eu.bucket("packages")
+    for there, here in (("expiring:1", carts.register("expiring:1")), ("expiring:2", carts.set("expiring:2"))):
+        original = await here.entry()
+        copy = await packages.of_type(original.state.type_tag, there).entry()
+        assert copy.expires_at_s == pytest.approx(original.expires_at_s, abs=60)
+    assert await packages.get("expiring:3") is None
 
 
 async def test_what_was_imported_in_one_data_center_is_exported_in_the_other(

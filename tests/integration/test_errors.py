@@ -135,9 +135,9 @@ async def test_a_context_that_was_read_from_another_key_is_refused(eu: Client) -
 async def test_siblings_that_would_make_an_entry_too_large_are_refused(eu: Client) -> None:
     before = (await eu.entry("swollen")).context
     for number in range(4):
-        await eu.put("swollen", bytes([number]) * 500_000, context=before)
+        await eu.put("swollen", bytes([number]) * 120_000, context=before)
     with pytest.raises(ValueTooLarge):
-        await eu.put("swollen", b"\xff" * 500_000, context=before)
+        await eu.put("swollen", b"\xff" * 120_000, context=before)
     entry = await eu.entry("swollen")
     assert sorted(value[0] for value in entry.siblings) == [0, 1, 2, 3]
     await eu.put("swollen", "resolved", context=entry.context)

@@ -258,6 +258,9 @@ def _nonsense(chosen: random.Random, number: int) -> list[object]:
             b"default\0counter\0junk:%d" % number,
             b"default\0lww\0junk:%d" % number,
             b"default\0register\0junk:%d" % number,
+            b"default\0set\0junk:%d" % number,
+            b"default\0map\0junk:%d" % number,
+            b"default\0board\0junk:%d" % number,
             chosen.randbytes(30),
         ]
     )
@@ -268,7 +271,7 @@ def _nonsense(chosen: random.Random, number: int) -> list[object]:
         case 0:
             return [2, number, chosen.choice([[identity], [identity] * 9, wild, []]), level, timeout_ms]
         case 1 | 2:
-            operation = chosen.choice(["put", "delete", "increment", "", "x" * 5000, "__class__"])
+            operation = chosen.choice(["put", "delete", "increment", "add", "update", "", "x" * 5000, "__class__"])
             arguments = chosen.choices(wild, k=chosen.randrange(3))
             context = chosen.choice([None, [], [[], []], [["a", 1], []], [["a"], []], [[], ["b", 0]], wild])
             return [
@@ -281,6 +284,7 @@ def _nonsense(chosen: random.Random, number: int) -> list[object]:
                 chosen.choice([0, 2**63, 2**64 - 1]),
                 level,
                 500,
+                chosen.choice([None, 0, 1, 2**64 - 1]),
             ]
         case 3:
             partition = chosen.choice([0, 1, 255, 256, 2**64 - 1])

@@ -166,8 +166,8 @@ async def up(tmp_path: Path) -> AsyncIterator[asyncio.subprocess.Process]:
     process = await program.start("up", "--data", tmp_path / "data", cwd=tmp_path)
     assert process.stdout is not None
     async with asyncio.timeout(30):
-        while b"Ctrl-C stops everything" not in await process.stdout.readline():
-            assert process.returncode is None
+        while b"Ctrl-C stops everything" not in (line := await process.stdout.readline()):
+            assert line, "it ended instead"
     assert len(processes_of(tmp_path / "data")) == 9  # the eight, and `up` itself
     yield process
     if process.returncode is None:

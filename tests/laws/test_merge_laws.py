@@ -5,7 +5,7 @@ from itertools import combinations, permutations
 
 import pytest
 from histories import History, histories, reachable
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from specifications import SPECIFICATIONS
 
@@ -14,16 +14,10 @@ from crdtkv.crdt.registry import TYPES
 
 every_type = pytest.mark.parametrize("type_tag", sorted(TYPES))
 DATA = st.data()
-EXPIRIES = st.none() | st.integers(1, 3)
 
 
 def joined(entries: list[Entry]) -> Entry:
     return reduce(Entry.merge, entries)
-
-
-def with_expiry(entry: Entry, expires_at: int | None) -> Entry:
-    """Return the entry as if it expired then; one that saw no operation has none."""
-    return Entry(entry.state, entry.context, expires_at if entry.context else None)
 
 
 def test_every_type_has_a_specification() -> None:
@@ -88,30 +82,20 @@ def test_merging_changes_neither_side(type_tag: str, data: st.DataObject) -> Non
     one.merge(other)
     assert (repr(one), repr(other)) == before
     for entry in (one, other):
-        assert Entry(entry.state, entry.context, entry.expires_at).to_bytes() == entry.to_bytes()
-
-
-@every_type
-@settings(max_examples=50)
-@given(data=DATA)
-def test_the_laws_hold_with_expiries_too(type_tag: str, data: st.DataObject) -> None:
-    one, two, three = (with_expiry(entry, data.draw(EXPIRIES)) for entry in data.draw(reachable(type_tag, 3)))
-    assert one.merge(two).to_bytes() == two.merge(one).to_bytes()
-    assert one.merge(two).merge(three).to_bytes() == one.merge(two.merge(three)).to_bytes()
-    assert one.merge(one).to_bytes() == one.to_bytes()
-    merged = one.merge(two)
-    assert merged.merge(two).to_bytes() == merged.to_bytes()
+        assert Entry(entry.state, entry.context, entry.expiries).to_bytes() == entry.to_bytes()
 
 
 @every_type
 @settings(max_examples=50)
 @given(data=DATA)
 def test_merging_a_delta_is_merging_the_state_it_led_to(type_tag: str, data: st.DataObject) -> None:
-    history: History = data.draw(histories(type_tag))
+    history: History = data.draw(histories(type_tag, data.draw(st.booleans())))
     replica = history.replicas[0]
     before = replica.entry
+    happened = len(history.deltas)
     history.operate(0, data.draw(st.sampled_from(SPECIFICATIONS[type_tag].calls)), None)
-    delta = history.deltas[-1]
+    assume(len(history.deltas) > happened)  # a bounded counter may refuse
+    delta = history.deltas[-1].delta
     for elsewhere in history.entries:
         assert elsewhere.merge(before).merge(delta).to_bytes() == elsewhere.merge(replica.entry).to_bytes()
 
@@ -120,17 +104,19 @@ def test_merging_a_delta_is_merging_the_state_it_led_to(type_tag: str, data: st.
 @settings(max_examples=50)
 @given(data=DATA)
 def test_all_deltas_in_any_order_and_repeated_are_all_there_is(type_tag: str, data: st.DataObject) -> None:
-    history: History = data.draw(histories(type_tag))
+    history: History = data.draw(histories(type_tag, data.draw(st.booleans())))
     everything = joined(history.entries)
-    deltas = data.draw(st.permutations(history.deltas + history.deltas[:3]))
-    assert joined([Entry.empty(type_tag), *deltas]).to_bytes() == everything.to_bytes()
+    held = Entry.empty(type_tag)
+    for sent in data.draw(st.permutations(history.deltas + history.deltas[:3])):
+        held = held.merge(sent.for_one_at(held.context))
+    assert held.to_bytes() == everything.to_bytes()
 
 
 @every_type
 @settings(max_examples=50)
 @given(data=DATA)
 def test_replicas_that_merge_each_other_in_any_order_hold_the_same_bytes(type_tag: str, data: st.DataObject) -> None:
-    history: History = data.draw(histories(type_tag))
+    history: History = data.draw(histories(type_tag, data.draw(st.booleans())))
     pairs = [(at, other) for at in range(3) for other in range(3) if at != other]
     for at, other in data.draw(st.permutations(pairs)) + data.draw(st.permutations(pairs)):
         history.merge(at, other)
@@ -141,7 +127,7 @@ def test_replicas_that_merge_each_other_in_any_order_hold_the_same_bytes(type_ta
 @settings(max_examples=50)
 @given(data=DATA)
 def test_entries_that_saw_the_same_operations_are_the_same_bytes(type_tag: str, data: st.DataObject) -> None:
-    history: History = data.draw(histories(type_tag))
+    history: History = data.draw(histories(type_tag, data.draw(st.booleans())))
     bytes_of: dict[frozenset[object], bytes] = {}
     for entry in history.entries:
         assert bytes_of.setdefault(frozenset(entry.context.dots()), entry.to_bytes()) == entry.to_bytes()

@@ -18,7 +18,7 @@ def test_a_value_is_a_function_of_the_operations_seen(type_tag: str, data: st.Da
     history: History = data.draw(histories(type_tag))
     specification = SPECIFICATIONS[type_tag]
     for entry in history.entries:
-        expected = specification.expected(history.operations_in(entry.context))
+        expected = specification.expected(history.operations_in(entry.context), history.operations)
         assert specification.actual(entry.state) == expected
         assert entry.is_tombstone == expected[0]
 
@@ -32,4 +32,6 @@ def test_a_merged_value_is_a_function_of_what_both_sides_had_seen(type_tag: str,
         for other in history.entries[-3:]:
             merged = one.merge(other)
             seen = history.operations_in(merged.context)
-            assert SPECIFICATIONS[type_tag].actual(merged.state) == SPECIFICATIONS[type_tag].expected(seen)
+            assert SPECIFICATIONS[type_tag].actual(merged.state) == SPECIFICATIONS[type_tag].expected(
+                seen, history.operations
+            )

@@ -10,9 +10,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from crdtkv.crdt.counter import Counter, Slot
+from crdtkv.causality.context import CausalContext
+from crdtkv.causality.dot import Dot
+from crdtkv.crdt import counter as counters
+from crdtkv.crdt.causal import Delta
 from crdtkv.crdt.entry import Entry
 from crdtkv.crdt.register import Register
+from crdtkv.crdt.sets import AddWinsSet
+from crdtkv.crdt.slots import Slot
 from crdtkv.geo.outbox import Outbox
 from crdtkv.merkle.forest import MerkleForest
 from crdtkv.node.anti_entropy import AntiEntropy
@@ -158,14 +163,13 @@ def not_found_merged_as_deletion() -> Any:
 def counters_not_keyed_by_actor() -> Any:
     """All nodes of a data center share one slot."""
 
-    def wrong(self: Counter, event: Any, amount: int) -> dict[str, Slot]:
-        actor = event.dot.actor
-        shared = next((name for name in sorted(self.slots) if name[:2] == actor[:2]), actor)
-        slot = self.slots.get(shared, Slot(0, 0, 0, 0))
-        counter = max(slot.counter + 1, event.dot.counter) if shared == actor else slot.counter + 1
-        return {**self.slots, shared: slot._replace(counter=counter, total=slot.total + amount)}
+    def wrong(slots: dict[str, Slot], dot: Dot, amount: int) -> dict[str, Slot]:
+        shared = next((name for name in sorted(slots) if name[:2] == dot.actor[:2]), dot.actor)
+        slot = slots.get(shared, Slot(0, 0, 0, 0))
+        counter = max(slot.counter + 1, dot.counter) if shared == dot.actor else slot.counter + 1
+        return {**slots, shared: slot._replace(counter=counter, total=slot.total + amount)}
 
-    return replaced(Counter, "_incremented", wrong)
+    return replaced(counters, "incremented", wrong)
 
 
 def epoch_unchecked() -> Any:
@@ -301,6 +305,33 @@ def hint_deleted_before_the_acknowledgement() -> Any:
     return replaced(Handoff, "_deliver", wrong)
 
 
+def part_merged_without_its_basis() -> Any:
+    """A replica merges a part of an entry although it has not seen what that builds on."""
+    return replaced(Replica, "has_seen", lambda self, located, context: True)
+
+
+def add_that_takes_the_others_with_it() -> Any:
+    """An add tells that it has seen everything, and holds only itself: the other elements are lost."""
+
+    def wrong(self: AddWinsSet, context: Any, operation: str, arguments: list[object], event: Any, seen: Any) -> Delta:
+        delta = right(self, context, operation, arguments, event, seen)
+        return Delta(delta.state, delta.context.merge(context)) if operation == "add" else delta
+
+    right = AddWinsSet.apply
+    return replaced(AddWinsSet, "apply", wrong)
+
+
+def remove_that_removes_nothing_elsewhere() -> Any:
+    """A remove's delta does not tell which adds it has seen."""
+
+    def wrong(self: AddWinsSet, context: Any, operation: str, arguments: list[object], event: Any, seen: Any) -> Delta:
+        delta = right(self, context, operation, arguments, event, seen)
+        return Delta(delta.state, CausalContext(cloud=[event.dot])) if operation == "remove" else delta
+
+    right = AddWinsSet.apply
+    return replaced(AddWinsSet, "apply", wrong)
+
+
 def learner_counted_in_a_quorum() -> Any:
     """A node that was wiped answers and counts at once."""
 
@@ -357,6 +388,9 @@ BUGS: dict[Bug, int] = {
     differences_overwritten_instead_of_merged: 50,
     topology_not_written_again: 150,
     hint_deleted_before_the_acknowledgement: 100,
+    part_merged_without_its_basis: 150,
+    add_that_takes_the_others_with_it: 50,
+    remove_that_removes_nothing_elsewhere: 50,
     learner_counted_in_a_quorum: 300,
     linearizable_write_in_one_phase: 300,
     linearizable_over_stand_ins: 300,
@@ -369,6 +403,7 @@ BUGS: dict[Bug, int] = {
 #: Bugs that few lives can show: the tests begin shortly before the first that does, to stay short.
 FIRST_SEEDS: dict[Bug, int] = {
     learner_counted_in_a_quorum: 100,
+    part_merged_without_its_basis: 110,
 }
 
 

@@ -15,6 +15,9 @@ SAMPLES: dict[str, object] = {
     "alive": 1,
     "size_bytes": 600_000,
     "limit_bytes": 524_288,
+    "requested": 7,
+    "available": 3,
+    "value": 10,
 }
 
 
@@ -114,3 +117,12 @@ def test_quorum_errors_name_their_figures_and_the_next_step() -> None:
     assert str(errors.ReadTimeout(1, 2)).startswith("1 of 2 required replicas answered in time: retry")
     assert str(errors.WriteTimeout(1, 2)).endswith("read the key before you repeat it")
     assert "split it over several keys" in str(errors.ValueTooLarge(9, 8))
+
+
+def test_a_counter_that_is_high_enough_tells_that_others_hold_the_rest() -> None:
+    assert str(errors.InsufficientRights(7, 3, 10)).startswith("7 were requested, 10 are left, but only 3 may be taken here")
+    assert str(errors.InsufficientRights(11, 3, 10)) == "11 of 10 were requested, 3 may be taken here"
+
+
+def test_a_replica_that_is_behind_has_written_nothing() -> None:
+    assert not errors.StaleReplica("retry").maybe_applied

@@ -12,6 +12,7 @@ from crdtkv.ids import (
     check_name,
     identity_of,
     identity_prefix,
+    is_actor,
     key_bytes,
     node_of,
     parse_identity,
@@ -156,3 +157,10 @@ def test_the_node_of_an_actor_is_the_node_it_was_named_for(node: str, incarnatio
 @pytest.mark.parametrize("actor", ["", "eu-1", "9f3c"])
 def test_what_has_no_incarnation_is_an_actor_of_no_node(actor: str) -> None:
     assert node_of(actor) == ""
+
+
+def test_names_of_actors_are_told_from_others() -> None:
+    for renewals in (0, 1, 12):
+        assert is_actor(actor_name("eu-1", 0xAB, renewals))
+    for name in ("", "eu-1", "eu-1.ab", ".00000000000000ab", "eu-1.00000000000000AB", "eu-1.00000000000000ab-0"):
+        assert not is_actor(name)

@@ -1,5 +1,8 @@
 """Every checker on histories that are known to be good, and on the smallest ones that are bad."""
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from crdtkv.checking.history import Operation, covers, missing
@@ -246,6 +249,63 @@ def test_a_counter_that_adds_up_to_nothing_still_shows_its_zero() -> None:
 def test_an_increment_after_a_delete_counts() -> None:
     history = [delete(0, "b1", **COUNTER), increment(4, 5, "a1")]
     assert broken(*history, final([], {"a": [1], "b": [1]}, **COUNTER)) == ["I1"]
+
+
+# Sets.
+
+SET: dict[str, Any] = {"type": "set"}
+RWSET: dict[str, Any] = {"type": "rwset"}
+
+
+def change(kind: str, element: str, began: float, dot: str | None, **fields: Any) -> Operation:
+    return replace(put(element, began, dot, **fields), kind=kind)
+
+
+def test_what_was_added_is_there_and_nothing_else() -> None:
+    history = [change("add", "x", 0, "a1", **SET)]
+    assert broken(*history, final(["x"], {"a": [1]}, **SET)) == []
+    assert broken(*history, final([], {"a": [1]}, **SET)) == ["I1"]
+    assert broken(*history, final(["x", "y"], {"a": [1]}, **SET)) == ["I5"]
+
+
+def test_what_a_quorum_saw_and_removed_is_gone() -> None:
+    history = [change("add", "x", 0, "a1", **SET), change("remove", "x", 5, "b1", **SET)]
+    assert broken(*history, final([], {"a": [1], "b": [1]}, **SET)) == []
+    assert broken(*history, final(["x"], {"a": [1], "b": [1]}, **SET)) == ["I8"]
+
+
+def test_a_remove_with_context_takes_just_what_was_read() -> None:
+    seen = [change("add", "x", 0, "a1", **SET), change("remove", "x", 0.5, "b1", seen={"a": [1]}, **SET)]
+    assert broken(*seen, final(["x"], {"a": [1], "b": [1]}, **SET)) == ["I8"]
+    unseen = [change("add", "x", 0, "a1", **SET), change("remove", "x", 5, "b1", seen={}, **SET)]
+    assert broken(*unseen, final([], {"a": [1], "b": [1]}, **SET)) == ["I1"]
+    assert broken(*unseen, final(["x"], {"a": [1], "b": [1]}, **SET)) == []
+
+
+def test_a_concurrent_remove_may_have_met_the_add_or_not() -> None:
+    history = [change("add", "x", 0, "a1", **SET), change("remove", "x", 0.5, "b1", datacenter="us", **SET)]
+    for members in ([], ["x"]):
+        assert broken(*history, final(members, {"a": [1], "b": [1]}, **SET)) == []
+
+
+def test_a_remove_of_another_element_takes_nothing() -> None:
+    history = [change("add", "x", 0, "a1", **SET), change("remove", "y", 5, "b1", **SET)]
+    assert broken(*history, final([], {"a": [1], "b": [1]}, **SET)) == ["I1"]
+
+
+def test_in_a_remove_wins_set_a_remove_wins_that_the_add_cannot_have_seen() -> None:
+    history = [
+        change("add", "x", 0, "a1", **RWSET),
+        change("remove", "x", 5, "b1", datacenter="us", writes=1, reads=1, **RWSET),
+    ]
+    assert broken(*history, final([], {"a": [1], "b": [1]}, **RWSET)) == []
+    assert broken(*history, final(["x"], {"a": [1], "b": [1]}, **RWSET)) == ["I8"]
+
+
+def test_in_a_remove_wins_set_an_add_wins_that_a_quorum_told_of_the_remove() -> None:
+    history = [change("remove", "x", 0, "b1", **RWSET), change("add", "x", 5, "a1", **RWSET)]
+    assert broken(*history, final(["x"], {"a": [1], "b": [1]}, **RWSET)) == []
+    assert broken(*history, final([], {"a": [1], "b": [1]}, **RWSET)) == ["I1"]
 
 
 # I10, quorums and sessions.

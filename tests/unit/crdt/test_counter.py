@@ -5,8 +5,9 @@ import pytest
 from crdtkv.causality.context import EMPTY as NOTHING
 from crdtkv.causality.dot import Dot
 from crdtkv.crdt.causal import Event
-from crdtkv.crdt.counter import MAX_TOTAL, Counter
+from crdtkv.crdt.counter import Counter
 from crdtkv.crdt.entry import Entry
+from crdtkv.crdt.slots import MAX_TOTAL
 from crdtkv.errors import InvalidRequest
 
 EMPTY = Entry.empty("counter")
@@ -128,3 +129,27 @@ def test_a_blind_write_elsewhere_has_nothing_to_supersede() -> None:
     assert counted.without_older(10, Event(Dot("b", 1), 10)) is None
     assert counted.state.newest() == 0
     assert repr(counted) == "Entry(counter(5) seen {a:1})"
+
+
+def test_a_counter_expires_when_the_last_increment_of_every_replica_has() -> None:
+    here = EMPTY.merge(EMPTY.delta("increment", [5], Event(Dot("a", 1), 1), None, 50))
+    there = EMPTY.merge(EMPTY.delta("increment", [7], Event(Dot("b", 1), 1), None, 60))
+    held = here.merge(there)
+    assert value_of(held.at(50)) == 12
+    assert held.at(60).is_tombstone
+    assert held.at(50).at(60).is_tombstone
+    assert held.over_at == 60
+    assert value_of(increment(here, ("a", 2), 1).at(99)) == 6
+
+
+def test_who_counts_on_what_has_expired_begins_at_zero_and_what_came_meanwhile_is_added() -> None:
+    expired = EMPTY.merge(EMPTY.delta("increment", [5], Event(Dot("a", 1), 1), None, 50))
+    again = expired.merge(expired.delta("increment", [2], Event(Dot("b", 1), 60)))
+    meanwhile = increment(expired, ("a", 2), 3)
+    assert value_of(again) == 2
+    assert value_of(again.merge(meanwhile)) == value_of(meanwhile.merge(again)) == 5
+
+
+def test_a_deleted_counter_does_not_wait_for_what_would_have_expired() -> None:
+    timed = EMPTY.merge(EMPTY.delta("increment", [5], Event(Dot("a", 1), 1), None, 2**60))
+    assert delete(timed, ("b", 1)).over_at == 0

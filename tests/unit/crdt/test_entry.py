@@ -3,21 +3,18 @@
 import pytest
 
 from crdtkv import cbor
+from crdtkv.causality.context import CausalContext
 from crdtkv.causality.dot import Dot
 from crdtkv.crdt.causal import Event
-from crdtkv.crdt.entry import Entry
+from crdtkv.crdt.entry import Entry, may_expire
 from crdtkv.crdt.registry import OPERATIONS, TYPES, type_named
 from crdtkv.errors import InvalidRequest, ProtocolError
 
 EMPTY = Entry.empty("register")
 
 
-def put(on: Entry, dot: tuple[str, int], timestamp: int, value: bytes) -> Entry:
-    return on.merge(on.delta("put", [value], Event(Dot(*dot), timestamp)))
-
-
-def expiring(entry: Entry, expires_at: int | None) -> Entry:
-    return Entry(entry.state, entry.context, expires_at)
+def put(on: Entry, dot: tuple[str, int], timestamp: int, value: bytes, expires_at: int | None = None) -> Entry:
+    return on.merge(on.delta("put", [value], Event(Dot(*dot), timestamp), None, expires_at))
 
 
 ONE, OTHER = put(EMPTY, ("a", 1), 10, b"\x01"), put(EMPTY, ("b", 1), 20, b"\x02")
@@ -50,40 +47,137 @@ def test_received_bytes_are_kept_as_they_are() -> None:
     assert merged.to_bytes() is received.to_bytes()
 
 
+def test_an_expiry_is_of_what_the_operation_wrote() -> None:
+    entry = put(EMPTY, ("a", 1), 10, b"\x01", expires_at=50)
+    assert entry.expiries == {Dot("a", 1): 50}
+    assert entry.at(49) is entry
+    assert repr(entry.at(50)) == "Entry(register() seen {a:1})"
+    assert not entry.at(50).expiries
+
+
+def test_the_last_write_decides_whether_and_when_it_expires() -> None:
+    expiring = put(ONE, ("a", 2), 30, b"\x03", expires_at=50)
+    assert expiring.expiries == {Dot("a", 2): 50}
+    assert not put(expiring, ("a", 3), 40, b"\x04").expiries
+    assert put(expiring, ("a", 3), 40, b"\x04", expires_at=45).expiries == {Dot("a", 3): 45}
+
+
+def test_of_concurrent_writes_each_lives_its_own_time() -> None:
+    one, other = put(EMPTY, ("a", 1), 10, b"\x01", expires_at=50), put(EMPTY, ("b", 1), 20, b"\x02", expires_at=60)
+    for merged in (one.merge(other), other.merge(one)):
+        assert merged.expiries == {Dot("a", 1): 50, Dot("b", 1): 60}
+        assert repr(merged.at(50).state) == "register(b:1=02)"
+        assert merged.at(60).is_tombstone
+    assert repr(one.merge(OTHER).at(99).state) == "register(b:1=02)"
+    assert repr(OTHER.merge(one).at(99).state) == "register(b:1=02)"
+
+
+def test_an_older_copy_brings_no_expiry_back() -> None:
+    expiring = put(EMPTY, ("a", 1), 10, b"\x01", expires_at=50)
+    lasting = put(expiring, ("a", 2), 30, b"\x03")
+    for merged in (expiring.merge(lasting), lasting.merge(expiring)):
+        assert merged == lasting
+        assert not merged.expiries
+
+
+def test_who_writes_clears_what_is_over_and_no_old_copy_brings_it_back() -> None:
+    old = put(EMPTY, ("a", 1), 10, b"\x01", expires_at=50)
+    # A client that had read nothing else writes at 60, when the first version is over.
+    delta = old.delta("put", [b"\x02"], Event(Dot("b", 1), 60), CausalContext())
+    assert repr(delta) == "Entry(register(b:1=02) seen {a:1, b:1})"
+    for merged in (old.merge(delta), delta.merge(old)):
+        assert repr(merged) == "Entry(register(b:1=02) seen {a:1, b:1})"
+        assert not merged.expiries
+    # A moment earlier both would be siblings.
+    assert repr(old.merge(old.delta("put", [b"\x02"], Event(Dot("b", 1), 49), CausalContext())).state) == (
+        "register(a:1=01, b:1=02)"
+    )
+
+
+def test_an_operation_leaves_what_it_does_not_supersede_its_expiry() -> None:
+    both = put(EMPTY, ("a", 1), 10, b"\x01", expires_at=90).merge(OTHER)
+    written = both.merge(both.delta("put", [b"\x03"], Event(Dot("b", 2), 60), OTHER.context, 70))
+    assert written.expiries == {Dot("a", 1): 90, Dot("b", 2): 70}
+
+
+def test_a_delete_has_nothing_that_expires() -> None:
+    deleted = ONE.merge(ONE.delta("delete", [], Event(Dot("a", 2), 30), None, 50))
+    assert not deleted.expiries
+    assert deleted.over_at == 0
+
+
+def test_a_reader_sees_nothing_from_when_all_is_over() -> None:
+    expiring = put(EMPTY, ("a", 1), 10, b"\x01", expires_at=50)
+    assert EMPTY.over_at == 0
+    assert ONE.over_at is None
+    assert expiring.over_at == 50
+    assert not expiring.is_tombstone
+    assert expiring.merge(OTHER).over_at is None
+    assert expiring.merge(put(EMPTY, ("b", 1), 20, b"\x02", expires_at=60)).over_at == 60
+
+
+def test_a_blind_write_elsewhere_supersedes_what_expires_with_its_expiry() -> None:
+    both = put(EMPTY, ("a", 1), 10, b"\x01", expires_at=50).merge(put(EMPTY, ("b", 1), 20, b"\x02", expires_at=60))
+    trimmed = both.without_older(15, Event(Dot("c", 1), 15))
+    assert trimmed is not None
+    assert trimmed.expiries == {Dot("b", 1): 60}
+
+
+def test_what_expires_is_read_back_with_its_expiries() -> None:
+    entry = put(EMPTY, ("a", 1), 10, b"\x01", expires_at=2**40).merge(put(EMPTY, ("b", 1), 20, b"\x02", expires_at=9))
+    assert Entry.from_peer(entry.to_bytes(), "register").expiries == {Dot("a", 1): 2**40, Dot("b", 1): 9}
+    assert cbor.decode(entry.to_bytes())[5] == ["a", 1, 2**40, "b", 1, 9]
+
+
 @pytest.mark.parametrize(
-    ("one", "other", "merged"), [(5, 9, 9), (9, 5, 9), (None, 5, None), (5, None, None), (None, None, None), (5, 5, 5)]
+    "expiries",
+    [
+        [],
+        0,
+        50,
+        "a",
+        ["a", 1],
+        ["a", 1, 0],
+        ["a", 1, -5],
+        ["a", 1, 2**63],
+        ["a", 1, True],
+        ["a", 1, 5.0],
+        ["a", 0, 5],
+        ["a", 1, None],
+        [b"a", 1, 5],
+        [1, "a", 5],
+        ["a", 1, 5, "a", 1, 5],
+        ["b", 1, 5, "a", 1, 5],
+        ["c", 1, 5],
+        ["a", 2, 5],
+    ],
+    ids=repr,
 )
-@pytest.mark.parametrize(
-    ("left", "right"), [(ONE, OTHER), (ONE, NEWER), (NEWER, ONE), (ONE, ONE)], ids=["concurrent", "<", ">", "="]
-)
-def test_the_longer_expiry_is_kept_and_none_is_the_longest(
-    left: Entry, right: Entry, one: int | None, other: int | None, merged: int | None
-) -> None:
-    result = expiring(left, one).merge(expiring(right, other))
-    assert result.expires_at == merged
-    assert result == expiring(left.merge(right), merged)
+def test_expiries_that_are_damaged_or_of_no_dot_of_the_state_are_refused(expiries: object) -> None:
+    wire = cbor.decode(ONE.merge(OTHER).to_bytes())
+    with pytest.raises(ProtocolError):
+        Entry.from_peer(cbor.encode([*wire[:5], expiries]), "register")
 
 
-def test_what_was_never_written_has_no_say_about_the_expiry() -> None:
-    assert EMPTY.merge(expiring(ONE, 5)).expires_at == 5
-    assert expiring(ONE, 5).merge(EMPTY).expires_at == 5
-
-
-def test_an_operation_keeps_the_expiry_of_the_entry_it_acts_on() -> None:
-    assert put(expiring(ONE, 5), ("a", 2), 30, b"\x03").expires_at == 5
+@pytest.mark.parametrize("expires_at", [1, 0xF6, 0x1F6, 0x100F6, 0x1_0000_00F6, 2**62 + 0xF6, 2**63 - 1], ids=hex)
+def test_from_the_bytes_of_an_entry_it_can_be_told_that_it_may_expire(expires_at: int) -> None:
+    assert may_expire(put(EMPTY, ("a", 1), 10, b"\x01", expires_at=expires_at).to_bytes()) is True
+    assert may_expire(ONE.to_bytes()) is False
+    assert may_expire(EMPTY.to_bytes()) is False
 
 
 def test_equal_entries_are_equal_whatever_they_were_made_of() -> None:
     assert Entry.from_bytes(ONE.to_bytes()) == ONE
-    assert len({Entry.from_bytes(ONE.to_bytes()), ONE, expiring(ONE, None)}) == 1
+    assert len({Entry.from_bytes(ONE.to_bytes()), ONE, Entry(ONE.state, ONE.context)}) == 1
     assert ONE != OTHER
-    assert expiring(ONE, 5) != ONE
+    assert Entry(ONE.state, ONE.context, {Dot("a", 1): 5}) != ONE
     assert ONE.to_bytes() != ONE
 
 
 def read_all(entry: Entry) -> None:
     assert entry.state is not None
     assert entry.context is not None
+    assert entry.expiries is not None
 
 
 def test_parsing_at_once_and_when_needed_give_the_same() -> None:
@@ -100,11 +194,20 @@ def test_what_is_no_entry_is_refused(item: object) -> None:
             parse(cbor.encode(item))
 
 
-def test_an_entry_of_a_type_from_the_future_is_refused_as_malformed() -> None:
-    # A newer peer may know more types. The tags are of one length, so one can be put in place of the other.
-    data = ONE.to_bytes().replace(b"register", b"hologram")
-    assert data != ONE.to_bytes()
-    with pytest.raises(ProtocolError):
-        Entry.from_peer(data, "hologram")
-    with pytest.raises(ProtocolError):
-        read_all(Entry.from_bytes(data))
+def test_what_is_damaged_on_the_own_disk_is_told_when_it_is_read() -> None:
+    wire = cbor.decode(ONE.to_bytes())
+    for place in (2, 3, 4, 5):
+        damaged = Entry.from_bytes(cbor.encode([*wire[:place], 7, *wire[place + 1 :]]))
+        with pytest.raises(ProtocolError):
+            read_all(damaged)
+
+
+def test_an_entry_is_refused_under_a_key_of_another_type() -> None:
+    with pytest.raises(ProtocolError, match="an entry of type register under a key of type lww"):
+        Entry.from_replica(ONE.to_bytes(), "lww")
+
+
+def test_an_entry_whose_state_names_an_operation_it_has_not_seen_is_refused() -> None:
+    wire = cbor.decode(ONE.to_bytes())
+    with pytest.raises(ProtocolError, match="only operations its context has seen"):
+        Entry.from_replica(cbor.encode([*wire[:3], ["b", 1], [], None]), "register")

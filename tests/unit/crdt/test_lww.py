@@ -72,3 +72,20 @@ def test_a_context_is_refused_because_the_last_writer_wins_anyway() -> None:
 def test_an_unknown_operation_or_argument_is_refused(operation: str, arguments: list[object]) -> None:
     with pytest.raises(InvalidRequest, match="an lww knows put"):
         EMPTY.delta(operation, arguments, Event(Dot("a", 1), 10))
+
+
+def test_what_lost_against_a_write_that_has_expired_does_not_come_back() -> None:
+    loser = put(EMPTY, ("a", 1), 10, b"\x01")
+    winner = EMPTY.merge(EMPTY.delta("put", [b"\x02"], Event(Dot("b", 1), 20), None, 30))
+    for merged in (loser.merge(winner), winner.merge(loser)):
+        assert repr(merged.at(29).state) == "lww(b:1=02)"
+        assert repr(merged.at(30).state) == "lww()"
+        assert merged.at(30).is_tombstone
+
+
+def test_a_put_over_one_that_has_expired_is_the_last_writer_everywhere() -> None:
+    expired = EMPTY.merge(EMPTY.delta("put", [b"\x01"], Event(Dot("a", 1), 20), None, 30))
+    again = put(expired, ("b", 1), 40, b"\x02")
+    for merged in (expired.merge(again), again.merge(expired)):
+        assert repr(merged.at(50).state) == "lww(b:1=02)"
+        assert not merged.expiries

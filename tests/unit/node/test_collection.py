@@ -1,157 +1,14 @@
 """Tombstones of one data center: who must agree before they go, and what a node may do after it has forgotten one."""
 
-from collections import deque
-from collections.abc import Callable
-from random import Random
-from typing import Any
-
 import pytest
+from several_nodes import GRACE_S, KEY, STEP_S, Cluster, config, fields_of
 
-from crdtkv.config.model import ClusterConfig, CollectionConfig, GossipConfig
-from crdtkv.crdt.entry import Entry
 from crdtkv.ids import identity_of
 from crdtkv.node.collection import ELSEWHERE
-from crdtkv.node.core import NodeCore, NodeSettings
-from crdtkv.node.events import Durable, Event, Now, PeerDown, PeerUp, Received
+from crdtkv.node.events import Received
 from crdtkv.ring.token import located
 from crdtkv.storage import rows
-from crdtkv.storage.memory import MemoryStore
-from crdtkv.wire.messages import (
-    DropTombstones,
-    EntriesReply,
-    GetRequest,
-    KeepHint,
-    Message,
-    MutateReply,
-    MutateRequest,
-    TombstonesRequest,
-    WriteReplica,
-)
-
-GRACE_S = 10.0
-CLIENT = 1
-KEY = identity_of("default", "register", "cart")
-STEP_S = 0.25
-WALL_MS = 1_700_000_000_000
-
-
-def config(nodes: int = 4, datacenters: tuple[str, ...] = ("eu",)) -> ClusterConfig:
-    model = ClusterConfig.model_validate(
-        {
-            "partitions": 1,
-            "datacenters": {
-                dc: {
-                    "nats": {"url": "nats://x"},
-                    "nodes": [{"name": f"{dc}-{n}", "port": 1, "http_port": 1} for n in range(1, nodes + 1)],
-                }
-                for dc in datacenters
-            },
-        }
-    )
-    # A grace that ends within a test.
-    fast = CollectionConfig().model_copy(update={"gc_grace_s": GRACE_S, "interval_s": 1.0})
-    return model.model_copy(update={"collection": fast, "gossip": GossipConfig(interval_s=3600)})
-
-
-class Cluster:
-    """The nodes of eu, linked by a network that is perfect unless `loses` says otherwise."""
-
-    def __init__(self, model: ClusterConfig | None = None) -> None:
-        self.config = model or config()
-        self.now_s = 100.0
-        self.names = [node.name for node in self.config.datacenters["eu"].nodes]
-        self.stores = {name: MemoryStore() for name in self.names}
-        self.cores: dict[str, NodeCore] = {}
-        self.wall_offset_ms = dict.fromkeys(self.names, 0)
-        self.loses: Callable[[str, str, Message], bool] = lambda sender, receiver, message: False
-        self.sent: list[tuple[str, str, Message]] = []
-        self.answers: list[Message] = []
-        self._requests = 0
-        topology = self.config.first_topology("eu")
-        for node in topology.nodes:
-            topology = topology.with_node(type(node)(**{**_fields(node), "incarnation": "0" * 15 + node.name[-1]}))
-        self.topology = topology
-        for name in self.names:
-            self.start(name)
-        self.run(3)
-
-    @property
-    def homes(self) -> list[str]:
-        return list(self.cores[self.names[0]].step.ring.preference_list(located(KEY)))
-
-    @property
-    def stand_in(self) -> str:
-        return next(name for name in self.names if name not in self.homes)
-
-    def start(self, name: str) -> None:
-        settings = NodeSettings(self.config, "eu", name, self.topology, int(name[-1]))
-        self.cores[name] = NodeCore(settings, self.stores[name], Random(name), self._now(name))
-        for other in self.cores:
-            if other != name:
-                self.handle(name, PeerUp(other))
-                self.handle(other, PeerUp(name))
-
-    def stop(self, name: str) -> None:
-        del self.cores[name]
-        for other in self.cores:
-            self.handle(other, PeerDown(name))
-
-    def handle(self, name: str, *events: Event) -> None:
-        """Make a step, and deliver all that comes of it."""
-        queue: deque[tuple[str, Event]] = deque((name, event) for event in events)
-        while queue:
-            at, event = queue.popleft()
-            if at not in self.cores:
-                continue
-            effects = self.cores[at].handle([event], self._now(at))
-            self.stores[at].sync()
-            if effects.after_commit:
-                self.cores[at].handle([Durable(effects.after_commit)], self._now(at))
-            for sends in (effects.at_once, effects.held):
-                for peer, messages in sends.items():
-                    for message in messages:
-                        if isinstance(peer, int):
-                            self.answers.append(message)
-                        elif not self.loses(at, peer, message):
-                            self.sent.append((at, peer, message))
-                            queue.append((peer, Received(at, self.topology.epoch, [message])))
-
-    def run(self, seconds: float) -> None:
-        until_s = self.now_s + seconds
-        while self.now_s < until_s:
-            self.now_s += STEP_S
-            for name in list(self.cores):
-                self.handle(name, Durable(0))
-
-    def mutate(self, operation: str, *arguments: object, at: str | None = None, key: bytes = KEY) -> MutateReply:
-        self._requests += 1
-        request = MutateRequest(self._requests, key, operation, list(arguments), None, 0, "LOCAL_ALL", 1000)
-        self.handle(at or self.homes[0], Received(CLIENT, 0, [request]))
-        reply = self.answers.pop()
-        assert isinstance(reply, MutateReply), reply
-        return reply
-
-    def read(self, key: bytes = KEY) -> Entry | None:
-        self._requests += 1
-        request = GetRequest(self._requests, [key], "LOCAL_ALL", 1000)
-        self.handle(self.homes[0], Received(CLIENT, 0, [request]))
-        reply = self.answers.pop()
-        assert isinstance(reply, EntriesReply), reply
-        (entry,) = reply.entries
-        return Entry.from_bytes(entry) if isinstance(entry, bytes) else None
-
-    def holders(self, key: bytes = KEY) -> list[str]:
-        return [name for name in self.names if self.stores[name].get(rows.data_row(located(key))) is not None]
-
-    def counted(self, name: str) -> int:
-        return sum(core.step.stats.counters.get(name, 0) for core in self.cores.values())
-
-    def _now(self, name: str) -> Now:
-        return Now(self.now_s, WALL_MS + int(self.now_s * 1000) + self.wall_offset_ms[name])
-
-
-def _fields(node: Any) -> dict[str, Any]:
-    return {field: getattr(node, field) for field in node.__dataclass_fields__}
+from crdtkv.wire.messages import DropTombstones, KeepHint, TombstonesRequest, WriteReplica
 
 
 @pytest.fixture
@@ -252,7 +109,7 @@ def test_a_learner_among_the_home_replicas_is_waited_for(cluster: Cluster) -> No
     learner = cluster.topology.node(cluster.homes[1])
     assert learner is not None
     for core in cluster.cores.values():
-        core._change_topology(cluster.topology.with_node(type(learner)(**{**_fields(learner), "is_learner": True})))
+        core._change_topology(cluster.topology.with_node(type(learner)(**{**fields_of(learner), "is_learner": True})))
         core.standing._learn = lambda: None  # type: ignore[method-assign]
     cluster.topology = core.topology
     cluster.run(4 * GRACE_S)
@@ -310,18 +167,7 @@ def test_a_context_from_before_the_collection_resurrects_nothing(cluster: Cluste
     assert entry is not None
     cluster.mutate("delete")
     cluster.run(4 * GRACE_S)
-    request = MutateRequest(
-        999,
-        KEY,
-        "put",
-        [b"lamps"],
-        entry.context.to_wire(),
-        0,
-        "LOCAL_ALL",
-        1000,  # type: ignore[arg-type]
-    )
-    cluster.handle(cluster.homes[0], Received(CLIENT, 0, [request]))
-    assert isinstance(cluster.answers.pop(), MutateReply)
+    cluster.mutate("put", b"lamps", seen=entry.context)
     read = cluster.read()
     assert read is not None
     assert [version.value for version in read.state.versions] == [b"lamps"]  # type: ignore[attr-defined]

@@ -15,34 +15,34 @@ def digest(located: bytes, encoded: bytes) -> bytes:
     return entry_digest(located, encoded).to_bytes(DIGEST_BYTES, "big")
 
 
-def test_a_note_tells_since_when_and_which_bytes() -> None:
+def test_a_note_tells_since_when_which_bytes_and_when_nothing_is_seen_any_more() -> None:
     tombstones = Tombstones(MemoryStore())
-    tombstones.note(KEYS[0], b"entry", 1234)
-    assert tombstones.get(KEYS[0]) == Noted(1234, digest(KEYS[0], b"entry"))
+    tombstones.note(KEYS[0], b"entry", 1234, 5678)
+    assert tombstones.get(KEYS[0]) == Noted(1234, digest(KEYS[0], b"entry"), 5678)
     assert tombstones.get(KEYS[1]) is None
 
 
 def test_a_changed_tombstone_is_noted_anew() -> None:
     tombstones = Tombstones(MemoryStore())
-    tombstones.note(KEYS[0], b"entry", 1234)
-    tombstones.note(KEYS[0], b"another", 5678)
-    assert tombstones.get(KEYS[0]) == Noted(5678, digest(KEYS[0], b"another"))
+    tombstones.note(KEYS[0], b"entry", 1234, 9000)
+    tombstones.note(KEYS[0], b"another", 5678, 0)
+    assert tombstones.get(KEYS[0]) == Noted(5678, digest(KEYS[0], b"another"), 0)
     assert len(tombstones) == 1
 
 
-def test_a_note_from_the_future_keeps_its_digest_when_it_is_dated_anew() -> None:
+def test_a_note_from_the_future_keeps_all_else_when_it_is_dated_anew() -> None:
     tombstones = Tombstones(MemoryStore())
-    tombstones.note(KEYS[0], b"entry", 9999)
+    tombstones.note(KEYS[0], b"entry", 9999, 77)
     noted = tombstones.get(KEYS[0])
     assert noted is not None
     tombstones.note_again(KEYS[0], noted, 1234)
-    assert tombstones.get(KEYS[0]) == Noted(1234, noted.digest)
+    assert tombstones.get(KEYS[0]) == Noted(1234, noted.digest, 77)
 
 
 def test_notes_are_read_page_by_page_in_the_order_of_keys() -> None:
     tombstones = Tombstones(MemoryStore())
     for key in reversed(KEYS):
-        tombstones.note(key, b"entry", 1)
+        tombstones.note(key, b"entry", 1, 0)
     first, is_last = tombstones.behind(b"", 3)
     assert ([key for key, _ in first], is_last) == (KEYS[:3], False)
     second, is_last = tombstones.behind(first[-1][0], 3)
@@ -56,7 +56,7 @@ def test_the_count_is_that_of_the_rows_also_after_a_restart(steps: list[tuple[by
     noted = set()
     for key, is_deleted in steps:
         if is_deleted:
-            tombstones.note(key, b"entry", 1)
+            tombstones.note(key, b"entry", 1, 0)
             noted.add(key)
         else:
             tombstones.forget(key)

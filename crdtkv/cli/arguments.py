@@ -1,0 +1,66 @@
+"""What is written on a command line, as values: JSON, or else plain text."""
+
+import json
+from typing import Any, NoReturn
+
+from crdtkv.crdt.joined import Number, is_number
+from crdtkv.crdt.registry import type_named
+from crdtkv.errors import InvalidRequest
+
+
+def parsed_value(text: str, as_text: bool = False) -> Any:
+    """Return a value: what the JSON says, or the text itself if it is none, or shall be text."""
+    if as_text:
+        return text
+    try:
+        return json.loads(text, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        return text
+
+
+def parsed_member(text: str, as_text: bool = False) -> Any:
+    """Return a member of a set or board: as a value, but a list becomes a tuple, which can be a member.
+
+    Raises:
+        InvalidRequest: it is a JSON object, or has one in it.
+    """
+    return _as_tuple(parsed_value(text, as_text))
+
+
+def parsed_number(text: str) -> Number:
+    """Return a number.
+
+    Raises:
+        InvalidRequest: it is no finite number of 64 bits.
+    """
+    number = parsed_value(text)
+    if not is_number(number):
+        raise InvalidRequest(f"a number is a whole one below 2**63 or a finite floating-point one, not {text!r:.40}")
+    return number
+
+
+def only_for(verb: str, type_tag: str, types: tuple[str, ...]) -> None:
+    """Check that a verb knows a type.
+
+    Raises:
+        InvalidRequest: it does not, or there is no such type.
+    """
+    type_named(type_tag)
+    if type_tag not in types:
+        raise InvalidRequest(f"{verb} is for {either(types)}, not for {type_tag}: choose with --type")
+
+
+def either(names: tuple[str, ...]) -> str:
+    """Return names as people list them: `a, b or c`."""
+    *others, last = names
+    return f"{', '.join(others)} or {last}" if others else last
+
+
+def _as_tuple(value: Any) -> Any:
+    if isinstance(value, dict):
+        raise InvalidRequest("a JSON object cannot be a member: take a list, or the text of it (--text)")
+    return tuple(_as_tuple(inner) for inner in value) if isinstance(value, list) else value
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no JSON")

@@ -1,0 +1,60 @@
+"""`cut`, `heal`: cutting the data centers of a local cluster apart, to see what happens."""
+
+import asyncio
+from itertools import combinations
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from crdtkv.cli.options import ConfigFile
+from crdtkv.cli.output import say
+from crdtkv.config.loader import load
+from crdtkv.errors import InvalidRequest
+
+Data = Annotated[Path, typer.Option(help="Where that cluster keeps its data.")]
+_CONFIG = Path("datacenters.yaml")
+_DATA = Path("crdtkv-data")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs."""
+    app.command()(cut)
+    app.command()(heal)
+
+
+def cut(
+    one: Annotated[str, typer.Argument(help="A data center.")],
+    other: Annotated[str | None, typer.Argument(help="Another one; default all others.")] = None,
+    config: ConfigFile = _CONFIG,
+    data: Data = _DATA,
+) -> None:
+    """Cut data centers of a cluster that `crdtkv up --cuttable` runs apart."""
+    for pair in _ask(config, data, one, other, is_cut=True):
+        say(f"{pair[0]} and {pair[1]} are cut apart")
+
+
+def heal(
+    one: Annotated[str | None, typer.Argument(help="A data center; default all.")] = None,
+    other: Annotated[str | None, typer.Argument(help="Another one; default all others.")] = None,
+    config: ConfigFile = _CONFIG,
+    data: Data = _DATA,
+) -> None:
+    """Join data centers again that were cut apart."""
+    for pair in _ask(config, data, one, other, is_cut=False):
+        say(f"{pair[0]} and {pair[1]} reach each other")
+
+
+def _ask(config: Path, data: Path, one: str | None, other: str | None, is_cut: bool) -> list[tuple[str, str]]:
+    from crdtkv.local.cuts import Cuts
+
+    known = list(load(config).datacenters)
+    for name in (one, other):
+        if name is not None and name not in known:
+            raise InvalidRequest(f"no data center {name!r}: {', '.join(known)}")
+    named = {name for name in (one, other) if name is not None}
+    if one is not None and one == other:
+        raise InvalidRequest("name two different data centers")
+    pairs = [pair for pair in combinations(known, 2) if named <= set(pair)]
+    asyncio.run(Cuts(data).ask(pairs, is_cut))
+    return pairs

@@ -1,0 +1,188 @@
+"""Records: one key, or one field of a map, as a JSON object. What `export` writes and `import` reads.
+
+`{"key": …, "value": …}`, with `"type"` where it is no register, and `"expires_at_s"` where all of it expires:
+
+| type | |
+|---|---|
+| register, lww | `"value"`; `"siblings": [{"value": …}, …]` where there are concurrent ones, the winner first |
+| counter, bcounter, maxreg, minreg, flag, dwflag | `"value"` |
+| set, rwset, gset | `"members": [{"value": …}, …]`, sorted by encoding |
+| board | `"scores": [{"value": member, "score": …}, …]`, the highest first |
+| map | `"fields": [record, …]`, each with `"field"` in the place of `"key"` |
+| hll | `"value"`, the count, and `"sketch"`, hexadecimal |
+
+What JSON cannot say is kept exactly: `"key_hex"` (`"field_hex"`) for names that are not UTF-8, `"cbor"` (hexadecimal)
+in the place of any `"value"` that has bytes, dates and the like in it. A record is made of the stored state, not of
+Python values, to which 1, 1.0 and True would be one member.
+"""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from crdtkv import cbor
+from crdtkv.client.values import values_of
+from crdtkv.crdt.board import Board
+from crdtkv.crdt.causal import CausalState
+from crdtkv.crdt.hll import HyperLogLog
+from crdtkv.crdt.joined import Number, is_number
+from crdtkv.crdt.map import Map
+from crdtkv.crdt.registry import TYPES
+from crdtkv.crdt.remove_wins_set import RemoveWinsSet
+from crdtkv.crdt.sets import AddWinsSet
+from crdtkv.errors import InvalidRequest
+
+Record = dict[str, Any]
+_DEFAULT_TYPE = "register"
+
+
+def record_of(name: str | bytes, state: CausalState, expires_at_s: float | None = None, named: str = "key") -> Record:
+    """Return the record of a key or field that is there."""
+    record: Record = {named: name} if isinstance(name, str) else {f"{named}_hex": name.hex()}
+    if state.type_tag != _DEFAULT_TYPE:
+        record["type"] = state.type_tag
+    if expires_at_s is not None:
+        record["expires_at_s"] = expires_at_s
+    record.update(_content_of(state))
+    return record
+
+
+def name_in(record: Record, named: str = "key") -> str | bytes:
+    """Return the key, or field's name, of a record."""
+    if isinstance(record.get(named), str):
+        return str(record[named])
+    if isinstance(record.get(f"{named}_hex"), str):
+        return _unhex(record[f"{named}_hex"])
+    raise InvalidRequest(f'a record has "{named}" (text) or "{named}_hex"')
+
+
+def type_in(record: Record) -> str:
+    """Return the type of a record."""
+    type_tag = record.get("type", _DEFAULT_TYPE)
+    if not isinstance(type_tag, str) or type_tag not in TYPES:
+        raise InvalidRequest(f"unknown type {type_tag!r} in a record: {', '.join(TYPES)}")
+    return type_tag
+
+
+def expiry_in(record: Record) -> float | None:
+    """Return when all of a record expires, Unix seconds, None for never."""
+    expires_at_s = record.get("expires_at_s")
+    if expires_at_s is not None and not is_number(expires_at_s):
+        raise InvalidRequest('"expires_at_s" is a number')
+    return expires_at_s
+
+
+def values_in(record: Record) -> list[bytes]:
+    """Return the encoded values of a register or lww record, the winner first."""
+    return [_encoded(form) for form in _objects(record, "siblings")] if record.get("siblings") else [_encoded(record)]
+
+
+def whole_in(record: Record) -> int:
+    """Return the value of a counter's record."""
+    value = record.get("value")
+    if type(value) is not int:
+        raise InvalidRequest(f"a counter's value is a whole number, not {value!r}")
+    return value
+
+
+def number_in(record: Record, name: str = "value") -> Number:
+    """Return the number of a maxreg's or minreg's record, or a member's score."""
+    value = record.get(name)
+    if not is_number(value):
+        raise InvalidRequest(f'"{name}" is a finite number of 64 bits, not {value!r:.40}')
+    return value
+
+
+def flag_in(record: Record) -> bool:
+    """Return whether a flag's record says on."""
+    value = record.get("value")
+    if type(value) is not bool:
+        raise InvalidRequest(f"a flag's value is true or false, not {value!r:.40}")
+    return value
+
+
+def members_in(record: Record) -> list[bytes]:
+    """Return the encoded members of a set's record."""
+    return [_encoded(form) for form in _objects(record, "members")]
+
+
+def scores_in(record: Record) -> dict[bytes, Number]:
+    """Return encoded members and scores of a board's record."""
+    return {_encoded(form): number_in(form, "score") for form in _objects(record, "scores")}
+
+
+def fields_in(record: Record) -> list[Record]:
+    """Return the records of a map's fields."""
+    return _objects(record, "fields")
+
+
+def sketch_in(record: Record) -> bytes:
+    """Return the sketch of an hll's record."""
+    if not isinstance(record.get("sketch"), str):
+        raise InvalidRequest('an hll\'s record has "sketch"')
+    return _unhex(record["sketch"])
+
+
+def _content_of(state: CausalState) -> Record:
+    content = _CONTENTS.get(type(state))
+    if content is not None:
+        return content(state)
+    values = values_of(state)
+    if len(values) > 1:
+        return {**_form(cbor.encode_value(values[0])), "siblings": [_form(cbor.encode_value(one)) for one in values]}
+    return _form(cbor.encode_value(values[0]))
+
+
+def _members_of(state: AddWinsSet | RemoveWinsSet) -> Record:
+    return {"members": [_form(member) for member in state.members]}
+
+
+#: By the class of the state, what its record holds; of all others the values.
+_CONTENTS: dict[type, Callable[[Any], Record]] = {
+    **{TYPES[type_tag]: _members_of for type_tag in ("set", "rwset", "gset")},
+    Board: lambda board: {"scores": [{**_form(member), "score": score} for member, score in board.ranking()]},
+    Map: lambda fields: {
+        "fields": [record_of(_text(name), state, None, "field") for (_, name), state in fields.shown()]
+    },
+    HyperLogLog: lambda sketch: {"value": sketch.count, "sketch": sketch.joined.hex()},
+}
+
+
+def _form(encoded: bytes) -> Record:
+    """Return `{"value": …}` if JSON brings a value back exactly, else `{"cbor": …}`."""
+    try:
+        value = cbor.decode_value(encoded)
+        if cbor.encode_value(json.loads(json.dumps(value, allow_nan=False))) == encoded:
+            return {"value": value}
+    except (TypeError, ValueError):
+        pass
+    return {"cbor": encoded.hex()}
+
+
+def _encoded(form: Record) -> bytes:
+    if "cbor" in form:
+        return cbor.encode_value(cbor.decode_value(_unhex(form["cbor"])))
+    if "value" in form:
+        return cbor.encode_value(form["value"])
+    raise InvalidRequest('a record has "value" or "cbor"')
+
+
+def _objects(record: Record, name: str) -> list[Record]:
+    forms = record.get(name)
+    if not isinstance(forms, list) or not all(isinstance(form, dict) for form in forms):
+        raise InvalidRequest(f'"{name}" is a list of objects, each with "value" or "cbor"')
+    return forms
+
+
+def _text(name: bytes) -> str | bytes:
+    try:
+        return name.decode()
+    except UnicodeDecodeError:
+        return name
+
+
+def _unhex(text: Any) -> bytes:
+    try:
+        return bytes.fromhex(text)
+    except (ValueError, TypeError):
+        raise InvalidRequest(f"not hexadecimal: {text!r:.80}") from None

@@ -1,0 +1,167 @@
+"""Making a key hold what its record says, and writing only what differs from what is there.
+
+Registers, sets, flags, counters, boards and maps hold exactly what the record says afterwards, but for what somebody
+writes meanwhile: that is concurrent, and kept. Types that only grow (gset, maxreg, minreg) are joined with what is
+there. A sketch (hll) can only be compared: no operation writes one, so one that is not there already is left out.
+"""
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple
+
+from crdtkv import cbor
+from crdtkv.cli.records import (
+    Record,
+    expiry_in,
+    fields_in,
+    flag_in,
+    members_in,
+    name_in,
+    number_in,
+    scores_in,
+    sketch_in,
+    type_in,
+    values_in,
+    whole_in,
+)
+from crdtkv.client.bucket import Bucket
+from crdtkv.client.codecs import CBOR
+from crdtkv.client.entry import ReadContext
+from crdtkv.client.values import element_value, values_of
+from crdtkv.crdt.hll import REGISTERS, registers_of
+from crdtkv.crdt.map import Field
+from crdtkv.ids import key_bytes
+
+#: How many members are added or removed with one request.
+MEMBERS_AT_ONCE = 1000
+
+
+class Restored(NamedTuple):
+    """Whether anything had to be written, and how many sketches were left out."""
+
+    has_written: bool
+    left_out: int
+
+
+async def restore(bucket: Bucket[Any], record: Record) -> Restored:
+    """Make a key hold what the record says; what has expired by now is nothing to write.
+
+    Raises:
+        InvalidRequest: it is no record.
+        CrdtkvError: as a read and a write raise. Some of it may be written; doing it again writes the rest.
+    """
+    handle = bucket.of_type(type_in(record), name_in(record))
+    expires_at_s = expiry_in(record)
+    ttl = expires_at_s - time.time() if expires_at_s is not None else None
+    if ttl is not None and ttl <= 0:
+        return Restored(False, 0)
+    present = await handle.entry()
+    work = _Restoring(present.context, ttl)
+    has_written = await work.bring(handle, present.state, record)
+    return Restored(has_written, work.left_out)
+
+
+class _Restoring:
+    """The restoring of one key. All methods take a handle, the state that is there (or None) and the record."""
+
+    def __init__(self, context: ReadContext, ttl: float | None) -> None:
+        self._context = context
+        self._ttl = ttl
+        self.left_out = 0
+        self._by_type: dict[str, Callable[[Any, Any, Record], Awaitable[bool]]] = {
+            "register": self._values,
+            "lww": self._values,
+            "counter": self._counter,
+            "bcounter": self._bounded_counter,
+            "set": self._members,
+            "rwset": self._members,
+            "gset": self._members,
+            "flag": self._flag,
+            "dwflag": self._flag,
+            "maxreg": self._number,
+            "minreg": self._number,
+            "hll": self._sketch,
+            "board": self._scores,
+            "map": self._fields,
+        }
+
+    async def bring(self, handle: Any, state: Any, record: Record) -> bool:
+        """Write what differs; return whether anything does."""
+        return await self._by_type[type_in(record)](handle, state, record)
+
+    async def _values(self, handle: Any, state: Any, record: Record) -> bool:
+        wanted = values_in(record)
+        present = [cbor.encode_value(value) for value in values_of(state)] if state is not None else []
+        if set(wanted) == set(present):
+            return False
+        context = self._context if type_in(record) == "register" else None
+        for value in reversed(wanted):  # the winner last, so that it has the highest timestamp
+            await handle.put(cbor.decode_value(value), context=context, ttl=self._ttl)
+        return True
+
+    async def _counter(self, handle: Any, state: Any, record: Record) -> bool:
+        difference = whole_in(record) - (state.value if state is not None else 0)
+        if difference:
+            await handle.increment(difference, ttl=self._ttl)
+        return bool(difference)
+
+    async def _bounded_counter(self, handle: Any, state: Any, record: Record) -> bool:
+        difference = whole_in(record) - (state.value if state is not None else 0)
+        if difference:
+            await (handle.increment(difference) if difference > 0 else handle.decrement(-difference))
+        return bool(difference)
+
+    async def _members(self, handle: Any, state: Any, record: Record) -> bool:
+        wanted, present = members_in(record), state.members if state is not None else []
+        missing = [element_value(member, CBOR) for member in wanted if member not in set(present)]
+        extra = [element_value(member, CBOR) for member in present if member not in set(wanted)]
+        if type_in(record) == "gset":
+            extra = []
+        for start in range(0, len(missing), MEMBERS_AT_ONCE):
+            await handle.add(*missing[start : start + MEMBERS_AT_ONCE], ttl=self._ttl)
+        for start in range(0, len(extra), MEMBERS_AT_ONCE):
+            await handle.remove(*extra[start : start + MEMBERS_AT_ONCE], context=self._context)
+        return bool(missing or extra)
+
+    async def _flag(self, handle: Any, state: Any, record: Record) -> bool:
+        wanted = flag_in(record)
+        if wanted == (state is not None and state.is_on):
+            return False
+        await (handle.enable(ttl=self._ttl) if wanted else handle.disable(context=self._context))
+        return True
+
+    async def _number(self, handle: Any, state: Any, record: Record) -> bool:
+        wanted, present = number_in(record), state.joined if state is not None else None
+        if present is not None and (present >= wanted if type_in(record) == "maxreg" else present <= wanted):
+            return False
+        await handle.set(wanted, ttl=self._ttl)
+        return True
+
+    async def _sketch(self, handle: Any, state: Any, record: Record) -> bool:
+        wanted = registers_of(sketch_in(record))
+        joined = state.joined if state is not None else None
+        present = registers_of(joined) if joined is not None else bytes(REGISTERS)
+        if any(more > have for more, have in zip(wanted, present, strict=True)):
+            self.left_out += 1
+        return False
+
+    async def _scores(self, handle: Any, state: Any, record: Record) -> bool:
+        wanted, present = scores_in(record), dict(state.ranking()) if state is not None else {}
+        differing = {member: score for member, score in wanted.items() if present.get(member) != score}
+        extra = present.keys() - wanted.keys()
+        for member, score in differing.items():
+            await handle.set(element_value(member, CBOR), score, ttl=self._ttl)
+        for member in sorted(extra):
+            await handle.remove(element_value(member, CBOR))
+        return bool(differing or extra)
+
+    async def _fields(self, handle: Any, state: Any, record: Record) -> bool:
+        has_written = False
+        present = dict(state.shown()) if state is not None else {}
+        for inner in fields_in(record):
+            type_tag, name = type_in(inner), key_bytes(name_in(inner, "field"))
+            there = present.pop(Field(type_tag, name), None)
+            has_written |= await self.bring(handle.of_type(type_tag, name), there, inner)
+        for type_tag, name in present:
+            await handle.of_type(type_tag, name).delete()
+        return has_written or bool(present)

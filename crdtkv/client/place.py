@@ -1,0 +1,96 @@
+"""`Place`: where a value is, a key or a field of a map, and the way there and back."""
+
+from typing import Any, NamedTuple
+
+from crdtkv.client.caller import Caller
+from crdtkv.client.entry import ReadContext
+from crdtkv.crdt.causal import CausalState
+from crdtkv.crdt.entry import Entry
+from crdtkv.crdt.map import Map
+from crdtkv.errors import InvalidRequest
+from crdtkv.ids import check_name, identity_prefix, key_bytes
+from crdtkv.quorum.level import ConsistencyLevel
+
+Level = ConsistencyLevel | str | None
+
+
+class Found(NamedTuple):
+    """What was read: the entry of the key, and the state at the place, None if there is none."""
+
+    entry: Entry | None
+    state: CausalState | None
+
+
+class Shelf:
+    """One bucket and the default level of what is done there."""
+
+    def __init__(self, caller: Caller, bucket: str, consistency: Level) -> None:
+        self.caller = caller
+        self.name = check_name("bucket", bucket)
+        self._consistency = caller.level(consistency, bucket) if consistency is not None else None
+
+    def level(self, explicit: Level) -> ConsistencyLevel:
+        """Return the level of a call."""
+        if explicit is None and self._consistency is not None:
+            return self._consistency
+        return self.caller.level(explicit, self.name)
+
+    def place(self, type_tag: str, key: str | bytes) -> "Place":
+        """Return the place of a key."""
+        return Place(self, identity_prefix(self.name, type_tag) + key_bytes(key), type_tag, ())
+
+
+class Place:
+    """A key, or with a `path` a field of the map that the key is."""
+
+    def __init__(self, shelf: Shelf, identity: bytes, type_tag: str, path: tuple[object, ...]) -> None:
+        self.shelf = shelf
+        self.identity = identity
+        self.type_tag = type_tag
+        self._path = path
+
+    def field(self, type_tag: str, name: str | bytes) -> "Place":
+        """Return the place of a field of the map that is here."""
+        return Place(self.shelf, self.identity, type_tag, (*self._path, type_tag, key_bytes(name)))
+
+    async def read(self, consistency: Level, timeout: float | None) -> Found:
+        """Read what is here."""
+        caller = self.shelf.caller
+        encoded = await caller.entry(self.identity, self.shelf.level(consistency), timeout)
+        if encoded is None:
+            return Found(None, None)
+        entry = Entry.from_bytes(encoded)
+        caller.observe(entry.state.newest())
+        state: CausalState | None = entry.state
+        for start in range(0, len(self._path), 2):
+            state = state.fields.get(self._path[start : start + 2]) if isinstance(state, Map) else None  # type: ignore[call-overload]
+        return Found(entry, state)
+
+    async def change(
+        self,
+        operation: str,
+        arguments: list[object],
+        consistency: Level,
+        timeout: float | None,
+        context: ReadContext | None = None,
+        ttl: float | None = None,
+    ) -> None:
+        """Carry out an operation here; `ttl` in seconds, 0 for never, None for what the bucket says."""
+        wire: list[Any] | None = context.for_key(self.identity) if context is not None else None
+        if self._path:
+            operation, arguments = "update", [list(self._path), operation, *arguments]
+        level = self.shelf.level(consistency)
+        await self.shelf.caller.mutate(self.identity, operation, arguments, wire, level, timeout, ttl_ms(ttl))
+
+
+def ttl_ms(ttl: float | None) -> int | None:
+    """Return a time to live in milliseconds.
+
+    Raises:
+        InvalidRequest: it is no number, or negative.
+    """
+    if ttl is None:
+        return None
+    if isinstance(ttl, bool) or not isinstance(ttl, (int, float)) or not 0 <= ttl < 1e12:
+        raise InvalidRequest(f"a time to live is in seconds, from 0 (for ever), not {ttl!r}")
+    return max(1, round(ttl * 1000)) if ttl else 0

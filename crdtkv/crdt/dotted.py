@@ -1,0 +1,220 @@
+"""What most types are made of: values under the dots of the operations that wrote them.
+
+`Dotted` values have one merge (`survivors`), the rule of every causal CRDT: a value stays if both sides hold it, or if
+one holds it and the other has not seen its dot. From that come two kinds of state, and the types are theirs:
+
+- `DottedState`: one group of dotted values. Flags, `maxreg`, `hll`.
+- `DottedGroups`: a group under every element. Sets.
+
+Source: Almeida, Shoker, Baquero (2018), section 7.3 (dot stores: DotFun, DotMap).
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ClassVar, Generic, Self, TypeVar
+
+from crdtkv.causality.context import CausalContext
+from crdtkv.causality.dot import Dot
+from crdtkv.causality.hybrid_clock import HybridTimestamp
+from crdtkv.crdt.causal import is_counter
+from crdtkv.crdt.parts import Parts
+from crdtkv.errors import InvalidRequest
+
+P = TypeVar("P")
+Dotted = Mapping[Dot, P]
+
+
+def survivors(
+    mine: Dotted[P], my_context: CausalContext, theirs: Dotted[P], their_context: CausalContext
+) -> dict[Dot, P]:
+    """Join two groups of dotted values."""
+    kept = {dot: value for dot, value in mine.items() if dot in theirs or dot not in their_context}
+    kept.update((dot, value) for dot, value in theirs.items() if dot not in my_context)
+    return kept
+
+
+def superseding(held: Iterable[Dot], seen: CausalContext | None, new: Iterable[Dot]) -> CausalContext:
+    """Return the context of an operation on a group: its own dots, and what it acts on of what is held.
+
+    That is all of it, or what its client had read.
+    """
+    return CausalContext(cloud=[*(dot for dot in held if seen is None or dot in seen), *new])
+
+
+def group_to_wire(group: Dotted[Any], to_wire: Callable[[Any], list[object]]) -> list[object]:
+    """Return `[actor, counter, *payload, actor, …]`, sorted by dot."""
+    return [part for dot in sorted(group) for part in (*dot, *to_wire(group[dot]))]
+
+
+def group_from_wire(wire: object, width: int, from_wire: Callable[[list[object]], P]) -> dict[Dot, P]:
+    """Parse what `group_to_wire` made, with payloads of `width` parts.
+
+    Raises:
+        InvalidRequest: it is not the canonical form.
+    """
+    size = 2 + width
+    if type(wire) is not list or len(wire) % size:
+        raise InvalidRequest(f"dotted values are a list of actor, counter and {width} parts")
+    group: dict[Dot, P] = {}
+    last: Dot | None = None
+    for start in range(0, len(wire), size):
+        actor, counter = wire[start], wire[start + 1]
+        if type(actor) is not str or not is_counter(counter):
+            raise InvalidRequest("a dot is an actor and a counter")
+        dot = Dot(actor, counter)
+        if last is not None and dot <= last:
+            raise InvalidRequest("dots are sorted and distinct")
+        group[dot] = from_wire(wire[start + 2 : start + size])
+        last = dot
+    return group
+
+
+class DottedState(Generic[P]):
+    """A type whose state is one group of dotted values; immutable."""
+
+    payload_width: ClassVar[int]
+    __slots__ = ("group",)
+
+    def __init__(self, group: Dotted[P] | None = None) -> None:
+        self.group: Dotted[P] = group or {}
+
+    @property
+    def is_blank(self) -> bool:
+        """See `CausalState`."""
+        return not self.group
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether a reader sees nothing."""
+        return not self.group
+
+    def dots(self) -> Iterable[Dot]:
+        """Return the dots of the group."""
+        return self.group.keys()
+
+    def newest(self) -> HybridTimestamp:
+        """Return 0: these types need no time."""
+        return 0
+
+    def merge(self, mine: CausalContext, other: Self, theirs: CausalContext) -> Self:
+        """Join the groups."""
+        return type(self)(survivors(self.group, mine, other.group, theirs))
+
+    def without(self, dots: frozenset[Dot]) -> Self:
+        """Return the group less these dots."""
+        return type(self)({dot: value for dot, value in self.group.items() if dot not in dots})
+
+    def without_older(self, timestamp: HybridTimestamp) -> Self | None:
+        """Return None: these types need no time."""
+        return None
+
+    def to_wire(self) -> list[object]:
+        """Return `[actor, counter, *payload, actor, …]`, sorted by dot."""
+        return group_to_wire(self.group, self._payload_to_wire)
+
+    @classmethod
+    def from_wire(cls, wire: object) -> Self:
+        """Parse `[actor, counter, *payload, actor, …]`."""
+        return cls(group_from_wire(wire, cls.payload_width, cls._payload_from_wire))
+
+    @classmethod
+    def _payload_to_wire(cls, payload: P) -> list[object]:
+        raise NotImplementedError
+
+    @classmethod
+    def _payload_from_wire(cls, parts: list[object]) -> P:
+        raise NotImplementedError
+
+
+class DottedGroups(Parts[bytes, Dotted[P]], Generic[P]):
+    """A type whose state is a group of dotted values under every element (canonical CBOR); immutable."""
+
+    payload_width: ClassVar[int]
+    __slots__ = ()
+
+    @property
+    def groups(self) -> Mapping[bytes, Dotted[P]]:
+        """The groups by element."""
+        return self.parts
+
+    def dots(self) -> Iterable[Dot]:
+        """Return the dots of all groups."""
+        return [dot for group in self.groups.values() for dot in group]
+
+    def newest(self) -> HybridTimestamp:
+        """Return 0: these types need no time."""
+        return 0
+
+    def merge(self, mine: CausalContext, other: Self, theirs: CausalContext) -> Self:
+        """Join group by group; an element whose group is empty is gone."""
+
+        def join(_: bytes, one: Dotted[P] | None, another: Dotted[P] | None) -> Dotted[P] | None:
+            return survivors(one or {}, mine, another or {}, theirs) or None
+
+        return type(self)(*self._joined(mine, other, theirs, lambda group: group, join))
+
+    def without(self, dots: frozenset[Dot]) -> Self:
+        """Return the groups less these dots."""
+        kept = {
+            element: {dot: value for dot, value in group.items() if dot not in dots}
+            for element, group in self.groups.items()
+        }
+        return type(self)({element: group for element, group in kept.items() if group})
+
+    def without_older(self, timestamp: HybridTimestamp) -> Self | None:
+        """Return None: these types need no time."""
+        return None
+
+    def _dots_of(self, elements: Iterable[bytes]) -> list[Dot]:
+        return [dot for element in elements for dot in self.groups.get(element, ())]
+
+    def _part_to_wire(self, key: bytes, part: Dotted[P]) -> tuple[object, ...]:
+        """Return `element, [actor, counter, *payload, …]`."""
+        return key, group_to_wire(part, self._payload_to_wire)
+
+    @classmethod
+    def from_wire(cls, wire: object) -> Self:
+        """Parse `[element, [actor, counter, *payload, …], element, …]`."""
+        groups: dict[bytes, Dotted[P]] = {}
+        for element, group in elements_from_wire(wire):
+            parsed = group_from_wire(group, cls.payload_width, cls._payload_from_wire)
+            if not parsed:
+                raise InvalidRequest("an element has at least one dot")
+            groups[element] = parsed
+        return cls(groups)
+
+    @classmethod
+    def _payload_to_wire(cls, payload: P) -> list[object]:
+        raise NotImplementedError
+
+    @classmethod
+    def _payload_from_wire(cls, parts: list[object]) -> P:
+        raise NotImplementedError
+
+
+def elements_from_wire(wire: object) -> list[tuple[bytes, object]]:
+    """Parse `[element, what belongs to it, element, …]`, sorted by element.
+
+    Raises:
+        InvalidRequest: it is something else.
+    """
+    if type(wire) is not list or len(wire) % 2:
+        raise InvalidRequest("elements come each with what belongs to it")
+    pairs: list[tuple[bytes, object]] = []
+    for start in range(0, len(wire), 2):
+        element = wire[start]
+        if type(element) is not bytes or (pairs and element <= pairs[-1][0]):
+            raise InvalidRequest("elements are bytes, sorted and distinct")
+        pairs.append((element, wire[start + 1]))
+    return pairs
+
+
+def elements_of(arguments: list[object], what: str) -> list[bytes]:
+    """Return the distinct elements an operation names, in order.
+
+    Raises:
+        InvalidRequest: none, or not bytes.
+    """
+    elements = [argument for argument in arguments if type(argument) is bytes]
+    if not elements or len(elements) != len(arguments):
+        raise InvalidRequest(f"{what} takes one or more elements, each as CBOR bytes")
+    return list(dict.fromkeys(elements))

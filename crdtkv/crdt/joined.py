@@ -1,0 +1,140 @@
+"""Types whose values are joined: `maxreg`, `minreg`, and `hll` in a file of its own.
+
+Values of these types have a join of their own: the greater number, the smaller one, the union of two sketches. What
+is stored are the values of the writes that nothing has superseded, and a reader sees their join. A write supersedes
+all that its coordinator holds, for its own value is joined with it; if it adds nothing to what is there, it changes
+nothing. A delete supersedes what it has seen. So a write that was concurrent with a delete survives, together with
+all that its coordinator had joined into it.
+
+Numbers are whole ones of 64 bits, or finite floating-point ones. 3 and 3.0 are the same number to everyone who
+compares; so that replicas agree on bytes, the whole one is held for the smaller.
+"""
+
+import math
+from typing import Any, ClassVar, TypeGuard, TypeVar
+
+from crdtkv.causality.context import CausalContext
+from crdtkv.crdt.causal import Delta, Event
+from crdtkv.crdt.dotted import DottedState, superseding
+from crdtkv.errors import InvalidRequest
+
+P = TypeVar("P")
+Number = int | float
+
+MAX_WHOLE = 2**63 - 1
+
+
+def is_number(value: object) -> TypeGuard[Number]:
+    """Tell whether a wire item is a number these types hold."""
+    if type(value) is int:
+        return abs(value) <= MAX_WHOLE
+    return type(value) is float and math.isfinite(value)
+
+
+def checked_number(value: object) -> Number:
+    """Return a number in its one form (there is no negative zero).
+
+    Raises:
+        InvalidRequest: it is no finite number of 64 bits.
+    """
+    if not is_number(value):
+        raise InvalidRequest(f"a number is a whole one below 2**63 or a finite floating-point one, not {value!r:.40}")
+    return value + 0.0 if type(value) is float else value
+
+
+class JoinedState(DottedState[P]):
+    """A type with a join of values; it says what an operation's arguments come to, and how two values are joined."""
+
+    operations: ClassVar[frozenset[str]]
+    type_tag: ClassVar[str]
+    has_partial_deltas: ClassVar[bool] = True
+    write: ClassVar[str]
+    __slots__ = ()
+
+    @property
+    def joined(self) -> P | None:
+        """The join of all values, None if there is none."""
+        result: P | None = None
+        for dot in sorted(self.group):
+            value = self.group[dot]
+            result = value if result is None else self._join(result, value)
+        return result
+
+    @classmethod
+    def acts_on_seen(cls, operation: str, arguments: list[object]) -> bool:
+        """Tell that only deleting does."""
+        return operation == "delete"
+
+    def apply(
+        self, context: CausalContext, operation: str, arguments: list[object], event: Event, seen: CausalContext | None
+    ) -> Delta:
+        """Carry out the type's one kind of write, or `delete`."""
+        if operation == "delete" and not arguments:
+            return Delta(type(self)(), superseding(self.group, seen, [event.dot]))
+        if operation != self.write:
+            raise InvalidRequest(f"a {self.type_tag} knows {self.write}() and delete(), not {operation!r}")
+        if seen is not None:
+            raise InvalidRequest(f"{self.write} of a {self.type_tag} takes no context: it is joined with what is there")
+        written, held = self._value_of(arguments), self.joined
+        value = written if held is None else self._join(held, written)
+        if held is not None and not event.is_timed and value == held and type(value) is type(held):
+            return Delta(type(self)(), CausalContext(cloud=[event.dot]))
+        return Delta(type(self)({event.dot: value}), CausalContext(cloud=[*self.group, event.dot]))
+
+    @classmethod
+    def _value_of(cls, arguments: list[object]) -> P:
+        raise NotImplementedError
+
+    @classmethod
+    def _join(cls, one: P, other: P) -> P:
+        raise NotImplementedError
+
+
+class _NumberRegister(JoinedState[Any]):
+    operations: ClassVar[frozenset[str]] = frozenset(("set", "delete"))
+    write: ClassVar[str] = "set"
+    payload_width: ClassVar[int] = 1
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"{self.type_tag}({'' if self.joined is None else self.joined})"
+
+    @classmethod
+    def _value_of(cls, arguments: list[object]) -> Number:
+        if len(arguments) != 1:
+            raise InvalidRequest("set takes one number")
+        return checked_number(arguments[0])
+
+    @classmethod
+    def _payload_to_wire(cls, payload: Number) -> list[object]:
+        return [payload]
+
+    @classmethod
+    def _payload_from_wire(cls, parts: list[object]) -> Number:
+        return checked_number(parts[0])
+
+
+def _rank(number: Number) -> tuple[Number, bool]:
+    return number, type(number) is float
+
+
+class MaxRegister(_NumberRegister):
+    """The greatest number that was set."""
+
+    type_tag: ClassVar[str] = "maxreg"
+    __slots__ = ()
+
+    @classmethod
+    def _join(cls, one: Number, other: Number) -> Number:
+        return max(one, other, key=_rank)
+
+
+class MinRegister(_NumberRegister):
+    """The smallest number that was set."""
+
+    type_tag: ClassVar[str] = "minreg"
+    __slots__ = ()
+
+    @classmethod
+    def _join(cls, one: Number, other: Number) -> Number:
+        return min(one, other, key=_rank)

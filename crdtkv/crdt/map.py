@@ -1,0 +1,199 @@
+"""`map`: fields of any type, maps among them. A field is a type and a name, as a key is.
+
+All fields share the context of their key. An operation on a field is an operation of the field's type; the path to it
+is a list of fields, so its delta is a map of maps with one field each. Removing a field resets it: what was seen of it
+goes, what was written into it concurrently stays. The field is there as long as something in it is.
+
+A field's operation must say nothing about other fields. So it is given the dots of its own field for a context.
+
+Counters and boards keep their slots after a reset, and a last writer's delete is a write as well: such a field stays
+in the state, unseen, until the whole map is deleted.
+
+Source: Almeida, Shoker, Baquero (2018), section 7.4.4 (ORMap); Riak's map.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import ClassVar, NamedTuple, Self
+
+from crdtkv.causality.context import CausalContext
+from crdtkv.causality.dot import Dot
+from crdtkv.causality.hybrid_clock import HybridTimestamp
+from crdtkv.crdt.causal import CausalState, Delta, Event
+from crdtkv.crdt.parts import Parts
+from crdtkv.errors import InvalidRequest
+from crdtkv.ids import MAX_KEY_BYTES
+
+MAX_DEPTH = 8
+
+
+class Field(NamedTuple):
+    """The type and the name of a field."""
+
+    type_tag: str
+    name: bytes
+
+
+#: What may be a field; filled by the registry, which knows all types.
+FIELD_TYPES: dict[str, type[CausalState]] = {}
+
+
+class Map(Parts[Field, CausalState]):
+    """The states of the fields."""
+
+    type_tag: ClassVar[str] = "map"
+    operations: ClassVar[frozenset[str]] = frozenset(("update", "delete"))
+    has_partial_deltas: ClassVar[bool] = True
+    part_width: ClassVar[int] = 3
+    __slots__ = ()
+
+    @property
+    def fields(self) -> Mapping[Field, CausalState]:
+        """The states by field."""
+        return self.parts
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name.hex()}={state!r}" for (_, name), state in self.shown())
+        return f"map({shown})"
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no field is there."""
+        return all(state.is_empty for state in self.fields.values())
+
+    def shown(self) -> Iterator[tuple[Field, CausalState]]:
+        """Iterate over the fields that are there, sorted."""
+        return ((field, self.fields[field]) for field in sorted(self.fields) if not self.fields[field].is_empty)
+
+    def dots(self) -> Iterable[Dot]:
+        """Return the dots of all fields."""
+        return [dot for state in self.fields.values() for dot in state.dots()]
+
+    def newest(self) -> HybridTimestamp:
+        """Return the highest timestamp of any field."""
+        return max((state.newest() for state in self.fields.values()), default=0)
+
+    @classmethod
+    def acts_on_seen(cls, operation: str, arguments: list[object]) -> bool:
+        """Tell what the field's type does; and that a put into a field does, since it replaces what is there."""
+        if operation != "update" or len(arguments) < 2:
+            return True
+        inner, *rest = arguments[1:]
+        return inner == "put" or _type_at_end(arguments[0]).acts_on_seen(str(inner), rest)
+
+    def merge(self, mine: CausalContext, other: Self, theirs: CausalContext) -> Self:
+        """Join field by field; a field of which nothing is kept is gone."""
+
+        def join(field: Field, one: CausalState | None, another: CausalState | None) -> CausalState | None:
+            blank = FIELD_TYPES[field.type_tag]()
+            state = (blank if one is None else one).merge(mine, blank if another is None else another, theirs)
+            return None if state.is_blank else state
+
+        return type(self)(*self._joined(mine, other, theirs, lambda state: state.dots(), join))
+
+    def apply(
+        self, context: CausalContext, operation: str, arguments: list[object], event: Event, seen: CausalContext | None
+    ) -> Delta:
+        """Carry out `update path operation argument…` or `delete`; a path is `[type, name, …]`, field by field."""
+        match operation, arguments:
+            case "update", [list() as path, str() as inner, *rest]:
+                return self._update(path_of(path), inner, rest, event, seen)
+            case "delete", []:
+                fields: dict[Field, CausalState] = {}
+                for field, state in self.fields.items():
+                    left = state.apply(context, "delete", [], event, seen).state
+                    if not left.is_blank:
+                        fields[field] = left
+                return Delta(Map(fields), (context if seen is None else seen).with_dot(event.dot))
+        raise InvalidRequest(f"a map knows update(path, operation, …) and delete(), not {operation!r}")
+
+    def without(self, dots: frozenset[Dot]) -> Self:
+        """Return the map less what these dots wrote."""
+        fields = {field: state.without(dots) for field, state in self.fields.items()}
+        return type(self)({field: state for field, state in fields.items() if not state.is_blank})
+
+    def without_older(self, timestamp: HybridTimestamp) -> Self | None:
+        """Return None: a put into a field reads first what it replaces."""
+        return None
+
+    def _part_to_wire(self, key: Field, part: CausalState) -> tuple[object, ...]:
+        """Return `type, name, state`."""
+        return *key, part.to_wire()
+
+    @classmethod
+    def from_wire(cls, wire: object) -> Self:
+        """Parse `[type, name, state, type, …]`."""
+        return cls._nested_from_wire(wire, 1)
+
+    @classmethod
+    def _nested_from_wire(cls, wire: object, depth: int) -> Self:
+        if type(wire) is not list or len(wire) % 3:
+            raise InvalidRequest("a map is a list of type, name and state")
+        fields: dict[Field, CausalState] = {}
+        last: Field | None = None
+        for start in range(0, len(wire), 3):
+            field = _field(wire[start], wire[start + 1])
+            if last is not None and field <= last:
+                raise InvalidRequest("fields are sorted and distinct")
+            state_type = FIELD_TYPES[field.type_tag]
+            if state_type is Map:
+                if depth == MAX_DEPTH:
+                    raise InvalidRequest(f"maps are nested at most {MAX_DEPTH} deep")
+                state: CausalState = Map._nested_from_wire(wire[start + 2], depth + 1)
+            else:
+                state = state_type.from_wire(wire[start + 2])
+            if state.is_blank:
+                raise InvalidRequest("a field in which nothing is kept is left out")
+            fields[field] = state
+            last = field
+        return cls(fields)
+
+    def _at(self, field: Field) -> CausalState:
+        state = self.fields.get(field)
+        return FIELD_TYPES[field.type_tag]() if state is None else state
+
+    def _update(
+        self, path: list[Field], operation: str, arguments: list[object], event: Event, seen: CausalContext | None
+    ) -> Delta:
+        field, rest = path[0], path[1:]
+        state = self._at(field)
+        if rest:
+            assert isinstance(state, Map)
+            delta = state._update(rest, operation, arguments, event, seen)
+        else:
+            if isinstance(state, Map) and operation == "update":
+                raise InvalidRequest("an update names the whole path to its field")
+            held = list(state.dots())
+            own = CausalContext(cloud=held)
+            read = None if seen is None else CausalContext(cloud=[dot for dot in held if dot in seen])
+            delta = state.apply(own, operation, arguments, event, read)
+        return Delta(Map({} if delta.state.is_blank else {field: delta.state}), delta.context)
+
+
+def path_of(wire: list[object]) -> list[Field]:
+    """Parse the way to a field: `[type, name, type, name, …]`, all but the last of them maps.
+
+    Raises:
+        InvalidRequest: it is something else, or too deep.
+    """
+    if not wire or len(wire) % 2:
+        raise InvalidRequest("a path is one or more fields, each as type and name")
+    path = [_field(wire[start], wire[start + 1]) for start in range(0, len(wire), 2)]
+    if any(field.type_tag != Map.type_tag for field in path[:-1]):
+        raise InvalidRequest("only maps have fields")
+    if len(path) + (path[-1].type_tag == Map.type_tag) > MAX_DEPTH:
+        raise InvalidRequest(f"maps are nested at most {MAX_DEPTH} deep")
+    return path
+
+
+def _field(type_tag: object, name: object) -> Field:
+    if type(type_tag) is not str or type_tag not in FIELD_TYPES:
+        raise InvalidRequest(f"a field has one of the types {', '.join(FIELD_TYPES)}, not {type_tag!r:.40}")
+    if type(name) is not bytes or not 1 <= len(name) <= MAX_KEY_BYTES:
+        raise InvalidRequest(f"a field's name has 1 to {MAX_KEY_BYTES} bytes")
+    return Field(type_tag, name)
+
+
+def _type_at_end(path: object) -> type[CausalState]:
+    if type(path) is not list:
+        raise InvalidRequest("a path is a list of fields")
+    return FIELD_TYPES[path_of(path)[-1].type_tag]

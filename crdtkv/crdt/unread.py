@@ -1,0 +1,78 @@
+"""Entries of a type that this version does not know: kept, compared and passed on unread, never dropped.
+
+While a cluster is upgraded, newer nodes may write types that older ones cannot merge. An older node keeps every
+version that no other one descends from, as the bytes it was, and hands all of them on in a bundle. Whoever knows the
+type merges what is in a bundle when it reads it. So nothing is lost, and a node that is upgraded later needs no
+repair.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple, Self
+
+from crdtkv.causality.context import CausalContext
+from crdtkv.causality.dot import Dot
+from crdtkv.causality.hybrid_clock import HybridTimestamp
+from crdtkv.crdt.causal import Delta, Event
+from crdtkv.errors import InvalidRequest
+
+
+class UnreadVersion(NamedTuple):
+    """An entry of the unknown type, and the operations it has seen."""
+
+    encoded: bytes
+    context: CausalContext
+
+
+class Unread:
+    """The versions that no other one descends from, sorted by their bytes; a state only as far as keeping it goes."""
+
+    __slots__ = ("type_tag", "versions")
+
+    def __init__(self, type_tag: str, versions: Iterable[UnreadVersion]) -> None:
+        self.type_tag = type_tag
+        found = dict.fromkeys(versions)
+        latest = [one for one in found if not any(_is_newer(other, one) for other in found)]
+        self.versions = tuple(sorted(latest, key=lambda version: version.encoded))
+
+    def __repr__(self) -> str:
+        return f"{self.type_tag}(unread, {len(self.versions)} versions)"
+
+    @property
+    def is_blank(self) -> bool:
+        """Return False: nobody knows."""
+        return False
+
+    @property
+    def is_empty(self) -> bool:
+        """Return False: nobody knows."""
+        return False
+
+    def dots(self) -> Iterable[Dot]:
+        """Return none: nobody knows."""
+        return ()
+
+    def newest(self) -> HybridTimestamp:
+        """Return 0: nobody knows."""
+        return 0
+
+    def merge(self, mine: CausalContext, other: Self, theirs: CausalContext) -> "Unread":
+        """Keep all that one side has and nothing descends from."""
+        return Unread(self.type_tag, (*self.versions, *other.versions))
+
+    def apply(
+        self, context: CausalContext, operation: str, arguments: list[object], event: Event, seen: CausalContext | None
+    ) -> Delta:
+        """Refuse: only who knows a type can change it."""
+        raise InvalidRequest(f"this node does not know the type {self.type_tag!r}: ask a newer one")
+
+    def without(self, dots: frozenset[Dot]) -> Self:
+        """Return the same: nobody knows."""
+        return self
+
+    def without_older(self, timestamp: HybridTimestamp) -> Self | None:
+        """Return None: nobody knows."""
+        return None
+
+
+def _is_newer(other: UnreadVersion, one: UnreadVersion) -> bool:
+    return other.context != one.context and other.context.descends(one.context)

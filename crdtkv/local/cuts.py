@@ -1,0 +1,60 @@
+"""Which data centers of a running local cluster are cut apart: a file for each pair, in the cluster's directory.
+
+`crdtkv cut` and `crdtkv heal` make and remove the files; `crdtkv up` looks for them, and cuts and heals its links.
+"""
+
+import asyncio
+from pathlib import Path
+
+from crdtkv.errors import InvalidRequest
+from crdtkv.local.cluster import LocalCluster
+
+LOOK_EVERY_S = 0.1
+WAIT_S = 5.0
+
+
+class Cuts:
+    """The cuts of the cluster under a directory."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory / "cuts"
+
+    def prepare(self) -> None:
+        """Begin without any cut; from now on there is somebody who carries out what is asked."""
+        self._directory.mkdir(parents=True, exist_ok=True)
+        for file in self._directory.iterdir():
+            file.unlink()
+
+    def end(self) -> None:
+        """Leave nothing behind: nobody carries anything out any more."""
+        self.prepare()
+        self._directory.rmdir()
+
+    async def ask(self, pairs: list[tuple[str, str]], is_cut: bool) -> None:
+        """Have these pairs cut or healed, and wait until that is done.
+
+        Raises:
+            InvalidRequest: no cluster that can be cut runs there.
+        """
+        if not self._directory.is_dir():
+            raise InvalidRequest(
+                f"no cluster that can be cut runs under {self._directory.parent}: start it with `crdtkv up --cuttable`"
+            )
+        wanted = [self._directory / ("--".join(sorted(pair)) + (".cut" if is_cut else ".heal")) for pair in pairs]
+        for file in wanted:
+            file.touch()
+        for _ in range(round(WAIT_S / LOOK_EVERY_S)):
+            if not any(file.exists() for file in wanted):
+                return
+            await asyncio.sleep(LOOK_EVERY_S)
+        raise InvalidRequest(f"nobody carries it out: is `crdtkv up` still running under {self._directory.parent}?")
+
+    async def carry_out(self, cluster: LocalCluster) -> None:
+        """Cut and heal what is asked, until cancelled. A file is gone when it is done."""
+        while True:
+            for file in sorted(self._directory.iterdir()):
+                one, _, other = file.stem.partition("--")
+                if cluster.is_pair(one, other):
+                    (cluster.cut if file.suffix == ".cut" else cluster.heal)(one, other)
+                file.unlink()
+            await asyncio.sleep(LOOK_EVERY_S)
