@@ -120,8 +120,10 @@ def test_quorum_errors_name_their_figures_and_the_next_step() -> None:
 
 
 def test_a_counter_that_is_high_enough_tells_that_others_hold_the_rest() -> None:
-    assert str(errors.InsufficientRights(7, 3, 10)).startswith("7 were requested, 10 are left, but only 3 may be taken here")
-    assert str(errors.InsufficientRights(11, 3, 10)) == "11 of 10 were requested, 3 may be taken here"
+    assert str(errors.InsufficientRights(7, 3, 10)).startswith(
+        "7 were requested, 10 are left, but only 3 may be taken here"
+    )
+    assert str(errors.InsufficientRights(11, 3, 10)) == "11 were requested, only 10 are left"
 
 
 def test_a_replica_that_is_behind_has_written_nothing() -> None:
