@@ -8,13 +8,13 @@ from several_nodes import Cluster
 
 from crdtkv.causality.context import CausalContext
 from crdtkv.causality.dot import Dot
+from crdtkv.config.model import LimitsConfig
 from crdtkv.crdt.causal import Event
 from crdtkv.crdt.entry import Entry
 from crdtkv.errors import InvalidRequest, StaleReplica
 from crdtkv.ids import identity_of
 from crdtkv.node.calls import BEHIND
 from crdtkv.node.events import Received
-from crdtkv.node.replica import SENT_WHOLE_BYTES
 from crdtkv.wire.messages import (
     ErrorReply,
     Message,
@@ -63,7 +63,7 @@ def same_bytes(cluster: Cluster) -> bytes:
 def test_of_a_large_set_only_what_an_add_changed_is_sent(cluster: Cluster) -> None:
     first, *others = cluster.homes
     before = Entry.from_bytes(same_bytes(cluster)).context
-    assert len(same_bytes(cluster)) > 4 * SENT_WHOLE_BYTES
+    assert len(same_bytes(cluster)) > 4 * LimitsConfig().whole_entry_bytes
     cluster.mutate("add", X, key=TAGS, at=first)
     sent = writes(cluster)
     assert sorted(receiver for receiver, _ in sent) == sorted(others)
