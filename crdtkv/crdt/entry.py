@@ -9,7 +9,7 @@ and of what was stored only the context is looked at.
 
 What expires are the effects of single operations: an expiry belongs to a dot of the state, and goes with it. So a write
 takes the place of the expiry of what it supersedes, of concurrent writes each lives its own time, and what has expired
-cannot come back by merging. At a hybrid time every replica sees the same (`at`); whoever writes clears what is over.
+cannot come back by merging. At a hybrid time every replica sees the same (`at`); later writes clear what is over.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -156,7 +156,8 @@ class Entry:
     ) -> "Entry":
         """Return the delta of one operation on this entry; merging it in is the operation's effect.
 
-        What it writes is over at `expires_at`. What was over before is cleared.
+        What it writes is over at `expires_at`. What was over before is cleared, or else superseded or left, as if
+        it were not over.
 
         Raises:
             InvalidRequest: unknown operation or wrong argument.
@@ -168,8 +169,9 @@ class Entry:
         before = self.state.without(lapsed)
         timed = event._replace(is_timed=True)
         state, context = before.apply(self.context, operation, arguments, timed, seen)
-        # Of slots that expired the reset is told with the slot; what is gone for good is told by its dot.
-        gone = lapsed.difference(before.dots())
+        # Of slots that expired the reset is told with the slot; what is gone for good is told by its dot. That says
+        # nothing about what those dots had superseded, so it may only be said to who has seen that (`Delta`).
+        gone: frozenset[Dot] = lapsed.difference(before.dots()) if before.has_partial_deltas else frozenset()
         if gone:
             context = context.merge(CausalContext(cloud=gone))
         known = {dot: when for dot, when in self.expiries.items() if dot not in gone}

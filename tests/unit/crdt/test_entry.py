@@ -81,17 +81,33 @@ def test_an_older_copy_brings_no_expiry_back() -> None:
 
 
 def test_who_writes_clears_what_is_over_and_no_old_copy_brings_it_back() -> None:
-    old = put(EMPTY, ("a", 1), 10, b"\x01", expires_at=50)
-    # A client that had read nothing else writes at 60, when the first version is over.
-    delta = old.delta("put", [b"\x02"], Event(Dot("b", 1), 60), CausalContext())
-    assert repr(delta) == "Entry(register(b:1=02) seen {a:1, b:1})"
+    empty = Entry.empty("set")
+    old = empty.merge(empty.delta("add", [b"\x01"], Event(Dot("a", 1), 10), None, 50))
+    delta = old.delta("add", [b"\x02"], Event(Dot("b", 1), 60))
+    assert repr(delta) == "Entry(set(02) seen {a:1, b:1})"
     for merged in (old.merge(delta), delta.merge(old)):
-        assert repr(merged) == "Entry(register(b:1=02) seen {a:1, b:1})"
+        assert repr(merged) == "Entry(set(02) seen {a:1, b:1})"
         assert not merged.expiries
-    # A moment earlier both would be siblings.
-    assert repr(old.merge(old.delta("put", [b"\x02"], Event(Dot("b", 1), 49), CausalContext())).state) == (
-        "register(a:1=01, b:1=02)"
-    )
+    # A moment earlier both would be members.
+    assert repr(old.merge(old.delta("add", [b"\x02"], Event(Dot("b", 1), 49))).state) == "set(01, 02)"
+
+
+def test_a_put_that_had_read_nothing_leaves_an_expired_sibling_unseen_until_a_later_one_supersedes_it() -> None:
+    old = put(EMPTY, ("a", 1), 10, b"\x01", expires_at=50)
+    written = old.merge(old.delta("put", [b"\x02"], Event(Dot("b", 1), 60), CausalContext()))
+    assert repr(written.at(60).state) == "register(b:1=02)"
+    assert repr(put(written, ("b", 2), 70, b"\x03")) == "Entry(register(b:2=03) seen {a:1, b:2})"
+
+
+def test_a_put_that_had_read_nothing_says_nothing_of_what_an_expired_one_had_superseded() -> None:
+    # It once named the expired put alone as seen. Who got it before that put, and held what that had replaced, then
+    # believed to have seen the replacing, and kept what all others had dropped.
+    first = put(EMPTY, ("b", 1), 10, b"\x01")
+    expired = put(first, ("b", 2), 20, b"\x02", expires_at=30)
+    delta = expired.delta("put", [b"\x03"], Event(Dot("a", 1), 60), CausalContext())
+    late = first.merge(delta).merge(expired)
+    assert late.to_bytes() == expired.merge(delta).to_bytes()
+    assert repr(late.at(60).state) == "register(a:1=03)"
 
 
 def test_an_operation_leaves_what_it_does_not_supersede_its_expiry() -> None:
