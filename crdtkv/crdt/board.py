@@ -80,6 +80,7 @@ class Board(Parts[bytes, Score]):
     type_tag: ClassVar[str] = "board"
     operations: ClassVar[frozenset[str]] = frozenset(("set", "increment", "remove", "delete"))
     has_partial_deltas: ClassVar[bool] = True
+    takes_context: ClassVar[bool] = False
     __slots__ = ()
 
     @property

@@ -48,6 +48,7 @@ class BoundedCounter:
     type_tag: ClassVar[str] = "bcounter"
     operations: ClassVar[frozenset[str]] = frozenset(("increment", "decrement", "transfer"))
     has_partial_deltas: ClassVar[bool] = False
+    takes_context: ClassVar[bool] = False
     __slots__ = ("shares",)
 
     def __init__(self, shares: Mapping[Actor, Share] | None = None) -> None:

@@ -50,6 +50,8 @@ class CausalState(Protocol):
     operations: ClassVar[frozenset[str]]
     #: Whether a delta is only a part of what its context stands for: see `Delta`.
     has_partial_deltas: ClassVar[bool]
+    #: Whether a delete can be told what its client had read.
+    takes_context: ClassVar[bool]
 
     @property
     def is_blank(self) -> bool:

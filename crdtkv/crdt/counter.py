@@ -32,6 +32,7 @@ class Counter:
     type_tag: ClassVar[str] = "counter"
     operations: ClassVar[frozenset[str]] = frozenset(("increment", "delete"))
     has_partial_deltas: ClassVar[bool] = False
+    takes_context: ClassVar[bool] = False
     __slots__ = ("slots",)
 
     def __init__(self, slots: Slots | None = None) -> None:

@@ -22,6 +22,7 @@ class EnableWinsFlag(DottedState[None]):
     type_tag: ClassVar[str] = "flag"
     operations: ClassVar[frozenset[str]] = frozenset(("enable", "disable", "delete"))
     has_partial_deltas: ClassVar[bool] = True
+    takes_context: ClassVar[bool] = True
     payload_width: ClassVar[int] = 0
     __slots__ = ()
 
@@ -62,6 +63,7 @@ class DisableWinsFlag(DottedState[bool]):
     type_tag: ClassVar[str] = "dwflag"
     operations: ClassVar[frozenset[str]] = frozenset(("enable", "disable", "delete"))
     has_partial_deltas: ClassVar[bool] = True
+    takes_context: ClassVar[bool] = True
     payload_width: ClassVar[int] = 1
     __slots__ = ()
 

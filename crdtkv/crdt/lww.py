@@ -31,6 +31,7 @@ class LastWriterWins:
     type_tag: ClassVar[str] = "lww"
     operations: ClassVar[frozenset[str]] = frozenset(("put", "delete"))
     has_partial_deltas: ClassVar[bool] = False
+    takes_context: ClassVar[bool] = False
     __slots__ = ("winner",)
 
     def __init__(self, winner: Winner | None = None) -> None:

@@ -7,7 +7,8 @@ goes, what was written into it concurrently stays. The field is there as long as
 A field's operation must say nothing about other fields. So it is given the dots of its own field for a context.
 
 Counters and boards keep their slots after a reset, and a last writer's delete is a write as well: such a field stays
-in the state, unseen, until the whole map is deleted.
+in the state, unseen, until the whole map is deleted and collected. Their types take no context; deleting a map with a
+context removes such a field if it is still as it was read, and leaves it alone if it has changed since.
 
 Source: Almeida, Shoker, Baquero (2018), section 7.4.4 (ORMap); Riak's map.
 """
@@ -19,6 +20,7 @@ from crdtkv.causality.context import CausalContext
 from crdtkv.causality.dot import Dot
 from crdtkv.causality.hybrid_clock import HybridTimestamp
 from crdtkv.crdt.causal import CausalState, Delta, Event
+from crdtkv.crdt.dotted import superseding
 from crdtkv.crdt.parts import Parts
 from crdtkv.errors import InvalidRequest
 from crdtkv.ids import MAX_KEY_BYTES
@@ -43,6 +45,7 @@ class Map(Parts[Field, CausalState]):
     type_tag: ClassVar[str] = "map"
     operations: ClassVar[frozenset[str]] = frozenset(("update", "delete"))
     has_partial_deltas: ClassVar[bool] = True
+    takes_context: ClassVar[bool] = True
     part_width: ClassVar[int] = 3
     __slots__ = ()
 
@@ -98,12 +101,7 @@ class Map(Parts[Field, CausalState]):
             case "update", [list() as path, str() as inner, *rest]:
                 return self._update(path_of(path), inner, rest, event, seen)
             case "delete", []:
-                fields: dict[Field, CausalState] = {}
-                for field, state in self.fields.items():
-                    left = state.apply(context, "delete", [], event, seen).state
-                    if not left.is_blank:
-                        fields[field] = left
-                return Delta(Map(fields), (context if seen is None else seen).with_dot(event.dot))
+                return self._deleted(context, event, seen)
         raise InvalidRequest(f"a map knows update(path, operation, …) and delete(), not {operation!r}")
 
     def without(self, dots: frozenset[Dot]) -> Self:
@@ -150,6 +148,22 @@ class Map(Parts[Field, CausalState]):
     def _at(self, field: Field) -> CausalState:
         state = self.fields.get(field)
         return FIELD_TYPES[field.type_tag]() if state is None else state
+
+    def _deleted(self, context: CausalContext, event: Event, seen: CausalContext | None) -> Delta:
+        """Remove all fields, or what was read of them; one that decides without contexts only if it is as it was."""
+        fields: dict[Field, CausalState] = {}
+        removed: list[Dot] = []
+        for field, state in self.fields.items():
+            if seen is None or state.takes_context:
+                delta = state.apply(context, "delete", [], event, seen)
+            elif all(dot in seen for dot in state.dots()):
+                delta = state.apply(context, "delete", [], event, None)
+            else:
+                continue
+            removed += [dot for dot in state.dots() if dot in delta.context]
+            if not delta.state.is_blank:
+                fields[field] = delta.state
+        return Delta(Map(fields), superseding(removed, seen, [event.dot]))
 
     def _update(
         self, path: list[Field], operation: str, arguments: list[object], event: Event, seen: CausalContext | None

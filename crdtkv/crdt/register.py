@@ -35,6 +35,7 @@ class Register:
     type_tag: ClassVar[str] = "register"
     operations: ClassVar[frozenset[str]] = frozenset(("put", "delete"))
     has_partial_deltas: ClassVar[bool] = False
+    takes_context: ClassVar[bool] = True
     __slots__ = ("versions",)
 
     def __init__(self, versions: tuple[Version, ...] = ()) -> None:

@@ -39,6 +39,7 @@ class RemoveWinsSet(DottedGroups[bool]):
     type_tag: ClassVar[str] = "rwset"
     operations: ClassVar[frozenset[str]] = frozenset(("add", "remove", "delete"))
     has_partial_deltas: ClassVar[bool] = True
+    takes_context: ClassVar[bool] = True
     payload_width: ClassVar[int] = 1
     __slots__ = ()
 

@@ -25,6 +25,7 @@ class AddWinsSet(DottedGroups[None]):
     type_tag: ClassVar[str] = "set"
     operations: ClassVar[frozenset[str]] = frozenset(("add", "remove", "delete"))
     has_partial_deltas: ClassVar[bool] = True
+    takes_context: ClassVar[bool] = True
     payload_width: ClassVar[int] = 0
     __slots__ = ()
 
@@ -79,4 +80,5 @@ class GrowOnlySet(AddWinsSet):
     type_tag: ClassVar[str] = "gset"
     operations: ClassVar[frozenset[str]] = frozenset(("add", "delete"))
     has_partial_deltas: ClassVar[bool] = True
+    takes_context: ClassVar[bool] = True
     __slots__ = ()

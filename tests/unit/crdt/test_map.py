@@ -158,6 +158,19 @@ def test_removing_a_field_with_a_context_spares_what_its_client_had_not_read() -
     assert shown(act(held, ("c", 1), "delete", seen=read.context)) == {"a/tags": "set(02)"}
 
 
+def test_a_map_deleted_with_a_context_keeps_the_fields_that_have_changed_since_it_was_read() -> None:
+    read = update(update(EMPTY, ("a", 1), LOGINS, "increment", 3), ("a", 2), SEEN, "put", b"\x01", at=1)
+    read = update(read, ("a", 3), ["board", b"top"], "set", b"\x01", 5)
+    gone = act(read, ("c", 1), "delete", seen=read.context, at=9)
+    assert shown(gone) == {}
+    held = update(read, ("b", 1), LOGINS, "increment", 1)
+    held = update(held, ("b", 2), ["board", b"top"], "increment", b"\x01", 1)
+    kept = act(held, ("c", 1), "delete", seen=read.context, at=9)
+    assert shown(kept) == {"logins": "counter(4)", "top": "board(01=6)"}
+    assert shown(everywhere(kept, gone)) == shown(kept)
+    assert shown(everywhere(read, kept)) == shown(kept)
+
+
 def test_a_field_takes_no_context_where_its_type_takes_none() -> None:
     for path, call in ((LOGINS, ["increment", 1]), (SEEN, ["put", b"\x01"]), (["maxreg", b"m"], ["set", 1])):
         with pytest.raises(InvalidRequest, match="no context"):
