@@ -53,6 +53,11 @@ class CausalContext:
         covered = (Dot(actor, n) for actor, counter in self.vector.items() for n in range(1, counter + 1))
         return heapq.merge(covered, sorted(self.cloud))
 
+    def actors(self) -> Iterator[Actor]:
+        """Iterate over the actors, some perhaps twice."""
+        yield from (actor for actor, _ in self.vector.items())
+        yield from (dot.actor for dot in self.cloud)
+
     def few(self, limit: int) -> frozenset[Dot] | None:
         """Return all dots of the set if there are at most `limit`, else None."""
         if len(self.vector) + len(self.cloud) > limit:

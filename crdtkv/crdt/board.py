@@ -32,6 +32,7 @@ from crdtkv.crdt.slots import (
     total_of,
 )
 from crdtkv.errors import InvalidRequest
+from crdtkv.ids import Actor
 
 
 class SetScore(NamedTuple):
@@ -65,10 +66,9 @@ class Score(NamedTuple):
         return [*self.sets, *slot_dots(self.slots)]
 
     def less(self, dots: frozenset[Dot]) -> "Score":
-        """Return the member without what these dots wrote; increments go as a whole."""
+        """Return the member without what these dots wrote."""
         sets = {dot: one for dot, one in self.sets.items() if dot not in dots}
-        slots = reset(self.slots) if dots.issuperset(shown_dots(self.slots)) else self.slots
-        return Score(sets, slots)
+        return Score(sets, reset(self.slots, dots))
 
 
 _NO_SCORE = Score({}, {})
@@ -123,6 +123,13 @@ class Board(Parts[bytes, Score]):
             return None if score == _NO_SCORE else score
 
         return type(self)(*self._joined(mine, other, theirs, Score.dots, join))
+
+    def continued(self, operation: str, arguments: list[object], actor: Actor) -> Iterable[Dot]:
+        """See `CausalState`: an increment goes on with what its actor has added to the member's score."""
+        member = arguments[0] if arguments else None
+        if operation != "increment" or type(member) is not bytes:
+            return ()
+        return shown_dots(self.scores.get(member, _NO_SCORE).slots, actor)
 
     def apply(
         self, context: CausalContext, operation: str, arguments: list[object], event: Event, seen: CausalContext | None

@@ -101,6 +101,10 @@ class BoundedCounter:
                 merged[owner] = share
         return type(self)(merged)
 
+    def continued(self, operation: str, arguments: list[object], actor: Actor) -> Iterable[Dot]:
+        """See `CausalState`: none."""
+        return ()
+
     def apply(
         self, context: CausalContext, operation: str, arguments: list[object], event: Event, seen: CausalContext | None
     ) -> Delta:

@@ -17,18 +17,17 @@ from typing import ClassVar, NamedTuple, Protocol, Self
 from crdtkv.causality.context import CausalContext
 from crdtkv.causality.dot import Dot
 from crdtkv.causality.hybrid_clock import HybridTimestamp
+from crdtkv.ids import Actor
 
 
 class Event(NamedTuple):
     """The moment of one operation: its unique dot, and when its coordinator says it happened.
 
     An operation on several elements takes the counters behind that of its dot as well, one for each.
-    It `is_timed` if what it writes expires, or anything that it may supersede.
     """
 
     dot: Dot
     timestamp: HybridTimestamp
-    is_timed: bool = False
 
 
 class Delta(NamedTuple):
@@ -78,6 +77,10 @@ class CausalState(Protocol):
 
     def merge(self, mine: CausalContext, other: Self, theirs: CausalContext) -> Self:
         """Join two states; `mine` and `theirs` are the contexts that belong to them."""
+        ...
+
+    def continued(self, operation: str, arguments: list[object], actor: Actor) -> Iterable[Dot]:
+        """Return the dots whose effects an operation of this actor carries on under its own: they live on with it."""
         ...
 
     def apply(

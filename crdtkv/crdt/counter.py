@@ -24,6 +24,7 @@ from crdtkv.crdt.slots import (
     total_of,
 )
 from crdtkv.errors import InvalidRequest
+from crdtkv.ids import Actor
 
 
 class Counter:
@@ -73,6 +74,10 @@ class Counter:
         """Take the newer of each half of each slot."""
         return type(self)(merged(self.slots, other.slots))
 
+    def continued(self, operation: str, arguments: list[object], actor: Actor) -> Iterable[Dot]:
+        """See `CausalState`: an increment goes on with the total of its actor."""
+        return shown_dots(self.slots, actor) if operation == "increment" else ()
+
     def apply(
         self, context: CausalContext, operation: str, arguments: list[object], event: Event, seen: CausalContext | None
     ) -> Delta:
@@ -89,8 +94,8 @@ class Counter:
         return Delta(Counter(slots), context.with_dot(event.dot))
 
     def without(self, dots: frozenset[Dot]) -> Self:
-        """Return the counter reset if all that is left in it is of these dots: it expires as a whole."""
-        return type(self)(reset(self.slots)) if dots.issuperset(shown_dots(self.slots)) else self
+        """Return the counter without the totals whose last increment is one of these."""
+        return type(self)(reset(self.slots, dots))
 
     def without_older(self, timestamp: HybridTimestamp) -> Self | None:
         """Return None: counting supersedes nothing."""

@@ -18,9 +18,13 @@ from crdtkv.causality.hybrid_clock import HybridTimestamp
 from crdtkv.crdt.causal import is_counter
 from crdtkv.crdt.parts import Parts
 from crdtkv.errors import InvalidRequest
+from crdtkv.ids import Actor
 
 P = TypeVar("P")
 Dotted = Mapping[Dot, P]
+
+#: How many elements one operation names at most: each takes a dot, and time of everybody else's.
+MAX_ELEMENTS = 10_000
 
 
 def survivors(
@@ -99,6 +103,10 @@ class DottedState(Generic[P]):
         """Join the groups."""
         return type(self)(survivors(self.group, mine, other.group, theirs))
 
+    def continued(self, operation: str, arguments: list[object], actor: Actor) -> Iterable[Dot]:
+        """See `CausalState`: none."""
+        return ()
+
     def without(self, dots: frozenset[Dot]) -> Self:
         """Return the group less these dots."""
         return type(self)({dot: value for dot, value in self.group.items() if dot not in dots})
@@ -151,6 +159,10 @@ class DottedGroups(Parts[bytes, Dotted[P]], Generic[P]):
             return survivors(one or {}, mine, another or {}, theirs) or None
 
         return type(self)(*self._joined(mine, other, theirs, lambda group: group, join))
+
+    def continued(self, operation: str, arguments: list[object], actor: Actor) -> Iterable[Dot]:
+        """See `CausalState`: none."""
+        return ()
 
     def without(self, dots: frozenset[Dot]) -> Self:
         """Return the groups less these dots."""
@@ -214,6 +226,8 @@ def elements_of(arguments: list[object], what: str) -> list[bytes]:
     Raises:
         InvalidRequest: none, or not bytes.
     """
+    if len(arguments) > MAX_ELEMENTS:
+        raise InvalidRequest(f"{what} takes at most {MAX_ELEMENTS} elements at once")
     elements = [argument for argument in arguments if type(argument) is bytes]
     if not elements or len(elements) != len(arguments):
         raise InvalidRequest(f"{what} takes one or more elements, each as CBOR bytes")

@@ -167,8 +167,9 @@ class Entry:
             return Entry(*self.state.apply(self.context, operation, arguments, event, seen))
         lapsed = self.lapsed(event.timestamp)
         before = self.state.without(lapsed)
-        timed = event._replace(is_timed=True)
-        state, context = before.apply(self.context, operation, arguments, timed, seen)
+        if expires_at is not None:
+            expires_at = self._latest(expires_at, before.continued(operation, arguments, event.dot.actor))
+        state, context = before.apply(self.context, operation, arguments, event, seen)
         # Of slots that expired the reset is told with the slot; what is gone for good is told by its dot. That says
         # nothing about what those dots had superseded, so it may only be said to who has seen that (`Delta`).
         gone: frozenset[Dot] = lapsed.difference(before.dots()) if before.has_partial_deltas else frozenset()
@@ -178,6 +179,14 @@ class Entry:
         if expires_at is not None:
             known.update((dot, expires_at) for dot in state.dots() if dot not in self.context)
         return Entry(state, context, _of_state(state, known))
+
+    def _latest(self, expires_at: HybridTimestamp, continued: Iterable[Dot]) -> HybridTimestamp | None:
+        """Return when an operation's write is over that carries on what these dots wrote: not before they are."""
+        for dot in continued:
+            if dot not in self.expiries:
+                return None
+            expires_at = max(expires_at, self.expiries[dot])
+        return expires_at
 
     def without_older(self, timestamp: HybridTimestamp, event: Event) -> "Entry | None":
         """Drop, as the operation `event`, what a blind write of `timestamp` supersedes; None if that is nothing."""
@@ -282,7 +291,7 @@ class Entry:
 
 def may_expire(encoded: bytes) -> bool:
     """Tell from an entry's bytes whether to look for expiries; without any it ends with a null, as few others do."""
-    if encoded[-1] != 0xF6:
+    if encoded[-1] != 0xF6 or encoded[1] == BUNDLE:
         return True
     # It may be the last byte of a timestamp, too.
     return encoded[-9] == 0x1B or encoded[-5] == 0x1A or encoded[-3] == 0x19 or encoded[-2] == 0x18

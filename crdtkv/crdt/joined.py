@@ -2,21 +2,24 @@
 
 Values of these types have a join of their own: the greater number, the smaller one, the union of two sketches. What
 is stored are the values of the writes that nothing has superseded, and a reader sees their join. A write supersedes
-all that its coordinator holds, for its own value is joined with it; if it adds nothing to what is there, it changes
-nothing. A delete supersedes what it has seen. So a write that was concurrent with a delete survives, together with
-all that its coordinator had joined into it.
+all that its coordinator holds, for its own value is joined with it, also one that adds nothing: a delete that has not
+seen it must not take it. A delete supersedes what it has seen. So a write that was concurrent with a delete survives,
+together with all that its coordinator had joined into it.
 
 Numbers are whole ones of 64 bits, or finite floating-point ones. 3 and 3.0 are the same number to everyone who
 compares; so that replicas agree on bytes, the whole one is held for the smaller.
 """
 
 import math
+from collections.abc import Iterable
 from typing import Any, ClassVar, TypeGuard, TypeVar
 
 from crdtkv.causality.context import CausalContext
+from crdtkv.causality.dot import Dot
 from crdtkv.crdt.causal import Delta, Event
 from crdtkv.crdt.dotted import DottedState, superseding
 from crdtkv.errors import InvalidRequest
+from crdtkv.ids import Actor
 
 P = TypeVar("P")
 Number = int | float
@@ -66,6 +69,10 @@ class JoinedState(DottedState[P]):
         """Tell that only deleting does."""
         return operation == "delete"
 
+    def continued(self, operation: str, arguments: list[object], actor: Actor) -> Iterable[Dot]:
+        """See `CausalState`: a write goes on with all it is joined with."""
+        return self.group if operation == self.write else ()
+
     def apply(
         self, context: CausalContext, operation: str, arguments: list[object], event: Event, seen: CausalContext | None
     ) -> Delta:
@@ -78,8 +85,6 @@ class JoinedState(DottedState[P]):
             raise InvalidRequest(f"{self.write} of a {self.type_tag} takes no context: it is joined with what is there")
         written, held = self._value_of(arguments), self.joined
         value = written if held is None else self._join(held, written)
-        if held is not None and not event.is_timed and value == held and type(value) is type(held):
-            return Delta(type(self)(), CausalContext(cloud=[event.dot]))
         return Delta(type(self)({event.dot: value}), CausalContext(cloud=[*self.group, event.dot]))
 
     @classmethod

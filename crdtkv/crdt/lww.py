@@ -15,6 +15,7 @@ from crdtkv.causality.dot import Dot
 from crdtkv.causality.hybrid_clock import HybridTimestamp
 from crdtkv.crdt.causal import Delta, Event, is_counter
 from crdtkv.errors import InvalidRequest
+from crdtkv.ids import Actor
 
 
 class Winner(NamedTuple):
@@ -72,6 +73,10 @@ class LastWriterWins:
         if other.winner is None or other.winner[:2] <= self.winner[:2]:
             return self
         return other
+
+    def continued(self, operation: str, arguments: list[object], actor: Actor) -> Iterable[Dot]:
+        """See `CausalState`: none."""
+        return ()
 
     def apply(
         self, context: CausalContext, operation: str, arguments: list[object], event: Event, seen: CausalContext | None

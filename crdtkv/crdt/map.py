@@ -23,7 +23,7 @@ from crdtkv.crdt.causal import CausalState, Delta, Event
 from crdtkv.crdt.dotted import superseding
 from crdtkv.crdt.parts import Parts
 from crdtkv.errors import InvalidRequest
-from crdtkv.ids import MAX_KEY_BYTES
+from crdtkv.ids import MAX_KEY_BYTES, Actor
 
 MAX_DEPTH = 8
 
@@ -92,6 +92,16 @@ class Map(Parts[Field, CausalState]):
             return None if state.is_blank else state
 
         return type(self)(*self._joined(mine, other, theirs, lambda state: state.dots(), join))
+
+    def continued(self, operation: str, arguments: list[object], actor: Actor) -> Iterable[Dot]:
+        """See `CausalState`: what the field's operation goes on with."""
+        if operation != "update" or len(arguments) < 2 or type(arguments[0]) is not list:
+            return ()
+        state: CausalState = self
+        for field in path_of(arguments[0]):
+            assert isinstance(state, Map)
+            state = state._at(field)
+        return state.continued(str(arguments[1]), arguments[2:], actor)
 
     def apply(
         self, context: CausalContext, operation: str, arguments: list[object], event: Event, seen: CausalContext | None

@@ -19,6 +19,7 @@ from crdtkv.causality.dot import Dot
 from crdtkv.causality.hybrid_clock import HybridTimestamp
 from crdtkv.crdt.causal import Delta, Event, is_counter
 from crdtkv.errors import InvalidRequest
+from crdtkv.ids import Actor
 
 
 class Version(NamedTuple):
@@ -86,6 +87,10 @@ class Register:
             if version.dot not in mine:
                 kept[version.dot] = version
         return type(self)(tuple(kept[dot] for dot in sorted(kept)))
+
+    def continued(self, operation: str, arguments: list[object], actor: Actor) -> Iterable[Dot]:
+        """See `CausalState`: none."""
+        return ()
 
     def apply(
         self, context: CausalContext, operation: str, arguments: list[object], event: Event, seen: CausalContext | None

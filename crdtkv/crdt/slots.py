@@ -81,9 +81,14 @@ def incremented(slots: Slots, dot: Dot, amount: Number) -> dict[Actor, Slot]:
     return {**slots, dot.actor: slot._replace(counter=dot.counter, total=total)}
 
 
-def reset(slots: Slots) -> dict[Actor, Slot]:
-    """Reset all that is counted."""
-    return {actor: Slot(slot.counter, slot.total, slot.counter, slot.total) for actor, slot in slots.items()}
+def reset(slots: Slots, dots: frozenset[Dot] | None = None) -> dict[Actor, Slot]:
+    """Reset all that is counted, or the slots whose last increment is one of these dots."""
+    return {
+        actor: Slot(slot.counter, slot.total, slot.counter, slot.total)
+        if dots is None or (actor, slot.counter) in dots
+        else slot
+        for actor, slot in slots.items()
+    }
 
 
 def slots_to_wire(slots: Slots) -> list[object]:
@@ -110,9 +115,10 @@ def slots_from_wire(wire: object, of: tuple[type, ...]) -> dict[Actor, Slot]:
     return slots
 
 
-def shown_dots(slots: Slots) -> Iterable[Dot]:
-    """Return the dots of the slots in which something is left to be read."""
-    return [Dot(actor, slot.counter) for actor, slot in slots.items() if slot.counter != slot.reset_counter]
+def shown_dots(slots: Slots, actor: Actor) -> Iterable[Dot]:
+    """Return the dot of an actor's slot, if something is left in it to be read."""
+    slot = slots.get(actor, _NO_SLOT)
+    return () if slot.counter == slot.reset_counter else (Dot(actor, slot.counter),)
 
 
 def _is_slot(numbers: list[object], of: tuple[type, ...]) -> bool:

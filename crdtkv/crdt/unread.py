@@ -14,6 +14,7 @@ from crdtkv.causality.dot import Dot
 from crdtkv.causality.hybrid_clock import HybridTimestamp
 from crdtkv.crdt.causal import Delta, Event
 from crdtkv.errors import InvalidRequest
+from crdtkv.ids import Actor
 
 
 class UnreadVersion(NamedTuple):
@@ -58,6 +59,10 @@ class Unread:
     def merge(self, mine: CausalContext, other: Self, theirs: CausalContext) -> "Unread":
         """Keep all that one side has and nothing descends from."""
         return Unread(self.type_tag, (*self.versions, *other.versions))
+
+    def continued(self, operation: str, arguments: list[object], actor: Actor) -> Iterable[Dot]:
+        """Return none: nobody knows."""
+        return ()
 
     def apply(
         self, context: CausalContext, operation: str, arguments: list[object], event: Event, seen: CausalContext | None

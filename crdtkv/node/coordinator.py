@@ -246,7 +246,7 @@ class Coordinator:
         except CrdtkvError as error:
             requester.refuse(step, error)
             return
-        dot, timestamp, _ = write.event
+        dot, timestamp = write.event
         PutCall(
             step,
             self._replica,

@@ -36,6 +36,7 @@ from crdtkv.storage.store import Store
 
 #: What an entry's context and the names in it may take besides what it holds.
 CONTEXT_BYTES = 16 * 1024
+REMOVALS = frozenset(("delete", "remove", "disable"))
 
 
 def disk_is_full() -> InsufficientStorage:
@@ -191,7 +192,10 @@ class Replica:
         delta = stored.delta(operation, arguments, event, seen, expires_at)
         merged = stored.merge(delta)
         encoded = merged.to_bytes()
-        if len(encoded) > self._entry_bytes_max + CONTEXT_BYTES and len(encoded) > len(stored.to_bytes()):
+        # What removes may make an entry larger, by what it must remember of what it removed.
+        kind = arguments[1] if operation == "update" and len(arguments) > 1 else operation
+        is_too_large = len(encoded) > self._entry_bytes_max + CONTEXT_BYTES and len(encoded) > len(stored.to_bytes())
+        if is_too_large and kind not in REMOVALS:
             raise ValueTooLarge(len(encoded), self._entry_bytes_max)
         if not is_partial:
             return Write(delta.to_bytes(), event), merged
@@ -213,7 +217,8 @@ class Replica:
         """
         before = self._stored(key.located)
         known = before.context if before is not None else NOTHING
-        if incoming.context.highest(self.actor) > known.highest(self.actor):
+        has_later_name = any(self._write_actor.is_later_name(name) for name in incoming.context.actors())
+        if has_later_name or incoming.context.highest(self.actor) > known.highest(self.actor):
             self.renew_incarnation(
                 f"{parse_identity(key.identity)!r} holds a write of {self.actor} that this node does not know"
             )

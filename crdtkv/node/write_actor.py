@@ -10,7 +10,7 @@ so it happens at most once in `gc_grace_s`. It is no new incarnation: nothing wa
 stays a member of the ring.
 """
 
-from crdtkv.ids import Actor, actor_name
+from crdtkv.ids import Actor, actor_name, renewals_of
 from crdtkv.storage import rows
 from crdtkv.storage.store import Store
 
@@ -30,13 +30,18 @@ class WriteActor:
             self._renewals = int.from_bytes(value[8:16], "big")
             self.renewed_ms = int.from_bytes(value[16:24], "big")
         self.name: Actor = actor_name(node, incarnation, self._renewals)
+        self._first = actor_name(node, incarnation)
+
+    def is_later_name(self, actor: Actor) -> bool:
+        """Tell whether a name is one this incarnation is yet to take: then it took it, and has forgotten that."""
+        return actor.startswith(self._first) and actor != self.name and renewals_of(actor) > self._renewals
 
     def begin(self, incarnation: int) -> None:
         """Write as a new incarnation from now on."""
         self.incarnation = incarnation
         self._renewals = 0
         self.renewed_ms = 0
-        self.name = actor_name(self._node, incarnation)
+        self.name = self._first = actor_name(self._node, incarnation)
 
     def renew(self, wall_ms: int) -> None:
         """Write under a new name from now on; in the store's current batch."""

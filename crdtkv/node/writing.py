@@ -49,7 +49,7 @@ class PutCall(Call):
         self._then = then
         self._failed = failed
         self._is_settled = False
-        self._may_learn = False
+        self._may_be_answered = False
         self._is_held_here = False
         self._number = 0
         self._waiting: set[str] = set()
@@ -72,7 +72,7 @@ class PutCall(Call):
         """
         step = self._step
         self._tally = Tally([seat.node for seat in seats if seat.is_counted], required)
-        self._may_learn = supersede_before > 0
+        self._may_be_answered = supersede_before > 0 or part is not None
         self._number = step.calls.add(self)
         step.calls.set_timer(self._number, deadline_s, "deadline")
         identity = self._key.identity
@@ -146,7 +146,7 @@ class PutCall(Call):
             self._then()
         elif outcome is Outcome.IMPOSSIBLE:
             self._settle_as_failed()
-        if not self._waiting or (self._is_settled and not self._may_learn):
+        if not self._waiting or (self._is_settled and not self._may_be_answered):
             self._step.calls.end(self._number)
 
     def _settle_as_failed(self) -> None:

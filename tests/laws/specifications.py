@@ -188,7 +188,7 @@ class JoinedSpecification:
 
     def expected(self, operations: list[Operation], everything: Everything) -> tuple[bool, object]:
         """Return whether nothing is left, and the join of what is."""
-        left = self._live(operations, everything)
+        left = self._live(operations)
         return not left, self.join([self._value(one, everything) for one in left])
 
     def actual(self, state: Any) -> tuple[bool, object]:
@@ -207,20 +207,14 @@ class JoinedSpecification:
         """Return the same of a stored value."""
         return (joined, type(joined) is float)
 
-    def _live(self, operations: list[Operation], everything: Everything) -> list[Operation]:
-        changing = [one for one in operations if one.name == "delete" or not self._is_idle(one, everything)]
+    def _live(self, operations: list[Operation]) -> list[Operation]:
         return [
-            one for one in changing if one.name != "delete" and not any(one.dot in other.seen for other in changing)
+            one for one in operations if one.name != "delete" and not any(one.dot in other.seen for other in operations)
         ]
 
     def _value(self, one: Operation, everything: Everything) -> Any:
-        held = self._live([everything[dot] for dot in one.seen if dot in everything], everything)
+        held = self._live([everything[dot] for dot in one.seen if dot in everything])
         return self.join([self.own(one), *(self._value(other, everything) for other in held)])
-
-    def _is_idle(self, one: Operation, everything: Everything) -> bool:
-        held = self._live([everything[dot] for dot in one.seen if dot in everything], everything)
-        values = [self._value(other, everything) for other in held]
-        return bool(values) and self.join(values) == self._value(one, everything)
 
 
 class MinimumSpecification(JoinedSpecification):

@@ -131,11 +131,12 @@ def test_a_blind_write_elsewhere_has_nothing_to_supersede() -> None:
     assert repr(counted) == "Entry(counter(5) seen {a:1})"
 
 
-def test_a_counter_expires_when_the_last_increment_of_every_replica_has() -> None:
+def test_what_each_node_has_counted_expires_by_itself() -> None:
     here = EMPTY.merge(EMPTY.delta("increment", [5], Event(Dot("a", 1), 1), None, 50))
     there = EMPTY.merge(EMPTY.delta("increment", [7], Event(Dot("b", 1), 1), None, 60))
     held = here.merge(there)
-    assert value_of(held.at(50)) == 12
+    assert value_of(held.at(49)) == 12
+    assert value_of(held.at(50)) == 7
     assert held.at(60).is_tombstone
     assert held.at(50).at(60).is_tombstone
     assert held.over_at == 60
@@ -148,6 +149,21 @@ def test_who_counts_on_what_has_expired_begins_at_zero_and_what_came_meanwhile_i
     meanwhile = increment(expired, ("a", 2), 3)
     assert value_of(again) == 2
     assert value_of(again.merge(meanwhile)) == value_of(meanwhile.merge(again)) == 5
+
+
+def test_an_increment_that_expires_soon_takes_nothing_with_it_that_lasts_longer() -> None:
+    def at(on: Entry, counter: int, amount: int, expires_at: int | None) -> Entry:
+        return on.merge(on.delta("increment", [amount], Event(Dot("a", counter), counter), None, expires_at))
+
+    assert value_of(at(at(EMPTY, 1, 5, None), 2, 1, 50).at(99)) == 6
+    longer = at(at(EMPTY, 1, 5, 80), 2, 1, 50)
+    assert (value_of(longer.at(79)), value_of(longer.at(80))) == (6, 0)
+
+
+def test_what_has_expired_does_not_come_back_with_the_increment_of_a_node_that_had_missed_it() -> None:
+    missed = EMPTY.merge(EMPTY.delta("increment", [7], Event(Dot("a", 1), 1), None, 50))
+    later = EMPTY.merge(EMPTY.delta("increment", [1], Event(Dot("b", 1), 60)))
+    assert value_of(missed.merge(later).at(60)) == 1
 
 
 def test_a_deleted_counter_does_not_wait_for_what_would_have_expired() -> None:

@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from acting import act, delta, everywhere
+from acting import act, everywhere
 
 from crdtkv import cbor
 from crdtkv.causality.context import EMPTY as NOTHING
@@ -55,12 +55,12 @@ def test_the_greatest_and_the_smallest_of_concurrent_numbers_are_seen_everywhere
         assert repr(held.state) == f"{empty.type_tag}({expected})"
 
 
-def test_a_later_write_that_is_not_beyond_what_is_held_changes_nothing() -> None:
+def test_a_write_that_is_not_beyond_what_is_held_stands_for_it_all_the_same() -> None:
     held = act(MAX, ("a", 1), "set", 5)
-    idle = delta(held, ("b", 1), "set", 4)
-    assert repr(idle) == "Entry(maxreg() seen {b:1})"
-    assert value(everywhere(held, idle)) == 5
-    assert held.merge(idle).state.to_wire() == ["a", 1, 5]
+    again = act(held, ("b", 1), "set", 4)
+    assert again.state.to_wire() == ["b", 1, 5]
+    deleted = act(held, ("c", 1), "delete")
+    assert value(everywhere(deleted, again)) == 5
 
 
 def test_a_write_beyond_what_is_held_takes_its_place() -> None:
@@ -115,11 +115,12 @@ def test_numbers_at_the_limits_are_read_back() -> None:
             assert value(again) == number
 
 
-def test_a_write_that_expires_leaves_what_is_not_beyond_it_for_later() -> None:
-    # A write is joined with what is there, and what it comes to expires as it says.
+def test_a_write_that_expires_takes_nothing_with_it_that_would_have_lasted_longer() -> None:
+    # A write is joined with what is there, and what it comes to lasts as long as the longest of it.
     held = act(act(MAX, ("a", 1), "set", 5), ("b", 1), "set", 3, expires_at=50)
-    assert value(held.at(49)) == 5
-    assert value(held.at(50)) is None
+    assert value(held.at(99)) == 5
+    longer = act(act(MAX, ("a", 1), "set", 5, expires_at=80), ("b", 1), "set", 7, expires_at=50)
+    assert (value(longer.at(79)), value(longer.at(80))) == (7, None)
     concurrent = everywhere(act(MAX, ("a", 1), "set", 5), act(MAX, ("b", 1), "set", 9, expires_at=50))
     assert value(concurrent.at(49)) == 9
     assert value(concurrent.at(50)) == 5
