@@ -168,20 +168,23 @@ def _exists_as(is_there: bool, entry: ValueEntry[Any]) -> bool:
 
 
 async def test_what_is_written_with_a_ttl_expires(run: Run, cluster: LocalCluster, eu: Client) -> None:
-    writes: dict[str, list[str | Path]] = {
-        "register": ["put", "cli:soon", "1"],
-        "set": ["add", "cli:soon", "x"],
-        "counter": ["incr", "cli:soon"],
-        "maxreg": ["set", "cli:soon", "3", "--type", "maxreg"],
-        "flag": ["enable", "cli:soon"],
-        "board": ["score", "cli:soon", "ada", "3"],
-        "map": ["field", "cli:soon", "register:name", "put", "Ada"],
-    }
+    def writes(key: str) -> dict[str, list[str | Path]]:
+        return {
+            "register": ["put", key, "1"],
+            "set": ["add", key, "x"],
+            "counter": ["incr", key],
+            "maxreg": ["set", key, "3", "--type", "maxreg"],
+            "flag": ["enable", key],
+            "board": ["score", key, "ada", "3"],
+            "map": ["field", key, "register:name", "put", "Ada"],
+        }
+
     for ttl, is_there in (("1000", True), ("0.1", False)):
-        calls = {type_tag: [*arguments, "--ttl", ttl] for type_tag, arguments in writes.items()}
+        key = f"cli:for {ttl} s"
+        calls = {type_tag: [*arguments, "--ttl", ttl] for type_tag, arguments in writes(key).items()}
         assert {outcome.code for outcome in (await program.run_all(calls, cwd=cluster.directory)).values()} == {0}
-        for type_tag in writes:
-            handle = eu.of_type(type_tag, "cli:soon")
+        for type_tag in calls:
+            handle = eu.of_type(type_tag, key)
             assert await eventually(handle.entry, partial(_exists_as, is_there))
     assert (await run("put", "cli:later", "1", "--ttl", "1000")).code == 0
     now_s = time.time()
