@@ -29,7 +29,7 @@ from crdtkv.crdt.lww import LastWriterWins
 from crdtkv.crdt.register import Register
 from crdtkv.crdt.registry import type_named
 from crdtkv.errors import NoNodeReachable
-from crdtkv.hashing import entry_digest
+from crdtkv.hashing import digest_of
 from crdtkv.ids import DEFAULT_BUCKET, identity_of, parse_identity
 from crdtkv.ring.hash_ring import HashRing
 from crdtkv.ring.token import token_of
@@ -233,7 +233,7 @@ def _siblings(entry: Entry) -> list[dict[str, Any]]:
 
 
 def _digest(encoded: bytes | None) -> str:
-    return f"{entry_digest(b'', encoded):032x}"[:8] if encoded is not None else ""
+    return digest_of(b"", encoded).hex()[:8] if encoded is not None else ""
 
 
 def _time(seconds: float) -> str:

@@ -20,6 +20,7 @@ from crdtkv.causality.context import EMPTY, CausalContext
 from crdtkv.causality.dot import Dot
 from crdtkv.causality.hybrid_clock import HybridTimestamp
 from crdtkv.crdt.causal import CausalState, Event, is_counter
+from crdtkv.crdt.dotted import group_from_wire, group_to_wire
 from crdtkv.crdt.parts import Parts
 from crdtkv.crdt.registry import TYPES, type_named
 from crdtkv.crdt.unread import Unread, UnreadVersion
@@ -56,7 +57,7 @@ class Entry:
         state = self._state
         if state is None:
             assert self._wire is not None
-            state = self._state = _checked(type_named(self.type_tag).from_wire, self._wire[2])
+            state = self._state = parsed(type_named(self.type_tag).from_wire, self._wire[2])
         return state
 
     @property
@@ -65,7 +66,7 @@ class Entry:
         context = self._context
         if context is None:
             assert self._wire is not None
-            context = self._context = _checked(CausalContext.from_wire, self._wire[3:5])
+            context = self._context = parsed(CausalContext.from_wire, self._wire[3:5])
         return context
 
     @property
@@ -74,7 +75,7 @@ class Entry:
         expiries = self._expiries
         if expiries is None:
             assert self._wire is not None
-            expiries = self._expiries = _checked(_expiries_from_wire, self._wire[5])
+            expiries = self._expiries = parsed(_expiries_from_wire, self._wire[5])
         return expiries
 
     def __eq__(self, other: object) -> bool:
@@ -206,10 +207,14 @@ class Entry:
         if isinstance(state, Unread):
             versions = [version.encoded for version in state.versions]
             return versions[0] if len(versions) == 1 else cbor.encode([BUNDLE, self.type_tag, versions])
-        expiries = [part for dot in sorted(self.expiries) for part in (*dot, self.expiries[dot])] or None
-        encoded = state.encode() if isinstance(state, Parts) else cbor.encode(state.to_wire())
-        head, tail = (FORMAT, self.type_tag), (*self.context.to_wire(), expiries)
-        return cbor.array_of([*map(cbor.encode, head), encoded, *map(cbor.encode, tail)], len(head) + 1 + len(tail))
+        head, tail = (FORMAT, self.type_tag), (*self.context.to_wire(), self._expiries_to_wire())
+        if not isinstance(state, Parts):
+            return cbor.encode([*head, state.to_wire(), *tail])
+        parts = [*map(cbor.encode, head), state.encode(), *map(cbor.encode, tail)]
+        return cbor.array_of(parts, len(parts))
+
+    def _expiries_to_wire(self) -> list[object] | None:
+        return group_to_wire(self.expiries, lambda expires_at: [expires_at]) if self.expiries else None
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "Entry":
@@ -260,7 +265,7 @@ class Entry:
         if len(wire) != 6:
             raise ProtocolError("an entry is [format, type, state, vector, cloud, expiries]")
         if wire[1] not in TYPES:
-            context = _checked(CausalContext.from_wire, wire[3:5])
+            context = parsed(CausalContext.from_wire, wire[3:5])
             return cls(cast(CausalState, Unread(wire[1], [UnreadVersion(data, context)])), context)
         entry = cls.__new__(cls)
         entry.type_tag = wire[1]
@@ -297,7 +302,12 @@ def may_expire(encoded: bytes) -> bool:
     return encoded[-9] == 0x1B or encoded[-5] == 0x1A or encoded[-3] == 0x19 or encoded[-2] == 0x18
 
 
-def _checked(parse: Callable[[object], T], wire: object) -> T:
+def parsed(parse: Callable[[object], T], wire: object) -> T:
+    """Return what a peer sent, parsed.
+
+    Raises:
+        ProtocolError: it is not what it should be.
+    """
     try:
         return parse(wire)
     except InvalidRequest as error:
@@ -316,17 +326,14 @@ def _expiries_from_wire(wire: object) -> Expiries:
     """Parse `[actor, counter, timestamp, actor, …]`, sorted by dot, or None for none."""
     if wire is None:
         return _NEVER
-    if type(wire) is not list or not wire or len(wire) % 3:
-        raise InvalidRequest("expiries are a list of actor, counter and timestamp")
-    expiries: dict[Dot, HybridTimestamp] = {}
-    last: Dot | None = None
-    for start in range(0, len(wire), 3):
-        actor, counter, expires_at = wire[start : start + 3]
-        if type(actor) is not str or not is_counter(counter) or not is_counter(expires_at):
-            raise InvalidRequest("an expiry is an actor, a counter and a timestamp")
-        dot = Dot(actor, counter)
-        if last is not None and dot <= last:
-            raise InvalidRequest("expiries are sorted by dot and distinct")
-        expiries[dot] = expires_at
-        last = dot
+    expiries = group_from_wire(wire, 1, _expiry_from_wire)
+    if not expiries:
+        raise InvalidRequest("no expiries are null")
     return expiries
+
+
+def _expiry_from_wire(parts: list[object]) -> HybridTimestamp:
+    (expires_at,) = parts
+    if type(expires_at) is not int or not is_counter(expires_at):
+        raise InvalidRequest("an expiry is a timestamp")
+    return expires_at

@@ -16,7 +16,7 @@ The trees are built from the disk first (`tree_builder`); a partition without a 
 from crdtkv.config.model import RepairConfig
 from crdtkv.crdt.entry import Entry
 from crdtkv.errors import InsufficientStorage, ProtocolError
-from crdtkv.hashing import DIGEST_BYTES, entry_digest
+from crdtkv.hashing import DIGEST_BYTES, digest_of
 from crdtkv.merkle.forest import LEAVES, MerkleForest, leaf_range
 from crdtkv.node.keys import KeyCheck
 from crdtkv.node.replica import Replica
@@ -138,7 +138,7 @@ class AntiEntropy:
         size = 0
         is_whole_reply = end is None
         for located, entry in mine:
-            digest = held[located] = _digest(located, entry)
+            digest = held[located] = digest_of(located, entry)
             if theirs.get(located) == digest:
                 continue
             if size < REPLY_BYTES:
@@ -156,7 +156,7 @@ class AntiEntropy:
     def rows_of_leaf(self, partition: int, leaf: int, after: bytes) -> tuple[_Digests, bytes | None]:
         """See `Exchange.rows_of_leaf`."""
         found, end = self._rows(partition, leaf, after, None)
-        return [(located, _digest(located, entry)) for located, entry in found], end
+        return [(located, digest_of(located, entry)) for located, entry in found], end
 
     def take(self, located: bytes, encoded: bytes) -> bool:
         """See `Exchange.take`.
@@ -257,10 +257,6 @@ class AntiEntropy:
             if peer in self._passes or self._step.alive.isdisjoint(self._passes):
                 return peer
         return None
-
-
-def _digest(located: bytes, entry: bytes) -> bytes:
-    return entry_digest(located, entry).to_bytes(DIGEST_BYTES, "big")
 
 
 def _parsed_digests(digests: list[object]) -> dict[bytes, bytes]:

@@ -4,8 +4,8 @@ Everything ends in `Replica.merge` or in a hint. Writes of one frame are acknowl
 """
 
 from crdtkv.causality.context import CausalContext
-from crdtkv.crdt.entry import Entry
-from crdtkv.errors import CrdtkvError, InvalidRequest, ProtocolError
+from crdtkv.crdt.entry import Entry, parsed
+from crdtkv.errors import CrdtkvError, ProtocolError
 from crdtkv.hashing import digest_of
 from crdtkv.node.calls import BEHIND
 from crdtkv.node.events import Peer
@@ -64,7 +64,9 @@ class Serving:
         """Merge an entry."""
         key = self._keys.from_peer(request.identity)
         entry = Entry.from_replica(request.entry, key.type_tag)
-        if request.basis is not None and not self._replica.has_seen(key.located, _context(request.basis)):
+        if request.basis is not None and not self._replica.has_seen(
+            key.located, parsed(CausalContext.from_wire, request.basis)
+        ):
             self._step.stats.count("deltas_refused")
             self._step.effects.send(node, Refusal(request.id, BEHIND, []))
             return
@@ -106,10 +108,3 @@ class Serving:
         if self._written:
             self._step.effects.send_when_durable(node, ReplicaWritten(self._written))
             self._written = []
-
-
-def _context(wire: list[object]) -> CausalContext:
-    try:
-        return CausalContext.from_wire(wire)
-    except InvalidRequest as error:
-        raise ProtocolError(str(error)) from None
