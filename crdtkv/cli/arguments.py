@@ -3,7 +3,7 @@
 import json
 from typing import Any, NoReturn
 
-from crdtkv.crdt.joined import Number, is_number
+from crdtkv.crdt.number import Number, is_number
 from crdtkv.crdt.registry import type_named
 from crdtkv.errors import InvalidRequest
 

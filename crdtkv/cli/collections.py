@@ -13,7 +13,7 @@ from crdtkv.cli.showing import FLAGS, RANKING, SETS, Ranked, members_of, print_m
 from crdtkv.client.bucket import Bucket
 from crdtkv.client.client import Client
 from crdtkv.client.handles import RemovableSetHandle
-from crdtkv.crdt.joined import Number
+from crdtkv.crdt.number import Number
 from crdtkv.errors import InvalidRequest
 from crdtkv.ids import DEFAULT_BUCKET
 

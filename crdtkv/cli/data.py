@@ -13,7 +13,7 @@ from crdtkv.cli.showing import WITH_SIBLINGS, cell_of, fields_of, print_read
 from crdtkv.client.bucket import Bucket
 from crdtkv.client.client import Client
 from crdtkv.client.entry import ValueEntry
-from crdtkv.crdt.joined import Number
+from crdtkv.crdt.number import Number
 from crdtkv.errors import InvalidRequest
 from crdtkv.ids import DEFAULT_BUCKET, printable
 

@@ -25,8 +25,8 @@ from crdtkv.client.values import values_of
 from crdtkv.crdt.board import Board
 from crdtkv.crdt.causal import CausalState
 from crdtkv.crdt.hll import HyperLogLog
-from crdtkv.crdt.joined import Number, is_number
 from crdtkv.crdt.map import Map
+from crdtkv.crdt.number import Number, is_number
 from crdtkv.crdt.registry import TYPES
 from crdtkv.crdt.remove_wins_set import RemoveWinsSet
 from crdtkv.crdt.sets import AddWinsSet

@@ -8,7 +8,7 @@ from crdtkv.client.codecs import CBOR
 from crdtkv.client.entry import ValueEntry
 from crdtkv.client.values import element_value
 from crdtkv.crdt.board import Board
-from crdtkv.crdt.joined import Number
+from crdtkv.crdt.number import Number
 from crdtkv.crdt.remove_wins_set import RemoveWinsSet
 from crdtkv.crdt.sets import AddWinsSet
 

@@ -15,7 +15,7 @@ from crdtkv.client.entry import ReadContext, ValueEntry
 from crdtkv.client.place import Level, Place
 from crdtkv.client.values import element_bytes, element_value, value_of
 from crdtkv.crdt.board import Board
-from crdtkv.crdt.joined import Number
+from crdtkv.crdt.number import Number
 from crdtkv.errors import InvalidRequest
 
 V = TypeVar("V")

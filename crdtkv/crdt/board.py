@@ -17,7 +17,7 @@ from crdtkv.causality.dot import Dot
 from crdtkv.causality.hybrid_clock import HybridTimestamp
 from crdtkv.crdt.causal import Delta, Event, is_counter
 from crdtkv.crdt.dotted import elements_from_wire, group_from_wire, group_to_wire, superseding, survivors
-from crdtkv.crdt.joined import Number, checked_number
+from crdtkv.crdt.number import Number, checked_number
 from crdtkv.crdt.parts import Parts
 from crdtkv.crdt.slots import (
     Slots,

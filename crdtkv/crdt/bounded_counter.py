@@ -22,10 +22,9 @@ from crdtkv.causality.context import CausalContext
 from crdtkv.causality.dot import Dot
 from crdtkv.causality.hybrid_clock import HybridTimestamp
 from crdtkv.crdt.causal import Delta, Event, is_counter
+from crdtkv.crdt.number import MAX_WHOLE
 from crdtkv.errors import InsufficientRights, InvalidRequest
 from crdtkv.ids import Actor, incarnation_of, is_actor, renewals_of
-
-MAX_TOTAL = 2**63 - 1
 
 
 class Share(NamedTuple):
@@ -135,8 +134,8 @@ class BoundedCounter:
                 raise InvalidRequest("a bcounter cannot be deleted: rights to decrement it may be in use elsewhere")
             case _:
                 raise InvalidRequest(f"a bcounter knows increment(int) and decrement(int), not {operation!r}")
-        if max(share.incremented, share.used, *share.given.values()) > MAX_TOTAL:
-            raise InvalidRequest(f"a bcounter holds at most {MAX_TOTAL} per node")
+        if max(share.incremented, share.used, *share.given.values()) > MAX_WHOLE:
+            raise InvalidRequest(f"a bcounter holds at most {MAX_WHOLE} per node")
         shares = {**self.shares, owner: share._replace(dot=event.dot)}
         return Delta(BoundedCounter(shares), context.with_dot(event.dot))
 
@@ -179,13 +178,13 @@ class BoundedCounter:
 
 
 def _checked(amount: object) -> int:
-    if type(amount) is not int or not 0 < amount <= MAX_TOTAL:
+    if type(amount) is not int or not 0 < amount <= MAX_WHOLE:
         raise InvalidRequest("a bcounter is changed by a whole number from 1, below 2**63")
     return amount
 
 
 def _is_amount(number: object) -> bool:
-    return type(number) is int and 0 <= number <= MAX_TOTAL
+    return type(number) is int and 0 <= number <= MAX_WHOLE
 
 
 def _given_from_wire(wire: object) -> dict[Actor, int]:

@@ -5,44 +5,20 @@ is stored are the values of the writes that nothing has superseded, and a reader
 all that its coordinator holds, for its own value is joined with it, also one that adds nothing: a delete that has not
 seen it must not take it. A delete supersedes what it has seen. So a write that was concurrent with a delete survives,
 together with all that its coordinator had joined into it.
-
-Numbers are whole ones of 64 bits, or finite floating-point ones. 3 and 3.0 are the same number to everyone who
-compares; so that replicas agree on bytes, the whole one is held for the smaller.
 """
 
-import math
 from collections.abc import Iterable
-from typing import Any, ClassVar, TypeGuard, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from crdtkv.causality.context import CausalContext
 from crdtkv.causality.dot import Dot
 from crdtkv.crdt.causal import Delta, Event
 from crdtkv.crdt.dotted import DottedState, superseding
+from crdtkv.crdt.number import Number, checked_number, rank
 from crdtkv.errors import InvalidRequest
 from crdtkv.ids import Actor
 
 P = TypeVar("P")
-Number = int | float
-
-MAX_WHOLE = 2**63 - 1
-
-
-def is_number(value: object) -> TypeGuard[Number]:
-    """Tell whether a wire item is a number these types hold."""
-    if type(value) is int:
-        return abs(value) <= MAX_WHOLE
-    return type(value) is float and math.isfinite(value)
-
-
-def checked_number(value: object) -> Number:
-    """Return a number in its one form (there is no negative zero).
-
-    Raises:
-        InvalidRequest: it is no finite number of 64 bits.
-    """
-    if not is_number(value):
-        raise InvalidRequest(f"a number is a whole one below 2**63 or a finite floating-point one, not {value!r:.40}")
-    return value + 0.0 if type(value) is float else value
 
 
 class JoinedState(DottedState[P]):
@@ -120,10 +96,6 @@ class _NumberRegister(JoinedState[Any]):
         return checked_number(parts[0])
 
 
-def _rank(number: Number) -> tuple[Number, bool]:
-    return number, type(number) is float
-
-
 class MaxRegister(_NumberRegister):
     """The greatest number that was set."""
 
@@ -132,7 +104,7 @@ class MaxRegister(_NumberRegister):
 
     @classmethod
     def _join(cls, one: Number, other: Number) -> Number:
-        return max(one, other, key=_rank)
+        return max(one, other, key=rank)
 
 
 class MinRegister(_NumberRegister):
@@ -143,4 +115,4 @@ class MinRegister(_NumberRegister):
 
     @classmethod
     def _join(cls, one: Number, other: Number) -> Number:
-        return min(one, other, key=_rank)
+        return min(one, other, key=rank)

@@ -20,12 +20,9 @@ from typing import NamedTuple
 
 from crdtkv.causality.dot import Dot
 from crdtkv.crdt.causal import is_counter
+from crdtkv.crdt.number import MAX_WHOLE, Number
 from crdtkv.errors import InvalidRequest
 from crdtkv.ids import Actor
-
-Number = int | float
-
-MAX_TOTAL = 2**63 - 1
 
 
 class Slot(NamedTuple):
@@ -76,8 +73,8 @@ def incremented(slots: Slots, dot: Dot, amount: Number) -> dict[Actor, Slot]:
     """
     slot = slots.get(dot.actor, _NO_SLOT)
     total = slot.total + amount
-    if not abs(total) <= MAX_TOTAL:
-        raise InvalidRequest(f"a counter holds at most ±{MAX_TOTAL} per node")
+    if not abs(total) <= MAX_WHOLE:
+        raise InvalidRequest(f"a counter holds at most ±{MAX_WHOLE} per node")
     return {**slots, dot.actor: slot._replace(counter=dot.counter, total=total)}
 
 
@@ -126,5 +123,5 @@ def _is_slot(numbers: list[object], of: tuple[type, ...]) -> bool:
     return (
         is_counter(counter)
         and (reset_counter == 0 or is_counter(reset_counter))
-        and all(type(number) in of and abs(number) <= MAX_TOTAL for number in (total, reset_total))  # type: ignore[arg-type]
+        and all(type(number) in of and abs(number) <= MAX_WHOLE for number in (total, reset_total))  # type: ignore[arg-type]
     )

@@ -5,9 +5,10 @@ from acting import act, everywhere
 
 from crdtkv.causality.context import EMPTY as NOTHING
 from crdtkv.causality.dot import Dot
-from crdtkv.crdt.bounded_counter import MAX_TOTAL, BoundedCounter
+from crdtkv.crdt.bounded_counter import BoundedCounter
 from crdtkv.crdt.causal import Event
 from crdtkv.crdt.entry import Entry
+from crdtkv.crdt.number import MAX_WHOLE
 from crdtkv.errors import InsufficientRights, InvalidRequest
 from crdtkv.ids import actor_name
 
@@ -123,11 +124,11 @@ def test_nothing_acts_on_what_is_seen() -> None:
 
 
 def test_a_node_holds_63_bits_and_refuses_more() -> None:
-    full = act(EMPTY, (A, 1), "increment", MAX_TOTAL)
+    full = act(EMPTY, (A, 1), "increment", MAX_WHOLE)
     with pytest.raises(InvalidRequest, match="at most"):
         act(full, (A, 2), "increment", 1)
-    assert value(act(full, (B, 1), "increment", MAX_TOTAL)) == 2 * MAX_TOTAL
-    assert value(Entry.from_peer(full.to_bytes(), "bcounter")) == MAX_TOTAL
+    assert value(act(full, (B, 1), "increment", MAX_WHOLE)) == 2 * MAX_WHOLE
+    assert value(Entry.from_peer(full.to_bytes(), "bcounter")) == MAX_WHOLE
 
 
 @pytest.mark.parametrize("operation", ["increment", "decrement"])

@@ -10,7 +10,7 @@ from crdtkv.causality.dot import Dot
 from crdtkv.crdt.board import Board
 from crdtkv.crdt.causal import Event
 from crdtkv.crdt.entry import Entry
-from crdtkv.crdt.slots import MAX_TOTAL
+from crdtkv.crdt.number import MAX_WHOLE
 from crdtkv.errors import InvalidRequest
 
 EMPTY = Entry.empty("board")
@@ -146,12 +146,12 @@ def test_a_blind_write_elsewhere_has_nothing_to_supersede() -> None:
 
 
 def test_a_member_holds_63_bits_for_each_node_and_refuses_more() -> None:
-    full = act(EMPTY, ("a", 1), "increment", ANN, MAX_TOTAL)
+    full = act(EMPTY, ("a", 1), "increment", ANN, MAX_WHOLE)
     with pytest.raises(InvalidRequest, match="at most"):
         act(full, ("a", 2), "increment", ANN, 1)
     with pytest.raises(InvalidRequest, match="at most"):
         act(EMPTY, ("a", 1), "increment", ANN, 1e300)
-    assert score(act(full, ("b", 1), "increment", ANN, MAX_TOTAL)) == 2 * MAX_TOTAL
+    assert score(act(full, ("b", 1), "increment", ANN, MAX_WHOLE)) == 2 * MAX_WHOLE
     assert score(act(full, ("b", 1), "set", ANN, 1e300)) == 1e300
 
 

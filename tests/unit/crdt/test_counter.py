@@ -7,7 +7,7 @@ from crdtkv.causality.dot import Dot
 from crdtkv.crdt.causal import Event
 from crdtkv.crdt.counter import Counter
 from crdtkv.crdt.entry import Entry
-from crdtkv.crdt.slots import MAX_TOTAL
+from crdtkv.crdt.number import MAX_WHOLE
 from crdtkv.errors import InvalidRequest
 
 EMPTY = Entry.empty("counter")
@@ -96,16 +96,16 @@ def test_a_delta_brings_all_its_coordinator_holds() -> None:
 
 
 def test_a_counter_holds_63_bits_for_each_actor_and_refuses_more() -> None:
-    full = increment(EMPTY, ("a", 1), MAX_TOTAL)
+    full = increment(EMPTY, ("a", 1), MAX_WHOLE)
     with pytest.raises(InvalidRequest, match="at most"):
         increment(full, ("a", 2), 1)
-    assert value_of(increment(full, ("b", 1), MAX_TOTAL)) == 2 * MAX_TOTAL
-    assert value_of(increment(full, ("a", 2), -2 * MAX_TOTAL)) == -MAX_TOTAL
+    assert value_of(increment(full, ("b", 1), MAX_WHOLE)) == 2 * MAX_WHOLE
+    assert value_of(increment(full, ("a", 2), -2 * MAX_WHOLE)) == -MAX_WHOLE
     again = Entry.from_peer(full.to_bytes(), "counter")
-    assert value_of(again) == MAX_TOTAL
+    assert value_of(again) == MAX_WHOLE
 
 
-@pytest.mark.parametrize("amount", [MAX_TOTAL + 1, -MAX_TOTAL - 1, 10**40, 1.0, True, "1", None, b"1", [1]])
+@pytest.mark.parametrize("amount", [MAX_WHOLE + 1, -MAX_WHOLE - 1, 10**40, 1.0, True, "1", None, b"1", [1]])
 def test_an_amount_that_is_no_whole_number_in_range_is_refused(amount: object) -> None:
     with pytest.raises(InvalidRequest):
         increment(EMPTY, ("a", 1), amount)

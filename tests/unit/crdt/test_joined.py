@@ -10,7 +10,8 @@ from crdtkv.causality.context import EMPTY as NOTHING
 from crdtkv.causality.dot import Dot
 from crdtkv.crdt.causal import CausalState, Event
 from crdtkv.crdt.entry import Entry
-from crdtkv.crdt.joined import MAX_WHOLE, MaxRegister, MinRegister
+from crdtkv.crdt.joined import MaxRegister, MinRegister
+from crdtkv.crdt.number import MAX_WHOLE
 from crdtkv.errors import InvalidRequest, ProtocolError
 
 MAX, MIN = Entry.empty("maxreg"), Entry.empty("minreg")
