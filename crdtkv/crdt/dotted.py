@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Generic, Self, TypeVar
 from crdtkv.causality.context import CausalContext
 from crdtkv.causality.dot import Dot
 from crdtkv.causality.hybrid_clock import HybridTimestamp
-from crdtkv.crdt.causal import is_counter
+from crdtkv.crdt.causal import Event, is_counter
 from crdtkv.crdt.parts import Parts
 from crdtkv.errors import InvalidRequest
 from crdtkv.ids import Actor
@@ -72,10 +72,43 @@ def group_from_wire(wire: object, width: int, from_wire: Callable[[list[object]]
     return group
 
 
-class DottedState(Generic[P]):
+class DottedValues(Generic[P]):
+    """What all types of dotted values share. A payload is what stands under a dot."""
+
+    has_partial_deltas: ClassVar[bool] = True
+    takes_context: ClassVar[bool] = True
+    payload_width: ClassVar[int]
+    __slots__ = ()
+
+    def newest(self) -> HybridTimestamp:
+        """Return 0: these types need no time."""
+        return 0
+
+    @classmethod
+    def acts_on_seen(cls, operation: str, arguments: list[object]) -> bool:
+        """Tell that every operation does: the safe answer, for types that do not know better."""
+        return True
+
+    def continued(self, operation: str, arguments: list[object], actor: Actor) -> Iterable[Dot]:
+        """See `CausalState`: none."""
+        return ()
+
+    def without_older(self, timestamp: HybridTimestamp) -> Self | None:
+        """Return None: these types need no time."""
+        return None
+
+    @classmethod
+    def _payload_to_wire(cls, payload: P) -> list[object]:
+        raise NotImplementedError
+
+    @classmethod
+    def _payload_from_wire(cls, parts: list[object]) -> P:
+        raise NotImplementedError
+
+
+class DottedState(DottedValues[P], Generic[P]):
     """A type whose state is one group of dotted values; immutable."""
 
-    payload_width: ClassVar[int]
     __slots__ = ("group",)
 
     def __init__(self, group: Dotted[P] | None = None) -> None:
@@ -95,25 +128,13 @@ class DottedState(Generic[P]):
         """Return the dots of the group."""
         return self.group.keys()
 
-    def newest(self) -> HybridTimestamp:
-        """Return 0: these types need no time."""
-        return 0
-
     def merge(self, mine: CausalContext, other: Self, theirs: CausalContext) -> Self:
         """Join the groups."""
         return type(self)(survivors(self.group, mine, other.group, theirs))
 
-    def continued(self, operation: str, arguments: list[object], actor: Actor) -> Iterable[Dot]:
-        """See `CausalState`: none."""
-        return ()
-
     def without(self, dots: frozenset[Dot]) -> Self:
         """Return the group less these dots."""
         return type(self)({dot: value for dot, value in self.group.items() if dot not in dots})
-
-    def without_older(self, timestamp: HybridTimestamp) -> Self | None:
-        """Return None: these types need no time."""
-        return None
 
     def to_wire(self) -> list[object]:
         """Return `[actor, counter, *payload, actor, …]`, sorted by dot."""
@@ -124,19 +145,10 @@ class DottedState(Generic[P]):
         """Parse `[actor, counter, *payload, actor, …]`."""
         return cls(group_from_wire(wire, cls.payload_width, cls._payload_from_wire))
 
-    @classmethod
-    def _payload_to_wire(cls, payload: P) -> list[object]:
-        raise NotImplementedError
 
-    @classmethod
-    def _payload_from_wire(cls, parts: list[object]) -> P:
-        raise NotImplementedError
-
-
-class DottedGroups(Parts[bytes, Dotted[P]], Generic[P]):
+class DottedGroups(DottedValues[P], Parts[bytes, Dotted[P]], Generic[P]):
     """A type whose state is a group of dotted values under every element (canonical CBOR); immutable."""
 
-    payload_width: ClassVar[int]
     __slots__ = ()
 
     @property
@@ -148,10 +160,6 @@ class DottedGroups(Parts[bytes, Dotted[P]], Generic[P]):
         """Return the dots of all groups."""
         return [dot for group in self.groups.values() for dot in group]
 
-    def newest(self) -> HybridTimestamp:
-        """Return 0: these types need no time."""
-        return 0
-
     def merge(self, mine: CausalContext, other: Self, theirs: CausalContext) -> Self:
         """Join group by group; an element whose group is empty is gone."""
 
@@ -160,10 +168,6 @@ class DottedGroups(Parts[bytes, Dotted[P]], Generic[P]):
 
         return type(self)(*self._joined(mine, other, theirs, lambda group: group, join))
 
-    def continued(self, operation: str, arguments: list[object], actor: Actor) -> Iterable[Dot]:
-        """See `CausalState`: none."""
-        return ()
-
     def without(self, dots: frozenset[Dot]) -> Self:
         """Return the groups less these dots."""
         kept = {
@@ -171,10 +175,6 @@ class DottedGroups(Parts[bytes, Dotted[P]], Generic[P]):
             for element, group in self.groups.items()
         }
         return type(self)({element: group for element, group in kept.items() if group})
-
-    def without_older(self, timestamp: HybridTimestamp) -> Self | None:
-        """Return None: these types need no time."""
-        return None
 
     def _dots_of(self, elements: Iterable[bytes]) -> list[Dot]:
         return [dot for element in elements for dot in self.groups.get(element, ())]
@@ -193,14 +193,6 @@ class DottedGroups(Parts[bytes, Dotted[P]], Generic[P]):
                 raise InvalidRequest("an element has at least one dot")
             groups[element] = parsed
         return cls(groups)
-
-    @classmethod
-    def _payload_to_wire(cls, payload: P) -> list[object]:
-        raise NotImplementedError
-
-    @classmethod
-    def _payload_from_wire(cls, parts: list[object]) -> P:
-        raise NotImplementedError
 
 
 def elements_from_wire(wire: object) -> list[tuple[bytes, object]]:
@@ -232,3 +224,8 @@ def elements_of(arguments: list[object], what: str) -> list[bytes]:
     if not elements or len(elements) != len(arguments):
         raise InvalidRequest(f"{what} takes one or more elements, each as CBOR bytes")
     return list(dict.fromkeys(elements))
+
+
+def dots_for(elements: list[bytes], event: Event) -> dict[bytes, Dot]:
+    """Return a dot for each element of one operation, so that what is said of one says nothing of the others."""
+    return {element: Dot(event.dot.actor, event.dot.counter + n) for n, element in enumerate(elements)}

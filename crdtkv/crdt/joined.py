@@ -26,8 +26,6 @@ class JoinedState(DottedState[P]):
 
     operations: ClassVar[frozenset[str]]
     type_tag: ClassVar[str]
-    has_partial_deltas: ClassVar[bool] = True
-    takes_context: ClassVar[bool] = True
     write: ClassVar[str]
     __slots__ = ()
 

@@ -11,36 +11,17 @@ Source: Bieniusa et al., "An Optimized Conflict-free Replicated Set" (2012); Ant
 from typing import ClassVar
 
 from crdtkv.causality.context import CausalContext
-from crdtkv.causality.dot import Dot
 from crdtkv.crdt.causal import Delta, Event
-from crdtkv.crdt.dotted import Dotted, DottedGroups, elements_of, superseding
+from crdtkv.crdt.dotted import DottedGroups, dots_for, elements_of, superseding
+from crdtkv.crdt.marks import Marked, is_on
 from crdtkv.errors import InvalidRequest
 
 
-def is_on(marks: Dotted[bool]) -> bool:
-    """Tell what marks come to where the negative one wins: at least one is positive, and none is negative."""
-    return bool(marks) and all(marks.values())
-
-
-def mark_from_wire(parts: list[object]) -> bool:
-    """Parse a mark.
-
-    Raises:
-        InvalidRequest: it is neither 0 nor 1.
-    """
-    if parts not in ([0], [1]) or type(parts[0]) is not int:
-        raise InvalidRequest("a mark is 0 or 1")
-    return bool(parts[0])
-
-
-class RemoveWinsSet(DottedGroups[bool]):
+class RemoveWinsSet(Marked, DottedGroups[bool]):
     """The marks of every element under their dots: True for an add, False for a remove."""
 
     type_tag: ClassVar[str] = "rwset"
     operations: ClassVar[frozenset[str]] = frozenset(("add", "remove", "delete"))
-    has_partial_deltas: ClassVar[bool] = True
-    takes_context: ClassVar[bool] = True
-    payload_width: ClassVar[int] = 1
     __slots__ = ()
 
     def __repr__(self) -> str:
@@ -56,11 +37,6 @@ class RemoveWinsSet(DottedGroups[bool]):
         """The members, sorted by their encoding."""
         return sorted(element for element, marks in self.groups.items() if is_on(marks))
 
-    @classmethod
-    def acts_on_seen(cls, operation: str, arguments: list[object]) -> bool:
-        """Tell that everything does: an add takes back the removes it has seen."""
-        return True
-
     def apply(
         self, context: CausalContext, operation: str, arguments: list[object], event: Event, seen: CausalContext | None
     ) -> Delta:
@@ -70,16 +46,7 @@ class RemoveWinsSet(DottedGroups[bool]):
                 return Delta(RemoveWinsSet(), (context if seen is None else seen).with_dot(event.dot))
             case (("add" | "remove"), _):
                 elements = elements_of(arguments, operation)
-                dots = {element: Dot(event.dot.actor, event.dot.counter + n) for n, element in enumerate(elements)}
-                held = self._dots_of(elements)
+                dots = dots_for(elements, event)
                 state = RemoveWinsSet({element: {dot: operation == "add"} for element, dot in dots.items()})
-                return Delta(state, superseding(held, seen, dots.values()))
+                return Delta(state, superseding(self._dots_of(elements), seen, dots.values()))
         raise InvalidRequest(f"an rwset knows add(element…), remove(element…) and delete(), not {operation!r}")
-
-    @classmethod
-    def _payload_to_wire(cls, payload: bool) -> list[object]:
-        return [int(payload)]
-
-    @classmethod
-    def _payload_from_wire(cls, parts: list[object]) -> bool:
-        return mark_from_wire(parts)

@@ -13,20 +13,17 @@ Source: Bieniusa et al., "An Optimized Conflict-free Replicated Set" (2012).
 from typing import ClassVar
 
 from crdtkv.causality.context import CausalContext
-from crdtkv.causality.dot import Dot
 from crdtkv.crdt.causal import Delta, Event
-from crdtkv.crdt.dotted import DottedGroups, elements_of, superseding
+from crdtkv.crdt.dotted import DottedGroups, dots_for, elements_of, superseding
+from crdtkv.crdt.marks import Unmarked
 from crdtkv.errors import InvalidRequest
 
 
-class AddWinsSet(DottedGroups[None]):
+class AddWinsSet(Unmarked, DottedGroups[None]):
     """The dots of every element."""
 
     type_tag: ClassVar[str] = "set"
     operations: ClassVar[frozenset[str]] = frozenset(("add", "remove", "delete"))
-    has_partial_deltas: ClassVar[bool] = True
-    takes_context: ClassVar[bool] = True
-    payload_width: ClassVar[int] = 0
     __slots__ = ()
 
     def __repr__(self) -> str:
@@ -58,20 +55,12 @@ class AddWinsSet(DottedGroups[None]):
                 raise InvalidRequest("delete takes no arguments")
             return Delta(type(self)(), (context if seen is None else seen).with_dot(event.dot))
         elements = elements_of(arguments, operation)
-        dots = {element: Dot(event.dot.actor, event.dot.counter + n) for n, element in enumerate(elements)}
         held = self._dots_of(elements)
         if operation == "add":
+            dots = dots_for(elements, event)
             state = type(self)({element: {dot: None} for element, dot in dots.items()})
             return Delta(state, superseding(held, seen, dots.values()))
         return Delta(type(self)(), superseding(held, seen, [event.dot]))
-
-    @classmethod
-    def _payload_to_wire(cls, payload: None) -> list[object]:
-        return []
-
-    @classmethod
-    def _payload_from_wire(cls, parts: list[object]) -> None:
-        return None
 
 
 class GrowOnlySet(AddWinsSet):
@@ -79,6 +68,4 @@ class GrowOnlySet(AddWinsSet):
 
     type_tag: ClassVar[str] = "gset"
     operations: ClassVar[frozenset[str]] = frozenset(("add", "delete"))
-    has_partial_deltas: ClassVar[bool] = True
-    takes_context: ClassVar[bool] = True
     __slots__ = ()
