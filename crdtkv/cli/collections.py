@@ -10,7 +10,6 @@ from crdtkv.cli.options import AsText, BucketName, ConfigFile, Datacenter, Json,
 from crdtkv.cli.output import EXIT_NO, as_json, complain, done, in_order, say
 from crdtkv.cli.session import with_client
 from crdtkv.cli.showing import FLAGS, RANKING, SETS, Ranked, members_of, print_members, print_ranking, ranked
-from crdtkv.client.bucket import Bucket
 from crdtkv.client.client import Client
 from crdtkv.client.handles import RemovableSetHandle
 from crdtkv.crdt.number import Number
@@ -132,8 +131,8 @@ def enable(
     only_for("enable", type_tag, FLAGS)
 
     async def act(client: Client) -> None:
-        flags: Bucket[Any] = client.bucket(bucket)
-        await (flags.flag(key) if type_tag == "flag" else flags.dwflag(key)).enable(ttl=ttl)
+        handle: Any = client.bucket(bucket).of_type(type_tag, key)
+        await handle.enable(ttl=ttl)
 
     with_client(config, dc, level, timeout, act)
     done(json_output, key, f"{key} is on")
@@ -153,8 +152,8 @@ def disable(
     only_for("disable", type_tag, FLAGS)
 
     async def act(client: Client) -> None:
-        flags: Bucket[Any] = client.bucket(bucket)
-        await (flags.flag(key) if type_tag == "flag" else flags.dwflag(key)).disable()
+        handle: Any = client.bucket(bucket).of_type(type_tag, key)
+        await handle.disable()
 
     with_client(config, dc, level, timeout, act)
     done(json_output, key, f"{key} is off")

@@ -10,7 +10,6 @@ from crdtkv.cli.options import AsText, BucketName, ConfigFile, Datacenter, Json,
 from crdtkv.cli.output import EXIT_NO, as_json, done, say, table
 from crdtkv.cli.session import with_client
 from crdtkv.cli.showing import WITH_SIBLINGS, cell_of, fields_of, print_read
-from crdtkv.client.bucket import Bucket
 from crdtkv.client.client import Client
 from crdtkv.client.entry import ValueEntry
 from crdtkv.crdt.number import Number
@@ -66,8 +65,8 @@ def put(
     only_for("put", type_tag, ("register", "lww"))
 
     async def act(client: Client) -> None:
-        registers: Bucket[Any] = client.bucket(bucket)
-        await (registers.lww() if type_tag == "lww" else registers).put(key, parsed_value(value, text), ttl=ttl)
+        handle: Any = client.bucket(bucket).of_type(type_tag, key)
+        await handle.put(parsed_value(value, text), ttl=ttl)
 
     with_client(config, dc, level, timeout, act)
     done(json_output, key, f"wrote {key}")
@@ -137,10 +136,9 @@ def set_(
     only_for("set", type_tag, ("maxreg", "minreg"))
 
     async def act(client: Client) -> Number | None:
-        numbers: Bucket[Any] = client.bucket(bucket)
-        handle = numbers.maxreg(key) if type_tag == "maxreg" else numbers.minreg(key)
+        handle: Any = client.bucket(bucket).of_type(type_tag, key)
         await handle.set(parsed_number(number), ttl=ttl)
-        return await handle.value()
+        return await handle.value()  # type: ignore[no-any-return]
 
     _print_value(json_output, key, with_client(config, dc, level, timeout, act))
 

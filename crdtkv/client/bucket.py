@@ -19,7 +19,6 @@ from crdtkv.client.handles import BoundedCounterHandle, RegisterHandle
 from crdtkv.client.place import Level, Place, Shelf
 from crdtkv.crdt.registry import type_named
 from crdtkv.errors import CrdtkvError
-from crdtkv.ids import identity_prefix
 
 KeyType = TypeVar("KeyType", str, bytes)
 V = TypeVar("V")
@@ -44,7 +43,7 @@ class Keys:
         Keys are str where they are UTF-8, else bytes. A key that exists all the time is met exactly once; one
         written or deleted meanwhile may be met or not. `timeout` is per page. Raises as `get` does.
         """
-        strip = identity_prefix(self._shelf.name, self._type_tag)
+        strip = self._shelf.prefix(self._type_tag)
         start = strip + (prefix.encode() if isinstance(prefix, str) else prefix)
         level = self._shelf.level(consistency)
         return scanning.scan(self._shelf.caller, start, strip, level, timeout, self._codec)

@@ -28,6 +28,7 @@ class Shelf:
         self.caller = caller
         self.name = check_name("bucket", bucket)
         self._consistency = caller.level(consistency, bucket) if consistency is not None else None
+        self._prefixes: dict[str, bytes] = {}
 
     def level(self, explicit: Level) -> ConsistencyLevel:
         """Return the level of a call."""
@@ -37,7 +38,14 @@ class Shelf:
 
     def place(self, type_tag: str, key: str | bytes) -> "Place":
         """Return the place of a key."""
-        return Place(self, identity_prefix(self.name, type_tag) + key_bytes(key), type_tag, ())
+        return Place(self, self.prefix(type_tag) + key_bytes(key), type_tag, ())
+
+    def prefix(self, type_tag: str) -> bytes:
+        """Return what the identities of all keys of a type begin with."""
+        prefix = self._prefixes.get(type_tag)
+        if prefix is None:
+            prefix = self._prefixes[type_tag] = identity_prefix(self.name, type_tag)
+        return prefix
 
 
 class Place:

@@ -261,7 +261,7 @@ class Coordinator:
             seats,
             required,
             _deadline(requester, request.timeout_ms),
-            (write.part, write.basis) if write.part is not None and write.basis is not None else None,
+            write.part,
         )
 
     def _as_of_now(self, rows: list[tuple[bytes, bytes | None]]) -> list[object]:

@@ -44,16 +44,22 @@ def disk_is_full() -> InsufficientStorage:
     return InsufficientStorage("the node's disk is almost full: free space; writes then resume by themselves")
 
 
+class Part(NamedTuple):
+    """What an operation changed of an entry: to be merged where all of the context `basis` is seen."""
+
+    entry: bytes
+    basis: WireContext
+
+
 class Write(NamedTuple):
     """A write this node coordinated: what to send to the other replicas, and its dot and timestamp.
 
-    `entry` may be merged anywhere. `part` is what takes its place where all of the context `basis` is seen.
+    `entry` may be merged anywhere; if that is large, `part` is sent first.
     """
 
     entry: bytes
     event: Event
-    part: bytes | None = None
-    basis: WireContext | None = None
+    part: Part | None = None
 
 
 class Replica:
@@ -202,7 +208,7 @@ class Replica:
         if len(encoded) <= self._whole_entry_bytes:
             # Sent whole it also mends what its receivers have missed.
             return Write(encoded, event), merged
-        return Write(encoded, event, delta.to_bytes(), stored.context.to_wire()), merged
+        return Write(encoded, event, Part(delta.to_bytes(), stored.context.to_wire())), merged
 
     def has_seen(self, located: bytes, context: CausalContext) -> bool:
         """Tell whether what is stored under a key has seen all of a context."""

@@ -34,7 +34,7 @@ class WriteActor:
 
     def is_later_name(self, actor: Actor) -> bool:
         """Tell whether a name is one this incarnation is yet to take: then it took it, and has forgotten that."""
-        return actor.startswith(self._first) and actor != self.name and renewals_of(actor) > self._renewals
+        return actor.startswith(self._first) and renewals_of(actor) > self._renewals
 
     def begin(self, incarnation: int) -> None:
         """Write as a new incarnation from now on."""

@@ -16,14 +16,13 @@ A replica that is about to follow a new ring epoch, or about to enter itself, re
 
 from collections.abc import Callable, Sequence
 
-from crdtkv.causality.context import WireContext
 from crdtkv.crdt.entry import Entry
 from crdtkv.errors import CrdtkvError, InsufficientStorage, ProtocolError, WriteTimeout
 from crdtkv.handoff.seats import Seat
 from crdtkv.node.calls import AGAIN_S, BEHIND, FOR_A_MOMENT, Call
 from crdtkv.node.handoff import Handoff
 from crdtkv.node.keys import PlacedKey
-from crdtkv.node.replica import Replica
+from crdtkv.node.replica import Part, Replica
 from crdtkv.node.step import Step
 from crdtkv.quorum.tally import Outcome, Tally
 from crdtkv.wire.messages import KeepHint, Message, ReplicaSuperseded, ReplicaWritten, WriteReplica
@@ -64,7 +63,7 @@ class PutCall(Call):
         seats: Sequence[Seat],
         required: int,
         deadline_s: float,
-        part: tuple[bytes, WireContext] | None = None,
+        part: Part | None = None,
     ) -> None:
         """Send the entry to everybody who has a seat; this node's own store must hold it already, if it has one.
 
@@ -77,7 +76,7 @@ class PutCall(Call):
         step.calls.set_timer(self._number, deadline_s, "deadline")
         identity = self._key.identity
         self._whole = WriteReplica(self._number, identity, entry, supersede_before)
-        message = self._whole if part is None else self._whole._replace(entry=part[0], basis=list(part[1]))
+        message = self._whole if part is None else self._whole._replace(entry=part.entry, basis=list(part.basis))
         is_unsent = not any(seat.is_home for seat in seats)
         for name, is_home, _, targets in seats:
             if name == step.node:
