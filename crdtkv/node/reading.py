@@ -116,10 +116,10 @@ class GetCall(Call):
         """See `Call`."""
         if code not in FOR_A_MOMENT or self._repair is not None:
             self.lost(replica)
-            return
-        if not self._again:
-            self._step.calls.set_timer(self._number, self._step.now.monotonic_s + AGAIN_S, "again")
-        self._again.append(replica)
+        elif replica in self._asked_at:
+            if not self._again:
+                self._step.calls.set_timer(self._number, self._step.now.monotonic_s + AGAIN_S, "again")
+            self._again.append(replica)
 
     def timer(self, purpose: str) -> None:
         """See `Call`."""
@@ -127,8 +127,9 @@ class GetCall(Call):
             self._fail()
         elif purpose == "again":
             again, self._again = self._again, []
-            for replica in again if self._repair is None else ():
-                self._ask(replica)
+            for replica in again:
+                if replica in self._asked_at:  # it may have been given up meanwhile
+                    self._ask(replica)
         elif self._repair is None and self._read.has_spares:
             self._hedge()
 

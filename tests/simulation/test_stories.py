@@ -61,3 +61,10 @@ def test_a_seed_that_once_misled_the_checkers_holds(seed: int) -> None:
     """
     verdict = live(Plan.draw(seed))
     assert verdict.failure is None, str(verdict)
+
+
+def test_a_replica_given_up_by_a_read_is_not_asked_again_when_its_refusal_comes() -> None:
+    """Seed 486954631, rule 3: us-2 asks us-1, which is entering itself as a learner and refuses for a moment. Before
+    that refusal comes us-2 follows the new epoch and gives us-1 up; then it asked it once more, under that epoch.
+    """
+    holds("a-learner-asked-again")
