@@ -102,6 +102,8 @@ _ANSWERS = frozenset(
 _FORWARDED = frozenset((GetRequest, MutateRequest, ScanRequest))
 #: What another node would count, or believe.
 _COUNTED = frozenset((ReadReplica, WriteReplica, KeepHint, HandOff, ReadPartition, TombstonesRequest, DropTombstones))
+#: What a learner is not asked for, unless by those who have lost the document that made it one.
+_READS = frozenset((ReadReplica, ReadPartition))
 _REFILL_EVERY_S = 0.1
 
 
@@ -361,7 +363,7 @@ class NodeCore:
         handler = self._from_node.get(type(request))
         if handler is None:
             self.step.stats.count("junk_messages")
-        elif self.step.is_quarantined and type(request) in _COUNTED:
+        elif type(request) in self._unserved:
             self.step.effects.send(node, Refusal(request.id, "quarantined", []))
         elif epoch != self.step.epoch:
             self.step.stats.count("epoch_refusals")
@@ -376,6 +378,13 @@ class NodeCore:
                 if not isinstance(error, (InsufficientStorage, Overloaded)):
                     self._dropped(error)
                 self.step.effects.send(node, Refusal(request.id, error.code, list(error.fields)))
+
+    @property
+    def _unserved(self) -> frozenset[type]:
+        """What this node must not serve now, because others would count, or believe, its answer."""
+        if self.step.is_quarantined:
+            return _COUNTED
+        return _READS if self.step.node in self.step.ring.learners else frozenset()
 
     def _tell_topology(self, peer: Peer, request: TopologyRequest) -> None:
         buckets: list[object] = [
