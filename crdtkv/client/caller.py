@@ -1,8 +1,8 @@
 """`Caller`: one request until its end: routing, safe retries, one deadline.
 
-What is retried: anything that certainly was not carried out (the link broke before sending, `Overloaded`), and reads.
+Reads are retried, and writes, also those that may have been carried out (`attempts`).
 `Unavailable` and `InsufficientStorage` are believed when every replica says so.
-A write that may have been carried out is not sent again: it ends as `WriteTimeout`, which says so. Between tries there
+A write of which it is not known in time whether it was carried out ends as `WriteTimeout`. Between tries there
 is a jittered, growing pause; the deadline covers all tries and travels with each.
 """
 
@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from crdtkv.causality.hybrid_clock import HybridTimestamp
+from crdtkv.client.attempts import Unsettled, WriteAttempts
 from crdtkv.client.connection import GRACE_S, Connection, LinkLost, NoAnswer
 from crdtkv.client.router import DatacenterView, Router
 from crdtkv.errors import (
@@ -23,17 +24,16 @@ from crdtkv.errors import (
     ReadTimeout,
     StaleReplica,
     Unavailable,
-    WriteTimeout,
 )
 from crdtkv.quorum.level import ConsistencyLevel, level_named
-from crdtkv.wire.messages import Message, MutateReply, MutateRequest, ScanRequest
+from crdtkv.wire.messages import MutateReply, MutateRequest, ScanRequest
 
 FIRST_PAUSE_S = 0.02
 LONGEST_PAUSE_S = 1.0
 
 Request = MutateRequest | ScanRequest
 #: How a try may fail so that the same request is tried again.
-RETRIED = (LinkLost, NoAnswer, Overloaded, Unavailable, InsufficientStorage, StaleReplica, NoNodeReachable)
+RETRIED = (LinkLost, NoAnswer, Unsettled, Overloaded, Unavailable, InsufficientStorage, StaleReplica, NoNodeReachable)
 
 
 class Caller:
@@ -105,17 +105,16 @@ class Caller:
         request = MutateRequest(
             0, identity, operation, arguments, context, self.observed, level.to_wire(), int(timeout_s * 1000), ttl_ms
         )
+        attempts = WriteAttempts(request, level)
         try:
-            view, connection = self.router.route(identity)
-            reply: Any = await self._send_write(view, connection, request, level, timeout_s)
-        except RETRIED as error:
-
-            def ask(view: DatacenterView, connection: Connection, left_s: float) -> Awaitable[Any]:
-                return self._send_write(view, connection, request, level, left_s)
-
-            not_sent = NoNodeReachable("no node took the write before the deadline: it was not applied")
-            reply = await self._again(identity, ask, deadline, error, not_sent)
-        assert isinstance(reply, MutateReply)
+            try:
+                view, connection = self.router.route(identity)
+                reply = await attempts.once(view, connection, timeout_s)
+            except RETRIED as error:
+                not_sent = NoNodeReachable("no node took the write before the deadline: it was not applied")
+                reply = await self._again(identity, attempts.once, deadline, error, not_sent)
+        except CrdtkvError as error:
+            raise attempts.verdict(error) from None
         self.observe(reply.timestamp)
         return reply
 
@@ -124,7 +123,7 @@ class Caller:
 
         def ask(_: DatacenterView, connection: Connection, left_s: float) -> Awaitable[Any]:
             fresh = request._replace(id=connection.next_id(), timeout_ms=max(1, int(left_s * 1000)))
-            return connection.ask(fresh, left_s + GRACE_S)
+            return connection.ask(fresh, left_s + GRACE_S, patience_s=0.0)
 
         return await self._again(route_by, ask, time.monotonic() + timeout_s, None, self._no_answer_to_read(level))
 
@@ -150,34 +149,18 @@ class Caller:
                 if refusals >= self.router.views[0].replication_factor:
                     raise error
             elif error is not None:
-                if deadline - time.monotonic() <= pause_s:
+                wait_s = pause_s * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, not a secret
+                if isinstance(error, Unsettled):
+                    wait_s += max(0.0, error.settled_at - time.monotonic())
+                if deadline - time.monotonic() <= wait_s:
                     raise no_answer if isinstance(error, (LinkLost, NoAnswer)) else error
-                await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
+                await asyncio.sleep(wait_s)
                 pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
             try:
                 view, connection = self.router.route(identity, skip=refusals)
                 return await ask(view, connection, deadline - time.monotonic())
             except RETRIED as failure:
                 error = failure
-
-    async def _send_write(
-        self,
-        view: DatacenterView,
-        connection: Connection,
-        request: MutateRequest,
-        level: ConsistencyLevel,
-        left_s: float,
-    ) -> Message:
-        """Send a write once; what may have been carried out becomes `WriteTimeout` here."""
-        fresh = request._replace(id=connection.next_id(), timeout_ms=max(1, int(left_s * 1000)))
-        try:
-            return await connection.ask(fresh, left_s + GRACE_S)  # type: ignore[no-any-return]
-        except LinkLost as error:
-            if not error.was_sent:
-                raise
-        except NoAnswer:
-            pass
-        raise WriteTimeout(0, level.write_quorum(view.replication_factor))
 
     def _no_answer_to_read(self, level: ConsistencyLevel) -> ReadTimeout:
         return ReadTimeout(0, level.read_quorum(self.router.views[0].replication_factor))

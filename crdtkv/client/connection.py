@@ -5,12 +5,13 @@ Nothing waits for a timer. A request ends with its answer, with its deadline, or
 `LinkLost` says whether it may have reached the node.
 
 A node from which nothing has come for `SUSPECT_S` while it owes answers is *suspected* until it speaks again: other
-nodes are asked first, and reads that wait for it end with `NoAnswer`, to be asked elsewhere. Writes go on waiting: they
-may have been carried out.
+nodes are asked first, and what waits for it ends with `NoAnswer`, to be asked elsewhere: reads at once, writes when the
+node would not begin them any more.
 """
 
 import asyncio
 import heapq
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -19,7 +20,7 @@ from crdtkv.errors import CrdtkvError, ProtocolError, error_from_wire
 from crdtkv.links.dialer import Dialer
 from crdtkv.links.link import Link
 from crdtkv.wire.codec import Frame
-from crdtkv.wire.messages import EntriesReply, ErrorReply, GetRequest, Hello, Message, ScanRequest
+from crdtkv.wire.messages import EntriesReply, ErrorReply, GetRequest, Hello, Message
 
 SWEEP_S = 0.1
 SUSPECT_S = 0.25
@@ -51,8 +52,8 @@ class Connection:
         self._dialer = Dialer(self._make_link, host, port)
         self._last_id = 0
         self._waiting: dict[int, asyncio.Future[Any]] = {}
-        #: Until when, the first and last id of requests, and whether they are reads.
-        self._deadlines: list[tuple[float, int, int, bool]] = []
+        #: Until when, the first and last id of requests, and from when on they do not wait for a suspected node.
+        self._deadlines: list[tuple[float, int, int, float]] = []
         self._quiet_since = 0.0
         self.is_suspected = False
         self._outgoing: list[Message] = []
@@ -86,17 +87,23 @@ class Connection:
         self._last_id += 1
         return self._last_id
 
-    def ask(self, request: Message, timeout_s: float) -> "asyncio.Future[Any]":
+    def clock_ms(self, at_s: float) -> int:
+        """Return what the node's monotonic clock shows, at least, at a time by this one, in milliseconds."""
+        ahead_s = self._link.clock_ahead_s if self._link is not None else 0.0
+        return int((at_s + ahead_s) * 1000)
+
+    def ask(self, request: Message, timeout_s: float, patience_s: float = math.inf) -> "asyncio.Future[Any]":
         """Send a request (its first field is an id from `next_id`); the future brings the answer.
 
-        The future raises what the node answered, `NoAnswer` or `LinkLost`.
+        For `patience_s` at least it waits also for a node that is suspected. The future raises what the node answered,
+        `NoAnswer` or `LinkLost`.
         """
         future: asyncio.Future[Any] = self._loop.create_future()
         if not self.is_open:
             future.set_exception(LinkLost(was_sent=False))
             return future
         self._waiting[request[0]] = future  # type: ignore[index]
-        self._expect(request[0], request[0], timeout_s, is_read=isinstance(request, ScanRequest))  # type: ignore[arg-type]
+        self._expect(request[0], request[0], timeout_s, patience_s)  # type: ignore[arg-type]
         self._outgoing.append(request)
         self._flush_soon()
         return future
@@ -190,7 +197,7 @@ class Connection:
             self._last_id += len(group)
             for number, (_, future) in enumerate(group, first):
                 self._waiting[number] = future
-            self._expect(first, self._last_id, timeout_ms / 1000 + GRACE_S, is_read=True)
+            self._expect(first, self._last_id, timeout_ms / 1000 + GRACE_S, patience_s=0.0)
             outgoing.append(GetRequest(first, [identity for identity, _ in group], level, timeout_ms))
         if self._link is not None and outgoing:
             self._link.send(outgoing)
@@ -207,10 +214,10 @@ class Connection:
             if not future.done():
                 future.set_exception(LinkLost(was_sent=False))
 
-    def _expect(self, first: int, last: int, timeout_s: float, is_read: bool) -> None:
+    def _expect(self, first: int, last: int, timeout_s: float, patience_s: float) -> None:
         """Let the requests of these ids fail when the time has passed."""
         now = time.monotonic()
-        heapq.heappush(self._deadlines, (now + timeout_s, first, last, is_read))
+        heapq.heappush(self._deadlines, (now + timeout_s, first, last, now + patience_s))
         if self._sweeper is None:
             self._quiet_since = now
             self._sweeper = self._loop.call_later(SWEEP_S, self._sweep)
@@ -223,8 +230,8 @@ class Connection:
             self._give_up(first, last)
         if self._waiting and now - self._quiet_since > SUSPECT_S:
             self.is_suspected = True
-            for _, first, last, is_read in self._deadlines:
-                if is_read:
+            for _, first, last, patient_until in self._deadlines:
+                if now >= patient_until:
                     self._give_up(first, last)
         if self._waiting:
             self._sweeper = self._loop.call_later(SWEEP_S, self._sweep)

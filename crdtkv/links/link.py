@@ -61,13 +61,15 @@ class Link(asyncio.Protocol):
         self.hello: Hello | None = None
         self.is_open = False
         self.number = 0
+        #: By how much the other side's monotonic clock is ahead of this one's, at least.
+        self.clock_ahead_s = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Greet, and begin to watch the link."""
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(high=HIGH_WATER_BYTES)
         self.is_open = True
-        self.send([self._own_hello])
+        self.send([self._own_hello._replace(clock_ms=int(time.monotonic() * 1000))])
         self._timer = asyncio.get_running_loop().call_later(HEARTBEAT_S, self._beat)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -120,6 +122,8 @@ class Link(asyncio.Protocol):
         if not frame.messages or not isinstance(frame.messages[0], Hello):
             raise ProtocolError("the first message on a link is the handshake")
         hello = frame.messages[0]
+        # It was on its way for a while: the other clock is ahead by this, or by a little more.
+        self.clock_ahead_s = hello.clock_ms / 1000 - time.monotonic()
         self._user.greeted(self, hello)
         self.hello = hello
         return frame._replace(messages=frame.messages[1:])

@@ -13,12 +13,10 @@ Source: Attiya, Bar-Noy, Dolev, "Sharing Memory Robustly in Message-Passing Syst
 
 from crdtkv.causality.context import CausalContext
 from crdtkv.crdt.bounded_counter import BoundedCounter
-from crdtkv.crdt.entry import Entry
 from crdtkv.crdt.register import Register
 from crdtkv.crdt.registry import OPERATIONS, type_named
 from crdtkv.errors import (
     CrdtkvError,
-    InsufficientStorage,
     InvalidRequest,
     Overloaded,
     Unavailable,
@@ -32,17 +30,18 @@ from crdtkv.node.forwarding import Forwardable, ForwardCall
 from crdtkv.node.handoff import Handoff
 from crdtkv.node.hedging import Hedging
 from crdtkv.node.keys import KeyCheck, PlacedKey
+from crdtkv.node.mutating import Mutating, Mutation
+from crdtkv.node.operations import ID_BYTES, Operations
 from crdtkv.node.preference import Preference
 from crdtkv.node.reading import Failed, GetCall, Then
 from crdtkv.node.replica import Replica, disk_is_full
 from crdtkv.node.requester import Requester
 from crdtkv.node.scanning import MAX_PAGE_ROWS, ScanCall
 from crdtkv.node.step import Step
-from crdtkv.node.writing import PutCall
 from crdtkv.quorum.level import ConsistencyLevel, level_named, majority
 from crdtkv.ring.token import partition_of, partition_start
 from crdtkv.storage.store import Store
-from crdtkv.wire.messages import EntriesReply, GetRequest, MutateReply, MutateRequest, ScanReply, ScanRequest
+from crdtkv.wire.messages import EntriesReply, GetRequest, MutateRequest, ScanReply, ScanRequest
 
 MAX_TIMEOUT_MS = 10 * 60 * 1000
 MAX_TTL_MS = 100 * 365 * 86_400 * 1000
@@ -58,6 +57,7 @@ class Coordinator:
         step: Step,
         replica: Replica,
         handoff: Handoff,
+        operations: Operations,
         store: Store,
         keys: KeyCheck,
         preference: Preference,
@@ -76,6 +76,7 @@ class Coordinator:
         self._background = background
         self._calls_max = calls_max
         self._bucket_ttls_ms = bucket_ttls_ms
+        self._mutating = Mutating(step, replica, handoff, operations, self._get_call)
         self._levels: dict[str, ConsistencyLevel] = {}
 
     def get(self, peer: Peer, request: GetRequest) -> None:
@@ -112,7 +113,7 @@ class Coordinator:
         self._answer_run(peer, request, run_id, run, level.name)
 
     def mutate(self, peer: Peer, request: MutateRequest) -> None:
-        """Carry out one operation, reading a quorum first where it removes what it has not been shown."""
+        """Check one operation and place it, then carry it out (`mutating`)."""
         step = self._step
         kind = request.operation if request.operation in OPERATIONS else UNKNOWN
         requester = Requester(peer, request.id, kind, self._label(request.level), step.now.monotonic_s)
@@ -129,30 +130,21 @@ class Coordinator:
             seen = CausalContext.from_wire(request.context) if request.context is not None else None
             seats = step.seats(key.token, level.is_sloppy)
             self._check_writable(request, seats, required)
-            read_first = self._read_first(key, request, seen, level)
-            ttl_ms = self._ttl_ms(key, request)
+            mutation = Mutation(
+                requester,
+                request,
+                key,
+                seen,
+                seats,
+                required,
+                self._read_first(key, request, seen, level),
+                self._ttl_ms(key, request),
+                _deadline(requester, request.timeout_ms),
+            )
         except CrdtkvError as error:
             requester.refuse(step, error)
             return
-        if read_first == 0:
-            self._write(requester, request, key, seen, seats, required, ttl_ms)
-            return
-
-        def write_merged(entry: bytes | None, _: bool) -> None:
-            try:
-                if entry is not None and entry != self._handoff.read(key)[0]:
-                    self._handoff.hold(key, Entry.from_bytes(entry), seats)
-            except (InsufficientStorage, Overloaded) as error:
-                requester.refuse(step, error)
-                return
-            self._write(requester, request, key, seen, seats, required, ttl_ms)
-
-        self._get_call(
-            key,
-            then=write_merged,
-            # Nothing was written: a read that failed is told as "unavailable", which may be retried.
-            failed=lambda error: requester.refuse(step, Unavailable(required, getattr(error, "received", 0))),
-        ).start(seats, read_first, _deadline(requester, request.timeout_ms))
+        self._mutating.begin(mutation)
 
     def scan(self, peer: Peer, request: ScanRequest) -> None:
         """Answer with one page of one partition."""
@@ -228,42 +220,6 @@ class Coordinator:
             self._step.stats.request("get", level, "ok", 0.0, len(entries))
             self._background.answered(request.identities, first_id - request.id, len(entries))
 
-    def _write(
-        self,
-        requester: Requester,
-        request: MutateRequest,
-        key: PlacedKey,
-        seen: CausalContext | None,
-        seats: tuple[Seat, ...],
-        required: int,
-        ttl_ms: int,
-    ) -> None:
-        step = self._step
-        what = (request.operation, request.arguments, seen, request.observed, ttl_ms)
-        try:
-            own = next(seat for seat in seats if seat.node == step.node)
-            write = self._replica.mutate(key, *what) if own.is_home else self._handoff.mutate(key, own.targets, *what)
-        except CrdtkvError as error:
-            requester.refuse(step, error)
-            return
-        dot, timestamp = write.event
-        PutCall(
-            step,
-            self._replica,
-            self._handoff,
-            key,
-            # Our own replica counts, so the answer waits for our own commit.
-            then=lambda: requester.reply(step, MutateReply(request.id, timestamp, *dot), is_durable=False),
-            failed=lambda error: requester.refuse(step, error),
-        ).start(
-            write.entry,
-            timestamp if seen is None else 0,
-            seats,
-            required,
-            _deadline(requester, request.timeout_ms),
-            write.part,
-        )
-
     def _as_of_now(self, rows: list[tuple[bytes, bytes | None]]) -> list[object]:
         return [[identity, self._replica.as_of_now(entry)] for identity, entry in rows]
 
@@ -332,6 +288,8 @@ class Coordinator:
     def _check_writable(self, request: MutateRequest, seats: tuple[Seat, ...], required: int) -> None:
         if not self._step.has_disk_space:
             raise disk_is_full()
+        if len(request.operation_id) != (ID_BYTES if request.is_retry or request.operation_id else 0):
+            raise InvalidRequest(f"an operation id has {ID_BYTES} bytes")
         for argument in request.arguments:
             if isinstance(argument, bytes) and len(argument) > MAX_VALUE_BYTES:
                 raise ValueTooLarge(len(argument), MAX_VALUE_BYTES)

@@ -45,6 +45,7 @@ from crdtkv.node.handoff import Handoff
 from crdtkv.node.hedging import Hedging
 from crdtkv.node.keys import KeyCheck
 from crdtkv.node.membership import Membership
+from crdtkv.node.operations import Operations
 from crdtkv.node.preference import Preference
 from crdtkv.node.replica import Replica
 from crdtkv.node.serving import Serving
@@ -60,6 +61,7 @@ from crdtkv.wire.messages import (
     DropTombstones,
     EntriesReply,
     ErrorReply,
+    FindOperation,
     GetRequest,
     HandOff,
     InspectRequest,
@@ -71,6 +73,7 @@ from crdtkv.wire.messages import (
     Message,
     MutateReply,
     MutateRequest,
+    OperationFound,
     PartitionRows,
     ReadPartition,
     ReadReplica,
@@ -96,14 +99,18 @@ from crdtkv.wire.messages import (
 _ANSWERS = frozenset(
     (
         ReplicaSuperseded, ReplicaEntry, PartitionRows, RootsReply, LeafReply,
-        EntriesReply, MutateReply, ScanReply, ErrorReply, TombstonesReply, TombstonesDropped,
+        EntriesReply, MutateReply, ScanReply, ErrorReply, TombstonesReply, TombstonesDropped, OperationFound,
     )
 )  # fmt: skip
 _FORWARDED = frozenset((GetRequest, MutateRequest, ScanRequest))
 #: What another node would count, or believe.
-_COUNTED = frozenset((ReadReplica, WriteReplica, KeepHint, HandOff, ReadPartition, TombstonesRequest, DropTombstones))
+_COUNTED = frozenset(
+    (
+        ReadReplica, FindOperation, WriteReplica, KeepHint, HandOff, ReadPartition, TombstonesRequest, DropTombstones,
+    )
+)  # fmt: skip
 #: What a learner is not asked for, unless by those who have lost the document that made it one.
-_READS = frozenset((ReadReplica, ReadPartition))
+_READS = frozenset((ReadReplica, FindOperation, ReadPartition))
 _REFILL_EVERY_S = 0.1
 
 
@@ -181,11 +188,13 @@ class NodeCore:
             config.repair.read_share,
             calls_max,
         )
-        self.serving = Serving(self.step, self.replica, self.handoff, store, self._keys)
+        self._operations = Operations(self.step, store)
+        self.serving = Serving(self.step, self.replica, self.handoff, self._operations, store, self._keys)
         self.coordinator = Coordinator(
             self.step,
             self.replica,
             self.handoff,
+            self._operations,
             store,
             self._keys,
             self.preference,
@@ -222,6 +231,7 @@ class NodeCore:
             ReadReplica: self.serving.read_replica,
             WriteReplica: self.serving.write_replica,
             KeepHint: self.serving.keep_hint,
+            FindOperation: self.serving.find_operation,
             HandOff: self.serving.hand_off,
             ReadPartition: self.serving.read_partition,
             RootsRequest: self.anti_entropy.compare_roots,
@@ -258,6 +268,7 @@ class NodeCore:
         self.handoff.tend()
         self.collection.tend()
         self.membership.tend()
+        self._operations.tend()
         self._refill_outbox()
         self.geo.publish()
         last_commit = self.replica.commit()
@@ -286,7 +297,8 @@ class NodeCore:
         match event:
             case Durable(commit):
                 self.replica.durable(commit)
-            case PeerUp(node):
+            case PeerUp(node, clock_ahead_s):
+                self.step.clocks_ahead_s[node] = clock_ahead_s
                 self.membership.peer_up(node)
             case PeerDown(node):
                 self.membership.peer_down(node)

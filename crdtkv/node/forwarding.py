@@ -79,4 +79,9 @@ class ForwardCall(Call):
     def _send(self) -> None:
         self._target = self._left.pop(0)
         self._sent_at = self._step.now.monotonic_s
-        self._step.effects.send(self._target, self._request._replace(id=self._number))
+        request = self._request._replace(id=self._number)
+        if isinstance(request, MutateRequest) and request.begin_by_ms:
+            # By the target's clock, which is at least so far ahead of ours: it never begins too late.
+            begin_by_ms = request.begin_by_ms + int(self._step.clocks_ahead_s.get(self._target, 0.0) * 1000)
+            request = request._replace(begin_by_ms=max(1, begin_by_ms))
+        self._step.effects.send(self._target, request)

@@ -11,6 +11,7 @@ from crdtkv.node.calls import BEHIND
 from crdtkv.node.events import Peer
 from crdtkv.node.handoff import Handoff
 from crdtkv.node.keys import KeyCheck
+from crdtkv.node.operations import Operations, Record
 from crdtkv.node.replica import Replica
 from crdtkv.node.scanning import MAX_PAGE_ROWS, read_page
 from crdtkv.node.step import Step
@@ -18,9 +19,11 @@ from crdtkv.storage.store import Store
 from crdtkv.wire.messages import (
     EntriesReply,
     ErrorReply,
+    FindOperation,
     HandOff,
     InspectRequest,
     KeepHint,
+    OperationFound,
     PartitionRows,
     ReadPartition,
     ReadReplica,
@@ -35,10 +38,13 @@ from crdtkv.wire.messages import (
 class Serving:
     """The requests of other nodes, and of clients that look at a node."""
 
-    def __init__(self, step: Step, replica: Replica, handoff: Handoff, store: Store, keys: KeyCheck) -> None:
+    def __init__(
+        self, step: Step, replica: Replica, handoff: Handoff, operations: Operations, store: Store, keys: KeyCheck
+    ) -> None:
         self._step = step
         self._replica = replica
         self._handoff = handoff
+        self._operations = operations
         self._store = store
         self._keys = keys
         self._written: list[object] = []
@@ -70,7 +76,10 @@ class Serving:
             self._step.stats.count("deltas_refused")
             self._step.effects.send(node, Refusal(request.id, BEHIND, []))
             return
+        record = _record(request)
         superseded = self._replica.merge(key, entry, request.supersede_before)
+        if record is not None:
+            self._operations.note(record)
         if superseded is None:
             self._written.append(request.id)
         else:
@@ -83,8 +92,20 @@ class Serving:
         if self._step.ring.topology.node(request.target) is None:
             raise ProtocolError(f"a hint for {request.target!r:.80}, which is not in the ring")
         entry = Entry.from_replica(request.entry, key.type_tag)
+        record = _record(request)
         self._handoff.take(key, request.target, entry, request.is_unsent)
+        if record is not None:
+            self._operations.note(record)
         self._written.append(request.id)
+
+    def find_operation(self, node: str, request: FindOperation) -> None:
+        """Tell what became of an operation."""
+        key = self._keys.from_peer(request.identity)
+        record = self._operations.find(request.operation_id)
+        found = OperationFound(request.id, None, None)
+        if record is not None:
+            found = OperationFound(request.id, list(record), self._handoff.read(key)[0])
+        self._step.effects.send_when_durable(node, found)
 
     def hand_off(self, node: str, request: HandOff) -> None:
         """Merge an entry that nobody has sent to other data centers yet."""
@@ -108,3 +129,7 @@ class Serving:
         if self._written:
             self._step.effects.send_when_durable(node, ReplicaWritten(self._written))
             self._written = []
+
+
+def _record(request: WriteReplica | KeepHint) -> Record | None:
+    return Record.from_wire(request.record) if request.record is not None else None

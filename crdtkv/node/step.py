@@ -26,6 +26,8 @@ class Step:
         self._seats: dict[tuple[int, bool], tuple[Seat, ...]] = {}
         self.calls = CallTable(first_call)
         self.stats = Stats()
+        #: By how much the monotonic clocks of other nodes are ahead of this one's, at least.
+        self.clocks_ahead_s: dict[str, float] = {}
         #: Whether the disk takes entries; below its free-space floor it takes none, from wherever they come.
         self.has_disk_space = True
 

@@ -64,10 +64,12 @@ class PutCall(Call):
         required: int,
         deadline_s: float,
         part: Part | None = None,
+        record: list[object] | None = None,
     ) -> None:
         """Send the entry to everybody who has a seat; this node's own store must hold it already, if it has one.
 
-        Home replicas that have seen all of a context need only the `part` that goes with it.
+        Home replicas that have seen all of a context need only the `part` that goes with it. `record` is that of the
+        operation (`node.operations`).
         """
         step = self._step
         self._tally = Tally([seat.node for seat in seats if seat.is_counted], required)
@@ -75,7 +77,7 @@ class PutCall(Call):
         self._number = step.calls.add(self)
         step.calls.set_timer(self._number, deadline_s, "deadline")
         identity = self._key.identity
-        self._whole = WriteReplica(self._number, identity, entry, supersede_before)
+        self._whole = WriteReplica(self._number, identity, entry, supersede_before, None, record)
         message = self._whole if part is None else self._whole._replace(entry=part.entry, basis=list(part.basis))
         is_unsent = not any(seat.is_home for seat in seats)
         for name, is_home, _, targets in seats:
@@ -88,7 +90,7 @@ class PutCall(Call):
                 continue
             self._waiting.add(name)
             self._messages[name] = (
-                message if is_home else KeepHint(self._number, targets[0], identity, entry, is_unsent)
+                message if is_home else KeepHint(self._number, targets[0], identity, entry, is_unsent, record)
             )
             step.effects.send_when_durable(name, self._messages[name])
         self._progress()

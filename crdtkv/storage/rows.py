@@ -6,6 +6,7 @@ h <length 2> <storage key> <target>   a hint: what a home replica that was down 
 t <storage key>          a tombstone: when this node noted it, and the digest of its entry
 m <name>                 the node's own facts (identity, starts, the name it writes under, outbox numbering, last
                          topology, who others are)
+p <minute 4> <id 16>     an operation a client may try again: the dot and timestamp it had, by the minute it came
 x <number 8>             a dead letter: a message nobody here could read
 """
 
@@ -16,6 +17,7 @@ _OUTBOX = b"o"
 _HINT = b"h"
 _TOMBSTONE = b"t"
 _META = b"m"
+_OPERATION = b"p"
 _DEAD_LETTER = b"x"
 
 IDENTITY = _META + b"identity"
@@ -76,6 +78,16 @@ def outbox_row(oseq: int) -> bytes:
 def oseq_in(row: bytes) -> int:
     """Return the outbox number of a row."""
     return int.from_bytes(row[1:], "big")
+
+
+def operation_row(minute: int, operation_id: bytes) -> bytes:
+    """Return the row of an operation that came in a minute of Unix time."""
+    return operations_from(minute) + operation_id
+
+
+def operations_from(minute: int) -> bytes:
+    """Return the first row of the operations of a minute or a later one; of minute 0, of all."""
+    return _OPERATION + minute.to_bytes(4, "big")
 
 
 def dead_letter_row(number: int) -> bytes:

@@ -13,12 +13,16 @@ WIRE_VERSION = 1
 
 
 class Hello(NamedTuple):
-    """First message on a link: who speaks. `role` is `node` or `client`."""
+    """First message on a link: who speaks. `role` is `node` or `client`.
+
+    `clock_ms` is the speaker's monotonic clock, so that the other side can name a time by which a request must begin.
+    """
 
     cluster: str
     datacenter: str
     role: str
     name: str
+    clock_ms: int = 0
 
 
 class GetRequest(NamedTuple):
@@ -40,6 +44,9 @@ class MutateRequest(NamedTuple):
     `context` is the causal context the client had read (`CausalContext.to_wire`), None for a blind operation.
     `observed` is the highest timestamp the client has seen, 0 if none. What is written expires `ttl_ms` after its
     timestamp: never if that is 0, and as the bucket says if it is None.
+    All tries of one operation have the same random `operation_id` (b"": it is not tried again). `is_retry` says that
+    an earlier one may have been carried out. The receiver must not begin after `begin_by_ms` of its own monotonic
+    clock (0: whenever), because the client then tries elsewhere.
     """
 
     id: int
@@ -51,6 +58,9 @@ class MutateRequest(NamedTuple):
     level: str
     timeout_ms: int
     ttl_ms: int | None = None
+    operation_id: bytes = b""
+    is_retry: bool = False
+    begin_by_ms: int = 0
 
 
 class ScanRequest(NamedTuple):
@@ -176,6 +186,7 @@ class WriteReplica(NamedTuple):
     older versions that the coordinator did not hold. 0 everywhere else.
     With `basis`, a causal context, the entry is only what an operation changed: a replica that has not seen all of
     the basis refuses with `behind`, and is then sent the whole.
+    `record`, `[operation id, actor, counter, timestamp]` of the operation that made the write, is kept for a while.
     """
 
     id: int
@@ -183,6 +194,7 @@ class WriteReplica(NamedTuple):
     entry: bytes
     supersede_before: int
     basis: list[object] | None = None
+    record: list[object] | None = None
 
 
 class ReplicaWritten(NamedTuple):
@@ -202,6 +214,7 @@ class KeepHint(NamedTuple):
     """Keep this entry for the home replica `target`, which is down, and answer for it. Answered by `ReplicaWritten`.
 
     `is_unsent` says that no home replica took part in the write: whoever gets the entry sends it to other data centers.
+    `record` as in `WriteReplica`.
     """
 
     id: int
@@ -209,6 +222,23 @@ class KeepHint(NamedTuple):
     identity: bytes
     entry: bytes
     is_unsent: bool
+    record: list[object] | None = None
+
+
+class FindOperation(NamedTuple):
+    """Have you taken part in this operation on this key? Answered by `OperationFound`."""
+
+    id: int
+    identity: bytes
+    operation_id: bytes
+
+
+class OperationFound(NamedTuple):
+    """The record of the operation, and the entry as it is here now, durably; None if this node knows nothing of it."""
+
+    id: int
+    record: list[object] | None
+    entry: bytes | None
 
 
 class HandOff(NamedTuple):
@@ -358,6 +388,7 @@ Message = (
     Hello | GetRequest | MutateRequest | ScanRequest | TopologyRequest | StatusRequest
     | RepairRequest | InspectRequest | EntriesReply | MutateReply | ScanReply | TopologyReply | StatusReply | ErrorReply
     | ReadReplica | ReplicaEntry | WriteReplica | ReplicaWritten | ReplicaSuperseded
+    | FindOperation | OperationFound
     | KeepHint | HandOff | ReadPartition | PartitionRows | RootsRequest | RootsReply | LeafRequest | LeafReply
     | TombstonesRequest | TombstonesReply | DropTombstones | TombstonesDropped
     | MembersPush | MembersReply | Refusal | GeoBatch | Confirm
@@ -389,6 +420,8 @@ NUMBERS: dict[type, int] = {
     ReadPartition: 24,
     PartitionRows: 25,
     Refusal: 26,
+    FindOperation: 34,
+    OperationFound: 35,
     RootsRequest: 40,
     RootsReply: 41,
     LeafRequest: 42,

@@ -23,6 +23,16 @@ EPOCH = 7
 PATIENCE_S = 20.0
 
 
+def timeless(message: Message) -> Message:
+    """Return a message without the clock of whoever sent it."""
+    return message._replace(clock_ms=0) if isinstance(message, Hello) else message
+
+
+def frame_in(payload: bytes) -> Frame:
+    frame = decode_frame(payload)
+    return frame._replace(messages=[timeless(message) for message in frame.messages])
+
+
 class Owner:
     """A `LinkUser` that keeps what it is told."""
 
@@ -39,7 +49,7 @@ class Owner:
         if self.refuses:
             raise ProtocolError("not you")
         self.links.append(link)
-        self.greetings.append(hello)
+        self.greetings.append(hello._replace(clock_ms=0))
         self._changed.set()
 
     def frame(self, link: Link, frame: Frame) -> None:
@@ -165,13 +175,20 @@ async def test_both_sides_learn_who_the_other_one_is(listener: Listener) -> None
     link = await dialed(listener, owner)
     assert owner.greetings == [NODE]
     assert listener.owner.greetings == [CLIENT]
-    assert link.hello == NODE
+    assert link.hello is not None
+    assert timeless(link.hello) == NODE
     assert link.is_open
     link.close("done")
 
 
+async def test_each_side_knows_the_other_clock_and_never_thinks_it_later_than_it_is(listener: Listener) -> None:
+    link = await dialed(listener, Owner())
+    assert -1.0 < link.clock_ahead_s <= 0.0
+    link.close("done")
+
+
 async def test_the_first_thing_sent_is_the_handshake_under_the_epoch(raw: Raw) -> None:
-    assert decode_frame(await raw.payload()) == Frame(EPOCH, [NODE], 0)
+    assert frame_in(await raw.payload()) == Frame(EPOCH, [NODE], 0)
 
 
 async def test_messages_in_the_frame_of_the_handshake_are_delivered(listener: Listener, raw: Raw) -> None:
@@ -251,7 +268,7 @@ async def test_a_large_list_of_messages_is_split_and_arrives_whole(listener: Lis
     await listener.owner.until(lambda owner: bool(owner.links))
     messages = replies(64, 100_000)
     listener.owner.links[0].send(messages)
-    assert decode_frame(await raw.payload()).messages == [NODE]
+    assert frame_in(await raw.payload()).messages == [NODE]
     received: list[Message] = []
     payloads = []
     while len(received) < len(messages):
@@ -418,7 +435,7 @@ async def test_a_peer_that_beats_without_a_handshake_is_noticed(quick: None, lis
 async def test_an_idle_link_is_kept_by_heartbeats(quick: None, listener: Listener) -> None:
     raw = Raw(*await asyncio.open_connection("127.0.0.1", listener.port))
     raw.greet()
-    assert decode_frame(await raw.payload()).messages == [NODE]
+    assert frame_in(await raw.payload()).messages == [NODE]
     for _ in range(20):  # four times as long as silence is allowed
         assert await raw.payload() == b""
         raw.write(HEARTBEAT)
@@ -461,7 +478,7 @@ async def test_a_client_that_does_not_read_its_answers_is_not_read_from_until_it
     answers = 0
     while answers < 24:
         payload = await raw.payload()
-        if payload and decode_frame(payload).messages != [NODE]:
+        if payload and frame_in(payload).messages != [NODE]:
             answers += 1
     await listener.owner.until(lambda owner: bool(owner.messages))
     assert listener.owner.messages == [ReplicaEntry(2, None)]

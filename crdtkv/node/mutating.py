@@ -1,0 +1,171 @@
+"""`Mutating`: a client's operation on its way, once it is checked and placed: what came before it, and the write.
+
+A retry first asks whether an earlier try was carried out (`finding`): then that write is completed, under its own dot.
+An operation that acts on what it sees reads a quorum first. Then this node makes the dot, unless the client has given
+this try up by then, and sends the entry (`writing`).
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from crdtkv.causality.context import CausalContext
+from crdtkv.crdt.entry import Entry
+from crdtkv.errors import CrdtkvError, Overloaded, Unavailable
+from crdtkv.handoff.seats import Seat
+from crdtkv.node.finding import FindCall
+from crdtkv.node.handoff import Handoff
+from crdtkv.node.keys import PlacedKey
+from crdtkv.node.operations import Operations, Record
+from crdtkv.node.reading import Failed, GetCall, Then
+from crdtkv.node.replica import Part, Replica
+from crdtkv.node.requester import Requester
+from crdtkv.node.step import Step
+from crdtkv.node.writing import PutCall
+from crdtkv.wire.messages import MutateReply, MutateRequest
+
+GetCallMaker = Callable[[PlacedKey, Then, Failed], GetCall]
+
+
+class Mutation(NamedTuple):
+    """One operation: who asked what, and how it is carried out.
+
+    `read_first` is how many replicas to read before, 0 for none; `deadline_s` is monotonic.
+    """
+
+    requester: Requester
+    request: MutateRequest
+    key: PlacedKey
+    seen: CausalContext | None
+    seats: tuple[Seat, ...]
+    required: int
+    read_first: int
+    ttl_ms: int
+    deadline_s: float
+
+
+class Mutating:
+    """Operations that this node coordinates. `get_call` makes a quorum read of a key."""
+
+    def __init__(
+        self,
+        step: Step,
+        replica: Replica,
+        handoff: Handoff,
+        operations: Operations,
+        get_call: GetCallMaker,
+    ) -> None:
+        self._step = step
+        self._replica = replica
+        self._handoff = handoff
+        self._operations = operations
+        self._get_call = get_call
+
+    def begin(self, mutation: Mutation) -> None:
+        """Carry out an operation, unless that was done already."""
+        request = mutation.request
+        if not request.is_retry:
+            self._read(mutation)
+            return
+        step = self._step
+        step.stats.count("operations_retried")
+        record = self._operations.find(request.operation_id)
+        if record is not None:
+            self._complete(mutation, record, None)
+            return
+
+        def found(record: Record | None, entry: bytes | None) -> None:
+            if record is None:
+                self._read(mutation)
+            else:
+                self._complete(mutation, record, entry)
+
+        failed = self._refusal(mutation)
+        FindCall(step, mutation.key, found, failed).start(request.operation_id, mutation.seats, mutation.deadline_s)
+
+    def _read(self, mutation: Mutation) -> None:
+        """Read first, if the operation needs it."""
+        if mutation.read_first == 0:
+            self._write(mutation)
+            return
+
+        def read(entry: bytes | None, _: bool) -> None:
+            if self._holds(mutation, entry):
+                self._write(mutation)
+
+        self._get_call(mutation.key, read, self._refusal(mutation)).start(
+            mutation.seats, mutation.read_first, mutation.deadline_s
+        )
+
+    def _write(self, mutation: Mutation) -> None:
+        step, key = self._step, mutation.key
+        requester, request, _, seen, seats, *_ = mutation
+        what = (request.operation, request.arguments, seen, request.observed, mutation.ttl_ms)
+        try:
+            if request.begin_by_ms and step.now.monotonic_s * 1000 > request.begin_by_ms:
+                raise Overloaded("the operation waited too long to be begun, and was not: retry")
+            own = next(seat for seat in seats if seat.node == step.node)
+            write = self._replica.mutate(key, *what) if own.is_home else self._handoff.mutate(key, own.targets, *what)
+        except CrdtkvError as error:
+            requester.refuse(step, error)
+            return
+        dot, timestamp = write.event
+        record = Record(request.operation_id, *dot, timestamp)
+        self._send(mutation, record, write.entry, write.part)
+
+    def _complete(self, mutation: Mutation, record: Record, entry: bytes | None) -> None:
+        """Bring a write that was begun before to as many replicas as its level asks, and answer with its dot."""
+        self._step.stats.count("operations_found")
+        if not self._holds(mutation, entry):
+            return
+        whole = self._handoff.read(mutation.key)[0]
+        if whole is None:  # it was deleted since, and nobody needs to know any more
+            self._reply(mutation, record)
+        else:
+            self._send(mutation, record, whole)
+
+    def _holds(self, mutation: Mutation, entry: bytes | None) -> bool:
+        """Merge what others hold into what this node's seat holds; False if it cannot, which was answered."""
+        key = mutation.key
+        try:
+            if entry is not None and entry != self._handoff.read(key)[0]:
+                self._handoff.hold(key, Entry.from_replica(entry, key.type_tag), mutation.seats)
+        except CrdtkvError as error:
+            mutation.requester.refuse(self._step, error)
+            return False
+        return True
+
+    def _send(self, mutation: Mutation, record: Record, entry: bytes, part: Part | None = None) -> None:
+        is_recorded = bool(record.operation_id)
+        if is_recorded:
+            self._operations.note(record)
+        PutCall(
+            self._step,
+            self._replica,
+            self._handoff,
+            mutation.key,
+            then=lambda: self._reply(mutation, record),
+            failed=lambda error: mutation.requester.refuse(self._step, error),
+        ).start(
+            entry,
+            record.timestamp if mutation.seen is None else 0,
+            mutation.seats,
+            mutation.required,
+            mutation.deadline_s,
+            part,
+            list(record) if is_recorded else None,
+        )
+
+    def _reply(self, mutation: Mutation, record: Record) -> None:
+        # Our own replica counts, so the answer waits for our own commit.
+        _, actor, counter, timestamp = record
+        reply = MutateReply(mutation.request.id, timestamp, actor, counter)
+        mutation.requester.reply(self._step, reply, is_durable=False)
+
+    def _refusal(self, mutation: Mutation) -> Failed:
+        """Return what tells that nothing was written: a read that failed is "unavailable", and may be retried."""
+
+        def refuse(error: CrdtkvError) -> None:
+            required = mutation.read_first or getattr(error, "required", mutation.required)
+            mutation.requester.refuse(self._step, Unavailable(required, getattr(error, "received", 0)))
+
+        return refuse

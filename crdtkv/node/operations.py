@@ -1,0 +1,86 @@
+"""`Operations`: which operations of clients this node has taken part in lately, so that none is carried out twice.
+
+A client that was not answered tries again, through another node, under the same operation id. Every node that takes a
+write keeps the id with the write's dot, in the same commit; so whoever is asked about a retry can tell that the
+operation was carried out, and as what. Rows are kept by the minute they came in, for `KEPT_MINUTES` at least; a client
+tries again for one minute (`client.attempts`).
+
+Source: Lee et al., "Implementing Linearizability at Large Scale and Low Latency" (RIFL, 2015).
+"""
+
+from typing import NamedTuple, Self
+
+from crdtkv import cbor
+from crdtkv.crdt.causal import is_counter
+from crdtkv.errors import ProtocolError
+from crdtkv.ids import Actor, is_actor
+from crdtkv.node.step import Step
+from crdtkv.storage import rows
+from crdtkv.storage.store import Store
+
+ID_BYTES = 16
+KEPT_MINUTES = 2
+DROPPED_AT_ONCE = 500
+DROP_EVERY_S = 0.1
+
+
+class Record(NamedTuple):
+    """What became of an operation: the dot and the timestamp of its write."""
+
+    operation_id: bytes
+    actor: Actor
+    counter: int
+    timestamp: int
+
+    @classmethod
+    def from_wire(cls, wire: object) -> Self:
+        """Parse `[operation id, actor, counter, timestamp]`.
+
+        Raises:
+            ProtocolError: it is something else.
+        """
+        match wire:
+            case [bytes() as operation_id, str() as actor, int() as counter, int() as timestamp] if (
+                len(operation_id) == ID_BYTES and is_actor(actor) and is_counter(counter) and is_counter(timestamp)
+            ):
+                return cls(operation_id, actor, counter, timestamp)
+        raise ProtocolError("a record is [operation id, actor, counter, timestamp]")
+
+
+class Operations:
+    """The records of one node."""
+
+    def __init__(self, step: Step, store: Store) -> None:
+        self._step = step
+        self._store = store
+        self._drop_at = 0.0
+        self._dropped_until = rows.operations_from(0)
+
+    def note(self, record: Record) -> None:
+        """Keep a record, in the same commit as the write it is about."""
+        self._store.put(rows.operation_row(self._minute, record.operation_id), cbor.encode([*record[1:]]))
+
+    def find(self, operation_id: bytes) -> Record | None:
+        """Return the record of an operation, None if this node knows nothing of it."""
+        for minute in range(self._minute + 1, self._minute - KEPT_MINUTES - 1, -1):
+            stored = self._store.get(rows.operation_row(minute, operation_id))
+            if stored is not None:
+                return Record.from_wire([operation_id, *cbor.decode(stored)])
+        return None
+
+    def tend(self) -> None:
+        """Drop what is old, some at a time; called at the end of every step."""
+        now_s = self._step.now.monotonic_s
+        if now_s < self._drop_at:
+            return
+        self._drop_at = now_s + DROP_EVERY_S
+        stop = rows.operations_from(max(0, self._minute - KEPT_MINUTES))
+        if self._dropped_until < stop:
+            # Begins where it ended: what was dropped before must not be passed over again.
+            for row, _ in self._store.scan(self._dropped_until, stop, DROPPED_AT_ONCE):
+                self._store.delete(row)
+                self._dropped_until = row
+
+    @property
+    def _minute(self) -> int:
+        return self._step.now.wall_ms // 60_000
