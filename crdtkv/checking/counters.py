@@ -1,7 +1,7 @@
 """Counters: acknowledged increments ≤ value ≤ acknowledged and unknown ones (I1), and the mirror for decrements.
 
 Taken exactly: of the increments that a read's context names, all count that no delete may have reset; increments of
-unknown fate may count or not. What was surely reset counts no more (I8).
+unknown fate may count or not, or more than once if they were repeated. What was surely reset counts no more (I8).
 """
 
 from collections.abc import Iterator
@@ -33,7 +33,8 @@ def _share(write: Operation, read: Operation, deletes: list[Operation], is_forge
     """Return the least and the most that an increment can add to what a read shows."""
     amount = write.argument
     assert isinstance(amount, int)
-    perhaps = (min(0, amount), max(0, amount))
+    most = amount * len(write.repeated or [None])
+    perhaps = (min(0, most), max(0, most))
     if write.outcome != "ok" or write.dot is None:
         return perhaps
     if not covers(read.context, write.dot):

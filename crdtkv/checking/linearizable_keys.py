@@ -20,6 +20,8 @@ def check(history: Iterable[Operation]) -> Iterator[Violation]:
         for key in by_key(operations):
             if key.type != "register" or any(write.kind != "put" for write in key.possible):
                 continue  # after a delete, a read that finds nothing does not tell which delete it saw
+            if any(write.repeated for write in key.possible):
+                continue  # it took effect twice, as nobody was promised it would not
             accesses = [Access("write", write.argument, write.began, write.effect_ended) for write in key.possible]
             accesses += [
                 Access("read", next(iter(read.values or ()), None), read.began, read.ended) for read in key.results

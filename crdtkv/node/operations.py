@@ -62,7 +62,7 @@ class Operations:
 
     def find(self, operation_id: bytes) -> Record | None:
         """Return the record of an operation, None if this node knows nothing of it."""
-        for minute in range(self._minute + 1, self._minute - KEPT_MINUTES - 1, -1):
+        for minute in range(self._minute + 1, max(-1, self._minute - KEPT_MINUTES - 1), -1):
             stored = self._store.get(rows.operation_row(minute, operation_id))
             if stored is not None:
                 return Record.from_wire([operation_id, *cbor.decode(stored)])

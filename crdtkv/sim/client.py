@@ -1,8 +1,8 @@
 """A simulated client: it sends requests over the network to any node, and records what came of each.
 
 It behaves as the real client does: it carries the highest timestamp it has seen, hands over contexts it has read,
-tries again what was certainly not done (elsewhere, a few times), repeats reads that were not answered, and never
-repeats a write that may have been applied.
+tries again what was certainly not done (elsewhere, a few times), and repeats reads that were not answered. A write that
+may have been applied is tried again under the same operation id when no earlier try can begin any more.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,9 @@ from crdtkv.crdt.remove_wins_set import RemoveWinsSet
 from crdtkv.crdt.sets import AddWinsSet
 from crdtkv.errors import error_from_wire
 from crdtkv.ids import identity_of
+from crdtkv.node.operations import ID_BYTES
 from crdtkv.sim.plan import Call
+from crdtkv.sim.retrying import Retrying
 from crdtkv.sim.scheduler import Scheduler
 from crdtkv.wire.codec import decode_frame, encode_frame
 from crdtkv.wire.messages import EntriesReply, ErrorReply, GetRequest, MutateReply, MutateRequest
@@ -28,9 +30,12 @@ from crdtkv.wire.messages import EntriesReply, ErrorReply, GetRequest, MutateRep
 TIMEOUT_S = 2.0
 GRACE_S = 1.0
 TRIES = 3
+BEGIN_WITHIN_S = 1.0
 PAUSE_S = 0.05
-#: What says that a request was not carried out and may be tried elsewhere.
-RETRIED = frozenset(("unavailable", "overloaded", "stale_replica"))
+#: What says that a request may be tried elsewhere.
+RETRIED = frozenset(("unavailable", "overloaded", "stale_replica", "write_timeout"))
+#: How often a client gives a write up as soon as it may, whether the node is only slow or not.
+IMPATIENCE = 0.5
 
 
 @dataclass(slots=True)
@@ -42,19 +47,29 @@ class _Waiting:
     request: MutateRequest | None
     deadline_s: float
     tries: int
+    #: Until when its tries may begin, and whether one of them may have been applied.
+    settled_at: float = 0.0
+    is_unsettled: bool = False
 
 
 class SimClient:
     """One client; it may have many requests in flight. `send` hands a frame to some node of a data center."""
 
     def __init__(
-        self, name: str, replicas: int, scheduler: Scheduler, random: Random, send: Callable[[str, str, bytes], bool]
+        self,
+        name: str,
+        replicas: int,
+        scheduler: Scheduler,
+        random: Random,
+        send: Callable[[str, str, bytes], bool],
+        retrying: Retrying,
     ) -> None:
         self.name = name
         self._replicas = replicas
         self._scheduler = scheduler
         self._random = random
         self._send = send
+        self._retrying = retrying
         self.history: list[Operation] = []
         self._waiting: dict[int, _Waiting] = {}
         self._contexts: dict[bytes, CausalContext] = {}
@@ -90,7 +105,9 @@ class SimClient:
             self._observed,
             call.level,
             0,
+            operation_id=self._random.randbytes(ID_BYTES),
         )
+        self._retrying.begins(request.operation_id, operation)
         self._try([_Waiting(operation, identity, request, deadline_s, TRIES)])
         return operation
 
@@ -141,7 +158,7 @@ class SimClient:
         left_s = first.deadline_s - self._scheduler.now
         if left_s <= 0 or not first.tries:
             for waiting in group:
-                self._end(waiting, "fail")
+                self._end(waiting, "info" if waiting.is_unsettled else "fail")
             return
         numbers = range(self._last_id + 1, self._last_id + 1 + len(group))
         self._last_id = numbers[-1]
@@ -150,7 +167,15 @@ class SimClient:
             identities: list[object] = [waiting.identity for waiting in group]
             request: GetRequest | MutateRequest = GetRequest(numbers[0], identities, first.operation.level, timeout_ms)
         else:
-            request = first.request._replace(id=numbers[0], timeout_ms=timeout_ms)
+            first.settled_at = self._scheduler.now + BEGIN_WITHIN_S
+            if first.is_unsettled:
+                self._retrying.tried_again(first.request.operation_id)
+            request = first.request._replace(
+                id=numbers[0],
+                timeout_ms=timeout_ms,
+                is_retry=first.is_unsettled,
+                begin_by_ms=int(first.settled_at * 1000),
+            )
         for number, waiting in zip(numbers, group, strict=True):
             waiting.tries -= 1
             self._waiting[number] = waiting
@@ -158,8 +183,11 @@ class SimClient:
             for number in numbers:
                 self._again(self._waiting.pop(number))
             return
+        patience_s = left_s + GRACE_S
+        if first.request is not None and self._random.random() < IMPATIENCE:
+            patience_s = min(patience_s, BEGIN_WITHIN_S)
         for number in numbers:
-            self._scheduler.after(left_s + GRACE_S, lambda number=number: self._unanswered(number))  # type: ignore[misc]
+            self._scheduler.after(patience_s, lambda number=number: self._unanswered(number))  # type: ignore[misc]
 
     def _again(self, waiting: _Waiting) -> None:
         self._pauses += 1
@@ -168,19 +196,27 @@ class SimClient:
             self._pauses -= 1
             self._try([waiting])
 
-        self._scheduler.after(self._random.uniform(0.5, 1) * PAUSE_S, try_again)
+        pause_s = self._random.uniform(0.5, 1) * PAUSE_S
+        if waiting.is_unsettled:
+            pause_s += max(0.0, waiting.settled_at - self._scheduler.now)
+        self._scheduler.after(pause_s, try_again)
 
     def _unanswered(self, number: int) -> None:
         waiting = self._waiting.pop(number, None)
-        if waiting is not None and waiting.request is None:
+        if waiting is None:
+            return
+        if waiting.request is None:
             self._end(waiting, "fail")  # a read changes nothing
+        else:
+            waiting.is_unsettled = True
+            self._again(waiting)
 
     def _refused(self, waiting: _Waiting, code: str, fields: list[object]) -> None:
-        error = error_from_wire(code, fields)
-        if not error.maybe_applied and code in RETRIED and waiting.tries:
+        waiting.is_unsettled = waiting.is_unsettled or error_from_wire(code, fields).maybe_applied
+        if code in RETRIED and waiting.tries:
             self._again(waiting)
         else:
-            self._end(waiting, "info" if error.maybe_applied else "fail")
+            self._end(waiting, "info" if waiting.is_unsettled else "fail")
 
     def _written(self, waiting: _Waiting, reply: MutateReply) -> None:
         self._end(waiting, "ok")

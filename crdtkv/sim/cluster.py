@@ -55,7 +55,14 @@ class SimCluster:
         replicas = min(plan.shape.replication_factor, plan.shape.nodes)
         #: The last client is the judge: it reads everything at the end.
         self.clients = [
-            SimClient(f"client-{number}", replicas, self.scheduler, Random(f"client {plan.seed} {number}"), self._ask)
+            SimClient(
+                f"client-{number}",
+                replicas,
+                self.scheduler,
+                Random(f"client {plan.seed} {number}"),
+                self._ask,
+                self.monitors.retrying,
+            )
             for number in range(plan.shape.clients + 1)
         ]
         self._receivers = {client.name: client.receive for client in self.clients}

@@ -66,6 +66,7 @@ class Life:
             assert node.core is not None
             cluster.coverage.take(node.core)
         self._check_trees()
+        cluster.monitors.retrying.completed()
         history = [self.cluster.monitors.collecting.completed(operation) for operation in self.history]
         self._cover(history)
         violations = judge(history, plan.lost_disks)

@@ -12,6 +12,7 @@ leaves a node is `revealing`'s part.
 - I9: outbox and table of calls stay within their limits; a full disk takes no entry; a clock follows nobody into the
   future.
 - Rule 12: a hint goes only when its target has, durably, what the hint carries.
+- An operation that is tried again is not done twice (`retrying`).
 - Rule 5: a stream message is acknowledged only when a majority of the home replicas has made all of it durable.
 """
 
@@ -26,6 +27,7 @@ from crdtkv.node.handoff import BATCH_HINTS
 from crdtkv.ring.hash_ring import HashRing
 from crdtkv.ring.token import located
 from crdtkv.sim.collecting import Collecting
+from crdtkv.sim.retrying import Retrying
 from crdtkv.sim.revealing import Revealing
 from crdtkv.sim.stored import Stored, descends, parse, violated
 from crdtkv.sim.stream import UNFINISHED_MAX
@@ -45,6 +47,7 @@ class Monitors:
         self._is_forgetful = cluster.plan.is_forgetful
         self.revealing = Revealing(cluster)
         self.collecting = Collecting(cluster)
+        self.retrying = Retrying(cluster)
         self._bytes_of: dict[tuple[bytes, bytes], bytes] = {}
         self._claimed: dict[tuple[bytes, tuple[str, int]], object] = {}
         self._rings = {dc: HashRing(cluster.config.first_topology(dc)) for dc in cluster.config.datacenters}
@@ -64,7 +67,7 @@ class Monitors:
     def watch(self, node: "SimNode") -> None:
         """Look at every batch of a node: before it is applied, and when it has become durable."""
         node.disk.on_commit = lambda batch: self._committing(node, batch)
-        node.disk.on_durable = self._durable
+        node.disk.on_durable = lambda batch: self._durable(node, batch)
 
     def replicas(self, datacenter: str, row: bytes) -> tuple[str, ...]:
         """Return the home replicas of a data row."""
@@ -95,6 +98,7 @@ class Monitors:
         if core.step.stats.counters.get("junk_messages"):
             violated("wire", f"{name} cannot read what another node sent: {effects.notes}")
         self.revealing.stepped(node, events, effects)
+        self.retrying.stepped(node, events, effects)
 
     def acknowledged(self, node: "SimNode", payload: bytes) -> None:
         """Look at a stream message that a node says it has applied."""
@@ -120,10 +124,11 @@ class Monitors:
         if batch.get(rows.OUTBOX_DROPPED) == b"":
             self._cluster.coverage.count("outbox_overflows")
 
-    def _durable(self, batch: Batch) -> None:
+    def _durable(self, node: "SimNode", batch: Batch) -> None:
         for row, value in batch.items():
             if row[:1] != b"d" or value is None:
                 continue
+            self.retrying.durable(node, row, value)
             stored = parse(value)
             for dot, claim in stored.claims:
                 if self._claimed.setdefault((row, dot), claim) != claim:

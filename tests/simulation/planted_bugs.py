@@ -46,6 +46,7 @@ from .planted_in_collection import (
     tombstones_collected_by_time_only,
     tombstones_collected_without_those_that_are_down,
 )
+from .planted_in_retries import begun_after_its_time, operations_not_kept, retry_done_without_asking
 from .planting import Bug, replaced
 
 
@@ -397,6 +398,9 @@ BUGS: dict[Bug, int] = {
     tombstones_collected_by_time_only: 150,
     tombstones_collected_without_those_that_are_down: 150,
     collected_counters_reused: 150,
+    retry_done_without_asking: 50,
+    operations_not_kept: 50,
+    begun_after_its_time: 150,
 }
 
 

@@ -1,0 +1,32 @@
+"""Planted bugs in what is done when a client tries an operation again (`planted_bugs`)."""
+
+from typing import Any
+
+from crdtkv.node.mutating import Mutating, Mutation
+from crdtkv.node.operations import Operations, Record
+
+from .planting import replaced
+
+
+def retry_done_without_asking() -> Any:
+    """What a client tries again is carried out again."""
+    return replaced(Mutating, "begin", Mutating._read)
+
+
+def operations_not_kept() -> Any:
+    """Nobody remembers which operations he has taken part in."""
+
+    def note(self: Operations, record: Record) -> None:
+        pass
+
+    return replaced(Operations, "note", note)
+
+
+def begun_after_its_time() -> Any:
+    """A node begins an operation whose client has long gone on elsewhere."""
+    write = Mutating._write
+
+    def wrong(self: Mutating, mutation: Mutation) -> None:
+        write(self, mutation._replace(request=mutation.request._replace(begin_by_ms=0)))
+
+    return replaced(Mutating, "_write", wrong)
