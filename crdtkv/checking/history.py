@@ -32,8 +32,8 @@ class Operation:
     `reads` and `writes` say how many of the `replicas` in `datacenter` the level asks for. `began` and `ended` are
     seconds of one clock; what was never answered has not ended. A write that was acknowledged has its `dot` and
     `timestamp` if the client was told; a read has `values`, `context` and the `timestamp` of what it saw. Operations
-    of one `session` promise more. What was done more than once, because nobody who had seen it could be asked, is of
-    unknown fate, and `repeated` has its dots.
+    of one `session` promise more. What was done more than once, because a disk had forgotten it, is of unknown fate,
+    and `repeated` has its dots.
     """
 
     client: str

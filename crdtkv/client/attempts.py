@@ -2,8 +2,8 @@
 
 A try that ends without an answer may have been carried out. So all tries have one operation id, by which nodes find out
 (`node.operations`), and no try begins while an earlier one could still begin: each names a time, by the node's own
-clock, after which the node must not begin it. Further tries stay in the data center of the first that may have been
-carried out, because others have not heard of the operation yet.
+clock, after which the node must not begin it. A further try names the nodes that were tried, which have to be asked
+before it is carried out. It stays in their data center, because others have not heard of the operation yet.
 """
 
 import secrets
@@ -12,7 +12,7 @@ from typing import Any
 
 from crdtkv.client.connection import GRACE_S, Connection, LinkLost, NoAnswer
 from crdtkv.client.router import DatacenterView
-from crdtkv.errors import CrdtkvError, NoNodeReachable, WriteTimeout
+from crdtkv.errors import CrdtkvError, NoNodeReachable, Unavailable, WriteTimeout
 from crdtkv.quorum.level import ConsistencyLevel
 from crdtkv.wire.messages import MutateReply, MutateRequest
 
@@ -40,6 +40,7 @@ class WriteAttempts:
         self._began_at = time.monotonic()
         self._unsettled_in: DatacenterView | None = None
         self._unsettled: Unsettled | None = None
+        self._tried: list[object] = []
 
     async def once(self, view: DatacenterView, connection: Connection, left_s: float) -> MutateReply:
         """Send the write once more.
@@ -55,7 +56,7 @@ class WriteAttempts:
         request = self._request._replace(
             id=connection.next_id(),
             timeout_ms=max(1, int(left_s * 1000)),
-            is_retry=self._unsettled is not None,
+            tried=list(self._tried) or None,
             begin_by_ms=max(1, connection.clock_ms(sent_at + BEGIN_WITHIN_S)),
         )
         try:
@@ -68,11 +69,19 @@ class WriteAttempts:
             timeout = self._timeout(view)
         except WriteTimeout as error:
             timeout = error
+        except Unavailable:
+            if self._unsettled is None:
+                raise
+            # Who may know is not there: perhaps it comes back in time.
+            raise self._unsettled from None
         else:
             assert isinstance(reply, MutateReply)
             return reply
         if sent_at + BEGIN_WITHIN_S > self._began_at + RETRY_WITHIN_S:
             raise timeout
+        assert connection.server is not None
+        if connection.server.name not in self._tried:
+            self._tried.append(connection.server.name)
         self._unsettled_in = view
         self._unsettled = Unsettled(sent_at + BEGIN_WITHIN_S, timeout)
         raise self._unsettled

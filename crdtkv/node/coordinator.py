@@ -288,7 +288,7 @@ class Coordinator:
     def _check_writable(self, request: MutateRequest, seats: tuple[Seat, ...], required: int) -> None:
         if not self._step.has_disk_space:
             raise disk_is_full()
-        if len(request.operation_id) != (ID_BYTES if request.is_retry or request.operation_id else 0):
+        if len(request.operation_id) != (ID_BYTES if request.tried or request.operation_id else 0):
             raise InvalidRequest(f"an operation id has {ID_BYTES} bytes")
         for argument in request.arguments:
             if isinstance(argument, bytes) and len(argument) > MAX_VALUE_BYTES:

@@ -1,8 +1,9 @@
 """`FindCall`: what became of an operation that a client tries again.
 
-Everybody who answers for the key is asked. Whoever has taken part brings the record and the entry. That nobody has is
-believed when a majority of the replicas say so; those that are silent are waited for a moment more, because the one
-that knows may be among them.
+Everybody who answers for the key is asked, and the nodes that were tried before. Whoever has taken part brings the
+record and the entry. That nobody has is believed when a majority of the replicas say so, and with them every node that
+may have begun it: what only that one has would come up later, and the operation would have been carried out twice.
+Those that are silent are waited for a moment more, because the one that knows may be among them.
 """
 
 from collections.abc import Callable, Sequence
@@ -32,13 +33,17 @@ class FindCall(Call):
         self._failed = failed
         self._is_patient = True
 
-    def start(self, operation_id: bytes, seats: Sequence[Seat], deadline_s: float) -> None:
+    def start(self, operation_id: bytes, tried: Sequence[str], seats: Sequence[Seat], deadline_s: float) -> None:
         """Ask everybody but this node, which knows nothing of it."""
         step = self._step
-        counted = [seat.node for seat in seats if seat.is_counted]
+        homes = step.ring.replicas_at(self._key.token)
         self._required = majority(step.ring.replication_factor)
-        self._strangers = sum(name == step.node for name in counted)
-        self._asked = {name for name in counted if name != step.node}
+        # A node that is no replica may have handed the operation to any of them.
+        suspects = set(tried) if all(name in homes for name in tried) else {*tried, *homes}
+        self._suspects = suspects - {step.node}
+        self._counted = {seat.node for seat in seats if seat.is_counted}
+        self._strangers = {step.node}
+        self._asked = {name for name in self._counted | self._suspects if name in step.alive}
         self._number = step.calls.add(self)
         step.calls.set_timer(self._number, step.now.monotonic_s + PATIENCE_S, "patience")
         step.calls.set_timer(self._number, deadline_s, "deadline")
@@ -55,7 +60,7 @@ class FindCall(Call):
             self._step.calls.end(self._number)
             self._then(Record.from_wire(message.record), message.entry)
             return
-        self._strangers += 1
+        self._strangers.add(replica)
         self._progress()
 
     def lost(self, replica: str) -> None:
@@ -71,11 +76,12 @@ class FindCall(Call):
         self._progress()
 
     def _progress(self) -> None:
-        is_known = self._strangers >= self._required
-        if self._asked and (self._is_patient or not is_known):
+        strangers = len(self._strangers & self._counted)
+        is_unknown = strangers >= self._required and self._suspects <= self._strangers
+        if self._asked and (self._is_patient or not is_unknown):
             return
         self._step.calls.end(self._number)
-        if is_known:
+        if is_unknown:
             self._then(None, None)
         else:
-            self._failed(Unavailable(self._required, self._strangers))
+            self._failed(Unavailable(self._required, strangers))

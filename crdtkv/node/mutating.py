@@ -63,7 +63,7 @@ class Mutating:
     def begin(self, mutation: Mutation) -> None:
         """Carry out an operation, unless that was done already."""
         request = mutation.request
-        if not request.is_retry:
+        if request.tried is None:
             self._read(mutation)
             return
         step = self._step
@@ -79,8 +79,12 @@ class Mutating:
             else:
                 self._complete(mutation, record, entry)
 
-        failed = self._refusal(mutation)
-        FindCall(step, mutation.key, found, failed).start(request.operation_id, mutation.seats, mutation.deadline_s)
+        FindCall(step, mutation.key, found, self._refusal(mutation)).start(
+            request.operation_id,
+            [name for name in request.tried if isinstance(name, str)],
+            mutation.seats,
+            mutation.deadline_s,
+        )
 
     def _read(self, mutation: Mutation) -> None:
         """Read first, if the operation needs it."""

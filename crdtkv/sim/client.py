@@ -6,7 +6,7 @@ may have been applied is tried again under the same operation id when no earlier
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 
 from crdtkv.causality.context import CausalContext
@@ -50,10 +50,14 @@ class _Waiting:
     #: Until when its tries may begin, and whether one of them may have been applied.
     settled_at: float = 0.0
     is_unsettled: bool = False
+    tried: dict[str, None] = field(default_factory=dict)
 
 
 class SimClient:
-    """One client; it may have many requests in flight. `send` hands a frame to some node of a data center."""
+    """One client; it may have many requests in flight.
+
+    `send` hands a frame to some node of a data center, and returns its name, "" if there is none.
+    """
 
     def __init__(
         self,
@@ -61,7 +65,7 @@ class SimClient:
         replicas: int,
         scheduler: Scheduler,
         random: Random,
-        send: Callable[[str, str, bytes], bool],
+        send: Callable[[str, str, bytes], str],
         retrying: Retrying,
     ) -> None:
         self.name = name
@@ -168,21 +172,21 @@ class SimClient:
             request: GetRequest | MutateRequest = GetRequest(numbers[0], identities, first.operation.level, timeout_ms)
         else:
             first.settled_at = self._scheduler.now + BEGIN_WITHIN_S
-            if first.is_unsettled:
-                self._retrying.tried_again(first.request.operation_id)
             request = first.request._replace(
                 id=numbers[0],
                 timeout_ms=timeout_ms,
-                is_retry=first.is_unsettled,
+                tried=list(first.tried) if first.is_unsettled else None,
                 begin_by_ms=int(first.settled_at * 1000),
             )
         for number, waiting in zip(numbers, group, strict=True):
             waiting.tries -= 1
             self._waiting[number] = waiting
-        if not self._send(self.name, first.operation.datacenter, encode_frame(1, [request])):
+        node = self._send(self.name, first.operation.datacenter, encode_frame(1, [request]))
+        if not node:
             for number in numbers:
                 self._again(self._waiting.pop(number))
             return
+        first.tried[node] = None
         patience_s = left_s + GRACE_S
         if first.request is not None and self._random.random() < IMPATIENCE:
             patience_s = min(patience_s, BEGIN_WITHIN_S)

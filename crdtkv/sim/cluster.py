@@ -229,15 +229,15 @@ class SimCluster:
 
     # Behind it.
 
-    def _ask(self, client: str, datacenter: str, frame: bytes) -> bool:
-        """Hand a client's frame to some node that runs; False if there is none."""
+    def _ask(self, client: str, datacenter: str, frame: bytes) -> str:
+        """Hand a client's frame to some node that runs; return its name, "" if there is none."""
         running = [n for n in self.nodes.values() if n.place.datacenter == datacenter and n.is_up]
         if not running:
-            return False
+            return ""
         node = self.random.choice(running)
         self.trace(client, node.place.node, frame)
         self.network.send(client, node.place.node, frame, node.receive, may_double=False)
-        return True
+        return node.place.node
 
 
 def _sorted_pair(one: SimNode, other: SimNode) -> tuple[str, str]:

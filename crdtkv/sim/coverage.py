@@ -46,9 +46,8 @@ REQUIRED: Mapping[str, str] = {
     "refused_overloaded": "a full node refused",
     "refused_storage": "a node with a full disk refused a write",
     "write_timeouts": "a write of unknown fate was told as such",
-    "writes_tried_again": "a client tried a write of unknown fate again",
+    "operations_retried": "a client tried a write of unknown fate again",
     "operations_found": "an operation that was tried again had been carried out, and was completed",
-    "writes_done_twice": "a write was done again, because nobody who had seen it could be asked",
     "siblings_read": "a read returned concurrent writes",
     "far_reads": "a read in one data center returned what was written in another",
 }

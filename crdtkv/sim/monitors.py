@@ -12,7 +12,7 @@ leaves a node is `revealing`'s part.
 - I9: outbox and table of calls stay within their limits; a full disk takes no entry; a clock follows nobody into the
   future.
 - Rule 12: a hint goes only when its target has, durably, what the hint carries.
-- An operation that is tried again is not done twice (`retrying`).
+- An operation that is tried again is done once (`retrying`).
 - Rule 5: a stream message is acknowledged only when a majority of the home replicas has made all of it durable.
 """
 
@@ -67,7 +67,7 @@ class Monitors:
     def watch(self, node: "SimNode") -> None:
         """Look at every batch of a node: before it is applied, and when it has become durable."""
         node.disk.on_commit = lambda batch: self._committing(node, batch)
-        node.disk.on_durable = lambda batch: self._durable(node, batch)
+        node.disk.on_durable = self._durable
 
     def replicas(self, datacenter: str, row: bytes) -> tuple[str, ...]:
         """Return the home replicas of a data row."""
@@ -98,7 +98,7 @@ class Monitors:
         if core.step.stats.counters.get("junk_messages"):
             violated("wire", f"{name} cannot read what another node sent: {effects.notes}")
         self.revealing.stepped(node, events, effects)
-        self.retrying.stepped(node, events, effects)
+        self.retrying.stepped(effects)
 
     def acknowledged(self, node: "SimNode", payload: bytes) -> None:
         """Look at a stream message that a node says it has applied."""
@@ -124,11 +124,10 @@ class Monitors:
         if batch.get(rows.OUTBOX_DROPPED) == b"":
             self._cluster.coverage.count("outbox_overflows")
 
-    def _durable(self, node: "SimNode", batch: Batch) -> None:
+    def _durable(self, batch: Batch) -> None:
         for row, value in batch.items():
             if row[:1] != b"d" or value is None:
                 continue
-            self.retrying.durable(node, row, value)
             stored = parse(value)
             for dot, claim in stored.claims:
                 if self._claimed.setdefault((row, dot), claim) != claim:

@@ -44,9 +44,9 @@ class MutateRequest(NamedTuple):
     `context` is the causal context the client had read (`CausalContext.to_wire`), None for a blind operation.
     `observed` is the highest timestamp the client has seen, 0 if none. What is written expires `ttl_ms` after its
     timestamp: never if that is 0, and as the bucket says if it is None.
-    All tries of one operation have the same random `operation_id` (b"": it is not tried again). `is_retry` says that
-    an earlier one may have been carried out. The receiver must not begin after `begin_by_ms` of its own monotonic
-    clock (0: whenever), because the client then tries elsewhere.
+    All tries of one operation have the same random `operation_id` (b"": it is not tried again); `tried` are the nodes
+    that earlier ones went to, if any may have been carried out. The receiver must not begin after `begin_by_ms` of its
+    own monotonic clock (0: whenever), because the client then tries elsewhere.
     """
 
     id: int
@@ -59,7 +59,7 @@ class MutateRequest(NamedTuple):
     timeout_ms: int
     ttl_ms: int | None = None
     operation_id: bytes = b""
-    is_retry: bool = False
+    tried: list[object] | None = None
     begin_by_ms: int = 0
 
 

@@ -38,7 +38,7 @@ class Retrying(Cluster):
     def attempt(
         self,
         at: str,
-        is_retry: bool = False,
+        tried: tuple[str, ...] = (),
         level: str = "LOCAL_QUORUM",
         operation_id: bytes = OPERATION,
         begin_by_ms: int = 0,
@@ -48,7 +48,18 @@ class Retrying(Cluster):
         """Return the answer, None if there is none yet."""
         self._requests += 1
         request = MutateRequest(
-            self._requests, key, what[0], [what[1]], None, 0, level, 2000, None, operation_id, is_retry, begin_by_ms
+            self._requests,
+            key,
+            what[0],
+            [what[1]],
+            None,
+            0,
+            level,
+            2000,
+            None,
+            operation_id,
+            list(tried) or None,
+            begin_by_ms,
         )
         before = len(self.answers)
         self.handle(at, Received(CLIENT, 0, [request]))
@@ -73,8 +84,8 @@ def written(message: Message | None) -> tuple[str, int]:
 def test_a_retry_through_another_coordinator_is_answered_with_the_dot_of_the_first_try(cluster: Retrying) -> None:
     first, second, third = cluster.homes_of_hits
     dot = written(cluster.attempt(first))
-    assert written(cluster.attempt(second, is_retry=True)) == dot
-    assert written(cluster.attempt(third, is_retry=True)) == dot
+    assert written(cluster.attempt(second, tried=(first,))) == dot
+    assert written(cluster.attempt(third, tried=(first,))) == dot
     assert cluster.count() == 1
     assert cluster.counted("operations_retried") == 2
     assert cluster.counted("operations_found") == 2
@@ -86,7 +97,7 @@ def test_a_retry_completes_what_only_one_replica_had_seen_before_the_coordinator
     cluster.attempt(first)
     cluster.stop(first)
     cluster.loses = lambda sender, receiver, message: False
-    assert written(cluster.attempt(third, is_retry=True))[0].startswith(first)
+    assert written(cluster.attempt(third, tried=(first,)))[0].startswith(first)
     assert cluster.stored(third, HITS) == cluster.stored(second, HITS)
     assert cluster.count() == 1
     cluster.start(first)
@@ -95,25 +106,38 @@ def test_a_retry_completes_what_only_one_replica_had_seen_before_the_coordinator
 
 
 def test_a_retry_of_what_nobody_has_seen_is_carried_out(cluster: Retrying) -> None:
-    _, second, _ = cluster.homes_of_hits
-    assert written(cluster.attempt(second, is_retry=True))[0].startswith(second)
+    first, second, _ = cluster.homes_of_hits
+    assert written(cluster.attempt(second, tried=(first,)))[0].startswith(second)
     assert cluster.count() == 1
     # Now it has been seen.
-    assert written(cluster.attempt(second, is_retry=True))[0].startswith(second)
+    assert written(cluster.attempt(first, tried=(first, second)))[0].startswith(second)
     assert cluster.count() == 1
 
 
-def test_what_the_first_coordinator_alone_had_when_it_died_is_done_again(cluster: Retrying) -> None:
-    """What remains indeterminate: no replica that can be asked has seen it."""
+def test_what_the_first_coordinator_alone_may_have_is_not_done_again_before_it_is_asked(cluster: Retrying) -> None:
     first, second, _ = cluster.homes_of_hits
     cluster.loses = lambda sender, receiver, message: isinstance(message, WriteReplica) and sender == first
     cluster.attempt(first)
     cluster.stop(first)
-    assert written(cluster.attempt(second, is_retry=True))[0].startswith(second)
+    refusal = cluster.attempt(second, tried=(first,))
+    assert isinstance(refusal, ErrorReply)
+    assert refusal.code == Unavailable.code
     cluster.loses = lambda sender, receiver, message: False
     cluster.start(first)
+    assert written(cluster.attempt(second, tried=(first,)))[0].startswith(first)
     cluster.run(5)
-    assert cluster.count(level="LOCAL_ALL") == 2
+    assert cluster.count(level="LOCAL_ALL") == 1
+
+
+def test_what_was_tried_at_a_node_without_a_replica_may_have_come_to_any_of_them(cluster: Retrying) -> None:
+    _first, second, third = cluster.homes_of_hits
+    guest = next(name for name in cluster.names if name not in cluster.homes_of_hits)
+    cluster.stop(third)
+    refusal = cluster.attempt(second, tried=(guest,))
+    assert isinstance(refusal, ErrorReply)
+    assert refusal.code == Unavailable.code
+    cluster.start(third)
+    assert written(cluster.attempt(second, tried=(guest,)))[0].startswith(second)
 
 
 def test_a_retry_waits_a_moment_for_the_silent_replica_that_may_know(cluster: Retrying) -> None:
@@ -121,14 +145,14 @@ def test_a_retry_waits_a_moment_for_the_silent_replica_that_may_know(cluster: Re
     cluster.loses = lambda sender, receiver, message: isinstance(message, WriteReplica) and receiver != third
     cluster.attempt(first, level="ONE")
     cluster.loses = lambda sender, receiver, message: isinstance(message, FindOperation) and receiver == first
-    assert written(cluster.attempt(second, is_retry=True))[0].startswith(first)
+    assert written(cluster.attempt(second, tried=(first,)))[0].startswith(first)
     assert cluster.count() == 1
 
 
 def test_that_nobody_knows_is_believed_of_a_majority_when_the_others_stay_silent(cluster: Retrying) -> None:
-    _, second, third = cluster.homes_of_hits
+    first, second, third = cluster.homes_of_hits
     cluster.loses = lambda sender, receiver, message: isinstance(message, FindOperation) and receiver == third
-    assert cluster.attempt(second, is_retry=True) is None
+    assert cluster.attempt(second, tried=(first,)) is None
     cluster.run(2 * PATIENCE_S)
     assert written(cluster.answers.pop())[0].startswith(second)
 
@@ -136,16 +160,12 @@ def test_that_nobody_knows_is_believed_of_a_majority_when_the_others_stay_silent
 def test_without_a_majority_a_retry_is_refused_at_the_weakest_level_too(cluster: Retrying) -> None:
     """Whoever is down may have carried it out: to do it again would be a guess."""
     first, second, third = cluster.homes_of_hits
-    cluster.attempt(first, level="ONE")
     cluster.stop(first)
     cluster.stop(third)
-    cluster.stores[second].delete(rows.operation_row(0, OPERATION))
-    cluster.loses = lambda sender, receiver, message: True
-    assert written(cluster.attempt(second, is_retry=True, level="ONE"))[0].startswith(first)
-    refusal = cluster.attempt(second, is_retry=True, level="ONE", operation_id=bytes(16))
+    refusal = cluster.attempt(second, tried=(second,), level="ONE")
     assert isinstance(refusal, ErrorReply)
     assert refusal.code == Unavailable.code
-    assert written(cluster.attempt(second, level="ONE", operation_id=b"f" * 16))[0].startswith(second)
+    assert written(cluster.attempt(second, level="ONE"))[0].startswith(second)
 
 
 def test_a_stand_in_has_seen_what_it_keeps_for_others(cluster: Retrying) -> None:
@@ -155,7 +175,7 @@ def test_a_stand_in_has_seen_what_it_keeps_for_others(cluster: Retrying) -> None
     dot = written(cluster.attempt(first, level="SLOPPY_QUORUM"))
     cluster.stop(first)
     cluster.start(second)
-    assert written(cluster.attempt(second, is_retry=True, level="SLOPPY_QUORUM")) == dot
+    assert written(cluster.attempt(second, tried=(first,), level="SLOPPY_QUORUM")) == dot
 
 
 def test_an_operation_is_not_begun_after_its_time(cluster: Retrying) -> None:
@@ -208,7 +228,7 @@ def test_a_retry_supersedes_what_its_operation_did(cluster: Retrying) -> None:
     cluster.attempt(first, key=key, what=("put", b"new"), level="LOCAL_ALL")
     cluster.stop(first)
     cluster.loses = lambda sender, receiver, message: False
-    assert isinstance(cluster.attempt(third, is_retry=True, key=key, what=("put", b"new")), MutateReply)
+    assert isinstance(cluster.attempt(third, tried=(first,), key=key, what=("put", b"new")), MutateReply)
     for home in (second, third):
         stored = cluster.stored(home, key)
         assert stored is not None
@@ -221,19 +241,19 @@ def test_a_write_that_fails_again_is_of_unknown_fate_as_before(cluster: Retrying
     assert cluster.attempt(first) is None
     cluster.run(2.5)
     assert cluster.answers.pop().code == WriteTimeout.code  # type: ignore[union-attr]
-    assert cluster.attempt(second, is_retry=True) is None
+    assert cluster.attempt(second, tried=(first,)) is None
     cluster.run(2.5)
     assert cluster.answers.pop().code == WriteTimeout.code  # type: ignore[union-attr]
     cluster.loses = lambda sender, receiver, message: False
-    assert written(cluster.attempt(third, is_retry=True))[0].startswith(first)
+    assert written(cluster.attempt(third, tried=(first,)))[0].startswith(first)
     cluster.run(3)
     assert cluster.count(level="LOCAL_ALL") == 1
 
 
 def test_a_malformed_operation_id_is_refused(cluster: Retrying) -> None:
     first, *_ = cluster.homes_of_hits
-    for is_retry, operation_id in ((True, b""), (False, b"short"), (True, bytes(17))):
-        answer = cluster.attempt(first, is_retry=is_retry, operation_id=operation_id)
+    for tried, operation_id in (((first,), b""), ((), b"short"), ((first,), bytes(17))):
+        answer = cluster.attempt(first, tried=tried, operation_id=operation_id)
         assert isinstance(answer, ErrorReply)
         assert answer.code == "invalid_request"
 
@@ -252,7 +272,7 @@ def test_an_operation_is_remembered_for_longer_than_a_client_tries_and_then_forg
     first, second, _ = cluster.homes_of_hits
     dot = written(cluster.attempt(first))
     cluster.run(60)
-    assert written(cluster.attempt(second, is_retry=True)) == dot
+    assert written(cluster.attempt(second, tried=(first,))) == dot
     cluster.run((KEPT_MINUTES + 2) * 60)
     everything = rows.operations_from(0), rows.operations_from(2**32 - 1)
     assert [cluster.stores[name].scan(*everything, 10) for name in cluster.homes_of_hits] == [[], [], []]
@@ -265,7 +285,7 @@ def test_an_operation_is_remembered_after_a_restart(cluster: Retrying) -> None:
         cluster.stop(name)
         cluster.start(name)
     cluster.run(3)
-    assert written(cluster.attempt(third, is_retry=True)) == dot
+    assert written(cluster.attempt(third, tried=(first,))) == dot
 
 
 def test_who_has_not_taken_part_says_so(cluster: Retrying) -> None:
