@@ -4,7 +4,7 @@ Three `NodeCore`s on RocksDB stores hand each other encoded frames in one proces
 at a time. What remains is deciding, codec and storage: the part of a put or get that Python itself costs. Prints
 microseconds per operation, the sum over all three nodes; with `--profile` a profile as well.
 
-Run: python benchmarks/core_path.py [--batch 20] [--operations 20000] [--profile]
+Run: python benchmarks/core_path.py [--batch 20] [--operations 20000] [--without-ids] [--profile]
 """
 
 import argparse
@@ -15,6 +15,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 from random import Random
+from secrets import token_bytes
 
 from crdtkv.config.loader import load
 from crdtkv.ids import identity_of
@@ -88,8 +89,8 @@ def now() -> Now:
     return Now(time.monotonic(), time.time_ns() // 1_000_000)
 
 
-def measure(nodes: Nodes, kind: str, operations: int, batch: int) -> float:
-    """Return microseconds of CPU per operation."""
+def measure(nodes: Nodes, kind: str, operations: int, batch: int, without_ids: bool) -> float:
+    """Return microseconds of CPU per operation; puts can be tried again unless they are `without_ids`."""
     random = Random(1)
     names = list(nodes.cores)
     began = time.process_time()
@@ -100,7 +101,17 @@ def measure(nodes: Nodes, kind: str, operations: int, batch: int) -> float:
             requests: list[Message] = [GetRequest(first, list(keys), "ONE", 5000)]
         else:
             requests = [
-                MutateRequest(first + n, key, "put", [b"x" * 100], None, 0, "LOCAL_QUORUM", 5000)
+                MutateRequest(
+                    first + n,
+                    key,
+                    "put",
+                    [b"x" * 100],
+                    None,
+                    0,
+                    "LOCAL_QUORUM",
+                    5000,
+                    operation_id=b"" if without_ids else token_bytes(16),
+                )
                 for n, key in enumerate(keys)
             ]
         nodes.run(name, requests)
@@ -111,16 +122,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--batch", type=int, default=20)
     parser.add_argument("--operations", type=int, default=20_000)
+    parser.add_argument("--without-ids", action="store_true", help="puts that could not be tried again")
     parser.add_argument("--profile", action="store_true")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
         nodes = Nodes(Path(directory))
-        measure(nodes, "put", 4000, arguments.batch)
+        measure(nodes, "put", 4000, arguments.batch, arguments.without_ids)
         for kind in ("put", "get"):
             profile = cProfile.Profile()
             if arguments.profile:
                 profile.enable()
-            cost = measure(nodes, kind, arguments.operations, arguments.batch)
+            cost = measure(nodes, kind, arguments.operations, arguments.batch, arguments.without_ids)
             profile.disable()
             print(f"{kind}: {cost:.1f} µs per operation on all nodes together, batches of {arguments.batch}")
             if arguments.profile:

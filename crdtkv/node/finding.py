@@ -56,9 +56,10 @@ class FindCall(Call):
         if not isinstance(message, OperationFound) or replica not in self._asked:
             return
         self._asked.discard(replica)
-        if message.record is not None:
+        if message.record:
+            record = Record.from_bytes(message.record)
             self._step.calls.end(self._number)
-            self._then(Record.from_wire(message.record), message.entry)
+            self._then(record, message.entry)
             return
         self._strangers.add(replica)
         self._progress()

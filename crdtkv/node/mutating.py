@@ -68,9 +68,9 @@ class Mutating:
             return
         step = self._step
         step.stats.count("operations_retried")
-        record = self._operations.find(request.operation_id)
-        if record is not None:
-            self._complete(mutation, record, None)
+        known = self._operations.find(request.operation_id)
+        if known:
+            self._complete(mutation, Record.from_bytes(known), None)
             return
 
         def found(record: Record | None, entry: bytes | None) -> None:
@@ -139,9 +139,9 @@ class Mutating:
         return True
 
     def _send(self, mutation: Mutation, record: Record, entry: bytes, part: Part | None = None) -> None:
-        is_recorded = bool(record.operation_id)
-        if is_recorded:
-            self._operations.note(record)
+        encoded = record.to_bytes() if record.operation_id else b""
+        if encoded:
+            self._operations.note(encoded)
         PutCall(
             self._step,
             self._replica,
@@ -156,7 +156,7 @@ class Mutating:
             mutation.required,
             mutation.deadline_s,
             part,
-            list(record) if is_recorded else None,
+            encoded,
         )
 
     def _reply(self, mutation: Mutation, record: Record) -> None:

@@ -10,7 +10,6 @@ Source: Lee et al., "Implementing Linearizability at Large Scale and Low Latency
 
 from typing import NamedTuple, Self
 
-from crdtkv import cbor
 from crdtkv.crdt.causal import is_counter
 from crdtkv.errors import ProtocolError
 from crdtkv.ids import Actor, is_actor
@@ -32,19 +31,27 @@ class Record(NamedTuple):
     counter: int
     timestamp: int
 
+    def to_bytes(self) -> bytes:
+        """Return operation id, timestamp and counter in 16, 8 and 8 bytes, and the actor's name."""
+        return (
+            self.operation_id
+            + self.timestamp.to_bytes(8, "big")
+            + self.counter.to_bytes(8, "big")
+            + self.actor.encode()
+        )  # fmt: skip
+
     @classmethod
-    def from_wire(cls, wire: object) -> Self:
-        """Parse `[operation id, actor, counter, timestamp]`.
+    def from_bytes(cls, record: bytes) -> Self:
+        """Parse what `to_bytes` made.
 
         Raises:
             ProtocolError: it is something else.
         """
-        match wire:
-            case [bytes() as operation_id, str() as actor, int() as counter, int() as timestamp] if (
-                len(operation_id) == ID_BYTES and is_actor(actor) and is_counter(counter) and is_counter(timestamp)
-            ):
-                return cls(operation_id, actor, counter, timestamp)
-        raise ProtocolError("a record is [operation id, actor, counter, timestamp]")
+        actor = record[32:].decode(errors="replace")
+        counter, timestamp = int.from_bytes(record[24:32], "big"), int.from_bytes(record[16:24], "big")
+        if not (is_actor(actor) and is_counter(counter) and is_counter(timestamp)):
+            raise ProtocolError("a record is an operation id, a timestamp, a counter and an actor")
+        return cls(record[:ID_BYTES], actor, counter, timestamp)
 
 
 class Operations:
@@ -56,17 +63,17 @@ class Operations:
         self._drop_at = 0.0
         self._dropped_until = rows.operations_from(0)
 
-    def note(self, record: Record) -> None:
+    def note(self, record: bytes) -> None:
         """Keep a record, in the same commit as the write it is about."""
-        self._store.put(rows.operation_row(self._minute, record.operation_id), cbor.encode([*record[1:]]))
+        self._store.put(rows.operation_row(self._minute, record[:ID_BYTES]), record)
 
-    def find(self, operation_id: bytes) -> Record | None:
-        """Return the record of an operation, None if this node knows nothing of it."""
+    def find(self, operation_id: bytes) -> bytes:
+        """Return the record of an operation, b"" if this node knows nothing of it."""
         for minute in range(self._minute + 1, max(-1, self._minute - KEPT_MINUTES - 1), -1):
-            stored = self._store.get(rows.operation_row(minute, operation_id))
-            if stored is not None:
-                return Record.from_wire([operation_id, *cbor.decode(stored)])
-        return None
+            record = self._store.get(rows.operation_row(minute, operation_id))
+            if record is not None:
+                return record
+        return b""
 
     def tend(self) -> None:
         """Drop what is old, some at a time; called at the end of every step."""

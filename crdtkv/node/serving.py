@@ -11,7 +11,7 @@ from crdtkv.node.calls import BEHIND
 from crdtkv.node.events import Peer
 from crdtkv.node.handoff import Handoff
 from crdtkv.node.keys import KeyCheck
-from crdtkv.node.operations import Operations, Record
+from crdtkv.node.operations import Operations
 from crdtkv.node.replica import Replica
 from crdtkv.node.scanning import MAX_PAGE_ROWS, read_page
 from crdtkv.node.step import Step
@@ -76,10 +76,9 @@ class Serving:
             self._step.stats.count("deltas_refused")
             self._step.effects.send(node, Refusal(request.id, BEHIND, []))
             return
-        record = _record(request)
         superseded = self._replica.merge(key, entry, request.supersede_before)
-        if record is not None:
-            self._operations.note(record)
+        if request.record:
+            self._operations.note(request.record)
         if superseded is None:
             self._written.append(request.id)
         else:
@@ -92,20 +91,17 @@ class Serving:
         if self._step.ring.topology.node(request.target) is None:
             raise ProtocolError(f"a hint for {request.target!r:.80}, which is not in the ring")
         entry = Entry.from_replica(request.entry, key.type_tag)
-        record = _record(request)
         self._handoff.take(key, request.target, entry, request.is_unsent)
-        if record is not None:
-            self._operations.note(record)
+        if request.record:
+            self._operations.note(request.record)
         self._written.append(request.id)
 
     def find_operation(self, node: str, request: FindOperation) -> None:
         """Tell what became of an operation."""
         key = self._keys.from_peer(request.identity)
         record = self._operations.find(request.operation_id)
-        found = OperationFound(request.id, None, None)
-        if record is not None:
-            found = OperationFound(request.id, list(record), self._handoff.read(key)[0])
-        self._step.effects.send_when_durable(node, found)
+        entry = self._handoff.read(key)[0] if record else None
+        self._step.effects.send_when_durable(node, OperationFound(request.id, record, entry))
 
     def hand_off(self, node: str, request: HandOff) -> None:
         """Merge an entry that nobody has sent to other data centers yet."""
@@ -129,7 +125,3 @@ class Serving:
         if self._written:
             self._step.effects.send_when_durable(node, ReplicaWritten(self._written))
             self._written = []
-
-
-def _record(request: WriteReplica | KeepHint) -> Record | None:
-    return Record.from_wire(request.record) if request.record is not None else None

@@ -64,7 +64,7 @@ class PutCall(Call):
         required: int,
         deadline_s: float,
         part: Part | None = None,
-        record: list[object] | None = None,
+        record: bytes = b"",
     ) -> None:
         """Send the entry to everybody who has a seat; this node's own store must hold it already, if it has one.
 

@@ -32,8 +32,8 @@ class Retrying:
         for sends in (effects.at_once, effects.held):
             for messages in sends.values():
                 for message in messages:
-                    if isinstance(message, WriteReplica | KeepHint) and message.record is not None:
-                        self._take(*message.record)
+                    if isinstance(message, WriteReplica | KeepHint) and message.record:
+                        self._take(message.record)
 
     def completed(self) -> None:
         """Write into the history what was done more than once: when it had which effect is not known."""
@@ -44,10 +44,8 @@ class Retrying:
                 operation.repeated = sorted(dots)
                 operation.outcome = "info"
 
-    def _take(self, operation_id: object, actor: object, counter: object, _: object) -> None:
-        assert isinstance(operation_id, bytes)
-        assert isinstance(actor, str)
-        assert isinstance(counter, int)
+    def _take(self, record: bytes) -> None:
+        operation_id, counter, actor = record[:16], int.from_bytes(record[24:32], "big"), record[32:].decode()
         dots = self._dots.setdefault(operation_id, set())
         dots.add((actor, counter))
         if len(dots) > 1 and not self._cluster.plan.is_forgetful:

@@ -186,7 +186,7 @@ class WriteReplica(NamedTuple):
     older versions that the coordinator did not hold. 0 everywhere else.
     With `basis`, a causal context, the entry is only what an operation changed: a replica that has not seen all of
     the basis refuses with `behind`, and is then sent the whole.
-    `record`, `[operation id, actor, counter, timestamp]` of the operation that made the write, is kept for a while.
+    `record` names the operation that made the write, and its dot (`node.operations.Record`); it is kept for a while.
     """
 
     id: int
@@ -194,7 +194,7 @@ class WriteReplica(NamedTuple):
     entry: bytes
     supersede_before: int
     basis: list[object] | None = None
-    record: list[object] | None = None
+    record: bytes = b""
 
 
 class ReplicaWritten(NamedTuple):
@@ -222,7 +222,7 @@ class KeepHint(NamedTuple):
     identity: bytes
     entry: bytes
     is_unsent: bool
-    record: list[object] | None = None
+    record: bytes = b""
 
 
 class FindOperation(NamedTuple):
@@ -234,10 +234,10 @@ class FindOperation(NamedTuple):
 
 
 class OperationFound(NamedTuple):
-    """The record of the operation, and the entry as it is here now, durably; None if this node knows nothing of it."""
+    """The record of the operation, and the entry as it is here now, durably; b"" if this node knows nothing of it."""
 
     id: int
-    record: list[object] | None
+    record: bytes
     entry: bytes | None
 
 

@@ -6,11 +6,11 @@ import pytest
 from several_nodes import CLIENT, Cluster, config
 
 from crdtkv.crdt.entry import Entry
-from crdtkv.errors import Overloaded, Unavailable, WriteTimeout
+from crdtkv.errors import Overloaded, ProtocolError, Unavailable, WriteTimeout
 from crdtkv.ids import identity_of
 from crdtkv.node.events import PeerUp, Received
 from crdtkv.node.finding import PATIENCE_S
-from crdtkv.node.operations import KEPT_MINUTES
+from crdtkv.node.operations import KEPT_MINUTES, Record
 from crdtkv.ring.token import located
 from crdtkv.storage import rows
 from crdtkv.wire.messages import (
@@ -258,14 +258,25 @@ def test_a_malformed_operation_id_is_refused(cluster: Retrying) -> None:
         assert answer.code == "invalid_request"
 
 
-def test_a_malformed_record_is_dropped_with_its_write(cluster: Retrying) -> None:
+def test_a_malformed_record_is_an_error_of_who_sent_it(cluster: Retrying) -> None:
     first, second, _ = cluster.homes_of_hits
-    cluster.attempt(first)
-    write = next(message for _, _, message in cluster.sent if isinstance(message, WriteReplica))
+    good = Record(OPERATION, f"{first}.0000000000000001", 1, 1)
+    assert Record.from_bytes(good.to_bytes()) == good
+    for record in (OPERATION, good._replace(actor="nobody").to_bytes(), good._replace(counter=0).to_bytes()):
+        with pytest.raises(ProtocolError):
+            Record.from_bytes(record)
     junk = cluster.counted("junk_messages")
-    for record in ([], [OPERATION, "nobody", 1, 1], [b"", "eu-1.0000000000000001", 1, 1], [OPERATION, 1, 1, 1]):
-        cluster.handle(second, Received(first, cluster.topology.epoch, [write._replace(record=record)]))
-    assert cluster.counted("junk_messages") == junk + 4
+    asked: list[int] = []
+
+    def asks(_: str, __: str, message: Message) -> bool:
+        if isinstance(message, FindOperation):
+            asked.append(message.id)
+        return isinstance(message, FindOperation)
+
+    cluster.loses = asks
+    assert cluster.attempt(second, tried=(first,)) is None
+    cluster.handle(second, Received(first, cluster.topology.epoch, [OperationFound(asked[0], OPERATION, None)]))
+    assert cluster.counted("junk_messages") == junk + 1
 
 
 def test_an_operation_is_remembered_for_longer_than_a_client_tries_and_then_forgotten(cluster: Retrying) -> None:
@@ -291,4 +302,4 @@ def test_an_operation_is_remembered_after_a_restart(cluster: Retrying) -> None:
 def test_who_has_not_taken_part_says_so(cluster: Retrying) -> None:
     first, second, _ = cluster.homes_of_hits
     cluster.handle(second, Received(first, cluster.topology.epoch, [FindOperation(7, HITS, OPERATION)]))
-    assert (second, first, OperationFound(7, None, None)) in cluster.sent
+    assert (second, first, OperationFound(7, b"", None)) in cluster.sent
