@@ -9,6 +9,7 @@ from crdtkv.client.bucket import Bucket
 from crdtkv.client.client import Client, connect
 from crdtkv.client.codecs import BYTES, CBOR, JSON, TEXT, Codec, model
 from crdtkv.client.entry import ValueEntry
+from crdtkv.client.session import Session
 from crdtkv.errors import (
     ClosedError,
     ConfigError,
@@ -65,6 +66,7 @@ __all__ = [
     "Overloaded",
     "Quorum",
     "ReadTimeout",
+    "Session",
     "StaleReplica",
     "Unavailable",
     "UnknownBucket",

@@ -41,8 +41,8 @@ class Caller:
 
     def __init__(self, router: Router, default_level: ConsistencyLevel | None, timeout_s: float) -> None:
         self.router = router
-        self._default_level = default_level
-        self._timeout_s = timeout_s
+        self.default_level = default_level
+        self.timeout_s = timeout_s
         self.observed = 0
         self._bucket_levels: dict[str, ConsistencyLevel] = {}
 
@@ -58,8 +58,8 @@ class Caller:
         """
         if explicit is not None:
             return explicit if isinstance(explicit, ConsistencyLevel) else level_named(explicit)
-        if self._default_level is not None:
-            return self._default_level
+        if self.default_level is not None:
+            return self.default_level
         level = self._bucket_levels.get(bucket)
         if level is None:
             level = level_named(self.router.views[0].buckets.get(bucket, "LOCAL_QUORUM"))
@@ -72,7 +72,7 @@ class Caller:
         Raises:
             ReadTimeout, Unavailable, Overloaded, NoNodeReachable: nothing was written, as always with reads.
         """
-        timeout_s = timeout or self._timeout_s
+        timeout_s = timeout or self.timeout_s
         try:
             connection = self.router.route(identity)[1]
             return await connection.ask_entry(identity, level.to_wire(), int(timeout_s * 1000))  # type: ignore[no-any-return]
@@ -100,7 +100,7 @@ class Caller:
             WriteTimeout: it may have been applied.
             CrdtkvError: any other says that it was not (`maybe_applied`).
         """
-        timeout_s = timeout or self._timeout_s
+        timeout_s = timeout or self.timeout_s
         deadline = time.monotonic() + timeout_s
         request = MutateRequest(
             0, identity, operation, arguments, context, self.observed, level.to_wire(), int(timeout_s * 1000), ttl_ms

@@ -8,12 +8,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
-from crdtkv.client.bucket import Bucket, V
+from crdtkv.client.buckets import Buckets
 from crdtkv.client.caller import Caller
-from crdtkv.client.codecs import CBOR, Codec
 from crdtkv.client.connection import LinkLost, NoAnswer
 from crdtkv.client.place import Level, Shelf
 from crdtkv.client.router import Router
+from crdtkv.client.session import Session
 from crdtkv.config.loader import load
 from crdtkv.config.model import ClusterConfig
 from crdtkv.errors import InvalidRequest
@@ -31,7 +31,7 @@ class Held(NamedTuple):
     encoded: bytes | None
 
 
-class Client(Bucket[Any]):
+class Client(Buckets):
     """A connection to a cluster; the verbs act on the bucket `default`. Made by `connect`."""
 
     def __init__(self, router: Router, default_level: ConsistencyLevel | None, timeout_s: float) -> None:
@@ -63,14 +63,15 @@ class Client(Bucket[Any]):
         """The names of all buckets."""
         return sorted(self._router.views[0].buckets)
 
-    def bucket(self, name: str, *, of: Codec[V] = CBOR, consistency: Level = None) -> Bucket[V]:
-        """Return another bucket, with a codec and a default level of its own if they are given.
+    def session(self, token: str | None = None) -> Session:
+        """Begin a session: its reads show all that it has written, and never go back in time.
+
+        With the `token` of another session, of whatever process and data center, it goes on from there.
 
         Raises:
-            InvalidKey: no bucket can be named so. (Whether it is declared shows with the first request.)
-            InvalidRequest: no such level.
+            InvalidRequest: it is no token.
         """
-        return Bucket(Shelf(self._shelf.caller, name, consistency), of)
+        return Session(self._shelf.caller, token)
 
     async def status(self, timeout: float = 2.0) -> dict[str, dict[str, Any] | None]:
         """Return what each node of the data center says of itself, None for a node that does not answer."""

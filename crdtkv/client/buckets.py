@@ -1,0 +1,20 @@
+"""`Buckets`: all buckets of a cluster; its verbs act on the bucket `default`."""
+
+from typing import Any
+
+from crdtkv.client.bucket import Bucket, V
+from crdtkv.client.codecs import CBOR, Codec
+from crdtkv.client.place import Level, Shelf
+
+
+class Buckets(Bucket[Any]):
+    """The bucket `default`, and the way to others."""
+
+    def bucket(self, name: str, *, of: Codec[V] = CBOR, consistency: Level = None) -> Bucket[V]:
+        """Return another bucket, with a codec and a default level of its own if they are given.
+
+        Raises:
+            InvalidKey: no bucket can be named so. (Whether it is declared shows with the first request.)
+            InvalidRequest: no such level.
+        """
+        return Bucket(Shelf(self._shelf.caller, name, consistency), of)

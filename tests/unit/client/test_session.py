@@ -1,0 +1,77 @@
+"""What a session asks when an answer lacks something: a quorum, then again, until time is up."""
+
+from typing import Any
+
+import pytest
+
+from crdtkv import LINEARIZABLE, LOCAL_QUORUM, ONE, ConsistencyLevel, ReadTimeout, StaleReplica
+from crdtkv.causality.context import CausalContext
+from crdtkv.causality.dot import Dot
+from crdtkv.causality.seen import Seen
+from crdtkv.causality.version_vector import VersionVector
+from crdtkv.client.caller import Caller
+from crdtkv.client.session import SessionCaller
+from crdtkv.crdt.entry import Entry
+from crdtkv.crdt.register import Register
+from crdtkv.ids import identity_of
+
+KEY = identity_of("default", "register", "k")
+ACTOR = "eu-1.00000000000000aa"
+
+
+def entry(counter: int) -> bytes:
+    return Entry(Register(), CausalContext(VersionVector({ACTOR: counter}))).to_bytes()
+
+
+class Script:
+    """Answers in the place of a data center."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *answers: bytes | Exception | None) -> None:
+        self.answers = list(answers)
+        self.levels: list[ConsistencyLevel] = []
+        seen = Seen()
+        seen.written(KEY, Dot(ACTOR, 2), 0)
+        script = self
+
+        async def answered(self: Caller, identity: bytes, level: ConsistencyLevel, timeout: float | None) -> Any:
+            script.levels.append(level)
+            answer = script.answers.pop(0) if len(script.answers) > 1 else script.answers[0]
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+        monkeypatch.setattr(Caller, "entry", answered)
+        self.caller = SessionCaller(Caller(None, None, 0.2), seen)  # type: ignore[arg-type]
+        self.seen = seen
+
+
+async def test_what_is_new_enough_is_taken_at_the_level_that_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    script = Script(monkeypatch, entry(2))
+    assert await script.caller.entry(KEY, ONE, None) == entry(2)
+    assert script.levels == [ONE]
+
+
+@pytest.mark.parametrize("stale", [None, entry(1)], ids=["nothing", "an older entry"])
+async def test_what_one_replica_lacks_a_quorum_is_asked_for(monkeypatch: pytest.MonkeyPatch, stale: bytes) -> None:
+    script = Script(monkeypatch, stale, entry(3))
+    assert await script.caller.entry(KEY, ONE, None) == entry(3)
+    assert script.levels == [ONE, LOCAL_QUORUM]
+    assert not script.seen.is_in(KEY, CausalContext(VersionVector({ACTOR: 2}))), "what was read must be read again"
+
+
+async def test_without_a_quorum_the_level_that_was_asked_for_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    script = Script(monkeypatch, entry(1), ReadTimeout(1, 2), entry(2))
+    assert await script.caller.entry(KEY, ONE, None) == entry(2)
+    assert script.levels == [ONE, LOCAL_QUORUM, ONE]
+
+
+async def test_a_linearizable_read_stays_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    script = Script(monkeypatch, entry(1), entry(2))
+    assert await script.caller.entry(KEY, LINEARIZABLE, None) == entry(2)
+    assert script.levels == [LINEARIZABLE, LINEARIZABLE]
+
+
+async def test_what_does_not_come_in_time_is_an_error_and_no_old_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    script = Script(monkeypatch, entry(1))
+    with pytest.raises(StaleReplica, match="wait, or read where it was written"):
+        await script.caller.entry(KEY, ONE, 0.1)
