@@ -79,11 +79,11 @@ async def test_what_a_session_has_deleted_stays_deleted_for_it(eu: Client, us: C
 
 async def test_other_buckets_and_many_keys_are_in_the_session(eu: Client, us: Client) -> None:
     session = eu.session()
-    other = session.bucket("default")
+    other = session.bucket("carts")
     await other.put("session:a", 1)
     await session.put_many({f"session:many:{number}": number for number in range(20)})
     there = us.session(session.token)
-    assert await there.bucket("default").get("session:a", timeout=30) == 1
+    assert await there.bucket("carts").get("session:a", timeout=30) == 1
     assert await there.get_many([f"session:many:{number}" for number in range(20)], timeout=30) == {
         f"session:many:{number}": number for number in range(20)
     }
