@@ -192,7 +192,7 @@ class Replica:
             raise InvalidRequest("the context names writes of this node that never happened: read the key again")
         is_partial = stored.state.has_partial_deltas
         if is_partial and seen is not None and not stored.context.descends(seen):
-            raise StaleReplica("this node has not seen what the context was read from: retry")
+            raise StaleReplica("no replica in reach has what the context was read from: read the key again")
         event = self.event(actor, stored, observed)
         expires_at = event.timestamp + from_wall_ms(ttl_ms) if ttl_ms else None
         delta = stored.delta(operation, arguments, event, seen, expires_at)

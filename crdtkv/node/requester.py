@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from crdtkv.errors import CrdtkvError
+from crdtkv.errors import CrdtkvError, StorageError
 from crdtkv.node.events import Peer
 from crdtkv.node.step import Step
 from crdtkv.wire.messages import ErrorReply, Message
@@ -23,6 +23,12 @@ class Requester(NamedTuple):
         step.stats.request(self.kind, self.level, "ok", step.now.monotonic_s - self.started_s)
 
     def refuse(self, step: Step, error: CrdtkvError) -> None:
-        """Answer with an error."""
+        """Answer with an error.
+
+        Raises:
+            StorageError: the error is one; the process must stop, its disk is not to be believed any more.
+        """
+        if isinstance(error, StorageError):
+            raise error
         step.effects.send(self.peer, ErrorReply(self.id, error.code, list(error.fields)))
         step.stats.request(self.kind, self.level, error.code, step.now.monotonic_s - self.started_s)
