@@ -15,7 +15,7 @@ def of_kind(kind: str, key: str) -> Message:
         "get at ONE": GetRequest(1, [at], "ONE", 1000),
         "get at a quorum": GetRequest(1, [at], "LOCAL_QUORUM", 1000),
         "put": MutateRequest(1, at, "put", [b"v"], None, 0, "ONE", 1000),
-        "scan": ScanRequest(1, partition_of(token_of(at), 64), b"default\0", b"", 10, "LOCAL_ALL", 1000),
+        "scan": ScanRequest(1, partition_of(token_of(at), 64), b"default\0register\0", b"", 10, "LOCAL_ALL", 1000),
         "inspect": InspectRequest(1, at),
         "read of a replica": ReadReplica(1, at),
     }[kind]
