@@ -285,6 +285,9 @@ def _nonsense(chosen: random.Random, number: int) -> list[object]:
                 level,
                 500,
                 chosen.choice([None, 0, 1, 2**64 - 1]),
+                chosen.choice([b"", b"short", bytes(16), chosen.randbytes(16)]),
+                chosen.choice([None, None, [], ["us-1"], ["us-9", "x" * 500], wild]),
+                chosen.choice([0, 1, 2**64 - 1]),
             ]
         case 3:
             partition = chosen.choice([0, 1, 255, 256, 2**64 - 1])
