@@ -53,6 +53,7 @@ from crdtkv.node.stability import Stability
 from crdtkv.node.standing import Standing
 from crdtkv.node.status import status_of
 from crdtkv.node.step import Step
+from crdtkv.node.watching import Watching
 from crdtkv.ring.hash_ring import HashRing
 from crdtkv.ring.topology import Topology
 from crdtkv.storage import rows
@@ -93,6 +94,7 @@ from crdtkv.wire.messages import (
     TombstonesRequest,
     TopologyReply,
     TopologyRequest,
+    WatchRequest,
     WriteReplica,
 )
 
@@ -203,6 +205,7 @@ class NodeCore:
             calls_max,
             {name.encode(): int(bucket.ttl_s * 1000) for name, bucket in config.all_buckets.items() if bucket.ttl_s},
         )
+        self.watching = Watching(self.step, self.replica, store, self._keys, random)
         self.geo = GeoReplication(
             self.step, self.replica, self.handoff, self.outbox, store, self._keys, config.geo.batch_max
         )
@@ -222,6 +225,7 @@ class NodeCore:
             GetRequest: self.coordinator.get,
             MutateRequest: self.coordinator.mutate,
             ScanRequest: self.coordinator.scan,
+            WatchRequest: self.watching.poll,
             TopologyRequest: self._tell_topology,
             StatusRequest: self._tell_status,
             RepairRequest: self._repair,
@@ -271,6 +275,7 @@ class NodeCore:
         self._operations.tend()
         self._refill_outbox()
         self.geo.publish()
+        self.watching.tend()
         last_commit = self.replica.commit()
         effects.after_commit = last_commit if self.replica.has_undurable else 0
         return effects
@@ -285,6 +290,7 @@ class NodeCore:
             self.collection.next_timer(),
             self.standing.next_timer(),
             self.membership.next_timer(),
+            self.watching.next_timer(),
             self._refill_at or None,
         ]
         return min((at_s for at_s in due if at_s is not None), default=None)

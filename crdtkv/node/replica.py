@@ -25,6 +25,7 @@ from crdtkv.errors import InsufficientStorage, InvalidRequest, StaleReplica, Val
 from crdtkv.geo.outbox import Outbox
 from crdtkv.ids import Actor, parse_identity
 from crdtkv.merkle.forest import MerkleForest
+from crdtkv.node.change_log import ChangeLog
 from crdtkv.node.entry_cache import EntryCache
 from crdtkv.node.keys import PlacedKey
 from crdtkv.node.step import Step
@@ -86,6 +87,7 @@ class Replica:
         self._collected_until = int.from_bytes(store.get(rows.COLLECTED_UNTIL) or b"", "big")
         self.clock = HybridClock(max_drift_ms, self._collected_until)
         self.commit_number = 0
+        self.changes = ChangeLog()
         self._cache = EntryCache(cache_bytes)
         self._entry_bytes_max = limits.entry_kib * 1024
         self._whole_entry_bytes = limits.whole_entry_bytes
@@ -329,6 +331,7 @@ class Replica:
         self._forest.changed(key.token, located, before.to_bytes() if before is not None else None, encoded)
         self._store.put(rows.data_row(located), encoded)
         self._changed(located, entry)
+        self.changes.note(located)
 
     def _changed(self, located: bytes, entry: Entry | None) -> None:
         self._cache.put(located, entry)

@@ -22,10 +22,13 @@ MAX_PAGE_ROWS = 1_000
 Page = tuple[list[tuple[bytes, bytes]], bytes | None]
 
 
-def read_page(store: Store, partitions: int, partition: int, prefix: bytes, after: bytes, limit: int) -> Page:
+def read_page(
+    store: Store, partitions: int, partition: int, prefix: bytes | tuple[bytes, ...], after: bytes, limit: int
+) -> Page:
     """Return this node's rows of a partition behind `after` as `(storage key, entry)`, and up to where (None: all).
 
-    `limit` bounds the rows looked at, so that a prefix few keys have does not stop the node.
+    Of several prefixes a key has any. `limit` bounds the rows looked at, so that a prefix few keys have does not stop
+    the node.
     """
     start, stop = rows.partition_range(partition, partitions)
     if after:

@@ -24,6 +24,7 @@ def status_of(core: "NodeCore", peers: Sequence[str]) -> dict[str, Any]:
         "bus_up": core.geo.bus_is_up,
         "disk_space": core.step.has_disk_space,
         "calls_in_flight": len(core.step.calls),
+        "watches_waiting": len(core.watching),
         "hints": {
             target: {"rows": kept.rows, "bytes": kept.size_bytes, "age_s": round(now_s - kept.since, 3)}
             for target in core.handoff.hints.targets

@@ -107,6 +107,22 @@ class InspectRequest(NamedTuple):
     identity: bytes
 
 
+class WatchRequest(NamedTuple):
+    """Tell what comes behind `cursor` of the keys whose identities begin with one of `prefixes`.
+
+    `partitions` says of which partitions (bits, `ring.partition_set`): the node must be a replica of each that counts.
+    `cursor` is that of the last answer, empty to begin with the initial state. If there is nothing to tell, the answer
+    waits up to `wait_ms` for a change. Answered by `WatchReply`.
+    """
+
+    id: int
+    prefixes: list[object]
+    partitions: bytes
+    cursor: bytes
+    limit: int
+    wait_ms: int
+
+
 class EntriesReply(NamedTuple):
     """The merged entries of consecutive ids, from `id` on; None for a key that was never written.
 
@@ -135,6 +151,20 @@ class ScanReply(NamedTuple):
     id: int
     rows: list[object]
     next_after: bytes | None
+
+
+class WatchReply(NamedTuple):
+    """What this replica stores, durably, as `[[identity, entry]…]`, and the `cursor` to go on from.
+
+    An entry that is None was a tombstone and is collected. `position` is the number of the last change told, None as
+    long as the initial state is not; `head` is that of the last change there is. The numbers are the node's own.
+    """
+
+    id: int
+    rows: list[object]
+    cursor: bytes
+    position: int | None
+    head: int
 
 
 class TopologyReply(NamedTuple):
@@ -387,6 +417,7 @@ class Confirm(NamedTuple):
 Message = (
     Hello | GetRequest | MutateRequest | ScanRequest | TopologyRequest | StatusRequest
     | RepairRequest | InspectRequest | EntriesReply | MutateReply | ScanReply | TopologyReply | StatusReply | ErrorReply
+    | WatchRequest | WatchReply
     | ReadReplica | ReplicaEntry | WriteReplica | ReplicaWritten | ReplicaSuperseded
     | FindOperation | OperationFound
     | KeepHint | HandOff | ReadPartition | PartitionRows | RootsRequest | RootsReply | LeafRequest | LeafReply
@@ -410,6 +441,8 @@ NUMBERS: dict[type, int] = {
     ErrorReply: 12,
     RepairRequest: 13,
     InspectRequest: 14,
+    WatchRequest: 15,
+    WatchReply: 16,
     ReadReplica: 20,
     ReplicaEntry: 21,
     WriteReplica: 22,

@@ -1,0 +1,71 @@
+"""`ChangeLog`: which keys changed on this node lately, in the order of their last change.
+
+A later change of a key takes the place of the earlier one: whoever reads the log reads the store next, which has the
+newest entry only. So a key that is written without end takes the room of one. The log keeps `KEYS_MAX` keys; when one
+more changes, the one that has not changed for longest goes, and `floor` rises to its number. Who had come no further
+than below the floor may have missed a key, and must look at everything again.
+
+Numbers count from 0 in every process, so `identity`, drawn when the first watcher comes, tells one log from another.
+Until then there is nobody to remember anything for, and nothing is noted.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from operator import itemgetter
+
+KEYS_MAX = 50_000
+#: How many numbers that a later change has taken the place of are kept beside as many that count.
+SLACK = 1_000
+
+_NUMBER = itemgetter(0)
+
+
+class ChangeLog:
+    """Numbers of changes by storage key. `head` is the last number, `floor` the highest that was forgotten."""
+
+    def __init__(self, keys_max: int = KEYS_MAX) -> None:
+        self._keys_max = keys_max
+        self._latest: dict[bytes, int] = {}
+        #: Ascending; a pair that `_latest` does not confirm was superseded. Before `_first` everything is forgotten.
+        self._order: list[tuple[int, bytes]] = []
+        self._first = 0
+        self.identity: int | None = None
+        self.head = 0
+        self.floor = 0
+
+    def __len__(self) -> int:
+        return len(self._latest)
+
+    def begin(self, identity: int) -> None:
+        """Note changes from now on."""
+        self.identity = identity
+
+    def note(self, located: bytes) -> None:
+        """Note that the entry under a storage key has changed."""
+        if self.identity is None:
+            return
+        self.head += 1
+        self._latest[located] = self.head
+        self._order.append((self.head, located))
+        if len(self._latest) > self._keys_max:
+            self._forget_oldest()
+        if len(self._order) > 2 * len(self._latest) + SLACK:
+            self._order = [pair for pair in self._order[self._first :] if self._is_latest(pair)]
+            self._first = 0
+
+    def behind(self, number: int) -> Iterator[tuple[int, bytes]]:
+        """Yield `(number, storage key)` of what changed behind a number, each key once, in the order of numbers."""
+        order = self._order
+        for index in range(bisect_right(order, number, lo=self._first, key=_NUMBER), len(order)):
+            if self._is_latest(order[index]):
+                yield order[index]
+
+    def _is_latest(self, pair: tuple[int, bytes]) -> bool:
+        return self._latest.get(pair[1]) == pair[0]
+
+    def _forget_oldest(self) -> None:
+        while not self._is_latest(self._order[self._first]):
+            self._first += 1
+        self.floor, located = self._order[self._first]
+        self._first += 1
+        del self._latest[located]
