@@ -70,11 +70,11 @@ class WaitingPolls:
         return poll
 
     def for_key(self, identity: bytes, partition: int) -> list[int]:
-        """Return the numbers of the polls that a change of this key is for."""
+        """Return the numbers of the polls that a change of this key is for; one may come twice."""
         found: list[int] = []
         for length in self._lengths:
             named = self._by_prefix.get(identity[:length])
-            if named is not None and length <= len(identity):
+            if named is not None:
                 found += [number for number, poll in named.items() if poll.mask >> partition & 1]
         return found
 

@@ -146,8 +146,6 @@ class Watching:
         rows: list[object] = []
         size = 0
         partition = first_in(poll.mask, start)
-        if partition != start:
-            after = b""
         for _ in range(MAX_PAGES):
             if partition is None or _is_full(poll, rows, size):
                 break
