@@ -6,10 +6,12 @@ await kv.get("user:1", consistency=crdtkv.ONE)
 """
 
 from crdtkv.client.bucket import Bucket
+from crdtkv.client.change import CAUGHT_UP, Change
 from crdtkv.client.client import Client, connect
 from crdtkv.client.codecs import BYTES, CBOR, JSON, TEXT, Codec, model
 from crdtkv.client.entry import ValueEntry
 from crdtkv.client.session import Session
+from crdtkv.client.watching import Watch
 from crdtkv.errors import (
     ClosedError,
     ConfigError,
@@ -43,6 +45,7 @@ __version__ = "0.1.0"
 __all__ = [
     "ANY",
     "BYTES",
+    "CAUGHT_UP",
     "CBOR",
     "JSON",
     "LINEARIZABLE",
@@ -52,6 +55,7 @@ __all__ = [
     "SLOPPY_QUORUM",
     "TEXT",
     "Bucket",
+    "Change",
     "Client",
     "ClosedError",
     "Codec",
@@ -72,6 +76,7 @@ __all__ = [
     "UnknownBucket",
     "ValueEntry",
     "ValueTooLarge",
+    "Watch",
     "WriteTimeout",
     "connect",
     "model",

@@ -17,7 +17,8 @@ from crdtkv.client.container import Container
 from crdtkv.client.entry import ReadContext, ValueEntry
 from crdtkv.client.handles import BoundedCounterHandle, RegisterHandle
 from crdtkv.client.place import Level, Place, Shelf
-from crdtkv.crdt.registry import type_named
+from crdtkv.client.watching import Watch
+from crdtkv.crdt.registry import TYPES, type_named
 from crdtkv.errors import CrdtkvError
 
 KeyType = TypeVar("KeyType", str, bytes)
@@ -44,7 +45,7 @@ class Keys:
         written or deleted meanwhile may be met or not. `timeout` is per page. Raises as `get` does.
         """
         strip = self._shelf.prefix(self._type_tag)
-        start = strip + (prefix.encode() if isinstance(prefix, str) else prefix)
+        start = strip + _prefix_bytes(prefix)
         level = self._shelf.level(consistency)
         return scanning.scan(self._shelf.caller, start, strip, level, timeout, self._codec)
 
@@ -156,6 +157,28 @@ class Bucket(Keys, Container, Generic[V]):
 
         return await _each(keys, get)
 
+    def watch(
+        self, prefix: str | bytes = "", *, of_type: str | None = None, token: str | None = None
+    ) -> Watch[V | Any]:
+        """Watch the keys with this prefix: iterate over them as they are, a mark, and then over what changes.
+
+        Keys are of all types, or of one. With the `token` of an earlier watch of the same keys it goes on there. What
+        it tells is what one replica of this data center holds, as soon as that is durable there.
+
+            async with kv.watch("user:") as watch:
+                async for change in watch:
+                    if change is crdtkv.CAUGHT_UP: ...
+                    elif change.is_deleted: ...
+                    else: change.key, change.value
+
+        Raises:
+            InvalidRequest: there is no such type, or the token is not one of such a watch.
+        """
+        types = list(TYPES) if of_type is None else [type_named(of_type).type_tag]
+        prefixes = [self._shelf.prefix(type_tag) + _prefix_bytes(prefix) for type_tag in types]
+        codecs = {type_tag: self._codec if type_tag == self._type_tag else CBOR for type_tag in types}
+        return Watch(self._shelf.caller, prefixes, codecs, token)
+
     def bcounter(self, name: str | bytes) -> BoundedCounterHandle:
         """Return a counter that never goes below 0."""
         return BoundedCounterHandle(self._at("bcounter", name))
@@ -178,6 +201,10 @@ class Bucket(Keys, Container, Generic[V]):
 
     def _one(self, key: str | bytes) -> RegisterHandle[V]:
         return RegisterHandle(self._shelf.place(self._type_tag, key), self._codec)
+
+
+def _prefix_bytes(prefix: str | bytes) -> bytes:
+    return prefix.encode() if isinstance(prefix, str) else prefix
 
 
 async def _each(keys: Iterable[Any], act: Any) -> dict[Any, Any]:

@@ -6,7 +6,7 @@ Nothing waits for a timer. A request ends with its answer, with its deadline, or
 
 A node from which nothing has come for `SUSPECT_S` while it owes answers is *suspected* until it speaks again: other
 nodes are asked first, and what waits for it ends with `NoAnswer`, to be asked elsewhere: reads at once, writes when the
-node would not begin them any more.
+node would not begin them any more. What a node may answer whenever it likes (`poll`) makes nobody suspect it.
 """
 
 import asyncio
@@ -52,6 +52,7 @@ class Connection:
         self._dialer = Dialer(self._make_link, host, port)
         self._last_id = 0
         self._waiting: dict[int, asyncio.Future[Any]] = {}
+        self._polls: dict[int, asyncio.Future[Any]] = {}
         #: Until when, the first and last id of requests, and from when on they do not wait for a suspected node.
         self._deadlines: list[tuple[float, int, int, float]] = []
         self._quiet_since = 0.0
@@ -126,6 +127,22 @@ class Connection:
             self._flush_soon()
         return future
 
+    def poll(self, request: Message) -> "asyncio.Future[Any]":
+        """Send a request that the node may answer when it has something to tell; the caller sets the deadline.
+
+        The future raises what the node answered, or `LinkLost`.
+        """
+        future: asyncio.Future[Any] = self._loop.create_future()
+        if not self.is_open:
+            future.set_exception(LinkLost(was_sent=False))
+            return future
+        number: int = request[0]  # type: ignore[assignment]
+        self._polls[number] = future
+        future.add_done_callback(lambda _: self._polls.pop(number, None))
+        self._outgoing.append(request)
+        self._flush_soon()
+        return future
+
     async def close(self) -> None:
         """End the link; requests in flight fail with `LinkLost`."""
         await self._dialer.stop()
@@ -159,7 +176,7 @@ class Connection:
                     if future is not None and not future.done():
                         future.set_result(entry)
                 continue
-            future = take(message[0], None)  # type: ignore[arg-type]
+            future = take(message[0], None) or self._polls.get(message[0])  # type: ignore[arg-type]
             if future is None or future.done():
                 continue
             if type(message) is ErrorReply:
@@ -205,7 +222,7 @@ class Connection:
     def _fail_waiting(self) -> None:
         unsent = {message[0] for message in self._outgoing}
         self._outgoing.clear()
-        waiting, self._waiting = self._waiting, {}
+        waiting, self._waiting = self._waiting | self._polls, {}
         reads, self._reads = self._reads, {}
         for number, future in waiting.items():
             if not future.done():

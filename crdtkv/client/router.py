@@ -99,6 +99,11 @@ class Router:
         self._met: set[str] = set()
         self._is_closed = False
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._is_closed
+
     async def connect(self, cluster: str, timeout_s: float) -> None:
         """Reach at least one data center: the preferred one if it answers at all.
 

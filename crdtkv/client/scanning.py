@@ -45,7 +45,7 @@ async def scan(
                 if not reading:
                     break
                 for identity, entry in await reading.popleft():
-                    yield _key(identity[len(strip) :]), ValueEntry(identity, entry, entry.state, codec)
+                    yield shown_key(identity[len(strip) :]), ValueEntry(identity, entry, entry.state, codec)
     finally:
         for task in reading:
             task.cancel()
@@ -79,7 +79,8 @@ def _identities_by_partition(partitions: int) -> dict[int, bytes]:
     return samples
 
 
-def _key(key: bytes) -> str | bytes:
+def shown_key(key: bytes) -> str | bytes:
+    """Return a key as users see it: str where it is UTF-8, else bytes."""
     try:
         return key.decode()
     except UnicodeDecodeError:

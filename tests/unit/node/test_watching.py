@@ -344,7 +344,7 @@ def test_a_waiting_poll_is_told_the_whole_state_when_one_step_changes_more_than_
     watcher.catch_up()
     watcher.ask(wait_ms=10_000)
     puts = [MutateRequest(n, identity(f"k{n}"), "put", [b"v"], None, 0, "ONE", 1000) for n in range(1, 6)]
-    watcher.take(node.step(Received(CLIENT, 1, list(puts))))
+    assert len(watcher.take(node.step(Received(CLIENT, 1, list(puts))))) == 1
     watcher.catch_up()
     assert {key for key, _ in watcher.told} == {identity("k1")}
 

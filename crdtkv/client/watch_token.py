@@ -1,0 +1,71 @@
+"""The token of a watch: text that says up to where everything was told, to be stored and handed to any process.
+
+A watch has a cursor at every replica it follows. The token names these replicas, the partitions each is followed for,
+and the cursors, which only they can read. It is bound to what is watched: under other prefixes it would skip keys.
+"""
+
+import base64
+import binascii
+from collections.abc import Iterable, Sequence
+from hashlib import blake2b
+from typing import NamedTuple
+
+from crdtkv import cbor
+from crdtkv.errors import InvalidRequest, ProtocolError
+from crdtkv.ring.partition_set import from_bits, to_bits
+
+VERSION = 1
+_DIGEST_BYTES = 8
+
+
+class Part(NamedTuple):
+    """What is followed at one replica: partitions as a mask, and how far everything of them was told."""
+
+    node: str
+    mask: int
+    cursor: bytes
+
+
+def to_token(prefixes: Sequence[bytes], partitions: int, parts: Iterable[Part]) -> str:
+    """Return the token of a watch of these prefixes in a ring with so many partitions."""
+    rows = [[part.node, to_bits(part.mask, partitions), part.cursor] for part in parts]
+    encoded = cbor.encode([VERSION, _digest(prefixes), partitions, rows])
+    return base64.urlsafe_b64encode(encoded).decode().rstrip("=")
+
+
+def parts_in(token: str, prefixes: Sequence[bytes], partitions: int) -> list[Part]:
+    """Return what a token says.
+
+    Raises:
+        InvalidRequest: it is none, or that of another watch.
+    """
+    try:
+        fields = cbor.decode(base64.b64decode(token + "=" * (-len(token) % 4), b"-_", validate=True))
+    except (binascii.Error, ValueError, ProtocolError):
+        fields = None
+    match fields:
+        case [1, bytes() as digest, int() as counted, list() as rows]:
+            if digest != _digest(prefixes) or counted != partitions:
+                raise InvalidRequest("the token is that of another watch: bucket, type and prefix must be the same")
+            return _parts(rows, partitions)
+    raise InvalidRequest("this is no token of a watch")
+
+
+def _parts(rows: list[object], partitions: int) -> list[Part]:
+    parts: list[Part] = []
+    seen = 0
+    for row in rows:
+        match row:
+            case [str() as node, bytes() as bits, bytes() as cursor]:
+                mask = from_bits(bits, partitions)
+                if mask & seen:
+                    raise InvalidRequest("the token of a watch names a partition twice")
+                seen |= mask
+                parts.append(Part(node, mask, cursor))
+            case _:
+                raise InvalidRequest("this is no token of a watch")
+    return parts
+
+
+def _digest(prefixes: Sequence[bytes]) -> bytes:
+    return blake2b(b"\0\0".join(sorted(prefixes)), digest_size=_DIGEST_BYTES).digest()

@@ -1,0 +1,105 @@
+"""`Watch`: every key's newest entry, first as they are, then as they change.
+
+It is an asynchronous iterator. It gives a `Change` for every key that is there, deleted ones as long as they are
+remembered, then `CAUGHT_UP`, then a `Change` whenever a key changes. Of a key that changes often only the newest entry
+may come; a key may come twice; none is left out. How far that goes says `token`.
+"""
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any, Generic, Literal, TypeVar
+
+from crdtkv.client.caller import Caller
+from crdtkv.client.change import CAUGHT_UP, Change, Mark
+from crdtkv.client.codecs import Codec
+from crdtkv.client.following import Following, Page
+from crdtkv.client.watch_token import parts_in, to_token
+from crdtkv.crdt.entry import Entry
+from crdtkv.errors import CrdtkvError
+
+V = TypeVar("V")
+
+
+class Watch(Generic[V]):
+    """A watch of some keys; made by `Bucket.watch`.
+
+    It waits for ever, also when no node is reachable. To end it leave `async with`, or call `aclose`. A wait for the
+    next change that is cancelled loses nothing.
+    """
+
+    def __init__(
+        self, caller: Caller, prefixes: Sequence[bytes], codecs: Mapping[str, Codec[Any]], token: str | None
+    ) -> None:
+        self._caller = caller
+        self._prefixes = prefixes
+        self._codecs = codecs
+        ring = caller.router.views[0].ring
+        assert ring is not None
+        parts = parts_in(token, prefixes, ring.partitions) if token is not None else []
+        self._following = Following(caller.router, prefixes, parts)
+        self._rows: deque[Any] = deque()
+        self._page: Page | None = None
+        self._is_marked = False
+
+    @property
+    def token(self) -> str:
+        """Where a later watch goes on that is given it: behind what this one has told, the last change included.
+
+        A little of what was told may come again. Store it when you are done with what it covers.
+        """
+        return to_token(self._prefixes, self._following.partitions, self._following.parts)
+
+    def __aiter__(self) -> "Watch[V]":
+        return self
+
+    async def __anext__(self) -> Change[V] | Literal[Mark.CAUGHT_UP]:
+        """Wait for the next change, or the mark.
+
+        Raises:
+            ClosedError: the client was closed.
+            UnknownBucket, InvalidRequest: there is nothing to watch.
+        """
+        self._following.start()
+        while not self._rows:
+            if self._following.is_current and not self._is_marked:
+                self._is_marked = True
+                return CAUGHT_UP
+            try:
+                page = await self._following.next_page()
+            except CrdtkvError:
+                await self.aclose()
+                raise
+            if page is None:
+                raise StopAsyncIteration
+            self._page = page
+            self._rows.extend(page.rows)
+            self._after_row()
+        identity, encoded = self._rows.popleft()
+        self._after_row()
+        return self._change(identity, encoded)
+
+    async def __aenter__(self) -> "Watch[V]":
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """End the watch: whoever waits for a change is told that there are no more. `token` stays valid."""
+        self._rows.clear()
+        self._page = None
+        await self._following.close()
+
+    def _after_row(self) -> None:
+        if not self._rows and self._page is not None:
+            self._page.taken()
+            self._page = None
+
+    def _change(self, identity: bytes, encoded: bytes | None) -> Change[V]:
+        entry = Entry.from_bytes(encoded) if encoded is not None else None
+        if entry is not None:
+            self._caller.observe(entry.state.newest())
+        return Change(identity, entry, self._codecs)
