@@ -8,7 +8,19 @@ import sys
 
 import typer
 
-from crdtkv.cli import cluster, collections, cutting, data, fields, holdings, inspection, mending, moving, tools
+from crdtkv.cli import (
+    cluster,
+    collections,
+    cutting,
+    data,
+    fields,
+    holdings,
+    inspection,
+    mending,
+    moving,
+    tools,
+    watching,
+)
 from crdtkv.cli.output import EXIT_CALL, EXIT_CLUSTER, EXIT_NO, complain
 from crdtkv.errors import (
     ConfigError,
@@ -30,7 +42,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-for group in (cluster, cutting, data, collections, fields, moving, inspection, holdings, mending, tools):
+for group in (cluster, cutting, data, collections, fields, watching, moving, inspection, holdings, mending, tools):
     group.register(app)
 
 _CALL_ERRORS = (ConfigError, InvalidKey, InvalidRequest, UnknownBucket, ValueTooLarge, StorageError)

@@ -12,6 +12,7 @@ from crdtkv.client import following
 from crdtkv.local.cluster import LocalCluster
 
 from .conftest import addresses
+from .load import Load
 from .waiting import PATIENCE_S, eventually
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.usefixtures("mended_in_the_end")]
@@ -43,6 +44,10 @@ async def initial(watch: Watch[Any], mirror: Mirror) -> int:
 async def until(watch: Watch[Any], mirror: Mirror, is_right: Callable[[Mirror], bool]) -> None:
     while not is_right(mirror):
         await take(watch, mirror)
+
+
+def has_all(load: Load, mirror: Mirror) -> bool:
+    return registers(load.acknowledged).items() <= mirror.items()
 
 
 def registers(values: dict[str, Any]) -> Mirror:
@@ -198,41 +203,19 @@ async def test_what_cannot_be_watched_is_an_error(eu: Client) -> None:
 
 
 async def test_no_key_is_skipped_when_nodes_are_killed_one_after_the_other(cluster: LocalCluster, eu: Client) -> None:
-    written: dict[str, int] = {}
-    is_over = False
-
-    async def write() -> None:
-        number = 0
-        while not is_over:
-            number += 1
-            key = f"w9:{number % 150}"
-            try:
-                await eu.put(key, number)
-            except crdtkv.CrdtkvError:
-                await asyncio.sleep(0.01)
-                continue
-            written[key] = number
-
-    async def more(count: int) -> None:
-        goal = max(written.values(), default=0) + count
-        while max(written.values(), default=0) < goal:
-            await asyncio.sleep(0.01)
-
-    async with eu.watch("w9:") as watch:
+    async with eu.watch("load:") as watch:
         mirror: Mirror = {}
         await initial(watch, mirror)
-        writing = asyncio.create_task(write())
-        reading = asyncio.create_task(until(watch, mirror, lambda seen: ("register", "w9:end") in seen))
-        for name in ("eu-1", "eu-2", "eu-3"):
-            await more(100)
-            await cluster.nodes[name].kill()
-            await cluster.start_node(name)
-        is_over = True
-        await writing
-        final = {key: await eu.get(key, consistency=LOCAL_ALL) for key in written}
-        await eu.put("w9:end", 1, consistency=LOCAL_ALL)
+        async with Load(eu) as load:
+            is_over = asyncio.Event()
+            reading = asyncio.create_task(until(watch, mirror, lambda seen: is_over.is_set() and has_all(load, seen)))
+            for name in ("eu-2", "eu-1"):
+                await cluster.nodes[name].kill()
+                await load.more(100)
+                await cluster.start_node(name)
+        is_over.set()
+        await eu.put("load:end", 1)  # so that there is something more to take, if it has all
         await reading
-        await until(watch, mirror, lambda seen: seen == registers({**final, "w9:end": 1}))
 
 
 async def test_a_watch_outlives_a_restart_of_the_whole_data_center(cluster: LocalCluster, eu: Client) -> None:

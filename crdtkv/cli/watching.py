@@ -1,0 +1,76 @@
+"""`watch`: keys as they change, a line a change, until Ctrl-C."""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from crdtkv.cli.arguments import either
+from crdtkv.cli.options import BucketName, ConfigFile, Datacenter, Json, Timeout
+from crdtkv.cli.output import as_json, complain, say
+from crdtkv.cli.session import with_client
+from crdtkv.cli.showing import cell_of, fields_of
+from crdtkv.client.change import CAUGHT_UP, Change
+from crdtkv.client.client import Client
+from crdtkv.crdt.registry import TYPES
+from crdtkv.ids import DEFAULT_BUCKET, key_bytes, printable
+
+_CONFIG = Path("datacenters.yaml")
+MARK = "--- this is what is stored; changes follow (Ctrl-C ends) ---"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command()(watch)
+
+
+def watch(
+    prefix: Annotated[str, typer.Argument(help="What the keys begin with; default all.")] = "",
+    bucket: BucketName = DEFAULT_BUCKET,
+    type_tag: Annotated[
+        str | None, typer.Option("--type", "-t", help=f"{either(tuple(TYPES))}; default all of them.")
+    ] = None,
+    token: Annotated[str | None, typer.Option(help="Go on where a watch of the same keys ended.")] = None,
+    config: ConfigFile = _CONFIG,
+    dc: Datacenter = None,
+    timeout: Timeout = 5.0,
+    json_output: Json = False,
+) -> None:
+    """Print keys as they are, a mark, then every key that changes, until Ctrl-C. With --json one object per line."""
+
+    async def act(client: Client) -> None:
+        async with client.bucket(bucket).watch(prefix, of_type=type_tag, token=token) as found:
+            try:
+                async for change in found:
+                    if change is CAUGHT_UP:
+                        _print_mark(found.token, json_output)
+                    else:
+                        _print_change(change, json_output)
+            except asyncio.CancelledError:  # Ctrl-C
+                _print_end(found.token, json_output)
+
+    with_client(config, dc, None, timeout, act)
+
+
+def _print_change(change: Change[Any], json_output: bool) -> None:
+    key = printable(key_bytes(change.key))
+    if json_output:
+        fields = {"key": key, "type": change.type_tag, "exists": not change.is_deleted}
+        as_json({**fields, **fields_of(change.type_tag, change.entry)})
+    else:
+        say(f"{change.type_tag} {key}: {'(deleted)' if change.is_deleted else cell_of(change.type_tag, change.entry)}")
+
+
+def _print_mark(token: str, json_output: bool) -> None:
+    if json_output:
+        as_json({"caught_up": True, "token": token})
+    else:
+        say(MARK)
+
+
+def _print_end(token: str, json_output: bool) -> None:
+    if json_output:
+        as_json({"ended": True, "token": token})
+    else:
+        complain(f"to go on from here: --token {token}")
