@@ -176,6 +176,23 @@ async def test_a_token_taken_in_the_middle_of_the_initial_state_skips_nothing(
     assert rounds > 3
 
 
+async def test_the_mark_comes_when_everything_that_was_missed_is_told(
+    eu: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "PAGE_ROWS", 10)
+    values = {f"w16:{number}": number for number in range(150)}
+    await eu.put_many(values, consistency=LOCAL_ALL)
+    mirror: Mirror = {}
+    async with eu.watch("w16:") as watch:
+        await initial(watch, mirror)
+        token = watch.token
+    later = {key: f"missed {value}" for key, value in values.items()}
+    await eu.put_many(later, consistency=LOCAL_ALL)
+    async with eu.watch("w16:", token=token) as watch:
+        assert await initial(watch, mirror) == 150
+        assert mirror == registers(later)
+
+
 async def test_a_token_of_another_watch_and_what_is_none_are_refused(eu: Client) -> None:
     async with eu.watch("w8:") as watch:
         await initial(watch, {})
