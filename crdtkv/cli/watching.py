@@ -10,7 +10,7 @@ from crdtkv.cli.arguments import either
 from crdtkv.cli.options import BucketName, ConfigFile, Datacenter, Json, Timeout
 from crdtkv.cli.output import as_json, complain, say
 from crdtkv.cli.session import with_client
-from crdtkv.cli.showing import cell_of, fields_of
+from crdtkv.cli.showing import FLAGS, cell_of, fields_of
 from crdtkv.client.change import CAUGHT_UP, Change
 from crdtkv.client.client import Client
 from crdtkv.crdt.registry import TYPES
@@ -58,8 +58,9 @@ def _print_change(change: Change[Any], json_output: bool) -> None:
     if json_output:
         fields = {"key": key, "type": change.type_tag, "exists": not change.is_deleted}
         as_json({**fields, **fields_of(change.type_tag, change.entry)})
-    else:
-        say(f"{change.type_tag} {key}: {'(deleted)' if change.is_deleted else cell_of(change.type_tag, change.entry)}")
+        return
+    is_gone = change.is_deleted and change.type_tag not in FLAGS
+    say(f"{change.type_tag} {key}: {'(deleted)' if is_gone else cell_of(change.type_tag, change.entry)}")
 
 
 def _print_mark(token: str, json_output: bool) -> None:

@@ -210,7 +210,7 @@ async def test_help_names_every_verb(run: Run) -> None:
     shown = await run("--help")
     assert shown.code == 0
     verbs = {line.split()[0] for line in shown.out.splitlines() if line.startswith("  ") and line.strip()}
-    assert {"up", "demo", "node", "get", "put", "delete", "incr", "scan", "import", "export"} <= verbs
+    assert {"up", "demo", "node", "get", "put", "delete", "incr", "scan", "watch", "import", "export"} <= verbs
     assert {"set", "add", "remove", "members", "enable", "disable", "score", "ranking", "field"} <= verbs
     assert {"status", "ring", "lag", "inspect", "bench", "decode"} <= verbs
 

@@ -1,6 +1,7 @@
 """Watching keys of a real cluster: what is there, a mark, what changes; no key is skipped, whatever fails."""
 
 import asyncio
+import signal
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -13,7 +14,8 @@ from crdtkv.local.cluster import LocalCluster
 
 from .conftest import addresses
 from .load import Load
-from .waiting import PATIENCE_S, eventually
+from .metrics import figure
+from .waiting import PATIENCE_S, eventually, nothing_lags
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.usefixtures("mended_in_the_end")]
 
@@ -152,6 +154,20 @@ async def test_another_client_goes_on_from_a_token(cluster: LocalCluster, eu: Cl
         again = watch.token
     async with eu.watch("w6:", token=again) as watch:
         assert await initial(watch, {}) == 0
+
+
+async def test_a_token_begins_with_the_whole_state_in_another_data_center(eu: Client, us: Client) -> None:
+    await eu.put_many({f"w19:{number}": number for number in range(30)}, consistency=LOCAL_ALL)
+    mirror: Mirror = {}
+    async with eu.watch("w19:") as watch:
+        await initial(watch, mirror)
+        token = watch.token
+    await nothing_lags(eu)
+    there: Mirror = {}
+    async with us.watch("w19:", token=token) as watch:
+        await initial(watch, there)
+        await until(watch, there, lambda seen: seen == mirror)
+    assert len(there) == 30
 
 
 async def test_a_token_taken_in_the_middle_of_the_initial_state_skips_nothing(
@@ -318,6 +334,40 @@ async def test_the_nodes_count_watches(eu: Client) -> None:
         next_change = asyncio.create_task(_rest(watch))
         await eventually(waiting, lambda count: count >= 3)
     assert await next_change == []
+
+
+async def test_metrics_tell_of_watches(cluster: LocalCluster, eu: Client) -> None:
+    await eu.put_many({f"w17:{number}": number for number in range(20)}, consistency=LOCAL_ALL)
+    names = ("crdtkv_watch_changes_told_total", "crdtkv_watch_scans_begun_total", "crdtkv_watches_waiting")
+    before = [await figure(cluster, "eu", name) for name in names]
+    async with eu.watch("w17:") as watch:
+        assert await initial(watch, {}) == 20
+        waiting = asyncio.create_task(_rest(watch))
+        await eventually(lambda: figure(cluster, "eu", names[2]), lambda count: count >= before[2] + 3)
+    await waiting
+    told, begun = [await figure(cluster, "eu", name) for name in names[:2]]
+    assert told == before[0] + 20
+    assert begun == before[1] + 3
+
+
+async def test_what_is_written_while_a_replica_hangs_is_told_by_others(
+    cluster: LocalCluster, eu: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What comes from the node that hangs joins what the others are followed for already.
+    monkeypatch.setattr(following, "GROUPS_MAX", 1)
+    async with eu.watch("w18:") as watch:
+        mirror: Mirror = {}
+        await initial(watch, mirror)
+        cluster.nodes["eu-2"].send_signal(signal.SIGSTOP)
+        try:
+            values = {f"w18:{number}": number for number in range(100)}
+            await eventually(lambda: eu.put_many(values), lambda told: set(told.values()) == {None})
+            await until(watch, mirror, lambda seen: seen == registers(values))
+            parts = watch._following.parts
+            assert sorted(part.node for part in parts) == ["eu-1", "eu-3"]
+            assert parts[0].mask | parts[1].mask == (1 << eu.topology.partitions) - 1
+        finally:
+            cluster.nodes["eu-2"].send_signal(signal.SIGCONT)
 
 
 async def told(write: Awaitable[None]) -> bool:
