@@ -69,7 +69,7 @@ class Following:
         assert self._view.ring is not None
         self.partitions = self._view.ring.partitions
         self._prefixes: list[object] = list(prefixes)
-        self._parts = parts
+        self._to_begin = list(parts)
         self._unplaced = (1 << self.partitions) - 1
         self._groups: list[Group] = []
         self._avoided: dict[str, float] = {}
@@ -85,9 +85,8 @@ class Following:
     @property
     def parts(self) -> list[Part]:
         """Up to where everything was told and taken; what is not named begins with its initial state."""
-        if self._keeper is None:
-            return list(self._parts)
-        return [Part(group.node, group.mask, group.told) for group in self._groups if group.told]
+        followed = [Part(group.node, group.mask, group.told) for group in self._groups if group.told]
+        return followed + self._to_begin
 
     def start(self) -> None:
         """Begin to follow."""
@@ -121,8 +120,9 @@ class Following:
         """See to it that every partition is followed somewhere."""
         try:
             await self._links()
-            for part in self._parts:
+            for part in self._to_begin:
                 self._begin(part.node, part.mask, part.cursor)
+            self._to_begin = []
             while not self._router.is_closed:
                 self._has_lost.clear()
                 self._place()
@@ -135,7 +135,7 @@ class Following:
 
     async def _links(self) -> None:
         """Wait for links to the nodes that the token names: elsewhere everything would be told again."""
-        connections = [self._view.connections.get(part.node) for part in self._parts]
+        connections = [self._view.connections.get(part.node) for part in self._to_begin]
         opening = [asyncio.ensure_future(connection.opened()) for connection in connections if connection is not None]
         if opening:
             _, pending = await asyncio.wait(opening, timeout=LINKS_S)

@@ -147,6 +147,7 @@ async def test_another_client_goes_on_from_a_token(cluster: LocalCluster, eu: Cl
     await eu.put("w6:7", "meanwhile", consistency=LOCAL_ALL)
     await eu.delete("w6:8", consistency=LOCAL_ALL)
     async with crdtkv.connect(*addresses(cluster.config, "eu")) as kv, kv.watch("w6:", token=token) as watch:
+        assert watch.token == token  # nothing was told yet
         assert await initial(watch, mirror) == 2
         assert mirror == registers(
             {key: value for key, value in values.items() if key != "w6:8"} | {"w6:7": "meanwhile"}
@@ -282,6 +283,17 @@ async def test_a_slow_reader_holds_a_few_pages_and_is_told_the_newest_in_the_end
             counted += 1
         # What was written five times over was not kept for it five times.
         assert counted < 2 * len(keys) + 10 * 20
+
+
+async def test_a_session_does_not_take_what_a_watch_tells_for_read(eu: Client) -> None:
+    await eu.put_many({f"w20:{number}": number for number in range(30)}, consistency=LOCAL_ALL)
+    session = eu.session()
+    async with session.watch("w20:") as watch:
+        mirror: Mirror = {}
+        assert await initial(watch, mirror) == 30
+        assert session._seen.contexts == {}
+        await session.put("w20:mine", 1)
+        await until(watch, mirror, lambda seen: ("register", "w20:mine") in seen)
 
 
 async def test_a_cancelled_wait_loses_nothing(eu: Client) -> None:

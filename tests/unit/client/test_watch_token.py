@@ -1,0 +1,56 @@
+"""The token of a watch: it comes out as it went in, and whatever is not the token of this watch is refused."""
+
+import base64
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crdtkv import cbor
+from crdtkv.client.watch_token import Part, parts_in, to_token
+from crdtkv.errors import InvalidRequest
+
+PREFIXES = [b"default\0register\0user:", b"default\0counter\0user:"]
+PARTS = [Part("eu-1", 0b1010, b"cursor"), Part("eu-2", 0b0101, b"")]
+
+
+def packed(*fields: object) -> str:
+    return base64.urlsafe_b64encode(cbor.encode(list(fields))).decode().rstrip("=")
+
+
+def test_a_token_is_text_that_says_where_each_replica_is() -> None:
+    token = to_token(PREFIXES, 4, PARTS)
+    assert token.replace("-", "").replace("_", "").isalnum()
+    assert parts_in(token, PREFIXES, 4) == PARTS
+    assert parts_in(token, PREFIXES[::-1], 4) == PARTS
+
+
+@pytest.mark.parametrize("prefixes", [PREFIXES[:1], [PREFIXES[0] + b"1", PREFIXES[1]], []], ids=repr)
+def test_the_token_of_another_watch_is_refused(prefixes: list[bytes]) -> None:
+    with pytest.raises(InvalidRequest, match="another watch"):
+        parts_in(to_token(PREFIXES, 4, PARTS), prefixes, 4)
+
+
+def test_the_token_of_another_ring_is_refused() -> None:
+    with pytest.raises(InvalidRequest, match="another watch"):
+        parts_in(to_token(PREFIXES, 4, PARTS), PREFIXES, 8)
+
+
+def test_a_partition_is_followed_once() -> None:
+    with pytest.raises(InvalidRequest, match="twice"):
+        parts_in(to_token(PREFIXES, 4, [Part("eu-1", 0b11, b""), Part("eu-2", 0b10, b"")]), PREFIXES, 4)
+
+
+@given(st.text(max_size=40) | st.binary(max_size=60).map(lambda data: base64.urlsafe_b64encode(data).decode()))
+def test_what_is_no_token_is_refused(text: str) -> None:
+    with pytest.raises(InvalidRequest):
+        parts_in(text, PREFIXES, 4)
+
+
+@given(st.lists(st.none() | st.integers() | st.binary() | st.text() | st.lists(st.binary() | st.text()), max_size=4))
+def test_rows_that_are_none_are_refused(rows: list[object]) -> None:
+    digest = cbor.decode(base64.urlsafe_b64decode(to_token(PREFIXES, 4, []) + "=="))[1]
+    assert parts_in(packed(1, digest, 4, []), PREFIXES, 4) == []
+    if rows:
+        with pytest.raises(InvalidRequest):
+            parts_in(packed(1, digest, 4, rows), PREFIXES, 4)
