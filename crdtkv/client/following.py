@@ -76,6 +76,7 @@ class Following:
         self._has_lost = asyncio.Event()
         self._pages: asyncio.Queue[Page | Exception | None] = asyncio.Queue(1)
         self._keeper: asyncio.Task[None] | None = None
+        self._is_closed = False
 
     @property
     def is_current(self) -> bool:
@@ -89,8 +90,8 @@ class Following:
         return followed + self._to_begin
 
     def start(self) -> None:
-        """Begin to follow."""
-        if self._keeper is None:
+        """Begin to follow, unless this has begun already or is closed."""
+        if self._keeper is None and not self._is_closed:
             self._keeper = asyncio.create_task(self._keep())
 
     async def next_page(self) -> Page | None:
@@ -108,6 +109,7 @@ class Following:
 
     async def close(self) -> None:
         """Follow nothing any more."""
+        self._is_closed = True
         tasks = [task for task in (self._keeper, *(group.task for group in self._groups)) if task is not None]
         for task in tasks:
             task.cancel()

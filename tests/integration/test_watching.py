@@ -316,6 +316,10 @@ async def test_a_watch_ends_when_it_is_closed_and_when_the_client_is(cluster: Lo
     await watch.aclose()
     assert await waiting == []
     assert watch.token
+    unused = eu.watch("w13:")
+    await unused.aclose()
+    assert await _rest(unused) == []
+    assert unused._following._keeper is None
     kv = await crdtkv.connect(*addresses(cluster.config, "eu"))
     watch = kv.watch("w13:")
     await initial(watch, {})
