@@ -59,9 +59,7 @@ class Rights:
         self._searches: dict[bytes, Search] = {}
 
     def wait(self, key: PlacedKey, decrement: Waiting) -> bool:
-        """Let a decrement wait for rights; False if it cannot: then it is to be refused."""
-        if decrement.until_s <= self._step.now.monotonic_s:
-            return False
+        """Let a decrement wait for rights; False if too many do."""
         if sum(len(search.waiting) for search in self._searches.values()) >= WAITING_MAX:
             return False
         search = self._searches.get(key.located)

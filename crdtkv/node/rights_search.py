@@ -129,13 +129,15 @@ class Search(Call):
         return self._counter.rights_of(self._replica.actor)
 
     def _carry_out(self) -> None:
+        if self._available > self._had:
+            # Somebody gave: if it is not enough, any of them may have more.
+            self._asked.clear()
+            self._next_at = self._step.now.monotonic_s
         for decrement in self.waiting[:]:
             # Should this node serve the key no more, trying again finds the one that does.
             if decrement.amount <= self._available or not self._step.serves(self._key.token):
                 self.waiting.remove(decrement)
                 decrement.try_again()
-        if self._available > self._had:
-            self._next_at = self._step.now.monotonic_s  # somebody gave, but not enough
         self._had = self._available
 
     def _refuse(self) -> None:
