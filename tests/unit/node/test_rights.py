@@ -196,6 +196,22 @@ def test_a_decrement_that_fits_does_not_wait_for_one_that_does_not(world: World)
     assert repr(large) == "unanswered"
 
 
+def test_a_decrement_does_not_wait_longer_than_its_client_lets_it_begin(world: World) -> None:
+    world.is_cut = True
+    asked = world.expect(1001)
+    begin_by_ms = int(world.now_s * 1000) + 1000
+    request = MutateRequest(1001, STOCK, "decrement", [4], None, 0, "ONE", 4000, None, b"i" * 16, None, begin_by_ms)
+    world.step("us-1", Received(CLIENT, 0, [request]))
+    world.settle(0.9)
+    assert repr(asked) == "unanswered"
+    world.settle(0.5)
+    assert repr(asked) == "insufficient_rights [4, 0, 10]"
+    # By now the client may have asked another node. What arrives now is for whoever asks next.
+    world.is_cut = False
+    world.settle(WAITS_S)
+    assert {world.counter(name).value for name in NAMES} == {10}
+
+
 def test_past_the_bound_a_decrement_is_refused_at_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rights, "WAITING_MAX", 2)
     asked = [world.ask("decrement", 1, "eu-2") for _ in range(3)]
