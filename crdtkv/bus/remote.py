@@ -93,7 +93,7 @@ class RemoteBus:
         self._run(message.ack() if applied else message.nak(delay=REDELIVER_S))
 
     def send(self, node: str, payload: bytes) -> None:
-        """Send to a node over there. It may be lost: what is not confirmed is sent again, what does not come asked for."""
+        """Send to a node over there. It may be lost: what is not confirmed is sent again, what is wanted asked for."""
         if self._client is not None:
             self._run(self._client.publish(self._names.geo(self._datacenter, node), payload))
 
