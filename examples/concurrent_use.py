@@ -21,11 +21,14 @@ import crdtkv
 from crdtkv.config.loader import load
 
 PATIENCE_S = 30.0
-Act = Callable[[crdtkv.Client], Awaitable[None]]
+Act = Callable[[crdtkv.Client], Awaitable[object]]
 
 
 class Scene(NamedTuple):
-    """One type: what is there before, what each side does while it is cut off, how to look, and what comes out."""
+    """One type: what is there before, what each side does while it is cut off, how to look, and what comes out.
+
+    `after` is what the other side can do once the cut is healed.
+    """
 
     title: str
     before: Act
@@ -34,6 +37,7 @@ class Scene(NamedTuple):
     look: Callable[[crdtkv.Client], Awaitable[Any]]
     outcome: Callable[[Any], bool]
     why: str
+    after: tuple[str, Callable[[crdtkv.Client], Awaitable[bool]]] | None = None
 
 
 def scenes(run: str) -> list[Scene]:
@@ -196,11 +200,12 @@ def scenes(run: str) -> list[Scene]:
         Scene(
             "bcounter: 10 in stock, stocked here; both try to sell 8",
             lambda kv: kv.bcounter(key("stock")).increment(10),
-            ("decrement 8", lambda kv: _sell(kv, key("stock"))),
-            ("decrement 8", lambda kv: _sell(kv, key("stock"))),
+            ("decrement 8", lambda kv: _sell(kv, key("stock"), 8)),
+            ("decrement 8", lambda kv: _sell(kv, key("stock"), 8)),
             lambda kv: kv.bcounter(key("stock")).value(),
             lambda seen: seen == 2,
-            "it never goes below 0: who has no rights is refused",
+            "it never goes below 0: who can get no rights is refused",
+            ("decrement 2", lambda kv: _sell(kv, key("stock"), 2)),
         ),
         Scene(
             "delete: one deletes the key, the other puts",
@@ -214,11 +219,13 @@ def scenes(run: str) -> list[Scene]:
     ]
 
 
-async def _sell(kv: crdtkv.Client, key: str) -> None:
+async def _sell(kv: crdtkv.Client, key: str, amount: int) -> bool:
     try:
-        await kv.bcounter(key).decrement(8)
+        await kv.bcounter(key).decrement(amount)
     except crdtkv.InsufficientRights as error:
         print(f"      {kv.datacenter}: InsufficientRights: {error}")
+        return False
+    return True
 
 
 async def until(look: Callable[[], Awaitable[Any]], is_good: Callable[[Any], bool], what: str) -> Any:
@@ -266,6 +273,10 @@ async def show(config_file: Path, data: Path) -> None:
             for kv in (here, there):
                 seen = await until(lambda: scene.look(kv), scene.outcome, scene.title)  # noqa: B023
             print(f"  healed     both see {seen!r}: {scene.why}")
+            if scene.after is not None:
+                what, act = scene.after
+                await until(lambda: act(there), bool, f"{scene.title}, then {what}")  # noqa: B023
+                print(f"             {other}: {what:<42} works: it was given the rights")
 
 
 def cut(arguments: list[str]) -> None:

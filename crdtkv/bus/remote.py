@@ -1,4 +1,4 @@
-"""The NATS server of another data center: its stream is pulled there, confirmations are sent there.
+"""The NATS server of another data center: its stream is pulled there, what is for single nodes is sent there.
 
 All nodes of this data center share one durable consumer, so each message goes to one of them. At most
 `UNFINISHED_MAX` messages are being applied at a time; the next are fetched when some are done.
@@ -93,7 +93,7 @@ class RemoteBus:
         self._run(message.ack() if applied else message.nak(delay=REDELIVER_S))
 
     def send(self, node: str, payload: bytes) -> None:
-        """Send to a node over there; if it is lost, the sender of the rows sends them again."""
+        """Send to a node over there. It may be lost: what is not confirmed is sent again, what is wanted asked for."""
         if self._client is not None:
             self._run(self._client.publish(self._names.geo(self._datacenter, node), payload))
 

@@ -102,7 +102,7 @@ class BoundedCounterHandle(Handle[int]):
         await self._place.change("increment", [_whole(amount)], consistency, timeout)
 
     async def decrement(self, amount: int = 1, *, consistency: Level = None, timeout: float | None = None) -> None:
-        """Subtract from the counter.
+        """Subtract from the counter. A node that has not enough rights to that asks others, for a second at most.
 
         Raises:
             InsufficientRights: less is left, or what is left belongs to nodes out of reach; nothing was written.

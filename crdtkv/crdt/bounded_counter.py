@@ -1,9 +1,10 @@
 """`bcounter`: a counter that never goes below 0, wherever it is decremented, also while data centers are cut off.
 
 What may still be decremented is divided into *rights*. An increment gives its rights to the node that made it. A
-decrement uses up rights of the node that makes it; without enough of them it is refused there and then. Rights move
-only when a node that has some gives them to another one, by an operation like any other. So nobody has to be asked
-about a decrement, and the sum of all rights, which is the counter's value, cannot become negative.
+decrement uses up rights of the node that makes it, and is refused without enough of them. Rights move only when a node
+that has some gives them to another one, by an operation like any other; who asks for them, and who gives how many, is
+left to `node.rights`. So nobody has to be asked about a decrement while there are rights, and the sum of all rights,
+which is the counter's value, cannot become negative.
 
 Every node has a share: what it incremented, used up and gave to whom. Only the node itself writes it, so of two copies
 of a share the later one is right. A node's rights outlive a change of the name it writes under (`node.write_actor`):
@@ -77,6 +78,17 @@ class BoundedCounter:
         share = self.shares.get(owner)
         own = share.incremented - share.used - sum(share.given.values()) if share else 0
         return own + sum(other.given.get(owner, 0) for other in self.shares.values())
+
+    def holders(self) -> list[Actor]:
+        """Return the incarnations that may decrement, sorted."""
+        owners = {*self.shares, *(to for share in self.shares.values() for to in share.given)}
+        return [owner for owner in sorted(owners) if self.rights_of(owner) > 0]
+
+    def givable(self, actor: Actor, to: Actor) -> int:
+        """Return how much a node may give another: what it has, as far as its share can still tell."""
+        share = self.shares.get(incarnation_of(actor))
+        given = share.given.get(incarnation_of(to), 0) if share else 0
+        return min(self.rights_of(actor), MAX_WHOLE - given)
 
     def dots(self) -> Iterable[Dot]:
         """Return the dot of each share."""

@@ -36,6 +36,7 @@ from crdtkv.node.preference import Preference
 from crdtkv.node.reading import Failed, GetCall, Then
 from crdtkv.node.replica import Replica, disk_is_full
 from crdtkv.node.requester import Requester
+from crdtkv.node.rights import Rights
 from crdtkv.node.scanning import MAX_PAGE_ROWS, ScanCall
 from crdtkv.node.step import Step
 from crdtkv.quorum.level import ConsistencyLevel, level_named, majority
@@ -63,6 +64,7 @@ class Coordinator:
         preference: Preference,
         hedging: Hedging,
         background: BackgroundReads,
+        rights: Rights,
         calls_max: int,
         bucket_ttls_ms: dict[bytes, int],
     ) -> None:
@@ -76,7 +78,7 @@ class Coordinator:
         self._background = background
         self._calls_max = calls_max
         self._bucket_ttls_ms = bucket_ttls_ms
-        self._mutating = Mutating(step, replica, handoff, operations, self._get_call)
+        self._mutating = Mutating(step, replica, handoff, operations, rights, self._get_call, self._mutate)
         self._levels: dict[str, ConsistencyLevel] = {}
 
     def get(self, peer: Peer, request: GetRequest) -> None:
@@ -116,7 +118,10 @@ class Coordinator:
         """Check one operation and place it, then carry it out (`mutating`)."""
         step = self._step
         kind = request.operation if request.operation in OPERATIONS else UNKNOWN
-        requester = Requester(peer, request.id, kind, self._label(request.level), step.now.monotonic_s)
+        self._mutate(Requester(peer, request.id, kind, self._label(request.level), step.now.monotonic_s), request)
+
+    def _mutate(self, requester: Requester, request: MutateRequest) -> None:
+        step = self._step
         try:
             level = self._level(request.level)
             key = self._keys.from_client(request.identity)

@@ -14,7 +14,7 @@ from random import Random
 from typing import Any
 
 from crdtkv.config.model import ClusterConfig
-from crdtkv.errors import CrdtkvError, InsufficientStorage, Overloaded, ProtocolError, StorageError
+from crdtkv.errors import CrdtkvError, InsufficientStorage, Overloaded, StorageError
 from crdtkv.geo.outbox import Outbox
 from crdtkv.membership.member import Load, Member
 from crdtkv.merkle.forest import MerkleForest
@@ -48,6 +48,7 @@ from crdtkv.node.membership import Membership
 from crdtkv.node.operations import Operations
 from crdtkv.node.preference import Preference
 from crdtkv.node.replica import Replica
+from crdtkv.node.rights import Rights
 from crdtkv.node.serving import Serving
 from crdtkv.node.stability import Stability
 from crdtkv.node.standing import Standing
@@ -58,6 +59,7 @@ from crdtkv.ring.hash_ring import HashRing
 from crdtkv.ring.topology import Topology
 from crdtkv.storage import rows
 from crdtkv.storage.store import Store
+from crdtkv.wire.codec import decode_frame
 from crdtkv.wire.messages import (
     DropTombstones,
     EntriesReply,
@@ -83,6 +85,8 @@ from crdtkv.wire.messages import (
     ReplicaEntry,
     ReplicaSuperseded,
     ReplicaWritten,
+    RightsRequest,
+    RightsWanted,
     RootsReply,
     RootsRequest,
     ScanReply,
@@ -109,6 +113,7 @@ _FORWARDED = frozenset((GetRequest, MutateRequest, ScanRequest))
 _COUNTED = frozenset(
     (
         ReadReplica, FindOperation, WriteReplica, KeepHint, HandOff, ReadPartition, TombstonesRequest, DropTombstones,
+        RightsRequest,
     )
 )  # fmt: skip
 #: What a learner is not asked for, unless by those who have lost the document that made it one.
@@ -192,6 +197,15 @@ class NodeCore:
         )
         self._operations = Operations(self.step, store)
         self.serving = Serving(self.step, self.replica, self.handoff, self._operations, store, self._keys)
+        self.rights = Rights(
+            self.step,
+            self.replica,
+            self.handoff,
+            self._keys,
+            self.preference,
+            hedging,
+            {node.name: name for name, datacenter in config.datacenters.items() for node in datacenter.nodes},
+        )
         self.coordinator = Coordinator(
             self.step,
             self.replica,
@@ -202,6 +216,7 @@ class NodeCore:
             self.preference,
             hedging,
             background,
+            self.rights,
             calls_max,
             {name.encode(): int(bucket.ttl_s * 1000) for name, bucket in config.all_buckets.items() if bucket.ttl_s},
         )
@@ -242,6 +257,7 @@ class NodeCore:
             LeafRequest: self.anti_entropy.compare_leaf,
             TombstonesRequest: self.collection.asked,
             DropTombstones: self.collection.drop,
+            RightsRequest: self.rights.asked,
         }
 
     @property
@@ -273,6 +289,7 @@ class NodeCore:
         self.collection.tend()
         self.membership.tend()
         self._operations.tend()
+        self.rights.tend()
         self._refill_outbox()
         self.geo.publish()
         self.watching.tend()
@@ -313,7 +330,7 @@ class NodeCore:
             case StreamMessage(datacenter, handle, payload):
                 self.geo.received(datacenter, handle, payload)
             case BusMessage(payload):
-                self._confirmed(payload)
+                self._from_bus(payload)
             case ConsumerIdle(datacenter, as_of):
                 self.geo.consumer_idle(datacenter, as_of, self._settings.config.geo.republish_after_s)
             case BusUp() | BusDown():
@@ -324,10 +341,18 @@ class NodeCore:
                 self.step.has_disk_space = is_sufficient
                 self._disk_used_percent = used_percent
 
-    def _confirmed(self, payload: bytes) -> None:
+    def _from_bus(self, payload: bytes) -> None:
         try:
-            self.geo.confirmed(payload)
-        except ProtocolError as error:
+            for message in decode_frame(payload).messages:
+                if isinstance(message, RightsWanted):
+                    self.rights.wanted(message)
+                else:
+                    self.geo.confirmed(message)
+        except InsufficientStorage:
+            pass  # nothing is given; it will be asked again
+        except StorageError:
+            raise
+        except CrdtkvError as error:
             self._dropped(error)
 
     def _received(self, frame: Received) -> None:

@@ -67,7 +67,7 @@ class StreamMessage(NamedTuple):
 
 
 class BusMessage(NamedTuple):
-    """A message another data center sent to this node (a confirmation)."""
+    """A message another data center sent to this node: a confirmation, or a request for rights."""
 
     payload: bytes
 

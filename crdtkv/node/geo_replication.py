@@ -25,7 +25,7 @@ from crdtkv.ring.token import identity_in
 from crdtkv.storage import rows
 from crdtkv.storage.store import Store
 from crdtkv.wire.codec import decode_frame, encode_frame
-from crdtkv.wire.messages import Confirm, GeoBatch
+from crdtkv.wire.messages import Confirm, GeoBatch, Message
 
 BATCHES_IN_FLIGHT = 4
 BATCH_BYTES = 512 * 1024
@@ -146,17 +146,16 @@ class GeoReplication:
             )
         return batch[taken:]
 
-    def confirmed(self, payload: bytes) -> None:
+    def confirmed(self, message: Message) -> None:
         """Take another data center's confirmation of outbox rows.
 
         Raises:
-            ProtocolError: the payload is no confirmation.
+            ProtocolError: the message is no confirmation.
         """
-        for message in decode_frame(payload).messages:
-            if not isinstance(message, Confirm) or not all(type(oseq) is int for oseq in message.oseqs):
-                raise ProtocolError("only confirmations are expected here")
-            if message.actor == self._sender:
-                self._outbox.confirm(message.datacenter, message.oseqs)  # type: ignore[arg-type]
+        if not isinstance(message, Confirm) or not all(type(oseq) is int for oseq in message.oseqs):
+            raise ProtocolError("only confirmations are expected here")
+        if message.actor == self._sender:
+            self._outbox.confirm(message.datacenter, message.oseqs)  # type: ignore[arg-type]
 
     def consumer_idle(self, datacenter: str, as_of: float, grace_s: float) -> None:
         """Send again what a data center should long have had, now that its consumer has nothing more to come."""

@@ -2,7 +2,8 @@
 
 A retry first asks whether an earlier try was carried out (`finding`): then that write is completed, under its own dot.
 An operation that acts on what it sees reads a quorum first. Then this node makes the dot, unless the client has given
-this try up by then, and sends the entry (`writing`).
+this try up by then, and sends the entry (`writing`). A decrement for which this node has not enough rights waits for
+some (`rights`), and is then begun anew.
 """
 
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from typing import NamedTuple
 
 from crdtkv.causality.context import CausalContext
 from crdtkv.crdt.entry import Entry
-from crdtkv.errors import CrdtkvError, Overloaded, Unavailable
+from crdtkv.errors import CrdtkvError, InsufficientRights, Overloaded, Unavailable
 from crdtkv.handoff.seats import Seat
 from crdtkv.node.finding import FindCall
 from crdtkv.node.handoff import Handoff
@@ -19,9 +20,14 @@ from crdtkv.node.operations import Operations, Record
 from crdtkv.node.reading import Failed, GetCall, Then
 from crdtkv.node.replica import Part, Replica
 from crdtkv.node.requester import Requester
+from crdtkv.node.rights import Rights
+from crdtkv.node.rights_search import Waiting
 from crdtkv.node.step import Step
 from crdtkv.node.writing import PutCall
 from crdtkv.wire.messages import MutateReply, MutateRequest
+
+#: How much of its time a decrement may wait for rights; the rest is for the write.
+RIGHTS_SHARE = 0.75
 
 GetCallMaker = Callable[[PlacedKey, Then, Failed], GetCall]
 
@@ -44,7 +50,10 @@ class Mutation(NamedTuple):
 
 
 class Mutating:
-    """Operations that this node coordinates. `get_call` makes a quorum read of a key."""
+    """Operations that this node coordinates.
+
+    `get_call` makes a quorum read of a key, `begin_anew` checks and places a request once more.
+    """
 
     def __init__(
         self,
@@ -52,13 +61,17 @@ class Mutating:
         replica: Replica,
         handoff: Handoff,
         operations: Operations,
+        rights: Rights,
         get_call: GetCallMaker,
+        begin_anew: Callable[[Requester, MutateRequest], None],
     ) -> None:
         self._step = step
         self._replica = replica
         self._handoff = handoff
         self._operations = operations
+        self._rights = rights
         self._get_call = get_call
+        self._begin_anew = begin_anew
 
     def begin(self, mutation: Mutation) -> None:
         """Carry out an operation, unless that was done already."""
@@ -109,12 +122,32 @@ class Mutating:
                 raise Overloaded("the operation waited too long to be begun, and was not: retry")
             own = next(seat for seat in seats if seat.node == step.node)
             write = self._replica.mutate(key, *what) if own.is_home else self._handoff.mutate(key, own.targets, *what)
+        except InsufficientRights as error:
+            if request.operation != "decrement" or not self._waits_for_rights(mutation, error.requested):
+                requester.refuse(step, error)
+            return
         except CrdtkvError as error:
             requester.refuse(step, error)
             return
         dot, timestamp = write.event
         record = Record(request.operation_id, *dot, timestamp)
         self._send(mutation, record, write.entry, write.part)
+
+    def _waits_for_rights(self, mutation: Mutation, amount: int) -> bool:
+        """Have a decrement wait until there are rights for it, its time is almost up, or it must not begin any more."""
+        requester, request, key, *_ = mutation
+        until_s = requester.started_s + (mutation.deadline_s - requester.started_s) * RIGHTS_SHARE
+        if request.begin_by_ms:
+            until_s = min(until_s, request.begin_by_ms / 1000)
+        return self._rights.wait(
+            key,
+            Waiting(
+                amount,
+                until_s,
+                try_again=lambda: self._begin_anew(requester, request),
+                refuse=lambda error: requester.refuse(self._step, error),
+            ),
+        )
 
     def _complete(self, mutation: Mutation, record: Record, entry: bytes | None) -> None:
         """Bring a write that was begun before to as many replicas as its level asks, and answer with its dot."""

@@ -375,6 +375,18 @@ class TombstonesDropped(NamedTuple):
     dropped: list[object]
 
 
+class RightsRequest(NamedTuple):
+    """Give the incarnation `to` rights to decrement this `bcounter`: `amount`, if you can. Answered by `ReplicaEntry`.
+
+    The answer tells who has which rights then, also if none were given.
+    """
+
+    id: int
+    identity: bytes
+    amount: int
+    to: str
+
+
 class MembersPush(NamedTuple):
     """Gossip: what changed last at the sender, a row a node. Answered by `MembersReply`."""
 
@@ -414,6 +426,14 @@ class Confirm(NamedTuple):
     oseqs: list[object]
 
 
+class RightsWanted(NamedTuple):
+    """As `RightsRequest`, from another data center. Not answered: what is given goes there as every write does."""
+
+    identity: bytes
+    amount: int
+    to: str
+
+
 Message = (
     Hello | GetRequest | MutateRequest | ScanRequest | TopologyRequest | StatusRequest
     | RepairRequest | InspectRequest | EntriesReply | MutateReply | ScanReply | TopologyReply | StatusReply | ErrorReply
@@ -422,7 +442,7 @@ Message = (
     | FindOperation | OperationFound
     | KeepHint | HandOff | ReadPartition | PartitionRows | RootsRequest | RootsReply | LeafRequest | LeafReply
     | TombstonesRequest | TombstonesReply | DropTombstones | TombstonesDropped
-    | MembersPush | MembersReply | Refusal | GeoBatch | Confirm
+    | RightsRequest | MembersPush | MembersReply | Refusal | GeoBatch | Confirm | RightsWanted
 )  # fmt: skip
 
 #: The number of each message on the wire. Numbers are never reused.
@@ -467,4 +487,6 @@ NUMBERS: dict[type, int] = {
     TombstonesDropped: 53,
     GeoBatch: 30,
     Confirm: 31,
+    RightsRequest: 32,
+    RightsWanted: 33,
 }

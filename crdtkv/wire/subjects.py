@@ -3,7 +3,7 @@
 For cluster `c`, data center `d`, node `n`:
 
     crdtkv.c.d.log.n           what n publishes; captured by the stream of d
-    crdtkv.c.d.geo.e.n         from data center e to node n of d: confirmations
+    crdtkv.c.d.geo.e.n         from data center e to node n of d: confirmations, requests for rights
     CRDTKV_c_d                 the stream of d
     to-e                       the durable consumer on it that all nodes of e share
     crdtkv-c-d-topology        the KV bucket of d; key `topology`

@@ -27,6 +27,8 @@ from crdtkv.wire.messages import (
     MutateRequest,
     ReadPartition,
     ReadReplica,
+    RightsRequest,
+    RightsWanted,
     WriteReplica,
 )
 
@@ -187,6 +189,7 @@ async def test_a_client_may_not_speak_the_node_protocol(cluster: LocalCluster, e
         ReadPartition(3, 0, b"", b"", 10),
         GeoBatch("us-1", "us-1.0000000000000001", []),
         Confirm("us", "eu-1.0000000000000001", [1, 2, 3]),
+        RightsRequest(4, identity_of("default", "bcounter", "smuggled"), 1, "eu-2.0000000000000001"),
         Hello("shop", "eu", "node", "eu-2"),
     ]
     stranger.say(GREETING, *forged)
@@ -377,8 +380,10 @@ async def test_junk_in_the_stream_is_kept_as_a_dead_letter_and_does_not_block_wh
         random.Random(SEED).randbytes(1000),
         encode_frame(0, [GeoBatch("us-1", "us-1.0000000000000001", [])]),
         encode_frame(0, [Confirm("us", "eu-1.0000000000000001", ["one"])]),
+        encode_frame(0, [RightsWanted(b"no identity", 1, "us-1.0000000000000001")]),
+        encode_frame(0, [RightsWanted(b"default\0counter\0k", 1, "us-1.0000000000000001")]),
     ],
-    ids=["empty", "text", "random", "batch", "wrong confirmation"],
+    ids=["empty", "text", "random", "batch", "wrong confirmation", "no key", "no rights"],
 )
 async def test_junk_among_the_confirmations_is_counted(cluster: LocalCluster, payload: bytes) -> None:
     before = await junk_counted(cluster, "eu-1")

@@ -81,6 +81,23 @@ def test_rights_that_are_given_twice_add_up() -> None:
     assert rights(act(held, (A, 3), "transfer", 1, B), A, B) == [5, 5]
 
 
+def test_holders_are_those_who_may_decrement_also_if_they_never_wrote() -> None:
+    held = act(act(act(EMPTY, (A, 1), "increment", 4), (A, 2), "transfer", 4, C), (B, 1), "increment", 1)
+    assert isinstance(held.state, BoundedCounter)
+    assert held.state.holders() == [B, C]
+
+
+def test_a_node_can_give_what_it_has_as_far_as_its_share_can_tell_it() -> None:
+    full = act(act(EMPTY, (A, 1), "increment", MAX_WHOLE), (A, 2), "transfer", MAX_WHOLE - 2, B)
+    returned = act(full, (B, 1), "transfer", MAX_WHOLE - 2, A)
+    assert isinstance(returned.state, BoundedCounter)
+    assert rights(returned, A) == [MAX_WHOLE]
+    assert returned.state.givable(A, B + "-1") == 2
+    assert returned.state.givable(A, C) == MAX_WHOLE
+    assert returned.state.givable(C, A) == 0
+    act(returned, (A, 3), "transfer", 2, B)
+
+
 def test_a_node_that_was_renamed_keeps_its_rights() -> None:
     held = act(act(EMPTY, (A, 1), "increment", 10), (B, 1), "increment", 2)
     renamed = act(held, (A + "-1", 1), "decrement", 7)
