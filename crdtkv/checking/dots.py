@@ -55,8 +55,9 @@ def _nothing_invented(key: KeyHistory) -> Iterator[Violation]:
     written: dict[object, Operation] = {}
     for made in key.possible:
         if made.kind != "remove":
-            written.setdefault(made.argument, made)
-    refused = {write.argument for write in key.refused}
+            for argument in made.arguments:
+                written.setdefault(argument, made)
+    refused = {argument for write in key.refused for argument in write.arguments}
     for read in key.results:
         for value in read.values or ():
             write = written.get(value)
