@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from crdtkv.checking.history import KeyHistory, Operation, covers
 from crdtkv.checking.violation import Violation
 
+#: Types of which a reader sees what was written, each value by itself.
+_SHOWING_WHAT_WAS_WRITTEN = frozenset(("register", "lww", "set", "rwset", "gset"))
+
 
 def check(key: KeyHistory, is_forgetful: bool) -> Iterator[Violation]:
     """Check one key of any type; of a forgetful store, not that everything is still there."""
@@ -28,7 +31,8 @@ def _all_are_there(key: KeyHistory) -> Iterator[Violation]:
 def _all_are_equal(key: KeyHistory) -> Iterator[Violation]:
     for final in key.finals[1:]:
         first = key.finals[0]
-        if (final.values, final.context) != (first.values, first.context):
+        # Of what expires at any moment, and by clocks that differ, the contexts must be equal all the same.
+        if final.context != first.context or (final.values != first.values and not key.is_timed):
             yield Violation(
                 "I7",
                 f"{key.name} differs: {first.values} {first.context} in {first.datacenter}, "
@@ -46,13 +50,14 @@ def _one_operation_a_dot(key: KeyHistory) -> Iterator[Violation]:
 
 
 def _nothing_invented(key: KeyHistory) -> Iterator[Violation]:
-    if key.type == "counter":
+    if key.type not in _SHOWING_WHAT_WAS_WRITTEN:
         return
     written: dict[object, Operation] = {}
     for made in key.possible:
         if made.kind != "remove":
-            written.setdefault(made.argument, made)
-    refused = {write.argument for write in key.refused}
+            for argument in made.arguments:
+                written.setdefault(argument, made)
+    refused = {argument for write in key.refused for argument in write.arguments}
     for read in key.results:
         for value in read.values or ():
             write = written.get(value)

@@ -18,7 +18,9 @@ from typing import Any
 Context = dict[str, list[int]]
 Dot = tuple[str, int]
 
-WRITES = frozenset(("put", "delete", "increment", "add", "remove"))
+WRITES = frozenset(
+    ("put", "delete", "increment", "decrement", "add", "remove", "enable", "disable", "set", "update", "transfer")
+)
 #: `final` is a read of everything in one data center, at the end, when all is healed and quiet.
 KINDS = WRITES | {"get", "final"}
 OUTCOMES = frozenset(("ok", "fail", "info"))
@@ -28,7 +30,9 @@ OUTCOMES = frozenset(("ok", "fail", "info"))
 class Operation:
     """One call.
 
-    `argument` is the value put, the element added or removed, or the amount, `seen` the context that was handed in.
+    `argument` is the value put, the element added or removed, or the amount, or a list of all that it takes; `seen` the
+    context that was handed in. What it wrote expires after `ttl_ms`, unless that is 0. A read was answered between the
+    hybrid times `earliest` and `latest`, if that is known.
     `reads` and `writes` say how many of the `replicas` in `datacenter` the level asks for. `began` and `ended` are
     seconds of one clock; what was never answered has not ended. A write that was acknowledged has its `dot` and
     `timestamp` if the client was told; a read has `values`, `context` and the `timestamp` of what it saw. Operations
@@ -42,7 +46,7 @@ class Operation:
     type: str
     key: str
     began: float
-    argument: str | int | None = None
+    argument: Any = None
     seen: Context | None = None
     level: str = ""
     reads: int = 1
@@ -58,6 +62,9 @@ class Operation:
     #: The highest timestamp the client had seen before.
     observed: int = 0
     repeated: list[Dot] | None = None
+    ttl_ms: int = 0
+    earliest: int = 0
+    latest: int = 0
 
     def __str__(self) -> str:
         what = "" if self.argument is None else f" {self.argument}"
@@ -67,6 +74,13 @@ class Operation:
             f"{self.client} {self.kind}{what} {self.type}/{self.key} in {self.datacenter} at {self.level}, "
             f"{self.began:.3f}..{self.ended:.3f} {self.outcome}{named}{read}"
         )
+
+    @property
+    def arguments(self) -> tuple[Any, ...]:
+        """What the operation takes."""
+        if isinstance(self.argument, list):
+            return tuple(self.argument)
+        return () if self.argument is None else (self.argument,)
 
     @property
     def effect_ended(self) -> float:
@@ -109,8 +123,8 @@ class Operation:
 class KeyHistory:
     """All operations on one key, by what they are to the checkers."""
 
-    name: str
     type: str
+    key: str
     #: Acknowledged writes.
     acknowledged: list[Operation]
     #: Writes that may have been applied: the acknowledged ones and those of unknown fate.
@@ -120,6 +134,16 @@ class KeyHistory:
     #: Everything that was read with success, at any level, the last reads included.
     results: list[Operation]
     finals: list[Operation]
+
+    @property
+    def name(self) -> str:
+        """The key, for people."""
+        return f"{self.type}/{self.key}"
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether anything that may have been written expires."""
+        return any(write.ttl_ms for write in self.possible)
 
 
 def by_key(history: Iterable[Operation]) -> Iterator[KeyHistory]:
@@ -131,8 +155,8 @@ def by_key(history: Iterable[Operation]) -> Iterator[KeyHistory]:
         writes = [operation for operation in operations if operation.kind in WRITES]
         results = [op for op in operations if op.kind not in WRITES and op.outcome == "ok"]
         yield KeyHistory(
-            f"{type_tag}/{key}",
             type_tag,
+            key,
             [op for op in writes if op.outcome == "ok"],
             [op for op in writes if op.outcome != "fail"],
             [op for op in writes if op.outcome == "fail"],
@@ -147,6 +171,13 @@ def covers(context: Context | None, dot: Dot | None) -> bool:
         return False
     counters = context.get(dot[0])
     return counters is not None and (dot[1] <= counters[0] or dot[1] in counters[1:])
+
+
+def dots_of(context: Context | None) -> frozenset[Dot]:
+    """Return the dots that a context names."""
+    return frozenset(
+        (actor, counter) for actor, (run, *more) in (context or {}).items() for counter in (*range(1, run + 1), *more)
+    )
 
 
 def missing(context: Context, other: Context) -> Dot | None:

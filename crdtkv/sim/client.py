@@ -7,23 +7,20 @@ may have been applied is tried again under the same operation id when no earlier
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import cycle
 from random import Random
 
 from crdtkv.causality.context import CausalContext
 from crdtkv.checking.history import Context, Operation
 from crdtkv.checking.levels import read_and_write_quorum
-from crdtkv.crdt.counter import Counter
 from crdtkv.crdt.entry import Entry
-from crdtkv.crdt.lww import LastWriterWins
-from crdtkv.crdt.register import Register
-from crdtkv.crdt.remove_wins_set import RemoveWinsSet
-from crdtkv.crdt.sets import AddWinsSet
 from crdtkv.errors import error_from_wire
 from crdtkv.ids import identity_of
 from crdtkv.node.operations import ID_BYTES
-from crdtkv.sim.plan import Call
 from crdtkv.sim.retrying import Retrying
 from crdtkv.sim.scheduler import Scheduler
+from crdtkv.sim.shown import plain, values_of
+from crdtkv.sim.workload import Call
 from crdtkv.wire.codec import decode_frame, encode_frame
 from crdtkv.wire.messages import EntriesReply, ErrorReply, GetRequest, MutateReply, MutateRequest
 
@@ -56,7 +53,8 @@ class _Waiting:
 class SimClient:
     """One client; it may have many requests in flight.
 
-    `send` hands a frame to some node of a data center, and returns its name, "" if there is none.
+    `send` hands a frame to some node of a data center, and returns its name, "" if there is none; `times` tells between
+    which hybrid times the nodes of one answer now.
     """
 
     def __init__(
@@ -67,6 +65,7 @@ class SimClient:
         random: Random,
         send: Callable[[str, str, bytes], str],
         retrying: Retrying,
+        times: Callable[[str], tuple[int, int]],
     ) -> None:
         self.name = name
         self._replicas = replicas
@@ -74,6 +73,7 @@ class SimClient:
         self._random = random
         self._send = send
         self._retrying = retrying
+        self._times = times
         self.history: list[Operation] = []
         self._waiting: dict[int, _Waiting] = {}
         self._contexts: dict[bytes, CausalContext] = {}
@@ -99,16 +99,16 @@ class SimClient:
                 reads.append(_Waiting(self._operation(call, key, None), other, None, deadline_s, TRIES))
             self._try(reads)
             return operation
-        argument = call.argument.encode() if isinstance(call.argument, str) else call.argument
         request = MutateRequest(
             0,
             identity,
             call.kind,
-            [] if call.kind == "delete" else [argument],
+            wire_arguments(call),
             seen.to_wire() if seen is not None else None,  # type: ignore[arg-type]
             self._observed,
             call.level,
             0,
+            call.ttl_ms or None,
             operation_id=self._random.randbytes(ID_BYTES),
         )
         self._retrying.begins(request.operation_id, operation)
@@ -124,13 +124,15 @@ class SimClient:
             type=call.type,
             key=key,
             began=self._scheduler.now,
-            argument=call.argument,
+            argument=plain(call.argument),
             seen=plain_context(seen) if seen is not None else None,
             level=call.level,
             reads=reads,
             writes=writes,
             replicas=self._replicas,
             observed=self._observed,
+            ttl_ms=call.ttl_ms,
+            earliest=self._times(call.datacenter)[0],
         )
         if min(operation.reads, operation.writes) * 2 > self._replicas:
             # Whoever stays with majorities in one data center reads his own writes, whichever node takes them.
@@ -235,16 +237,18 @@ class SimClient:
         if not isinstance(encoded, bytes):
             return
         entry = Entry.from_bytes(encoded)
-        operation.values = plain_values(entry)
+        operation.values = plain(values_of(entry.state))
         operation.context = plain_context(entry.context)
         operation.timestamp = entry.state.newest()
         self._observed = max(self._observed, operation.timestamp)
-        if operation.type in ("register", "set", "rwset"):
-            self._contexts[waiting.identity] = entry.context
+        self._contexts[waiting.identity] = entry.context
 
     def _end(self, waiting: _Waiting, outcome: str) -> None:
-        waiting.operation.outcome = outcome
-        waiting.operation.ended = self._scheduler.now
+        operation = waiting.operation
+        operation.outcome = outcome
+        operation.ended = self._scheduler.now
+        earliest, operation.latest = self._times(operation.datacenter)
+        operation.earliest = min(operation.earliest, earliest)
 
 
 def plain_context(context: CausalContext) -> Context:
@@ -255,15 +259,16 @@ def plain_context(context: CausalContext) -> Context:
     return plain
 
 
-def plain_values(entry: Entry) -> list[str | int]:
-    """Return what a reader sees, as the checkers read it."""
-    match entry.state:
-        case Register() as register:
-            return [version.value.decode() for version in register.siblings()]
-        case LastWriterWins(winner=winner):
-            return [winner.value.decode()] if winner is not None and winner.value is not None else []
-        case AddWinsSet() | RemoveWinsSet() as members:
-            return [element.decode() for element in members.members]
-        case Counter() as counter:
-            return [] if counter.is_empty else [counter.value]
-    raise AssertionError(f"no values are known for a {entry.type_tag}")
+def wire_arguments(call: Call) -> list[object]:
+    """Return what a call's operation takes, as it is sent: values, elements and names of fields are bytes."""
+    arguments = call.argument if isinstance(call.argument, tuple) else () if call.argument is None else (call.argument,)
+    if call.kind != "update":
+        return [encoded(argument) for argument in arguments]
+    path, inner, *rest = arguments
+    fields = [part if is_type else part.encode() for part, is_type in zip(path, cycle((True, False)), strict=False)]
+    return [fields, inner, *map(encoded, rest)]
+
+
+def encoded(argument: object) -> object:
+    """Return a value as clients encode it, here simply as its text."""
+    return argument.encode() if isinstance(argument, str) else argument

@@ -22,6 +22,7 @@ from crdtkv.sim.network import Network
 from crdtkv.sim.plan import Plan, Shape
 from crdtkv.sim.scheduler import Scheduler
 from crdtkv.sim.stored import violated
+from crdtkv.sim.times import Times
 from crdtkv.sim.tracing import readable
 from crdtkv.storage.identity import Identity
 from crdtkv.wire.messages import Message
@@ -46,6 +47,7 @@ class SimCluster:
         self._digest = hashlib.sha256()
         self.coverage = Coverage()
         self.monitors = Monitors(self)
+        self.times = Times(self)
         self.nats = SimNats(self)
         self.nodes: dict[str, SimNode] = {}
         for dc, dc_config in self.config.datacenters.items():
@@ -62,6 +64,7 @@ class SimCluster:
                 Random(f"client {plan.seed} {number}"),
                 self._ask,
                 self.monitors.retrying,
+                self.times.at,
             )
             for number in range(plan.shape.clients + 1)
         ]
@@ -95,6 +98,8 @@ class SimCluster:
             self.scheduler.after(RESTART_S, lambda: self.start(node))
             return
         self.note(f"{node.place.node} starts")
+        assert node.core is not None
+        self.monitors.making.watch(node.core)
         for other in self.neighbors(node):
             self.tend_link(node, other)
         self.nats.connect(node)
@@ -193,6 +198,7 @@ class SimCluster:
     def stepped(self, host: SimNode, events: list[Event], effects: Effects) -> None:
         """See `World.stepped`."""
         self.monitors.stepped(host, events, effects)
+        self.times.stepped(host)
 
     def new_incarnation(self, host: SimNode, who: Identity) -> None:
         """See `World.new_incarnation`."""

@@ -13,7 +13,7 @@ had the tombstone stayed. The judges give up nothing.
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from crdtkv.checking.history import Context, Operation
+from crdtkv.checking.history import Context, Dot, Operation, dots_of
 from crdtkv.ids import identity_of
 from crdtkv.ring.token import located
 from crdtkv.sim.stored import Stored, descends, has, parse, violated
@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 
 
 class _Collected(NamedTuple):
-    """A tombstone, and when the first replica dropped it."""
+    """A tombstone, and when the first replica dropped it: the time of the world, and the hybrid time."""
 
     at_s: float
+    now: int
     stored: Stored
 
 
@@ -44,8 +45,10 @@ class Collecting:
         if value is None or value in self._collected.get(row, {}):
             return
         stored = parse(value)
-        if stored.live:
-            violated("rule 11", f"{node.place.node} drops {row!r}, which is alive: {stored.live}")
+        assert node.core is not None
+        now = node.core.replica.hybrid_now
+        if stored.live(now):
+            violated("rule 11", f"{node.place.node} drops {row!r}, which is alive: {stored.live(now)}")
         for name in self._cluster.monitors.replicas(node.place.datacenter, row):
             held = self._cluster.nodes[name].disk.durable(row)
             if held != value:
@@ -54,12 +57,13 @@ class Collecting:
         for other in (node, *self._cluster.neighbors(node)):
             if other.disk.durable_rows(*rows.hints_of(rows.located_in(row))):
                 violated("rule 11", f"{node.place.node} drops {row!r}, for which {other.place.node} keeps a hint")
-        self._collected.setdefault(row, {})[value] = _Collected(self._cluster.scheduler.now, stored)
+        self._collected.setdefault(row, {})[value] = _Collected(self._cluster.scheduler.now, now, stored)
 
     def comes(self, node: "SimNode", row: bytes, stored: Stored) -> None:
         """Look at an entry that is being stored."""
         for collected in self._collected.get(row, {}).values():
-            back = [dot for dot in stored.live if has(collected.stored, dot)]
+            # What had expired by then may come again: it shows nothing, and goes again.
+            back = [dot for dot in stored.live(collected.now) if has(collected.stored, dot)]
             if back:
                 violated("I8", f"{node.place.node} {row!r}: {back} came back after its tombstone was collected")
 
@@ -68,12 +72,17 @@ class Collecting:
         collected = self._collected.get(rows.data_row(located(identity)), {}).values()
         return any(descends(one.stored, stored) for one in collected)
 
+    def dots_gone(self, identity: bytes) -> frozenset[Dot]:
+        """Return all dots of a key that were collected by now."""
+        collected = self._collected.get(rows.data_row(located(identity)), {}).values()
+        return frozenset(dot for one in collected for dot in dots_of(_union({}, one.stored)))
+
     def completed(self, operation: Operation) -> Operation:
         """Return a read as it would have been, had all tombstones stayed; anything else as it is."""
         if operation.context is None or operation.outcome != "ok":
             return operation
         row = rows.data_row(located(identity_of("default", operation.type, operation.key)))
-        for at_s, stored in self._collected.get(row, {}).values():
+        for at_s, _, stored in self._collected.get(row, {}).values():
             if at_s <= operation.ended:
                 timestamp = operation.timestamp
                 if not operation.values:

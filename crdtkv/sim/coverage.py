@@ -5,8 +5,11 @@ of the product add (hints, Merkle repair, learners, fencing) joins here together
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
+from crdtkv.checking.history import Dot, Operation, covers
+from crdtkv.checking.specification.operation import Operation as Made
+from crdtkv.checking.verdict import AllMade
 from crdtkv.node.core import NodeCore
 
 #: Counter: what it shows.
@@ -49,6 +52,9 @@ REQUIRED: Mapping[str, str] = {
     "operations_retried": "a client tried a write of unknown fate again",
     "operations_found": "an operation that was tried again had been carried out, and was completed",
     "siblings_read": "a read returned concurrent writes",
+    "rights_refused": "a bounded counter was not decremented for lack of rights",
+    "inner_fields_read": "a read showed a field of a map inside a map",
+    "expired_reads": "a read came after something of its key had expired",
     "far_reads": "a read in one data center returned what was written in another",
 }
 
@@ -75,6 +81,18 @@ class Coverage:
             if name is not None:
                 self.counts[name] += histogram.count
 
+    def take_history(self, history: Iterable[Operation], made: AllMade) -> None:
+        """Add what reads have shown."""
+        operations = list(history)
+        written_in = {(op.type, op.argument): op.datacenter for op in operations if op.kind in ("put", "add")}
+        for read in operations:
+            values = read.values or []
+            here = [(read.type, value) for value in values if isinstance(value, str)]
+            self.counts["siblings_read"] += len(values) > 1 and read.type == "register"
+            self.counts["far_reads"] += any(written_in.get(one, read.datacenter) != read.datacenter for one in here)
+            self.counts["inner_fields_read"] += read.type == "map" and any(value[0] == "map" for value in values)
+            self.counts["expired_reads"] += _is_after_an_expiry(read, made.get((read.type, read.key), {}))
+
     def missing(self) -> list[str]:
         """Return the required counters that are zero."""
         return [name for name in REQUIRED if not self.counts[name]]
@@ -85,9 +103,17 @@ class Coverage:
         return "\n".join(f"{self.counts[name]:>12,}  {name:<{width}}  {meaning}" for name, meaning in REQUIRED.items())
 
 
+def _is_after_an_expiry(read: Operation, made: Mapping[Dot, Made]) -> bool:
+    return any(
+        one.expires_at is not None and one.expires_at <= read.earliest and covers(read.context, one.dot)
+        for one in made.values()
+    )
+
+
 _OUTCOMES = {
     "unavailable": "refused_unavailable",
     "overloaded": "refused_overloaded",
     "insufficient_storage": "refused_storage",
     "write_timeout": "write_timeouts",
+    "insufficient_rights": "rights_refused",
 }

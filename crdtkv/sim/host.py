@@ -132,6 +132,11 @@ class SimNode:
         """How often the node has started, as far as it knows."""
         return self._who.starts
 
+    @property
+    def wall_ms(self) -> int:
+        """What its clock shows."""
+        return self._now().wall_ms
+
     def know_client(self, number: int, name: str) -> None:
         """Give a client's link its number."""
         self.clients[number] = name

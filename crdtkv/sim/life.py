@@ -16,8 +16,9 @@ from crdtkv.ring.topology import Topology
 from crdtkv.sim.chaos import Chaos
 from crdtkv.sim.cluster import SimCluster
 from crdtkv.sim.host import SimNode
-from crdtkv.sim.plan import Call, Plan
+from crdtkv.sim.plan import Plan
 from crdtkv.sim.stored import InvariantViolated
+from crdtkv.sim.workload import Call
 from crdtkv.storage import rows
 
 #: Virtual seconds within which a healed cluster must be quiet, and how often that is looked at.
@@ -68,8 +69,9 @@ class Life:
         self._check_trees()
         cluster.monitors.retrying.completed()
         history = [self.cluster.monitors.collecting.completed(operation) for operation in self.history]
-        self._cover(history)
-        violations = judge(history, plan.lost_disks)
+        made = self.cluster.monitors.making.by_key()
+        cluster.coverage.take_history(history, made)
+        violations = judge(history, plan.lost_disks, made)
         if plan.has_good_clocks:
             violations += [
                 Violation("I10", f"{op} at {op.timestamp} is not above what its client had seen, {op.observed}")
@@ -158,15 +160,6 @@ class Life:
                     shown = {name: value.hex() if value else None for name, value in replicas.items()}
                     return f"{type_tag}/{key} differs: {shown}"
         return ""
-
-    def _cover(self, history: list[Operation]) -> None:
-        written_in = {op.argument: op.datacenter for op in history if op.kind in ("put", "add")}
-        for operation in history:
-            values = operation.values or []
-            if len(values) > 1 and operation.type == "register":
-                self.cluster.coverage.count("siblings_read")
-            if any(written_in.get(value, operation.datacenter) != operation.datacenter for value in values):
-                self.cluster.coverage.count("far_reads")
 
 
 def _why_busy(node: SimNode, collects: bool) -> str:

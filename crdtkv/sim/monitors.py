@@ -27,6 +27,7 @@ from crdtkv.node.handoff import BATCH_HINTS
 from crdtkv.ring.hash_ring import HashRing
 from crdtkv.ring.token import located
 from crdtkv.sim.collecting import Collecting
+from crdtkv.sim.making import Making
 from crdtkv.sim.retrying import Retrying
 from crdtkv.sim.revealing import Revealing
 from crdtkv.sim.stored import Stored, descends, parse, violated
@@ -48,8 +49,9 @@ class Monitors:
         self.revealing = Revealing(cluster)
         self.collecting = Collecting(cluster)
         self.retrying = Retrying(cluster)
+        self.making = Making(self.collecting)
         self._bytes_of: dict[tuple[bytes, bytes], bytes] = {}
-        self._claimed: dict[tuple[bytes, tuple[str, int]], object] = {}
+        self._claimed: dict[tuple[bytes, object], object] = {}
         self._rings = {dc: HashRing(cluster.config.first_topology(dc)) for dc in cluster.config.datacenters}
         self._highest_wall_ms: dict[str, int] = {}
         #: The nodes whose disk is full throughout the step they are in.

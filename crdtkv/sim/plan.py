@@ -13,12 +13,10 @@ from typing import Any
 
 from crdtkv.checking.history import WRITES
 from crdtkv.sim.incidents import FORGETFUL, KINDS, Incident, draw_incidents
+from crdtkv.sim.more_types import NOT_DELETED, with_expiries, with_sets, with_types
+from crdtkv.sim.workload import Call, draw_calls
 
 DATACENTERS = ("eu", "us", "ap")
-#: At `Quorum(r, w)` as well: drawn apart.
-LEVELS = ("ANY", "ONE", "SLOPPY_QUORUM", "LOCAL_QUORUM", "LOCAL_QUORUM", "LOCAL_ALL")
-
-
 #: As long as no life lasts: nothing is collected.
 GC_GRACE_S = 864_000.0
 
@@ -55,22 +53,6 @@ class Weather:
     bus_loss: float = 0.0
     clock_offset_s: float = 0.0
     clock_drift: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One thing a client does: `argument` is an amount, or the value to write; `others` are more keys to read."""
-
-    at_s: float
-    client: int
-    datacenter: str
-    kind: str
-    type: str
-    key: str
-    argument: str | int | None
-    level: str
-    with_context: bool
-    others: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +116,9 @@ class Plan:
             shape,
             _draw_weather(random),
             tuple(draw_incidents(random, names, shape.nodes, seconds)),
-            tuple(draw_calls(random, names, shape, seconds, random.randint(30, 110))),
+            tuple(_draw_calls(random, names, shape, seconds)),
         )
-        plan = _with_sets(plan)
+        plan = _with_more_types(plan)
         return _collecting(plan) if shape.datacenters == 1 else plan
 
     def to_json(self) -> str:
@@ -158,7 +140,7 @@ class Plan:
                 Shape(**document["shape"]),
                 Weather(**document["weather"]),
                 tuple(Incident(**incident) for incident in document["incidents"]),
-                tuple(Call(**{**call, "others": tuple(call.get("others", ()))}) for call in document["calls"]),
+                tuple(Call.from_document(call) for call in document["calls"]),
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"not a plan: {error!r}") from None
@@ -168,66 +150,9 @@ class Plan:
         return replace(self, weather=Weather(), incidents=())
 
 
-def draw_calls(random: Random, datacenters: tuple[str, ...], shape: Shape, seconds: float, count: int) -> list[Call]:
-    """Draw what clients do: few hot keys, all types, all levels; and registers used at `LINEARIZABLE` alone."""
-    keys = [f"k{number}" for number in range(random.randint(1, 3))]
-    types = random.sample(("register", "lww", "counter"), random.randint(1, 3))
-    deletes = random.choice((0.0, 0.05, 0.2))
-    linearizable = random.choice((0.0, 0.0, 0.3, 0.9))
-    calls = []
-    for number in range(count):
-        if random.random() < linearizable:
-            calls.append(_draw_linearizable(random, datacenters, shape, seconds, number))
-            continue
-        type_tag = random.choice(types)
-        chance = random.random()
-        kind = "get"
-        argument: str | int | None = None
-        if chance < deletes:
-            kind = "delete"
-        elif chance < 0.6 and type_tag == "counter":
-            kind, argument = "increment", random.randint(-3, 9)
-        elif chance < 0.6:
-            kind, argument = "put", f"v{number}"
-        key, *others = random.sample(keys, len(keys))
-        calls.append(
-            Call(
-                round(random.uniform(0, seconds), 4),
-                random.randrange(shape.clients),
-                random.choice(datacenters),
-                kind,
-                type_tag,
-                key,
-                argument,
-                _draw_level(random, min(shape.replication_factor, shape.nodes)),
-                with_context=type_tag == "register" and kind in ("put", "delete") and random.random() < 0.4,
-                others=tuple(others) if kind == "get" and random.random() < 0.3 else (),
-            )
-        )
-    return sorted(calls, key=lambda call: call.at_s)
-
-
-def _draw_linearizable(random: Random, datacenters: tuple[str, ...], shape: Shape, seconds: float, number: int) -> Call:
-    """Draw a write or read of the one register that a data center uses at this level only."""
-    datacenter = random.choice(datacenters)
-    kind = random.choice(("get", "put"))
-    return Call(
-        round(random.uniform(0, seconds), 4),
-        random.randrange(shape.clients),
-        datacenter,
-        kind,
-        "register",
-        f"strict-{datacenter}",
-        f"v{number}" if kind == "put" else None,
-        "LINEARIZABLE",
-        with_context=False,
-    )
-
-
-def _draw_level(random: Random, replicas: int) -> str:
-    if random.random() < 0.15:
-        return f"{random.randint(1, replicas)},{random.randint(1, replicas)}"
-    return random.choice(LEVELS)
+def _draw_calls(random: Random, datacenters: tuple[str, ...], shape: Shape, seconds: float) -> list[Call]:
+    replicas = min(shape.replication_factor, shape.nodes)
+    return draw_calls(random, datacenters, shape.clients, replicas, seconds, random.randint(30, 110))
 
 
 def _draw_shape(random: Random) -> Shape:
@@ -279,7 +204,11 @@ def _collecting(plan: Plan) -> Plan:
         return at_s if at_s < middle_s else round(at_s + pause_s, 4)
 
     last = {(call.type, call.key): call for call in plan.calls if call.kind in WRITES and call.at_s < middle_s}
-    deletes = [call for call in last.values() if call.level != "LINEARIZABLE" and random.random() < 0.8]
+    deletes = [
+        call
+        for call in last.values()
+        if call.level != "LINEARIZABLE" and call.type not in NOT_DELETED and random.random() < 0.8
+    ]
     incidents = [
         replace(i, at_s=round(random.uniform(0, pause_s), 4) if random.random() < 0.2 else later(i.at_s))
         for i in plan.incidents
@@ -296,7 +225,7 @@ def _collecting(plan: Plan) -> Plan:
         weather=replace(plan.weather, delay_max_s=min(plan.weather.delay_max_s, 0.01)),
         incidents=tuple(sorted(incidents, key=lambda incident: incident.at_s)),
         calls=tuple(
-            replace(call, at_s=later(call.at_s), kind="delete", argument=None)
+            replace(call, at_s=later(call.at_s), kind="delete", argument=None, ttl_ms=0)
             if call in deletes
             else replace(call, at_s=later(call.at_s))
             for call in plan.calls
@@ -304,36 +233,17 @@ def _collecting(plan: Plan) -> Plan:
     )
 
 
-def _with_sets(plan: Plan) -> Plan:
-    """Let sets take the place of one of the types, in some lives."""
+def _with_more_types(plan: Plan) -> Plan:
+    """Let sets, and then all the other types, take the place of some calls; and some writes expire."""
     random = Random(f"sets {plan.seed}")
-    ordinary = [call for call in plan.calls if call.level != "LINEARIZABLE"]
-    if not ordinary or random.random() < 0.6:
-        return plan
-    replaced = random.choice(sorted({call.type for call in ordinary}))
-    type_tag = random.choice(("set", "set", "rwset"))
-    added: dict[str, list[str]] = {}
-
-    def changed(call: Call, number: int) -> Call:
-        if call.type != replaced or call.level == "LINEARIZABLE":
-            return call
-        call = replace(call, type=type_tag, with_context=False)
-        if call.kind not in ("put", "increment"):
-            return call
-        elements = added.setdefault(call.key, [])
-        if elements and random.random() < 0.35:
-            element = random.choice(elements[-6:])
-            return replace(call, kind="remove", argument=element, with_context=random.random() < 0.5)
-        if elements and random.random() < 0.3:
-            return replace(call, kind="add", argument=random.choice(elements[-6:]))
-        elements.append(f"e{number}")
-        return replace(call, kind="add", argument=f"e{number}")
-
-    return replace(
-        plan,
-        shape=replace(plan.shape, whole_entry_bytes=random.choice((0, 0, 1024))),
-        calls=tuple(changed(call, number) for number, call in enumerate(plan.calls)),
-    )
+    calls, shape = with_sets(random, plan.calls), plan.shape
+    if calls is not plan.calls:
+        shape = replace(shape, whole_entry_bytes=random.choice((0, 0, 1024)))
+    random = Random(f"types {plan.seed}")
+    calls = with_types(random, calls)
+    if shape is plan.shape:
+        shape = replace(shape, whole_entry_bytes=random.choice((0, 1024)))
+    return replace(plan, shape=shape, calls=with_expiries(random, calls))
 
 
 def _changed(mine: Any, default: Any) -> str:

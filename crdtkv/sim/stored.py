@@ -1,12 +1,15 @@
-"""Stored entries as the monitors read them: with cbor2 alone, so that no mistake of the product's hides another."""
+"""Stored entries as the monitors read them: with cbor2 alone, so that no mistake of the product's hides another.
 
-from collections.abc import Callable
+What a state says of single dots is read by `states`.
+"""
+
 from functools import lru_cache
 from typing import Any, NamedTuple, NoReturn
 
 import cbor2
 
 from crdtkv.checking.violation import Violation
+from crdtkv.sim.states import CLAIMS, LIVE
 
 Dot = tuple[str, int]
 
@@ -20,14 +23,25 @@ class InvariantViolated(AssertionError):
 
 
 class Stored(NamedTuple):
-    """An entry: the dots it has seen, their bytes, what its state claims of single dots, and which a reader sees."""
+    """An entry: the dots it has seen, their bytes, what it claims of single dots for ever, and its state."""
 
     vector: dict[str, int]
     cloud: frozenset[Dot]
     seen: bytes
-    claims: list[tuple[Dot, object]]
-    live: tuple[Dot, ...] = ()
-    newest: int = 0
+    claims: list[tuple[object, object]]
+    type_tag: str = ""
+    state: Any = ()
+    expiries: tuple[tuple[Dot, int], ...] = ()
+
+    @property
+    def newest(self) -> int:
+        """The timestamp of an lww."""
+        return int(self.state[0]) if self.type_tag == "lww" and self.state else 0
+
+    def live(self, now: int) -> list[Dot]:
+        """Return the dots of what a reader sees at a hybrid time."""
+        over = frozenset(dot for dot, expires_at in self.expiries if expires_at <= now)
+        return list(LIVE[self.type_tag](self.state, over)) if self.state else []
 
 
 def violated(invariant: str, story: str) -> NoReturn:
@@ -38,14 +52,16 @@ def violated(invariant: str, story: str) -> NoReturn:
 @lru_cache(maxsize=4096)
 def parse(entry: bytes) -> Stored:
     """Parse an entry's bytes."""
-    _, type_tag, state, vector, cloud, _ = cbor2.loads(entry)
+    _, type_tag, state, vector, cloud, timed = cbor2.loads(entry)
+    expiries = tuple(((actor, counter), at) for actor, counter, at in zip(*[iter(timed or ())] * 3, strict=True))
     return Stored(
         dict(zip(vector[::2], vector[1::2], strict=True)),
         frozenset(zip(cloud[::2], cloud[1::2], strict=True)),
         cbor2.dumps([vector, cloud]),
-        list(_CLAIMS[type_tag](state)),
-        tuple(_LIVE[type_tag](state)),
-        state[0] if type_tag == "lww" and state else 0,
+        [*CLAIMS[type_tag](state), *(((dot, "expires at"), at) for dot, at in expiries)],
+        type_tag,
+        state,
+        expiries,
     )
 
 
@@ -62,65 +78,3 @@ def descends(stored: Stored, other: Stored) -> bool:
         if have < counter and not all((actor, n) in stored.cloud for n in range(have + 1, counter + 1)):
             return False
     return all(has(stored, dot) for dot in other.cloud)
-
-
-def _register_claims(state: list[Any]) -> Any:
-    for at in range(0, len(state), 4):
-        yield (state[at], state[at + 1]), (state[at + 2], state[at + 3])
-
-
-def _lww_claims(state: list[Any]) -> Any:
-    if state:
-        yield (state[1], state[2]), (state[0], state[3])
-
-
-def _counter_claims(state: list[Any]) -> Any:
-    for at in range(0, len(state), 5):
-        actor, counter, total, reset_counter, reset_total = state[at : at + 5]
-        yield (actor, counter), total
-        if reset_counter:
-            yield (actor, reset_counter), reset_total
-
-
-def _live_counters(state: list[Any]) -> Any:
-    for at in range(0, len(state), 5):
-        actor, counter, _, reset_counter, _ = state[at : at + 5]
-        if counter != reset_counter:
-            yield actor, counter
-
-
-def _groups(state: list[Any], width: int) -> Any:
-    """Yield each element with its dots and what stands under them."""
-    for at in range(0, len(state), 2):
-        element, group = state[at], state[at + 1]
-        starts = range(0, len(group), 2 + width)
-        yield element, {(group[n], group[n + 1]): tuple(group[n + 2 : n + 2 + width]) for n in starts}
-
-
-def _set_claims(width: int) -> Callable[[list[Any]], Any]:
-    return lambda state: (
-        (dot, (element, *payload)) for element, group in _groups(state, width) for dot, payload in group.items()
-    )
-
-
-def _live_members(width: int) -> Callable[[list[Any]], Any]:
-    return lambda state: (dot for _, group in _groups(state, width) if (0,) not in group.values() for dot in group)
-
-
-#: Per type: the dots of what a reader sees.
-_LIVE: dict[str, Callable[[list[Any]], Any]] = {
-    "register": lambda state: ((state[at], state[at + 1]) for at in range(0, len(state), 4)),
-    "lww": lambda state: [(state[1], state[2])] if state and state[3] is not None else [],
-    "counter": _live_counters,
-    "set": _live_members(0),
-    "rwset": _live_members(1),
-}
-
-#: Per type: what a state says of single dots, which nothing may ever contradict.
-_CLAIMS: dict[str, Callable[[list[Any]], Any]] = {
-    "register": _register_claims,
-    "lww": _lww_claims,
-    "counter": _counter_claims,
-    "set": _set_claims(0),
-    "rwset": _set_claims(1),
-}

@@ -6,14 +6,15 @@ replica that takes a blind write supersedes older versions by an operation of it
 as a new incarnation.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from hypothesis import strategies as st
-from specifications import SPECIFICATIONS, SUPERSEDE, Call, Operation
+from specifications import TRIED, Call, Tried
 
 from crdtkv.causality.context import CausalContext
 from crdtkv.causality.dot import Dot
 from crdtkv.causality.hybrid_clock import HybridClock, HybridTimestamp, from_wall_ms
+from crdtkv.checking.specification.operation import SUPERSEDE, Operation
 from crdtkv.crdt.causal import Event
 from crdtkv.crdt.entry import Entry
 from crdtkv.errors import InsufficientRights
@@ -65,7 +66,7 @@ class History:
         self.type_tag = type_tag
         self.now_ms = 1_000
         self.replicas = [Replica(number, type_tag) for number in range(REPLICAS)]
-        self.operations: dict[Dot, Operation] = {}
+        self.operations: dict[tuple[str, int], Operation] = {}
         self.deltas: list[Sent] = []
         self.entries: list[Entry] = [Entry.empty(type_tag)]
         self.read_entries: list[Entry] = []
@@ -98,7 +99,9 @@ class History:
         except InsufficientRights:
             self._told.append(f"n{at} has no rights for {name}{arguments}")
             return
-        self._happened(delta, Operation(dot, timestamp, name, arguments, _dots(before if seen is None else seen)))
+        held = _dots(before)
+        acted_on = held if seen is None else _dots(seen)
+        self._happened(delta, Operation(dot, timestamp, name, arguments, acted_on, held, expires_at))
         self._sent(replica, delta, before)
         self.expiries.update(delta.expiries)
         self._told[-1] += "" if seen is None else f" having read {seen}"
@@ -139,7 +142,7 @@ class History:
         dot, before = replica.next_dot(), replica.entry.context
         trimmed = replica.entry.without_older(supersede_before, Event(dot, supersede_before))
         if trimmed is not None:
-            self._happened(trimmed, Operation(dot, supersede_before, SUPERSEDE, (), _dots(before)))
+            self._happened(trimmed, Operation(dot, supersede_before, SUPERSEDE, (), _dots(before), _dots(before)))
             self._sent(replica, trimmed, before)
             self._receive(replica, trimmed)
 
@@ -203,9 +206,9 @@ def _live(history: History, ttl_ms: int | None, act: int, at: int, other: int, c
         case 0:
             history.read(at)
         case 1 | 2 | 3 | 4:
-            specification = SPECIFICATIONS[history.type_tag]
-            call = specification.calls[choice % len(specification.calls)]
-            is_blind = act % 20 < 10 or not history.read_entries or not _takes_context(specification, call)
+            tried = TRIED[history.type_tag]
+            call = tried.calls[choice % len(tried.calls)]
+            is_blind = act % 20 < 10 or not history.read_entries or not _takes_context(tried, call)
             read = None if is_blind else history.read_entries[choice % len(history.read_entries)]
             history.operate(at, call, read, other if act % 3 else None, ttl_ms)
         case 5 | 6:
@@ -216,12 +219,12 @@ def _live(history: History, ttl_ms: int | None, act: int, at: int, other: int, c
             history.forget(at)
 
 
-def _takes_context(specification: Any, call: Call) -> bool:
+def _takes_context(tried: Tried, call: Call) -> bool:
     name, arguments = call
     if name == "update":
         path, inner, *rest = arguments
-        return _takes_context(SPECIFICATIONS[path[-2]], (inner, tuple(rest)))
-    return name in specification.takes_context
+        return _takes_context(TRIED[path[-2]], (inner, tuple(rest)))
+    return name in tried.takes_context
 
 
 def histories(type_tag: str, is_timed: bool = False, everything_expires: bool = False) -> st.SearchStrategy[History]:

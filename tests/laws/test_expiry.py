@@ -10,11 +10,12 @@ import pytest
 from histories import History, histories
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from specifications import SPECIFICATIONS, Operation
+from specifications import expected
 
 from crdtkv.causality.dot import Dot
 from crdtkv.crdt.entry import Entry, may_expire
 from crdtkv.crdt.registry import TYPES
+from crdtkv.sim.shown import values_of
 
 EXPIRING = sorted(set(TYPES) - {"bcounter"})
 every_type = pytest.mark.parametrize("type_tag", sorted(TYPES))
@@ -62,33 +63,16 @@ def test_nothing_that_has_expired_is_left_in_what_a_reader_sees(type_tag: str, d
                 assert over.isdisjoint(seen.expiries)
 
 
-@pytest.mark.parametrize("type_tag", DOTTED)
-@settings(max_examples=60)
+@every_expiring_type
+@settings(max_examples=100)
 @given(data=st.data())
-def test_to_expire_is_to_be_deleted_alone(type_tag: str, data: st.DataObject) -> None:
+def test_a_value_is_a_function_of_the_operations_seen_and_of_time(type_tag: str, data: st.DataObject) -> None:
     history: History = data.draw(histories(type_tag, is_timed=True))
-    end = end_of(history)
-    expired = [
-        Operation(Dot("time", number), end, "delete", (), frozenset([dot]))
-        for number, dot in enumerate(sorted(history.expiries), 1)
-    ]
-    for entry in history.entries:
-        operations = history.operations_in(entry.context)
-        expected = SPECIFICATIONS[type_tag].expected(operations + expired, history.operations)
-        assert SPECIFICATIONS[type_tag].actual(entry.at(end).state) == expected
-
-
-@settings(max_examples=60)
-@given(data=st.data())
-def test_of_an_lww_the_last_writer_decides_also_when_it_has_expired(data: st.DataObject) -> None:
-    history: History = data.draw(histories("lww", is_timed=True))
-    end = end_of(history)
-    for entry in history.entries:
-        is_empty, value = SPECIFICATIONS["lww"].expected(history.operations_in(entry.context), history.operations)
-        last = max(history.operations_in(entry.context), key=lambda one: (one.timestamp, one.dot), default=None)
-        if last is not None and last.dot in history.expiries:
-            is_empty, value = True, None
-        assert SPECIFICATIONS["lww"].actual(entry.at(end).state) == (is_empty, value)
+    one, other = history.entries[-1], data.draw(st.sampled_from(history.entries))
+    for entry in (*history.entries[-4:], one.merge(other)):
+        seen = history.operations_in(entry.context)
+        for now in moments(entry):
+            assert repr(_shown(entry.at(now))) == expected(type_tag, seen, history.operations, now)
 
 
 @every_type
@@ -155,4 +139,4 @@ def test_the_bytes_of_an_entry_tell_that_it_may_expire(type_tag: str, data: st.D
 
 
 def _shown(entry: Entry) -> Any:
-    return SPECIFICATIONS[entry.type_tag].actual(entry.state)
+    return values_of(entry.state)

@@ -47,6 +47,7 @@ from .planted_in_collection import (
     tombstones_collected_without_those_that_are_down,
 )
 from .planted_in_retries import begun_after_its_time, operations_not_kept, retry_done_without_asking
+from .planted_in_types import BUGS_OF_TYPES
 from .planting import Bug, replaced
 
 
@@ -401,6 +402,7 @@ BUGS: dict[Bug, int] = {
     retry_done_without_asking: 50,
     operations_not_kept: 50,
     begun_after_its_time: 150,
+    **BUGS_OF_TYPES,
 }
 
 

@@ -9,10 +9,14 @@ Bug = Callable[[], Any]
 
 @contextmanager
 def replaced(owner: Any, name: str, wrong: Any) -> Iterator[None]:
-    """Replace an attribute for a while."""
-    right = owner.__dict__[name]
+    """Replace an attribute for a while, also one that is inherited."""
+    assert hasattr(owner, name)
+    right = owner.__dict__.get(name)
     setattr(owner, name, wrong)
     try:
         yield
     finally:
-        setattr(owner, name, right)
+        if right is None:
+            delattr(owner, name)
+        else:
+            setattr(owner, name, right)

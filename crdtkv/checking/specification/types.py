@@ -1,0 +1,39 @@
+"""The specification of every type; that of a map is that of its fields."""
+
+from typing import Any
+
+from crdtkv.checking.specification.boards import BoardSpecification
+from crdtkv.checking.specification.counters import BoundedCounterSpecification, CounterSpecification
+from crdtkv.checking.specification.flags import DisableWinsFlagSpecification, FlagSpecification
+from crdtkv.checking.specification.joined import HyperLogLogSpecification, MaximumSpecification, MinimumSpecification
+from crdtkv.checking.specification.registers import LastWriterWinsSpecification, RegisterSpecification
+from crdtkv.checking.specification.sets import RemoveWinsSetSpecification, SetSpecification
+from crdtkv.checking.specification.view import Specification, View
+
+
+class MapSpecification(Specification):
+    """Every field for itself, as its type says of the operations on it; a delete is one on every field."""
+
+    def values(self, view: View) -> list[Any]:
+        """Return type, name and values of every field that is there, sorted."""
+        fields = sorted({tuple(one.arguments[0][:2]) for one in view.named("update")})
+        shown = ([*field, SPECIFICATIONS[field[0]].values(view.on_field(field))] for field in fields)
+        return [field for field in shown if field[2]]
+
+
+SPECIFICATIONS: dict[str, Specification] = {
+    "register": RegisterSpecification(),
+    "lww": LastWriterWinsSpecification(),
+    "counter": CounterSpecification(),
+    "set": SetSpecification(),
+    "rwset": RemoveWinsSetSpecification(),
+    "gset": SetSpecification(),
+    "flag": FlagSpecification(),
+    "dwflag": DisableWinsFlagSpecification(),
+    "maxreg": MaximumSpecification(),
+    "minreg": MinimumSpecification(),
+    "hll": HyperLogLogSpecification(),
+    "board": BoardSpecification(),
+    "map": MapSpecification(),
+    "bcounter": BoundedCounterSpecification(),
+}

@@ -1,0 +1,108 @@
+"""`Everything` that ever happened to a value, and a `View`: what of it was seen, at one hybrid time.
+
+What has expired shows nothing from then on, but what it had superseded stays superseded. And an operation *clears* what
+it finds expired: its coordinator drops it, and tells so, also to those whose clocks are behind.
+"""
+
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from typing import Any, NamedTuple, TypeVar
+
+from crdtkv.checking.specification.operation import Dot, Dots, Operation
+
+T = TypeVar("T")
+Field = tuple[str, Any]
+
+
+class Everything:
+    """All operations on one value by dot: a key, or a field of one.
+
+    `clearing` are those that clear what they find expired, wherever in the key they were made: for a key whose
+    operations tell only of what they touch, all of the key.
+    """
+
+    def __init__(self, operations: Mapping[Dot, Operation], clearing: Iterable[Operation] | None = None) -> None:
+        self.operations = operations
+        self.is_timed = any(one.expires_at is not None for one in operations.values())
+        self.clearing = tuple(operations.values() if clearing is None else clearing) if self.is_timed else ()
+        self._memo: dict[Hashable, Any] = {}
+
+    def once(self, what: Hashable, work_out: Callable[[], T]) -> T:
+        """Return what was worked out before, or do so."""
+        if what not in self._memo:
+            self._memo[what] = work_out()
+        found: T = self._memo[what]
+        return found
+
+    def on_field(self, field: Field) -> "Everything":
+        """Return what happened to a field of this map; a delete did if it had seen something of the field."""
+        return self.once(("field", field), lambda: Everything(self._field_operations(field), self.clearing))
+
+    def _field_operations(self, field: Field) -> Mapping[Dot, Operation]:
+        found: dict[Dot, Operation] = {}
+        for one in self.operations.values():
+            if one.name == "update" and tuple(one.arguments[0][:2]) == field:
+                path, name, *arguments = one.arguments
+                deeper = path[2:]
+                call = ("update", (deeper, name, *arguments)) if deeper else (name, tuple(arguments))
+                found[one.dot] = one._replace(name=call[0], arguments=call[1])
+        deletes = [one for one in self.operations.values() if one.name == "delete" and not one.seen.isdisjoint(found)]
+        return {**found, **{one.dot: one for one in deletes}}
+
+
+class View(NamedTuple):
+    """The operations of which these dots were seen, at this hybrid time."""
+
+    everything: Everything
+    dots: Dots
+    now: int = 0
+
+    @property
+    def operations(self) -> list[Operation]:
+        """Return the operations seen."""
+        known = self.everything.operations
+        return [known[dot] for dot in self.dots if dot in known]
+
+    def named(self, *names: str) -> list[Operation]:
+        """Return the operations of these names."""
+        return [one for one in self.operations if one.name in names]
+
+    def on_field(self, field: Field) -> "View":
+        """Return the same view of a field of this map."""
+        return self._replace(everything=self.everything.on_field(field))
+
+    def before(self, one: Operation) -> "View":
+        """Return what the coordinator of an operation saw."""
+        return View(self.everything, one.held, one.timestamp)
+
+    def is_over(self, one: Operation, expires_at: int | None) -> bool:
+        """Tell whether what an operation wrote has expired, or was cleared because it had."""
+        if expires_at is None:
+            return False
+        return expires_at <= self.now or any(
+            expires_at <= other.timestamp and one.dot in other.held and other.dot in self.dots
+            for other in self.everything.clearing
+        )
+
+
+class Specification:
+    """What a type's view shows: a list of what a reader sees, empty if that is nothing."""
+
+    #: Whether the type's operations tell all that they act on, and so clear nothing beyond that.
+    tells_all = False
+
+    def values(self, view: View) -> list[Any]:
+        """Return what a reader sees."""
+        raise NotImplementedError
+
+    def shown(self, operations: Mapping[Dot, Operation], dots: Dots | None = None, now: int = 0) -> list[Any]:
+        """Return what a reader of a key sees who has seen these of its operations, or all of them."""
+        return self.values(View(self.everything(operations), frozenset(operations) if dots is None else dots, now))
+
+    def everything(self, operations: Mapping[Dot, Operation]) -> Everything:
+        """Return the operations on a key of this type."""
+        return Everything(operations, () if self.tells_all else None)
+
+
+def undone(one: Operation, operations: Iterable[Operation]) -> bool:
+    """Tell whether any of these operations had seen this one."""
+    return any(one.dot in other.seen for other in operations)

@@ -1,0 +1,48 @@
+"""What a reader sees of a value, as the checkers read it: a list of plain things, empty if there is nothing.
+
+`checking.specification` says what it must be.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from crdtkv.crdt.causal import CausalState
+from crdtkv.crdt.hll import registers_of
+
+
+def values_of(state: CausalState) -> list[Any]:
+    """Return what a reader sees of a state."""
+    return [] if state.is_empty else _VALUES[state.type_tag](state)
+
+
+def plain(something: Any) -> Any:
+    """Return values or arguments as a history holds them: text instead of bytes."""
+    if isinstance(something, bytes):
+        return something.decode()
+    return [plain(one) for one in something] if isinstance(something, (list, tuple)) else something
+
+
+def _members(state: Any) -> list[Any]:
+    return list(state.members)
+
+
+def _joined(state: Any) -> list[Any]:
+    return [state.joined]
+
+
+_VALUES: dict[str, Callable[[Any], list[Any]]] = {
+    "register": lambda state: [version.value for version in state.siblings()],
+    "lww": lambda state: [state.winner.value],
+    "counter": lambda state: [state.value],
+    "bcounter": lambda state: [state.value],
+    "set": _members,
+    "rwset": _members,
+    "gset": _members,
+    "flag": lambda state: [state.is_on],
+    "dwflag": lambda state: [state.is_on],
+    "maxreg": _joined,
+    "minreg": _joined,
+    "hll": lambda state: [[[index, rank] for index, rank in enumerate(registers_of(state.joined)) if rank]],
+    "board": lambda state: [list(pair) for pair in state.ranking()],
+    "map": lambda state: [[*field, values_of(inner)] for field, inner in state.shown()],
+}

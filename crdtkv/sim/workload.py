@@ -1,0 +1,107 @@
+"""What clients do: `Call`s on few hot keys, of registers, last writers and counters, at all levels.
+
+What is done with the other types takes the place of some of these calls (`more_types`).
+"""
+
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+#: At `Quorum(r, w)` as well: drawn apart.
+LEVELS = ("ANY", "ONE", "SLOPPY_QUORUM", "LOCAL_QUORUM", "LOCAL_QUORUM", "LOCAL_ALL")
+
+Argument = str | int | float | tuple[Any, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One thing a client does.
+
+    `argument` is an amount, or the value to write, or a tuple of all an operation takes; what is written expires after
+    `ttl_ms`, if that is not 0; `others` are more keys to read.
+    """
+
+    at_s: float
+    client: int
+    datacenter: str
+    kind: str
+    type: str
+    key: str
+    argument: Argument
+    level: str
+    with_context: bool
+    others: tuple[str, ...] = ()
+    ttl_ms: int = 0
+
+    @classmethod
+    def from_document(cls, document: dict[str, Any]) -> "Call":
+        """Return a call that was stored as JSON, which has no tuples."""
+        return cls(**{name: _tuples(value) for name, value in document.items()})
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+
+
+def draw_calls(
+    random: Random, datacenters: tuple[str, ...], clients: int, replicas: int, seconds: float, count: int
+) -> list[Call]:
+    """Draw what clients do: few hot keys, all types, all levels; and registers used at `LINEARIZABLE` alone."""
+    keys = [f"k{number}" for number in range(random.randint(1, 3))]
+    types = random.sample(("register", "lww", "counter"), random.randint(1, 3))
+    deletes = random.choice((0.0, 0.05, 0.2))
+    linearizable = random.choice((0.0, 0.0, 0.3, 0.9))
+    calls = []
+    for number in range(count):
+        if random.random() < linearizable:
+            calls.append(_draw_linearizable(random, datacenters, clients, seconds, number))
+            continue
+        type_tag = random.choice(types)
+        chance = random.random()
+        kind = "get"
+        argument: Argument = None
+        if chance < deletes:
+            kind = "delete"
+        elif chance < 0.6 and type_tag == "counter":
+            kind, argument = "increment", random.randint(-3, 9)
+        elif chance < 0.6:
+            kind, argument = "put", f"v{number}"
+        key, *others = random.sample(keys, len(keys))
+        calls.append(
+            Call(
+                round(random.uniform(0, seconds), 4),
+                random.randrange(clients),
+                random.choice(datacenters),
+                kind,
+                type_tag,
+                key,
+                argument,
+                _draw_level(random, replicas),
+                with_context=type_tag == "register" and kind in ("put", "delete") and random.random() < 0.4,
+                others=tuple(others) if kind == "get" and random.random() < 0.3 else (),
+            )
+        )
+    return sorted(calls, key=lambda call: call.at_s)
+
+
+def _draw_linearizable(random: Random, datacenters: tuple[str, ...], clients: int, seconds: float, number: int) -> Call:
+    """Draw a write or read of the one register that a data center uses at this level only."""
+    datacenter = random.choice(datacenters)
+    kind = random.choice(("get", "put"))
+    return Call(
+        round(random.uniform(0, seconds), 4),
+        random.randrange(clients),
+        datacenter,
+        kind,
+        "register",
+        f"strict-{datacenter}",
+        f"v{number}" if kind == "put" else None,
+        "LINEARIZABLE",
+        with_context=False,
+    )
+
+
+def _draw_level(random: Random, replicas: int) -> str:
+    if random.random() < 0.15:
+        return f"{random.randint(1, replicas)},{random.randint(1, replicas)}"
+    return random.choice(LEVELS)
