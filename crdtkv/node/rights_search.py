@@ -96,7 +96,7 @@ class Search(Call):
         """Go on, if anything has happened: carry out what can be, refuse what cannot, ask for the rest."""
         while self.waiting:
             entry = self._replica.entry(self._key.located)
-            if entry is self._seen and not self._is_woken:
+            if entry == self._seen and not self._is_woken:  # without a cache it is never the same object
                 return
             self._seen, self._is_woken = entry, False
             self._carry_out()

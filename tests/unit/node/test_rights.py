@@ -55,6 +55,14 @@ def test_a_decrement_at_a_node_without_rights_asks_for_some(world: World) -> Non
     assert [world.counter(name).value for name in ("eu-1", "eu-2", "eu-3")] == [6, 6, 6]
 
 
+def test_without_a_cache_of_entries_a_decrement_waits_as_well() -> None:
+    """Every look at the entry is another object: it went round for ever (found by the simulator)."""
+    world = World(entry_cache_mib=0)
+    assert repr(world.do("increment", 10, "us-1", "LOCAL_ALL")) == "ok"
+    world.settle(1)
+    assert repr(world.do("decrement", 4, "eu-2", "LOCAL_ALL")) == "ok"
+
+
 def test_a_node_gives_half_of_what_it_has_so_that_the_next_decrement_asks_nobody(world: World) -> None:
     world.do("decrement", 1, "eu-2")
     assert world.rights("eu-2") == {"eu-1": 5, "eu-2": 4}

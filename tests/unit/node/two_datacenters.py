@@ -64,9 +64,10 @@ class Outcome:
 class World:
     """The nodes of eu and us, and all that is under way between them."""
 
-    def __init__(self, seed: int = 0, repair: dict[str, Any] | None = None) -> None:
+    def __init__(self, seed: int = 0, repair: dict[str, Any] | None = None, entry_cache_mib: int = 32) -> None:
         self.random = Random(seed)
-        self.config = config(3, ("eu", "us"), repair=repair or QUIET)
+        storage = {"entry_cache_mib": entry_cache_mib}
+        self.config = config(3, ("eu", "us"), repair=repair or QUIET, storage=storage)
         self.now_s = 100.0
         self.stores = {name: MemoryStore() for name in NAMES}
         self.cores: dict[str, NodeCore] = {}
