@@ -14,7 +14,7 @@ from random import Random
 from typing import Any
 
 from crdtkv.config.model import ClusterConfig
-from crdtkv.errors import CrdtkvError, InsufficientStorage, Overloaded, StorageError
+from crdtkv.errors import CrdtkvError, InsufficientStorage, StorageError
 from crdtkv.geo.outbox import Outbox
 from crdtkv.membership.member import Load, Member
 from crdtkv.merkle.forest import MerkleForest
@@ -22,6 +22,7 @@ from crdtkv.node.anti_entropy import AntiEntropy
 from crdtkv.node.background_reads import BackgroundReads
 from crdtkv.node.collection import Collection
 from crdtkv.node.coordinator import Coordinator
+from crdtkv.node.dispatch import Dispatch
 from crdtkv.node.effects import Effects
 from crdtkv.node.events import (
     BusDown,
@@ -44,6 +45,7 @@ from crdtkv.node.geo_replication import GeoReplication
 from crdtkv.node.handoff import Handoff
 from crdtkv.node.hedging import Hedging
 from crdtkv.node.keys import KeyCheck
+from crdtkv.node.load_meter import LoadMeter
 from crdtkv.node.membership import Membership
 from crdtkv.node.operations import Operations
 from crdtkv.node.preference import Preference
@@ -62,39 +64,22 @@ from crdtkv.storage.store import Store
 from crdtkv.wire.codec import decode_frame
 from crdtkv.wire.messages import (
     DropTombstones,
-    EntriesReply,
-    ErrorReply,
     FindOperation,
     GetRequest,
     HandOff,
     InspectRequest,
     KeepHint,
-    LeafReply,
     LeafRequest,
-    MembersPush,
-    MembersReply,
-    Message,
-    MutateReply,
     MutateRequest,
-    OperationFound,
-    PartitionRows,
     ReadPartition,
     ReadReplica,
-    Refusal,
     RepairRequest,
-    ReplicaEntry,
-    ReplicaSuperseded,
-    ReplicaWritten,
     RightsRequest,
     RightsWanted,
-    RootsReply,
     RootsRequest,
-    ScanReply,
     ScanRequest,
     StatusReply,
     StatusRequest,
-    TombstonesDropped,
-    TombstonesReply,
     TombstonesRequest,
     TopologyReply,
     TopologyRequest,
@@ -102,22 +87,6 @@ from crdtkv.wire.messages import (
     WriteReplica,
 )
 
-_ANSWERS = frozenset(
-    (
-        ReplicaSuperseded, ReplicaEntry, PartitionRows, RootsReply, LeafReply,
-        EntriesReply, MutateReply, ScanReply, ErrorReply, TombstonesReply, TombstonesDropped, OperationFound,
-    )
-)  # fmt: skip
-_FORWARDED = frozenset((GetRequest, MutateRequest, ScanRequest))
-#: What another node would count, or believe.
-_COUNTED = frozenset(
-    (
-        ReadReplica, FindOperation, WriteReplica, KeepHint, HandOff, ReadPartition, TombstonesRequest, DropTombstones,
-        RightsRequest,
-    )
-)  # fmt: skip
-#: What a learner is not asked for, unless by those who have lost the document that made it one.
-_READS = frozenset((ReadReplica, FindOperation, ReadPartition))
 _REFILL_EVERY_S = 0.1
 
 
@@ -162,10 +131,7 @@ class NodeCore:
             config.limits,
             forest,
         )
-        self._load_at = now.monotonic_s
-        self._requests_before = 0
-        self._served = 0
-        self._disk_used_percent = 0
+        self._load = LoadMeter(self.step, lambda: self._dispatch.served)
         self._keys = KeyCheck(frozenset(config.all_buckets))
         self.anti_entropy = AntiEntropy(self.step, self.replica, store, self._keys, forest, config.repair)
         self.handoff = Handoff(self.step, self.replica, self.anti_entropy, store, self._keys, random, config.handoff)
@@ -230,13 +196,13 @@ class NodeCore:
             settings.incarnation,
             random,
             config.gossip,
-            self._load,
+            self._load.read,
             self.geo.incarnation_seen,
             self._remembered,
         )
         self.standing = Standing(self.step, self.anti_entropy, settings.incarnation, settings.is_checked)
         self._refill_at = 0.0
-        self._from_client: dict[type, Callable[[Peer, Any], None]] = {
+        from_client: dict[type, Callable[[Peer, Any], None]] = {
             GetRequest: self.coordinator.get,
             MutateRequest: self.coordinator.mutate,
             ScanRequest: self.coordinator.scan,
@@ -246,7 +212,7 @@ class NodeCore:
             RepairRequest: self._repair,
             InspectRequest: self.serving.inspect,
         }
-        self._from_node: dict[type, Callable[[str, Any], None]] = {
+        from_node: dict[type, Callable[[str, Any], None]] = {
             ReadReplica: self.serving.read_replica,
             WriteReplica: self.serving.write_replica,
             KeepHint: self.serving.keep_hint,
@@ -259,6 +225,7 @@ class NodeCore:
             DropTombstones: self.collection.drop,
             RightsRequest: self.rights.asked,
         }
+        self._dispatch = Dispatch(self.step, self.membership, self.serving.acknowledge, from_client, from_node)
 
     @property
     def topology(self) -> Topology:
@@ -276,7 +243,7 @@ class NodeCore:
         step.effects = effects = Effects()
         for event in events:
             if type(event) is Received:
-                self._received(event)
+                self._dispatch.received(event)
             else:
                 self._happened(event)
         step.calls.fire(now.monotonic_s)
@@ -339,7 +306,7 @@ class NodeCore:
                 self._change_topology(topology)
             case DiskSpace(is_sufficient, used_percent):
                 self.step.has_disk_space = is_sufficient
-                self._disk_used_percent = used_percent
+                self._load.disk_used_percent = used_percent
 
     def _from_bus(self, payload: bytes) -> None:
         try:
@@ -353,81 +320,7 @@ class NodeCore:
         except StorageError:
             raise
         except CrdtkvError as error:
-            self._dropped(error)
-
-    def _received(self, frame: Received) -> None:
-        peer, epoch, messages = frame
-        if isinstance(peer, int):
-            for message in messages:
-                handler = self._from_client.get(type(message))
-                if handler is None:
-                    self.step.stats.count("junk_messages")  # a client may not speak the node protocol
-                else:
-                    handler(peer, message)
-            return
-        if epoch > self.step.epoch:
-            self.step.effects.refresh_topology = True
-        for message in messages:
-            try:
-                self._from_peer(peer, epoch, message)
-            except StorageError:
-                raise
-            except CrdtkvError as error:
-                self._dropped(error)
-        self.serving.acknowledge(peer)
-
-    def _from_peer(self, node: str, epoch: int, message: Message) -> None:
-        kind = type(message)
-        if kind is ReplicaWritten:
-            for number in message.ids:  # type: ignore[union-attr]
-                call = self.step.calls.get(number) if type(number) is int else None
-                if call is not None:
-                    call.answered(node, message)
-        elif kind in _ANSWERS:
-            call = self.step.calls.get(message.id)  # type: ignore[union-attr]
-            if call is not None:
-                call.answered(node, message)
-        elif kind is MembersPush:
-            self.membership.pushed(node, message)  # type: ignore[arg-type]
-        elif kind is MembersReply:
-            self.membership.replied(node, message)  # type: ignore[arg-type]
-        elif kind is Refusal:
-            self.step.stats.count("refusals_received")
-            call = self.step.calls.get(message.id)  # type: ignore[union-attr]
-            if call is not None:
-                call.refused(node, message.code)  # type: ignore[union-attr]
-        elif kind in _FORWARDED:
-            self._from_client[kind](node, message)
-        else:
-            self._serve(node, epoch, message)
-
-    def _serve(self, node: str, epoch: int, request: Any) -> None:
-        """Carry out another node's request on this replica, if it came under this replica's epoch."""
-        handler = self._from_node.get(type(request))
-        if handler is None:
-            self.step.stats.count("junk_messages")
-        elif type(request) in self._unserved:
-            self.step.effects.send(node, Refusal(request.id, "quarantined", []))
-        elif epoch != self.step.epoch:
-            self.step.stats.count("epoch_refusals")
-            self.step.effects.send(node, Refusal(request.id, "wrong_epoch", [self.step.epoch]))
-        else:
-            self._served += 1
-            try:
-                handler(node, request)
-            except StorageError:
-                raise
-            except CrdtkvError as error:
-                if not isinstance(error, (InsufficientStorage, Overloaded)):
-                    self._dropped(error)
-                self.step.effects.send(node, Refusal(request.id, error.code, list(error.fields)))
-
-    @property
-    def _unserved(self) -> frozenset[type]:
-        """What this node must not serve now, because others would count, or believe, its answer."""
-        if self.step.is_quarantined:
-            return _COUNTED
-        return _READS if self.step.node in self.step.ring.learners else frozenset()
+            self._dispatch.dropped(error)
 
     def _tell_topology(self, peer: Peer, request: TopologyRequest) -> None:
         buckets: list[object] = [
@@ -437,17 +330,6 @@ class NodeCore:
 
     def _tell_status(self, peer: Peer, request: StatusRequest) -> None:
         self.step.effects.send(peer, StatusReply(request.id, json.dumps(self.status()).encode()))
-
-    def _load(self) -> Load:
-        """Return how busy this node was since this was last asked."""
-        stats, now_s = self.step.stats, self.step.now.monotonic_s
-        requests = self._served + sum(histogram.count for histogram in stats.requests.values())
-        seconds = max(now_s - self._load_at, 1e-3)
-        rate = round((requests - self._requests_before) / seconds)
-        self._load_at, self._requests_before = now_s, requests
-        commits = stats.commits
-        commit_us = round(commits.sum_s / commits.count * 1e6) if commits.count else 0
-        return Load(max(0, rate), len(self.step.calls), commit_us, self._disk_used_percent)
 
     def _load_of(self, node: str) -> Load:
         return self.membership.load_of(node)
@@ -487,8 +369,3 @@ class NodeCore:
     def _is_stable_elsewhere(self, located: bytes) -> bool:
         """See `StableElsewhere`. Nobody can say so of other data centers yet: while there are any, tombstones stay."""
         return not self._settings.config.peers_of(self.step.datacenter)
-
-    def _dropped(self, error: CrdtkvError) -> None:
-        """Count what a peer sent and nobody can use."""
-        self.step.stats.count("junk_messages")
-        self.step.effects.notes.append(f"a message was dropped: {error}")

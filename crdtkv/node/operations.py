@@ -3,7 +3,8 @@
 A client that was not answered tries again, through another node, under the same operation id. Every node that takes a
 write keeps the id with the write's dot, in the same commit; so whoever is asked about a retry can tell that the
 operation was carried out, and as what. Rows are kept by the minute they came in, for `KEPT_MINUTES` at least; a client
-tries again for one minute (`client.attempts`).
+tries again for one minute (`client.attempts`). Minutes are those that the node ran, since its first start: a wall clock
+that jumps would forget operations.
 
 Source: Lee et al., "Implementing Linearizability at Large Scale and Low Latency" (RIFL, 2015).
 """
@@ -19,6 +20,7 @@ from crdtkv.storage.store import Store
 
 ID_BYTES = 16
 KEPT_MINUTES = 2
+MINUTE_S = 60.0
 DROPPED_AT_ONCE = 500
 DROP_EVERY_S = 0.1
 
@@ -60,6 +62,9 @@ class Operations:
     def __init__(self, step: Step, store: Store) -> None:
         self._step = step
         self._store = store
+        #: A start goes on in the minute of the last, which is then a longer one.
+        self._minute = int.from_bytes(store.get(rows.OPERATIONS_MINUTE) or b"", "big")
+        self._minute_ends_at = step.now.monotonic_s + MINUTE_S
         self._drop_at = 0.0
         self._dropped_until = rows.operations_from(0)
 
@@ -69,7 +74,7 @@ class Operations:
 
     def find(self, operation_id: bytes) -> bytes:
         """Return the record of an operation, b"" if this node knows nothing of it."""
-        for minute in range(self._minute + 1, max(-1, self._minute - KEPT_MINUTES - 1), -1):
+        for minute in range(self._minute, max(-1, self._minute - KEPT_MINUTES - 1), -1):
             record = self._store.get(rows.operation_row(minute, operation_id))
             if record is not None:
                 return record
@@ -81,13 +86,13 @@ class Operations:
         if now_s < self._drop_at:
             return
         self._drop_at = now_s + DROP_EVERY_S
+        if now_s >= self._minute_ends_at:
+            self._minute += 1
+            self._minute_ends_at = now_s + MINUTE_S
+            self._store.put(rows.OPERATIONS_MINUTE, self._minute.to_bytes(4, "big"))
         stop = rows.operations_from(max(0, self._minute - KEPT_MINUTES))
         if self._dropped_until < stop:
             # Begins where it ended: what was dropped before must not be passed over again.
             for row, _ in self._store.scan(self._dropped_until, stop, DROPPED_AT_ONCE):
                 self._store.delete(row)
                 self._dropped_until = row
-
-    @property
-    def _minute(self) -> int:
-        return self._step.now.wall_ms // 60_000

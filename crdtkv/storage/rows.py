@@ -7,6 +7,7 @@ t <storage key>          a tombstone: when this node noted it, and the digest of
 m <name>                 the node's own facts (identity, starts, the name it writes under, outbox numbering, last
                          topology, who others are)
 p <minute 4> <id 16>     an operation a client may try again: the dot and timestamp it had, by the minute it came
+                         in, of those that the node ran
 x <number 8>             a dead letter: a message nobody here could read
 """
 
@@ -26,6 +27,7 @@ ACTOR = _META + b"actor"
 ALIVE_AT = _META + b"alive-at"
 COLLECTED_UNTIL = _META + b"collected-until"
 TOPOLOGY = _META + b"topology"
+OPERATIONS_MINUTE = _META + b"operations-minute"
 OUTBOX_NUMBERS = _META + b"outbox-numbers"
 OUTBOX_DROPPED = _META + b"outbox-dropped"
 
@@ -81,7 +83,7 @@ def oseq_in(row: bytes) -> int:
 
 
 def operation_row(minute: int, operation_id: bytes) -> bytes:
-    """Return the row of an operation that came in a minute of Unix time."""
+    """Return the row of an operation that came in a minute."""
     return operations_from(minute) + operation_id
 
 

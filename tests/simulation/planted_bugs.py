@@ -21,7 +21,7 @@ from crdtkv.crdt.slots import Slot
 from crdtkv.geo.outbox import Outbox
 from crdtkv.merkle.forest import MerkleForest
 from crdtkv.node.anti_entropy import AntiEntropy
-from crdtkv.node.core import NodeCore
+from crdtkv.node.dispatch import Dispatch
 from crdtkv.node.effects import AckStream, Effects, SendBus
 from crdtkv.node.geo_replication import GeoReplication
 from crdtkv.node.handoff import Handoff
@@ -176,12 +176,12 @@ def counters_not_keyed_by_actor() -> Any:
 
 def epoch_unchecked() -> Any:
     """Requests of another ring epoch are served."""
-    serve = NodeCore._serve
+    serve = Dispatch._serve
 
-    def wrong(self: NodeCore, node: str, epoch: int, request: Any) -> None:
+    def wrong(self: Dispatch, node: str, epoch: int, request: Any) -> None:
         serve(self, node, self.step.epoch, request)
 
-    return replaced(NodeCore, "_serve", wrong)
+    return replaced(Dispatch, "_serve", wrong)
 
 
 def stream_acked_before_applying() -> Any:

@@ -289,6 +289,15 @@ def test_an_operation_is_remembered_for_longer_than_a_client_tries_and_then_forg
     assert [cluster.stores[name].scan(*everything, 10) for name in cluster.homes_of_hits] == [[], [], []]
 
 
+@pytest.mark.parametrize("jump_s", [-86_400, 86_400])
+def test_an_operation_is_remembered_when_a_wall_clock_jumps(cluster: Retrying, jump_s: int) -> None:
+    first, second, _ = cluster.homes_of_hits
+    dot = written(cluster.attempt(first))
+    for name in cluster.names:
+        cluster.wall_offset_ms[name] = jump_s * 1000
+    assert written(cluster.attempt(second, tried=(first,))) == dot
+
+
 def test_an_operation_is_remembered_after_a_restart(cluster: Retrying) -> None:
     first, second, third = cluster.homes_of_hits
     dot = written(cluster.attempt(first))

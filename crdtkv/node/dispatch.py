@@ -1,0 +1,169 @@
+"""`Dispatch`: what arrives goes to whom it is for, if whoever sent it may send that now.
+
+Clients may send requests only. A node may send requests, answers and gossip, and forward what clients sent. Its
+requests are carried out under this node's ring epoch, and only as far as this node's answers may count.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from crdtkv.errors import CrdtkvError, InsufficientStorage, Overloaded, StorageError
+from crdtkv.node.events import Peer, Received
+from crdtkv.node.membership import Membership
+from crdtkv.node.step import Step
+from crdtkv.wire.messages import (
+    DropTombstones,
+    EntriesReply,
+    ErrorReply,
+    FindOperation,
+    GetRequest,
+    HandOff,
+    KeepHint,
+    LeafReply,
+    MembersPush,
+    MembersReply,
+    Message,
+    MutateReply,
+    MutateRequest,
+    OperationFound,
+    PartitionRows,
+    ReadPartition,
+    ReadReplica,
+    Refusal,
+    ReplicaEntry,
+    ReplicaSuperseded,
+    ReplicaWritten,
+    RightsRequest,
+    RootsReply,
+    ScanReply,
+    ScanRequest,
+    TombstonesDropped,
+    TombstonesReply,
+    TombstonesRequest,
+    WriteReplica,
+)
+
+_ANSWERS = frozenset(
+    (
+        ReplicaSuperseded, ReplicaEntry, PartitionRows, RootsReply, LeafReply,
+        EntriesReply, MutateReply, ScanReply, ErrorReply, TombstonesReply, TombstonesDropped, OperationFound,
+    )
+)  # fmt: skip
+_FORWARDED = frozenset((GetRequest, MutateRequest, ScanRequest))
+#: What another node would count, or believe.
+_COUNTED = frozenset(
+    (
+        ReadReplica, FindOperation, WriteReplica, KeepHint, HandOff, ReadPartition, TombstonesRequest, DropTombstones,
+        RightsRequest,
+    )
+)  # fmt: skip
+#: What a learner is not asked for, unless by those who have lost the document that made it one.
+_READS = frozenset((ReadReplica, FindOperation, ReadPartition))
+
+
+class Dispatch:
+    """The way of messages into a node.
+
+    `from_client` and `from_node` say who carries out which request, `acknowledge` is called behind each frame of a
+    node.
+    """
+
+    def __init__(
+        self,
+        step: Step,
+        membership: Membership,
+        acknowledge: Callable[[str], None],
+        from_client: Mapping[type, Callable[[Peer, Any], None]],
+        from_node: Mapping[type, Callable[[str, Any], None]],
+    ) -> None:
+        self._step = step
+        self._membership = membership
+        self._acknowledge = acknowledge
+        self._from_client = from_client
+        self._from_node = from_node
+        #: How many requests of other nodes were carried out.
+        self.served = 0
+
+    def received(self, frame: Received) -> None:
+        """Take in a frame.
+
+        Raises:
+            StorageError: the disk failed.
+        """
+        peer, epoch, messages = frame
+        if isinstance(peer, int):
+            for message in messages:
+                handler = self._from_client.get(type(message))
+                if handler is None:
+                    self._step.stats.count("junk_messages")  # a client may not speak the node protocol
+                else:
+                    handler(peer, message)
+            return
+        if epoch > self._step.epoch:
+            self._step.effects.refresh_topology = True
+        for message in messages:
+            try:
+                self._from_peer(peer, epoch, message)
+            except StorageError:
+                raise
+            except CrdtkvError as error:
+                self.dropped(error)
+        self._acknowledge(peer)
+
+    def _from_peer(self, node: str, epoch: int, message: Message) -> None:
+        kind = type(message)
+        if kind is ReplicaWritten:
+            for number in message.ids:  # type: ignore[union-attr]
+                call = self._step.calls.get(number) if type(number) is int else None
+                if call is not None:
+                    call.answered(node, message)
+        elif kind in _ANSWERS:
+            call = self._step.calls.get(message.id)  # type: ignore[union-attr]
+            if call is not None:
+                call.answered(node, message)
+        elif kind is MembersPush:
+            self._membership.pushed(node, message)  # type: ignore[arg-type]
+        elif kind is MembersReply:
+            self._membership.replied(node, message)  # type: ignore[arg-type]
+        elif kind is Refusal:
+            self._step.stats.count("refusals_received")
+            call = self._step.calls.get(message.id)  # type: ignore[union-attr]
+            if call is not None:
+                call.refused(node, message.code)  # type: ignore[union-attr]
+        elif kind in _FORWARDED:
+            self._from_client[kind](node, message)
+        else:
+            self._serve(node, epoch, message)
+
+    def _serve(self, node: str, epoch: int, request: Any) -> None:
+        """Carry out another node's request on this replica, if it came under this replica's epoch."""
+        handler = self._from_node.get(type(request))
+        if handler is None:
+            self._step.stats.count("junk_messages")
+        elif type(request) in self._unserved:
+            self._step.effects.send(node, Refusal(request.id, "quarantined", []))
+        elif epoch != self._step.epoch:
+            self._step.stats.count("epoch_refusals")
+            self._step.effects.send(node, Refusal(request.id, "wrong_epoch", [self._step.epoch]))
+        else:
+            self.served += 1
+            try:
+                handler(node, request)
+            except StorageError:
+                raise
+            except CrdtkvError as error:
+                if not isinstance(error, (InsufficientStorage, Overloaded)):
+                    self.dropped(error)
+                self._step.effects.send(node, Refusal(request.id, error.code, list(error.fields)))
+
+    @property
+    def _unserved(self) -> frozenset[type]:
+        """What this node must not serve now, because others would count, or believe, its answer."""
+        if self._step.is_quarantined:
+            return _COUNTED
+        return _READS if self._step.node in self._step.ring.learners else frozenset()
+
+    def dropped(self, error: CrdtkvError) -> None:
+        """Count what a peer sent and nobody can use."""
+        self._step.stats.count("junk_messages")
+        self._step.effects.notes.append(f"a message was dropped: {error}")
