@@ -409,7 +409,6 @@ BUGS: dict[Bug, int] = {
 #: Bugs that few lives can show: the tests begin shortly before the first that does, to stay short.
 FIRST_SEEDS: dict[Bug, int] = {
     learner_counted_in_a_quorum: 100,
-    part_merged_without_its_basis: 110,
 }
 
 
