@@ -218,6 +218,7 @@ class SimCluster:
     def sending(self, host: SimNode, peer: Peer, messages: list[Message]) -> None:
         """See `World.sending`."""
         self.monitors.revealing.sent(host, peer, messages)
+        self.monitors.retrying.sent(messages)
 
     def trace(self, sender: str, receiver: str, payload: bytes) -> None:
         """See `World.trace`."""

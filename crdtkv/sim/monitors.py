@@ -100,7 +100,6 @@ class Monitors:
         if core.step.stats.counters.get("junk_messages"):
             violated("wire", f"{name} cannot read what another node sent: {effects.notes}")
         self.revealing.stepped(node, events, effects)
-        self.retrying.stepped(effects)
 
     def acknowledged(self, node: "SimNode", payload: bytes) -> None:
         """Look at a stream message that a node says it has applied."""
@@ -127,6 +126,7 @@ class Monitors:
             self._cluster.coverage.count("outbox_overflows")
 
     def _durable(self, batch: Batch) -> None:
+        self.retrying.durable(batch)
         for row, value in batch.items():
             if row[:1] != b"d" or value is None:
                 continue

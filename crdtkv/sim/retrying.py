@@ -1,15 +1,15 @@
 """What becomes of operations that clients try again, looked at from outside the nodes.
 
-Rule: an operation has one dot, however often and wherever it is tried. Only where a disk has forgotten it may have
-more; then its history says so.
+Rule: an operation has one durable dot, however often and wherever it is tried. Only where a disk has forgotten it may
+have more; then its history says so.
 """
 
 from typing import TYPE_CHECKING
 
 from crdtkv.checking.history import Dot, Operation
-from crdtkv.node.effects import Effects
 from crdtkv.sim.stored import violated
-from crdtkv.wire.messages import KeepHint, WriteReplica
+from crdtkv.storage.memory import Batch
+from crdtkv.wire.messages import KeepHint, Message, WriteReplica
 
 if TYPE_CHECKING:
     from crdtkv.sim.cluster import SimCluster
@@ -27,13 +27,17 @@ class Retrying:
         """Learn that a client begins an operation."""
         self._operations[operation_id] = operation
 
-    def stepped(self, effects: Effects) -> None:
-        """Look at the records a node is about to send, with the dots it has made."""
-        for sends in (effects.at_once, effects.held):
-            for messages in sends.values():
-                for message in messages:
-                    if isinstance(message, WriteReplica | KeepHint) and message.record:
-                        self._take(message.record)
+    def sent(self, messages: list[Message]) -> None:
+        """Look at what is really sent, which is durable."""
+        for message in messages:
+            if isinstance(message, WriteReplica | KeepHint) and message.record:
+                self._take(message.record)
+
+    def durable(self, batch: Batch) -> None:
+        """Look at the records that a power loss can no longer take."""
+        for row, record in batch.items():
+            if row[:1] == b"p" and record is not None:
+                self._take(record)
 
     def completed(self) -> None:
         """Write into the history what was done more than once: when it had which effect is not known."""

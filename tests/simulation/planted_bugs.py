@@ -179,7 +179,7 @@ def epoch_unchecked() -> Any:
     serve = Dispatch._serve
 
     def wrong(self: Dispatch, node: str, epoch: int, request: Any) -> None:
-        serve(self, node, self.step.epoch, request)
+        serve(self, node, self._step.epoch, request)
 
     return replaced(Dispatch, "_serve", wrong)
 
