@@ -2,7 +2,8 @@
 
 It behaves as the real client does: it carries the highest timestamp it has seen, hands over contexts it has read,
 tries again what was certainly not done (elsewhere, a few times), and repeats reads that were not answered. A write that
-may have been applied is tried again under the same operation id when no earlier try can begin any more.
+may have been applied is tried again under the same operation id when no earlier try can begin any more. In a session
+it reads again what does not show all that the session has seen.
 """
 
 from collections.abc import Callable
@@ -10,7 +11,9 @@ from dataclasses import dataclass, field
 from itertools import cycle
 from random import Random
 
-from crdtkv.causality.context import CausalContext
+from crdtkv.causality.context import EMPTY, CausalContext
+from crdtkv.causality.dot import Dot
+from crdtkv.causality.seen import Seen
 from crdtkv.checking.history import Context, Operation
 from crdtkv.checking.levels import read_and_write_quorum
 from crdtkv.crdt.entry import Entry
@@ -33,6 +36,8 @@ PAUSE_S = 0.05
 RETRIED = frozenset(("unavailable", "overloaded", "stale_replica", "write_timeout"))
 #: How often a client gives a write up as soon as it may, whether the node is only slow or not.
 IMPATIENCE = 0.5
+#: How many of the clients are in a session, wherever they read and write.
+SESSIONS = 0.5
 
 
 @dataclass(slots=True)
@@ -66,6 +71,7 @@ class SimClient:
         send: Callable[[str, str, bytes], str],
         retrying: Retrying,
         times: Callable[[str], tuple[int, int]],
+        count: Callable[[str], None],
     ) -> None:
         self.name = name
         self._replicas = replicas
@@ -74,6 +80,9 @@ class SimClient:
         self._send = send
         self._retrying = retrying
         self._times = times
+        self._count = count
+        #: What its session has seen; about half of the clients have one.
+        self._seen = Seen() if random.random() < SESSIONS else None
         self.history: list[Operation] = []
         self._waiting: dict[int, _Waiting] = {}
         self._contexts: dict[bytes, CausalContext] = {}
@@ -134,7 +143,9 @@ class SimClient:
             ttl_ms=call.ttl_ms,
             earliest=self._times(call.datacenter)[0],
         )
-        if min(operation.reads, operation.writes) * 2 > self._replicas:
+        if self._seen is not None and call.kind != "final":
+            operation.session = self.name
+        elif min(operation.reads, operation.writes) * 2 > self._replicas:
             # Whoever stays with majorities in one data center reads his own writes, whichever node takes them.
             operation.session = f"{self.name} in {call.datacenter}"
         self.history.append(operation)
@@ -229,14 +240,24 @@ class SimClient:
         waiting.operation.dot = (reply.actor, reply.counter)
         waiting.operation.timestamp = reply.timestamp
         self._observed = max(self._observed, reply.timestamp)
+        if self._seen is not None:
+            self._seen.written(waiting.identity, Dot(reply.actor, reply.counter), reply.timestamp)
 
     def _read(self, waiting: _Waiting, encoded: object) -> None:
+        entry = Entry.from_bytes(encoded) if isinstance(encoded, bytes) else None
+        if self._seen is not None and waiting.operation.kind == "get":
+            context = entry.context if entry is not None else EMPTY
+            if not self._seen.is_in(waiting.identity, context):
+                self._count("session_reads_again")
+                waiting.tries += 1
+                self._again(waiting)
+                return
+            self._seen.read(waiting.identity, context)
         self._end(waiting, "ok")
         operation = waiting.operation
         operation.values, operation.context = [], {}
-        if not isinstance(encoded, bytes):
+        if entry is None:
             return
-        entry = Entry.from_bytes(encoded)
         operation.values = plain(values_of(entry.state))
         operation.context = plain_context(entry.context)
         operation.timestamp = entry.state.newest()

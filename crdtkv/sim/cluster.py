@@ -65,6 +65,7 @@ class SimCluster:
                 self._ask,
                 self.monitors.retrying,
                 self.times.at,
+                self.coverage.count,
             )
             for number in range(plan.shape.clients + 1)
         ]

@@ -51,6 +51,7 @@ REQUIRED: Mapping[str, str] = {
     "write_timeouts": "a write of unknown fate was told as such",
     "operations_retried": "a client tried a write of unknown fate again",
     "operations_found": "an operation that was tried again had been carried out, and was completed",
+    "session_reads_again": "a read did not show what its session had seen, and was repeated",
     "siblings_read": "a read returned concurrent writes",
     "rights_refused": "a bounded counter was not decremented for lack of rights",
     "inner_fields_read": "a read showed a field of a map inside a map",

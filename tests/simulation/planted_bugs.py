@@ -46,7 +46,12 @@ from .planted_in_collection import (
     tombstones_collected_by_time_only,
     tombstones_collected_without_those_that_are_down,
 )
-from .planted_in_retries import begun_after_its_time, operations_not_kept, retry_done_without_asking
+from .planted_in_retries import (
+    begun_after_its_time,
+    operations_not_kept,
+    retry_done_without_asking,
+    session_that_forgets_its_writes,
+)
 from .planted_in_types import BUGS_OF_TYPES
 from .planting import Bug, replaced
 
@@ -401,7 +406,8 @@ BUGS: dict[Bug, int] = {
     collected_counters_reused: 150,
     retry_done_without_asking: 50,
     operations_not_kept: 50,
-    begun_after_its_time: 150,
+    begun_after_its_time: 200,
+    session_that_forgets_its_writes: 50,
     **BUGS_OF_TYPES,
 }
 

@@ -1,7 +1,8 @@
-"""Planted bugs in what is done when a client tries an operation again (`planted_bugs`)."""
+"""Planted bugs in what is done when a client tries an operation again, and in sessions (`planted_bugs`)."""
 
 from typing import Any
 
+from crdtkv.causality.seen import Seen
 from crdtkv.node.mutating import Mutating, Mutation
 from crdtkv.node.operations import Operations, Record
 
@@ -30,3 +31,12 @@ def begun_after_its_time() -> Any:
         write(self, mutation._replace(request=mutation.request._replace(begin_by_ms=0)))
 
     return replaced(Mutating, "_write", wrong)
+
+
+def session_that_forgets_its_writes() -> Any:
+    """A session remembers what it has read only."""
+
+    def written(self: Seen, *_: Any) -> None:
+        pass
+
+    return replaced(Seen, "written", written)
