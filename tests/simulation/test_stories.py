@@ -71,7 +71,7 @@ def test_a_replica_given_up_by_a_read_is_not_asked_again_when_its_refusal_comes(
 
 
 def test_a_learner_answers_no_read_when_others_have_lost_the_document_that_made_it_one() -> None:
-    """Seed 700000610, rule 3: ap-2 comes back without its disk, and enters itself as a learner. The bucket is set back to
-    before that, and the ring changes: two documents of one epoch. In the other ap-2 counts, and it answered.
+    """Seed 700000610, rule 3: ap-2 comes back without its disk, and enters itself as a learner. The bucket is set back
+    to before that, and the ring changes: two documents of one epoch. In the other ap-2 counts, and it answered.
     """
     holds("a-learner-in-a-lost-document")
