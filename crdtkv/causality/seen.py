@@ -17,6 +17,8 @@ from crdtkv.causality.hybrid_clock import HybridTimestamp
 from crdtkv.errors import InvalidRequest, ProtocolError
 
 MAX_KEYS = 10_000
+#: What is under way when the bound is reached still gets in.
+MAX_KEYS_IN_TOKEN = 2 * MAX_KEYS
 _FORMAT = 1
 
 
@@ -88,7 +90,7 @@ class Seen:
             wire = None
         seen = cls()
         match wire:
-            case [1, int() as newest, list() as rows] if 0 <= newest < 2**63 and len(rows) <= MAX_KEYS:
+            case [1, int() as newest, list() as rows] if 0 <= newest < 2**63 and len(rows) <= MAX_KEYS_IN_TOKEN:
                 seen.newest = newest
                 for row in rows:
                     match row:

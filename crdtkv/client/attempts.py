@@ -53,6 +53,8 @@ class WriteAttempts:
         if self._unsettled_in not in (None, view):
             raise NoNodeReachable("no node is reachable where the write may have been carried out")
         sent_at = time.monotonic()
+        if self._unsettled is not None and sent_at + BEGIN_WITHIN_S > self._began_at + RETRY_WITHIN_S:
+            raise self._unsettled.timeout  # nodes are about to forget the operation
         request = self._request._replace(
             id=connection.next_id(),
             timeout_ms=max(1, int(left_s * 1000)),
@@ -77,8 +79,6 @@ class WriteAttempts:
         else:
             assert isinstance(reply, MutateReply)
             return reply
-        if sent_at + BEGIN_WITHIN_S > self._began_at + RETRY_WITHIN_S:
-            raise timeout
         assert connection.server is not None
         if connection.server.name not in self._tried:
             self._tried.append(connection.server.name)

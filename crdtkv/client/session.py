@@ -30,7 +30,8 @@ class Session(Buckets):
 
     def __init__(self, caller: Caller, token: str | None) -> None:
         self._seen = Seen.from_token(token) if token is not None else Seen()
-        super().__init__(Shelf(SessionCaller(caller, self._seen), DEFAULT_BUCKET, None))
+        self._caller = SessionCaller(caller, self._seen)
+        super().__init__(Shelf(self._caller, DEFAULT_BUCKET, None))
 
     @property
     def token(self) -> str:
@@ -43,7 +44,9 @@ class Session(Buckets):
         Raises:
             InvalidRequest: it is no token, or there are too many keys.
         """
-        self._seen.take(Seen.from_token(token))
+        other = Seen.from_token(token)
+        self._seen.take(other)
+        self._caller.observe(other.newest)
 
 
 class SessionCaller(Caller):

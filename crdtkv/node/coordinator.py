@@ -71,6 +71,7 @@ class Coordinator:
         self._step = step
         self._replica = replica
         self._handoff = handoff
+        self._operations = operations
         self._store = store
         self._keys = keys
         self._preference = preference
@@ -282,7 +283,7 @@ class Coordinator:
             # A forwarded request is not forwarded again: the two rings differ, which the epochs will settle.
             raise Unavailable(required, 0)
         self._check_load()
-        call = ForwardCall(step, self._preference.latencies, requester, request, required)
+        call = ForwardCall(step, self._preference.latencies, self._operations, requester, request, required)
         call.start(nodes, _deadline(requester, request.timeout_ms))
         return True
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from crdtkv.errors import CrdtkvError, ReadTimeout, Unavailable, WriteTimeout
 from crdtkv.node.calls import Call
 from crdtkv.node.latencies import Latencies
+from crdtkv.node.operations import Operations
 from crdtkv.node.requester import Requester
 from crdtkv.node.step import Step
 from crdtkv.wire.messages import ErrorReply, GetRequest, Message, MutateRequest, ScanRequest
@@ -21,9 +22,16 @@ class ForwardCall(Call):
     """One forwarded request in flight."""
 
     def __init__(
-        self, step: Step, latencies: Latencies, requester: Requester, request: Forwardable, required: int
+        self,
+        step: Step,
+        latencies: Latencies,
+        operations: Operations,
+        requester: Requester,
+        request: Forwardable,
+        required: int,
     ) -> None:
         self._step = step
+        self._operations = operations
         self._latencies = latencies
         self._is_measured = required == 1 and isinstance(request, GetRequest)
         self._requester = requester
@@ -80,8 +88,14 @@ class ForwardCall(Call):
         self._target = self._left.pop(0)
         self._sent_at = self._step.now.monotonic_s
         request = self._request._replace(id=self._number)
-        if isinstance(request, MutateRequest) and request.begin_by_ms:
+        if not isinstance(request, MutateRequest):
+            self._step.effects.send(self._target, request)
+            return
+        if request.begin_by_ms:
             # By the target's clock, which is at least so far ahead of ours: it never begins too late.
             begin_by_ms = request.begin_by_ms + int(self._step.clocks_ahead_s.get(self._target, 0.0) * 1000)
             request = request._replace(begin_by_ms=max(1, begin_by_ms))
-        self._step.effects.send(self._target, request)
+        if request.operation_id:
+            # Whoever asks this node about a retry must learn who may have carried it out.
+            self._operations.note_handed_on(request.operation_id, self._target)
+        self._step.effects.send_when_durable(self._target, request)

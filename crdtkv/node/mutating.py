@@ -16,7 +16,7 @@ from crdtkv.handoff.seats import Seat
 from crdtkv.node.finding import FindCall
 from crdtkv.node.handoff import Handoff
 from crdtkv.node.keys import PlacedKey
-from crdtkv.node.operations import Operations, Record
+from crdtkv.node.operations import Operations, Record, handed_on_to
 from crdtkv.node.reading import Failed, GetCall, Then
 from crdtkv.node.replica import Part, Replica
 from crdtkv.node.requester import Requester
@@ -24,6 +24,7 @@ from crdtkv.node.rights import Rights
 from crdtkv.node.rights_search import Waiting
 from crdtkv.node.step import Step
 from crdtkv.node.writing import PutCall
+from crdtkv.quorum.level import majority
 from crdtkv.wire.messages import MutateReply, MutateRequest
 
 #: How much of its time a decrement may wait for rights; the rest is for the write.
@@ -81,23 +82,48 @@ class Mutating:
             return
         step = self._step
         step.stats.count("operations_retried")
-        known = self._operations.find(request.operation_id)
-        if known:
-            self._complete(mutation, Record.from_bytes(known), None)
-            return
+        own = self._operations.find(request.operation_id)
+        if own and handed_on_to(own) is None:
+            record = Record.from_bytes(own)
+            if self._has(mutation.key, record):
+                self._complete(mutation, record)
+                return
 
         def found(record: Record | None, entry: bytes | None) -> None:
             if record is None:
                 self._read(mutation)
-            else:
-                self._complete(mutation, record, entry)
+            elif self._holds(mutation, entry):
+                self._look_for(mutation, record)
 
         FindCall(step, mutation.key, found, self._refusal(mutation)).start(
             request.operation_id,
             [name for name in request.tried if isinstance(name, str)],
+            own,
             mutation.seats,
             mutation.deadline_s,
         )
+
+    def _look_for(self, mutation: Mutation, record: Record) -> None:
+        """Complete a write that was carried out, if it is within reach."""
+        if self._has(mutation.key, record):
+            self._complete(mutation, record)
+            return
+        required = majority(self._step.ring.replication_factor)
+
+        def read(entry: bytes | None, _: bool) -> None:
+            if not self._holds(mutation, entry):
+                return
+            if self._has(mutation.key, record):
+                self._complete(mutation, record)
+            else:
+                mutation.requester.refuse(self._step, Unavailable(required, required - 1))
+
+        self._get_call(mutation.key, read, self._refusal(mutation)).start(mutation.seats, required, mutation.deadline_s)
+
+    def _has(self, key: PlacedKey, record: Record) -> bool:
+        """Tell whether this node's seat holds an entry that has seen a write."""
+        held = self._handoff.read(key)[0]
+        return held is not None and record.dot in Entry.from_bytes(held).context
 
     def _read(self, mutation: Mutation) -> None:
         """Read first, if the operation needs it."""
@@ -149,16 +175,12 @@ class Mutating:
             ),
         )
 
-    def _complete(self, mutation: Mutation, record: Record, entry: bytes | None) -> None:
-        """Bring a write that was begun before to as many replicas as its level asks, and answer with its dot."""
+    def _complete(self, mutation: Mutation, record: Record) -> None:
+        """Bring what this node holds to as many replicas as the level asks, and answer with the dot of the write."""
         self._step.stats.count("operations_found")
-        if not self._holds(mutation, entry):
-            return
         whole = self._handoff.read(mutation.key)[0]
-        if whole is None:  # it was deleted since, and nobody needs to know any more
-            self._reply(mutation, record)
-        else:
-            self._send(mutation, record, whole)
+        assert whole is not None
+        self._send(mutation, record, whole)
 
     def _holds(self, mutation: Mutation, entry: bytes | None) -> bool:
         """Merge what others hold into what this node's seat holds; False if it cannot, which was answered."""

@@ -11,6 +11,7 @@ Source: Lee et al., "Implementing Linearizability at Large Scale and Low Latency
 
 from typing import NamedTuple, Self
 
+from crdtkv.causality.dot import Dot
 from crdtkv.crdt.causal import is_counter
 from crdtkv.errors import ProtocolError
 from crdtkv.ids import Actor, is_actor
@@ -21,8 +22,12 @@ from crdtkv.storage.store import Store
 ID_BYTES = 16
 KEPT_MINUTES = 2
 MINUTE_S = 60.0
-DROPPED_AT_ONCE = 500
+DROPPED_AT_ONCE = 2000
 DROP_EVERY_S = 0.1
+
+
+#: In the place of timestamp and counter in the row of an operation that was only handed on.
+_HANDED_ON = bytes(16)
 
 
 class Record(NamedTuple):
@@ -32,6 +37,11 @@ class Record(NamedTuple):
     actor: Actor
     counter: int
     timestamp: int
+
+    @property
+    def dot(self) -> Dot:
+        """The dot of the write."""
+        return Dot(self.actor, self.counter)
 
     def to_bytes(self) -> bytes:
         """Return operation id, timestamp and counter in 16, 8 and 8 bytes, and the actor's name."""
@@ -56,6 +66,13 @@ class Record(NamedTuple):
         return cls(record[:ID_BYTES], actor, counter, timestamp)
 
 
+def handed_on_to(record: bytes) -> list[str] | None:
+    """Return the nodes that an operation was handed on to, by the record of whoever did so; None for a real record."""
+    if record[ID_BYTES:32] != _HANDED_ON:
+        return None
+    return record[32:].decode(errors="replace").split()
+
+
 class Operations:
     """The records of one node."""
 
@@ -72,11 +89,17 @@ class Operations:
         """Keep a record, in the same commit as the write it is about."""
         self._store.put(rows.operation_row(self._minute, record[:ID_BYTES]), record)
 
+    def note_handed_on(self, operation_id: bytes, node: str) -> None:
+        """Note, before that is done, that an operation is handed to another node: it may carry it out."""
+        known = self.find(operation_id)
+        if not known or handed_on_to(known) is not None:
+            self.note((known or operation_id + _HANDED_ON) + node.encode() + b" ")
+
     def find(self, operation_id: bytes) -> bytes:
         """Return the record of an operation, b"" if this node knows nothing of it."""
         for minute in range(self._minute, max(-1, self._minute - KEPT_MINUTES - 1), -1):
             record = self._store.get(rows.operation_row(minute, operation_id))
-            if record is not None:
+            if record is not None and _is_record(record):
                 return record
         return b""
 
@@ -96,3 +119,14 @@ class Operations:
             for row, _ in self._store.scan(self._dropped_until, stop, DROPPED_AT_ONCE):
                 self._store.delete(row)
                 self._dropped_until = row
+
+
+def _is_record(record: bytes) -> bool:
+    """Tell whether a record can be read: replicas keep what peers send as it comes."""
+    if handed_on_to(record) is not None:
+        return True
+    try:
+        Record.from_bytes(record)
+    except ProtocolError:
+        return False
+    return True

@@ -129,15 +129,52 @@ def test_what_the_first_coordinator_alone_may_have_is_not_done_again_before_it_i
     assert cluster.count(level="LOCAL_ALL") == 1
 
 
-def test_what_was_tried_at_a_node_without_a_replica_may_have_come_to_any_of_them(cluster: Retrying) -> None:
-    _first, second, third = cluster.homes_of_hits
+def test_who_handed_an_operation_on_names_those_who_may_have_carried_it_out(cluster: Retrying) -> None:
+    first, second, _ = cluster.homes_of_hits
     guest = next(name for name in cluster.names if name not in cluster.homes_of_hits)
-    cluster.stop(third)
+    cluster.loses = lambda sender, receiver, message: isinstance(message, WriteReplica)
+    assert cluster.attempt(guest) is None  # handed on to the first home, which writes it and reaches nobody
+    cluster.stop(first)
     refusal = cluster.attempt(second, tried=(guest,))
     assert isinstance(refusal, ErrorReply)
     assert refusal.code == Unavailable.code
-    cluster.start(third)
+    # The guest need not remember it: it had noted it before it handed it on.
+    cluster.stop(guest)
+    cluster.start(guest)
+    refusal = cluster.attempt(guest, tried=(guest,))
+    assert isinstance(refusal, ErrorReply)
+    assert refusal.code == Unavailable.code
+    cluster.loses = lambda sender, receiver, message: False
+    cluster.start(first)
+    assert written(cluster.attempt(second, tried=(guest,)))[0].startswith(first)
+    cluster.run(5)
+    assert cluster.count(level="LOCAL_ALL") == 1
+
+
+def test_a_node_that_handed_nothing_on_does_not_stand_in_the_way(cluster: Retrying) -> None:
+    _, second, third = cluster.homes_of_hits
+    guest = next(name for name in cluster.names if name not in cluster.homes_of_hits)
+    cluster.stop(third)
     assert written(cluster.attempt(second, tried=(guest,)))[0].startswith(second)
+
+
+def test_a_record_without_its_write_is_no_proof_that_the_write_is_there(cluster: Retrying) -> None:
+    """A stand-in gave away what it took, and whoever got it is down: nothing may be acknowledged."""
+    first, second, third = cluster.homes_of_hits
+    dot = written(cluster.attempt(first, level="LOCAL_ALL"))
+    for name in (second, third):
+        cluster.stores[name].delete(rows.data_row(located(HITS)))
+        cluster.stores[name].commit()
+        cluster.stop(name)
+    cluster.stop(first)
+    cluster.start(second)
+    cluster.start(third)
+    for at, tried in ((second, third), (third, second)):
+        refusal = cluster.attempt(at, tried=(tried,))
+        assert isinstance(refusal, ErrorReply)
+        assert refusal.code == Unavailable.code
+    cluster.start(first)
+    assert written(cluster.attempt(second, tried=(third,))) == dot
 
 
 def test_a_retry_waits_a_moment_for_the_silent_replica_that_may_know(cluster: Retrying) -> None:
