@@ -39,6 +39,8 @@ class Shape:
     hints_max: int = 100_000
     gc_grace_s: float = GC_GRACE_S
     read_share: float = 0.01
+    watchers: int = 0
+    watch_log_max: int = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,7 @@ class Plan:
         random = Random(f"plan {seed}")
         # Drawn apart, so that the other draws of a seed stay what they were.
         read_share = Random(f"read share {seed}").choice((0.0, 0.1, 1.0))
-        shape = replace(_draw_shape(random), read_share=read_share)
+        shape = _with_watchers(replace(_draw_shape(random), read_share=read_share), seed)
         seconds = random.choice((2.0, 4.0, 8.0))
         names = DATACENTERS[: shape.datacenters]
         plan = cls(
@@ -170,6 +172,14 @@ def _draw_shape(random: Random) -> Shape:
         gossip_interval_s=random.choice((0.5, 2.0, 2.0)),
         hints_max=random.choice((100_000, 100_000, 2)),
     )
+
+
+def _with_watchers(shape: Shape, seed: int) -> Shape:
+    """Let somebody watch in some lives; drawn apart, too."""
+    random = Random(f"watchers {seed}")
+    if random.random() >= 0.3:
+        return shape
+    return replace(shape, watchers=1, watch_log_max=random.choice((50_000, 50_000, 8, 2)))
 
 
 def _draw_weather(random: Random) -> Weather:
