@@ -71,6 +71,7 @@ class SimCluster:
             for number in range(plan.shape.clients + 1)
         ]
         self.watchers = watchers_of(self)
+        self._receivers: dict[str, Callable[[str, bytes], None]]
         self._receivers = {client.name: client.receive for client in self.clients}
         self._receivers |= {watcher.name: watcher.receive for watcher in self.watchers}
         self._linked: dict[tuple[str, str], None] = {}

@@ -109,7 +109,7 @@ class Plan:
         random = Random(f"plan {seed}")
         # Drawn apart, so that the other draws of a seed stay what they were.
         read_share = Random(f"read share {seed}").choice((0.0, 0.1, 1.0))
-        shape = _with_watchers(replace(_draw_shape(random), read_share=read_share), seed)
+        shape = replace(_draw_shape(random), read_share=read_share)
         seconds = random.choice((2.0, 4.0, 8.0))
         names = DATACENTERS[: shape.datacenters]
         plan = cls(
@@ -120,7 +120,7 @@ class Plan:
             tuple(draw_incidents(random, names, shape.nodes, seconds)),
             tuple(_draw_calls(random, names, shape, seconds)),
         )
-        plan = _with_more_types(plan)
+        plan = _with_watchers(_with_more_types(plan))
         return _collecting(plan) if shape.datacenters == 1 else plan
 
     def to_json(self) -> str:
@@ -172,14 +172,6 @@ def _draw_shape(random: Random) -> Shape:
         gossip_interval_s=random.choice((0.5, 2.0, 2.0)),
         hints_max=random.choice((100_000, 100_000, 2)),
     )
-
-
-def _with_watchers(shape: Shape, seed: int) -> Shape:
-    """Let somebody watch in some lives; drawn apart, too."""
-    random = Random(f"watchers {seed}")
-    if random.random() >= 0.3:
-        return shape
-    return replace(shape, watchers=1, watch_log_max=random.choice((50_000, 50_000, 8, 2)))
 
 
 def _draw_weather(random: Random) -> Weather:
@@ -254,6 +246,14 @@ def _with_more_types(plan: Plan) -> Plan:
     if shape is plan.shape:
         shape = replace(shape, whole_entry_bytes=random.choice((0, 1024)))
     return replace(plan, shape=shape, calls=with_expiries(random, calls))
+
+
+def _with_watchers(plan: Plan) -> Plan:
+    """Let somebody watch, in more of the lives in which nodes stop counting: disks that forget make learners."""
+    random = Random(f"watchers {plan.seed}")
+    if random.random() >= (0.6 if plan.is_forgetful else 0.3):
+        return plan
+    return replace(plan, shape=replace(plan.shape, watchers=1, watch_log_max=random.choice((50_000, 50_000, 8, 2))))
 
 
 def _changed(mine: Any, default: Any) -> str:

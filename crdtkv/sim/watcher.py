@@ -105,8 +105,7 @@ class SimWatcher:
     def link_lost(self, node: str) -> None:
         """Learn that a node's process has ended."""
         for number, group in list(self._polls.items()):
-            if group.node == node:
-                del self._polls[number]
+            if group.node == node and self._polls.pop(number, None) is not None:
                 self._lost(group)
 
     def receive(self, sender: str, payload: bytes) -> None:

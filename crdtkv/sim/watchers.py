@@ -33,15 +33,15 @@ def _watcher(cluster: "SimCluster", name: str) -> SimWatcher:
         plan.shape.partitions,
         cluster.scheduler,
         random,
-        lambda: _newest_ring(cluster, datacenter),
+        lambda: _some_ring(cluster, datacenter, random),
         lambda node_name: cluster.nodes[node_name].is_up,
         send,
         cluster.coverage.count,
     )
 
 
-def _newest_ring(cluster: "SimCluster", datacenter: str) -> HashRing | None:
-    """Return the newest ring that a running node of a data center knows."""
+def _some_ring(cluster: "SimCluster", datacenter: str, random: Random) -> HashRing | None:
+    """Return the ring as some running node of a data center knows it, which may not be the newest."""
     cores = [node.core for node in cluster.nodes.values() if node.place.datacenter == datacenter]
     rings = [core.step.ring for core in cores if core is not None]
-    return max(rings, key=lambda ring: ring.topology.epoch, default=None)
+    return random.choice(rings) if rings else None
