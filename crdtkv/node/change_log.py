@@ -24,7 +24,7 @@ class ChangeLog:
     """Numbers of changes by storage key. `head` is the last number, `floor` the highest that was forgotten."""
 
     def __init__(self, keys_max: int = KEYS_MAX) -> None:
-        self._keys_max = keys_max
+        self.keys_max = keys_max
         self._latest: dict[bytes, int] = {}
         #: Ascending; a pair that `_latest` does not confirm was superseded. Before `_first` everything is forgotten.
         self._order: list[tuple[int, bytes]] = []
@@ -47,7 +47,7 @@ class ChangeLog:
         self.head += 1
         self._latest[located] = self.head
         self._order.append((self.head, located))
-        if len(self._latest) > self._keys_max:
+        if len(self._latest) > self.keys_max:
             self._forget_oldest()
         if len(self._order) > 2 * len(self._latest) + SLACK:
             self._order = [pair for pair in self._order[self._first :] if self._is_latest(pair)]

@@ -24,6 +24,7 @@ from crdtkv.sim.scheduler import Scheduler
 from crdtkv.sim.stored import violated
 from crdtkv.sim.times import Times
 from crdtkv.sim.tracing import readable
+from crdtkv.sim.watchers import watchers_of
 from crdtkv.storage.identity import Identity
 from crdtkv.wire.messages import Message
 
@@ -69,11 +70,14 @@ class SimCluster:
             )
             for number in range(plan.shape.clients + 1)
         ]
+        self.watchers = watchers_of(self)
+        self._receivers: dict[str, Callable[[str, bytes], None]]
         self._receivers = {client.name: client.receive for client in self.clients}
+        self._receivers |= {watcher.name: watcher.receive for watcher in self.watchers}
         self._linked: dict[tuple[str, str], None] = {}
         for node in self.nodes.values():
-            for number, client in enumerate(self.clients, FIRST_CLIENT):
-                node.know_client(number, client.name)
+            for number, client in enumerate(self._receivers, FIRST_CLIENT):
+                node.know_client(number, client)
             node.clock_offset_s = self.random.uniform(-1, 1) * plan.weather.clock_offset_s
             node.clock_drift = self.random.uniform(-1, 1) * plan.weather.clock_drift
             self.monitors.watch(node)
@@ -100,6 +104,7 @@ class SimCluster:
             return
         self.note(f"{node.place.node} starts")
         assert node.core is not None
+        node.core.replica.changes.keys_max = self.plan.shape.watch_log_max
         self.monitors.making.watch(node.core)
         for other in self.neighbors(node):
             self.tend_link(node, other)
@@ -114,8 +119,10 @@ class SimCluster:
         self.note(f"{node.place.node} is gone, {lost} commits lost")
         if lost:
             self.coverage.count("commits_lost_in_a_power_loss", lost)
-        for client in self.clients:
-            self.network.forget_to(node.place.node, client.name)
+        for name in self._receivers:
+            self.network.forget_to(node.place.node, name)
+        for watcher in self.watchers:
+            watcher.link_lost(node.place.node)
         for other in self.neighbors(node):
             self.tend_link(node, other)
 
@@ -220,6 +227,7 @@ class SimCluster:
         """See `World.sending`."""
         self.monitors.revealing.sent(host, peer, messages)
         self.monitors.retrying.sent(messages)
+        self.monitors.watched.sent(host, messages)
 
     def trace(self, sender: str, receiver: str, payload: bytes) -> None:
         """See `World.trace`."""

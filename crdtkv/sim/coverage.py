@@ -56,6 +56,10 @@ REQUIRED: Mapping[str, str] = {
     "rights_refused": "a bounded counter was not decremented for lack of rights",
     "inner_fields_read": "a read showed a field of a map inside a map",
     "expired_reads": "a read came after something of its key had expired",
+    "watch_scans_begun": "a watcher was told the whole state, or a cursor was of another log, or too old",
+    "watch_changes_told": "a watcher was told of a key",
+    "watches_moved": "a replica was lost to a watcher, or refused, and others took its place",
+    "watch_cursors_kept": "a watcher asked a node again from where it was after a loss, or a sleep",
     "far_reads": "a read in one data center returned what was written in another",
 }
 

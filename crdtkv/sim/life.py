@@ -58,10 +58,13 @@ class Life:
         for call in plan.calls:
             client = cluster.clients[call.client]
             cluster.scheduler.after(call.at_s, lambda client=client, call=call: client.call(call))  # type: ignore[misc]
+        for watcher in cluster.watchers:
+            watcher.start(plan.seconds / 2)
         cluster.scheduler.run_until(began_s + plan.seconds)
         cluster.note("everything heals")
         chaos.heal()
         self._wait_for_quiet()
+        cluster.monitors.watched.settle()
         self._read_everything()
         for node in cluster.nodes.values():
             assert node.core is not None

@@ -12,7 +12,7 @@ leaves a node is `revealing`'s part.
 - I9: outbox and table of calls stay within their limits; a full disk takes no entry; a clock follows nobody into the
   future.
 - Rule 12: a hint goes only when its target has, durably, what the hint carries.
-- An operation that is tried again is done once (`retrying`).
+- An operation that is tried again is done once (`retrying`). Watchers are told the truth, and all of it (`watched`).
 - Rule 5: a stream message is acknowledged only when a majority of the home replicas has made all of it durable.
 """
 
@@ -32,6 +32,7 @@ from crdtkv.sim.retrying import Retrying
 from crdtkv.sim.revealing import Revealing
 from crdtkv.sim.stored import Stored, descends, parse, violated
 from crdtkv.sim.stream import UNFINISHED_MAX
+from crdtkv.sim.watched import Watched
 from crdtkv.storage import rows
 from crdtkv.storage.memory import Batch
 
@@ -49,6 +50,7 @@ class Monitors:
         self.revealing = Revealing(cluster)
         self.collecting = Collecting(cluster)
         self.retrying = Retrying(cluster)
+        self.watched = Watched(cluster)
         self.making = Making(self.collecting)
         self._bytes_of: dict[tuple[bytes, bytes], bytes] = {}
         self._claimed: dict[tuple[bytes, object], object] = {}
@@ -100,6 +102,7 @@ class Monitors:
         if core.step.stats.counters.get("junk_messages"):
             violated("wire", f"{name} cannot read what another node sent: {effects.notes}")
         self.revealing.stepped(node, events, effects)
+        self.watched.stepped(node, events, effects)
 
     def acknowledged(self, node: "SimNode", payload: bytes) -> None:
         """Look at a stream message that a node says it has applied."""

@@ -39,6 +39,8 @@ class Shape:
     hints_max: int = 100_000
     gc_grace_s: float = GC_GRACE_S
     read_share: float = 0.01
+    watchers: int = 0
+    watch_log_max: int = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +120,7 @@ class Plan:
             tuple(draw_incidents(random, names, shape.nodes, seconds)),
             tuple(_draw_calls(random, names, shape, seconds)),
         )
-        plan = _with_more_types(plan)
+        plan = _with_watchers(_with_more_types(plan))
         return _collecting(plan) if shape.datacenters == 1 else plan
 
     def to_json(self) -> str:
@@ -244,6 +246,14 @@ def _with_more_types(plan: Plan) -> Plan:
     if shape is plan.shape:
         shape = replace(shape, whole_entry_bytes=random.choice((0, 1024)))
     return replace(plan, shape=shape, calls=with_expiries(random, calls))
+
+
+def _with_watchers(plan: Plan) -> Plan:
+    """Let somebody watch, in more of the lives in which nodes stop counting: disks that forget make learners."""
+    random = Random(f"watchers {plan.seed}")
+    if random.random() >= (0.6 if plan.is_forgetful else 0.3):
+        return plan
+    return replace(plan, shape=replace(plan.shape, watchers=1, watch_log_max=random.choice((50_000, 50_000, 8, 2))))
 
 
 def _changed(mine: Any, default: Any) -> str:

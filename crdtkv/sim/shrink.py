@@ -84,6 +84,8 @@ def _simpler(shape: Shape) -> Iterator[Shape]:
         yield replace(shape, nodes=shape.nodes - 1)
     if shape.clients > 1:
         yield replace(shape, clients=1)
+    if shape.watchers:
+        yield replace(shape, watchers=0)
     plain = Shape()
     for name in (
         "partitions",
@@ -92,6 +94,7 @@ def _simpler(shape: Shape) -> Iterator[Shape]:
         "outbox_max",
         "entry_cache_mib",
         "whole_entry_bytes",
+        "watch_log_max",
     ):
         if getattr(shape, name) != getattr(plain, name):
             yield replace(shape, **{name: getattr(plain, name)})

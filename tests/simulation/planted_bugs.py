@@ -53,6 +53,7 @@ from .planted_in_retries import (
     session_that_forgets_its_writes,
 )
 from .planted_in_types import BUGS_OF_TYPES
+from .planted_in_watches import BUGS_OF_WATCHES
 from .planting import Bug, replaced
 
 
@@ -409,6 +410,7 @@ BUGS: dict[Bug, int] = {
     begun_after_its_time: 200,
     session_that_forgets_its_writes: 50,
     **BUGS_OF_TYPES,
+    **BUGS_OF_WATCHES,
 }
 
 

@@ -91,7 +91,7 @@ def node() -> OneNode:
 def small_log(monkeypatch: pytest.MonkeyPatch) -> Iterator[OneNode]:
     """A node that remembers the changes of three keys."""
     node = OneNode()
-    node.core.replica.changes._keys_max = 3
+    node.core.replica.changes.keys_max = 3
     return node
 
 
@@ -478,7 +478,7 @@ def test_nothing_is_told_that_could_still_be_lost(node: OneNode) -> None:
 @pytest.mark.parametrize("seed", range(40))
 def test_whatever_happens_a_watcher_ends_with_what_is_stored(seed: int) -> None:
     node, random = OneNode(), Random(seed)
-    node.core.replica.changes._keys_max = random.choice((3, 10, 100))
+    node.core.replica.changes.keys_max = random.choice((3, 10, 100))
     keys = [f"k{number}" for number in range(40)]
     watchers = [Watcher(node, limit=random.choice((1, 3, 100)), client=client) for client in range(1, 4)]
     for counter in range(1, random.randrange(20, 200)):

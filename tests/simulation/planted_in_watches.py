@@ -1,0 +1,88 @@
+"""Planted bugs in what watchers are told (`planted_bugs`)."""
+
+from typing import Any
+
+from crdtkv.node.change_log import ChangeLog
+from crdtkv.node.effects import Effects
+from crdtkv.node.replica import Replica
+from crdtkv.node.watch_cursor import Cursor
+from crdtkv.node.watching import Watching
+from crdtkv.wire.messages import WatchReply
+
+from .planting import Bug, replaced
+
+
+def log_forgets_without_a_floor() -> Any:
+    """The change log forgets what has not changed for longest, and does not say so."""
+    forget = ChangeLog._forget_oldest
+
+    def wrong(self: ChangeLog) -> None:
+        floor = self.floor
+        forget(self)
+        self.floor = floor
+
+    return replaced(ChangeLog, "_forget_oldest", wrong)
+
+
+def cursor_of_another_log() -> Any:
+    """Who comes back after a restart goes on where he was, as far as there is anything."""
+    right = Watching._cursor
+
+    def wrong(self: Watching, encoded: bytes) -> Cursor:
+        if encoded:
+            cursor = right(self, b"")
+            old = Cursor.from_bytes(encoded)
+            return old._replace(log=cursor.log, since=min(old.since, cursor.since))
+        return right(self, encoded)
+
+    return replaced(Watching, "_cursor", wrong)
+
+
+def merges_not_told() -> Any:
+    """Only the node's own writes count as changes."""
+    merge = Replica.merge
+
+    def wrong(self: Replica, *arguments: Any) -> bytes | None:
+        changes, self.changes = self.changes, ChangeLog()
+        try:
+            return merge(self, *arguments)
+        finally:
+            self.changes = changes
+
+    return replaced(Replica, "merge", wrong)
+
+
+def number_taken_after_the_scan() -> Any:
+    """What changes while the initial state is told does not come again."""
+    right = Watching._tell_stored
+
+    def wrong(self: Watching, poll: Any, since: int, start: int, after: bytes) -> None:
+        right(self, poll, self._changes.head, start, after)
+
+    return replaced(Watching, "_tell_stored", wrong)
+
+
+def told_before_flush() -> Any:
+    """A watcher is told before the fsync."""
+    when_durable = Effects.send_when_durable
+
+    def wrong(self: Effects, peer: Any, message: Any) -> None:
+        (self.send if isinstance(message, WatchReply) else lambda *sent: when_durable(self, *sent))(peer, message)
+
+    return replaced(Effects, "send_when_durable", wrong)
+
+
+def waiting_poll_forgotten() -> Any:
+    """A poll that waits is answered with nothing when its time is over, and what changed meanwhile is passed over."""
+    return replaced(Watching, "_concerned_behind", lambda self, number: [])
+
+
+#: Bug: within how many seeds it must be found.
+BUGS_OF_WATCHES: dict[Bug, int] = {
+    log_forgets_without_a_floor: 150,
+    cursor_of_another_log: 150,
+    merges_not_told: 150,
+    number_taken_after_the_scan: 150,
+    told_before_flush: 150,
+    waiting_poll_forgotten: 150,
+}
