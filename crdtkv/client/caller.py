@@ -140,7 +140,7 @@ class Caller:
         What the caller sees when time is up is the last error, `no_answer` in place of the internal ones.
         """
         pause_s = FIRST_PAUSE_S
-        refusals = 0
+        refusals = skip = 0
         while True:
             if isinstance(error, (Unavailable, InsufficientStorage)):
                 # Perhaps only that node sees too few others (it has just started), or has a full disk: ask each replica
@@ -156,8 +156,11 @@ class Caller:
                     raise no_answer if isinstance(error, (LinkLost, NoAnswer)) else error
                 await asyncio.sleep(wait_s)
                 pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+            if isinstance(error, Overloaded):
+                skip += 1
             try:
-                view, connection = self.router.route(identity, skip=refusals)
+                others = skip % self.router.views[0].replication_factor
+                view, connection = self.router.route(identity, skip=refusals + others)
                 return await ask(view, connection, deadline - time.monotonic())
             except RETRIED as failure:
                 error = failure

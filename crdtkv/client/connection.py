@@ -185,6 +185,9 @@ class Connection:
                 future.set_result(message)
         self._saw_epoch(frame.epoch)
 
+    def beat(self, link: Link) -> None:
+        """See `LinkUser.beat`."""
+
     def lost(self, link: Link, reason: str) -> None:
         """See `LinkUser.lost`."""
         if reason.startswith("protocol error") and link.hello is None:

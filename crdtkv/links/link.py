@@ -9,18 +9,20 @@ Invariant: after `lost` was called nothing more is delivered from this link.
 """
 
 import asyncio
+import math
 import time
 from collections.abc import Callable
 from typing import Protocol, cast
 
 from crdtkv.errors import ProtocolError
 from crdtkv.wire.codec import Frame, decode_frame
-from crdtkv.wire.frames import HEARTBEAT, FrameSplitter, frames_for
-from crdtkv.wire.messages import Hello, Message
+from crdtkv.wire.frames import FrameSplitter, frames_for
+from crdtkv.wire.messages import Beat, Hello, Message
 
 HEARTBEAT_S = 0.5
 DEAD_AFTER_S = 2.0
 HANDSHAKE_S = 5.0
+CLOCK_WINDOW_S = 30.0
 MAX_UNSENT_BYTES = 64 * 1024 * 1024
 HIGH_WATER_BYTES = 4 * 1024 * 1024
 
@@ -38,6 +40,10 @@ class LinkUser(Protocol):
 
     def frame(self, link: "Link", frame: Frame) -> None:
         """Take a frame; called only after `greeted`."""
+        ...
+
+    def beat(self, link: "Link") -> None:
+        """Learn that a heartbeat came, and with it the other side's clock (`Link.clock_ahead_s`)."""
         ...
 
     def lost(self, link: "Link", reason: str) -> None:
@@ -63,6 +69,8 @@ class Link(asyncio.Protocol):
         self.number = 0
         #: By how much the other side's monotonic clock is ahead of this one's, at least.
         self.clock_ahead_s = 0.0
+        self._ahead_before = self._ahead_lately = -math.inf
+        self._clock_until = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Greet, and begin to watch the link."""
@@ -87,6 +95,10 @@ class Link(asyncio.Protocol):
                 frame = decode_frame(payload)
                 if self.hello is None:
                     frame = self._greeting(frame)
+                elif frame.messages and type(frame.messages[0]) is Beat:
+                    self._learn_clock(frame.messages[0].clock_ms)
+                    self._user.beat(self)
+                    continue
                 if self.is_open and (frame.messages or frame.skipped):
                     self._user.frame(self, frame)
         except ProtocolError as error:
@@ -122,11 +134,23 @@ class Link(asyncio.Protocol):
         if not frame.messages or not isinstance(frame.messages[0], Hello):
             raise ProtocolError("the first message on a link is the handshake")
         hello = frame.messages[0]
-        # It was on its way for a while: the other clock is ahead by this, or by a little more.
-        self.clock_ahead_s = hello.clock_ms / 1000 - time.monotonic()
+        self._learn_clock(hello.clock_ms)
         self._user.greeted(self, hello)
         self.hello = hello
         return frame._replace(messages=frame.messages[1:])
+
+    def _learn_clock(self, clock_ms: int) -> None:
+        """Learn by how much the other clock is ahead, or a little more: what tells it was on its way for a while.
+
+        The best of the last minute counts. So one that was held up does no harm for long, and clocks may drift.
+        """
+        now = time.monotonic()
+        ahead_s = clock_ms / 1000 - now
+        if now >= self._clock_until:
+            self._clock_until = now + CLOCK_WINDOW_S
+            self._ahead_before, self._ahead_lately = self._ahead_lately, ahead_s
+        self._ahead_lately = max(self._ahead_lately, ahead_s)
+        self.clock_ahead_s = max(self._ahead_before, self._ahead_lately)
 
     def _beat(self) -> None:
         now = time.monotonic()
@@ -137,5 +161,5 @@ class Link(asyncio.Protocol):
             self.close(f"silent for {DEAD_AFTER_S:g} s")
         else:
             if self.hello is not None:
-                self._transport.write(HEARTBEAT)
+                self.send([Beat(int(now * 1000))])
             self._timer = asyncio.get_running_loop().call_later(HEARTBEAT_S, self._beat)

@@ -34,6 +34,7 @@ from crdtkv.node.events import (
     Event,
     Now,
     Peer,
+    PeerClock,
     PeerDown,
     PeerUp,
     Published,
@@ -290,6 +291,8 @@ class NodeCore:
             case PeerUp(node, clock_ahead_s):
                 self.step.clocks_ahead_s[node] = clock_ahead_s
                 self.membership.peer_up(node)
+            case PeerClock(node, clock_ahead_s):
+                self.step.clocks_ahead_s[node] = clock_ahead_s
             case PeerDown(node):
                 self.membership.peer_down(node)
             case Published(number, ok):

@@ -31,6 +31,13 @@ class PeerUp(NamedTuple):
     clock_ahead_s: float = 0.0
 
 
+class PeerClock(NamedTuple):
+    """The monotonic clock of a node of this data center is ahead of ours by that, or a little more."""
+
+    node: str
+    clock_ahead_s: float
+
+
 class PeerDown(NamedTuple):
     """The link to a node of this data center broke: requests in flight to it will not be answered."""
 
@@ -93,6 +100,6 @@ class DiskSpace(NamedTuple):
 
 
 Event = (
-    Received | PeerUp | PeerDown | Durable | BusUp | BusDown | Published
+    Received | PeerUp | PeerClock | PeerDown | Durable | BusUp | BusDown | Published
     | StreamMessage | BusMessage | ConsumerIdle | TopologyChanged | DiskSpace
 )  # fmt: skip

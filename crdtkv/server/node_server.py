@@ -27,7 +27,7 @@ from crdtkv.links.dialer import Dialer
 from crdtkv.links.link import Link
 from crdtkv.node.core import NodeCore, NodeSettings
 from crdtkv.node.effects import Effects, Sends
-from crdtkv.node.events import DiskSpace, Event, PeerDown, PeerUp, Received
+from crdtkv.node.events import DiskSpace, Event, PeerClock, PeerDown, PeerUp, Received
 from crdtkv.ring.topology import RingNode, Topology
 from crdtkv.server.data_directory import fence, mark_damaged, open_store
 from crdtkv.server.stepper import Stepper, clock
@@ -153,6 +153,11 @@ class NodeServer:
         if frame.skipped:
             self.core.step.stats.count("junk_messages", frame.skipped)
         self._stepper.put(Received(link.number or link.hello.name, frame.epoch, frame.messages))
+
+    def beat(self, link: Link) -> None:
+        """See `LinkUser.beat`."""
+        if link.hello is not None and self._links.get(link.hello.name) is link:
+            self._put(PeerClock(link.hello.name, link.clock_ahead_s))
 
     def lost(self, link: Link, reason: str) -> None:
         """See `LinkUser.lost`."""

@@ -25,6 +25,12 @@ class Hello(NamedTuple):
     clock_ms: int = 0
 
 
+class Beat(NamedTuple):
+    """Heartbeat of a link: nothing but the sender's monotonic clock, as in `Hello`."""
+
+    clock_ms: int
+
+
 class GetRequest(NamedTuple):
     """Read keys at a level: many in one message, because that is what clients send most.
 
@@ -435,7 +441,7 @@ class RightsWanted(NamedTuple):
 
 
 Message = (
-    Hello | GetRequest | MutateRequest | ScanRequest | TopologyRequest | StatusRequest
+    Hello | Beat | GetRequest | MutateRequest | ScanRequest | TopologyRequest | StatusRequest
     | RepairRequest | InspectRequest | EntriesReply | MutateReply | ScanReply | TopologyReply | StatusReply | ErrorReply
     | WatchRequest | WatchReply
     | ReadReplica | ReplicaEntry | WriteReplica | ReplicaWritten | ReplicaSuperseded
@@ -463,6 +469,7 @@ NUMBERS: dict[type, int] = {
     InspectRequest: 14,
     WatchRequest: 15,
     WatchReply: 16,
+    Beat: 17,
     ReadReplica: 20,
     ReplicaEntry: 21,
     WriteReplica: 22,

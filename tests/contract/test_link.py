@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
@@ -15,7 +16,7 @@ from crdtkv.links.link import Link
 from crdtkv.local.ports import free_ports
 from crdtkv.wire.codec import Frame, decode_frame
 from crdtkv.wire.frames import HEARTBEAT, MAX_FRAME_BYTES, TARGET_FRAME_BYTES, framed, frames_for
-from crdtkv.wire.messages import Hello, Message, ReplicaEntry
+from crdtkv.wire.messages import Beat, Hello, Message, ReplicaEntry
 
 NODE = Hello("shop", "eu", "node", "eu-1")
 CLIENT = Hello("shop", "eu", "client", "python-1")
@@ -43,6 +44,7 @@ class Owner:
         self.frames: list[Frame] = []
         self.reasons: list[str] = []
         self.close_at_first_frame = False
+        self.beats = 0
         self._changed = asyncio.Event()
 
     def greeted(self, link: Link, hello: Hello) -> None:
@@ -56,6 +58,10 @@ class Owner:
         self.frames.append(frame)
         if self.close_at_first_frame:
             link.close("enough")
+        self._changed.set()
+
+    def beat(self, link: Link) -> None:
+        self.beats += 1
         self._changed.set()
 
     def lost(self, link: Link, reason: str) -> None:
@@ -436,11 +442,41 @@ async def test_an_idle_link_is_kept_by_heartbeats(quick: None, listener: Listene
     raw = Raw(*await asyncio.open_connection("127.0.0.1", listener.port))
     raw.greet()
     assert frame_in(await raw.payload()).messages == [NODE]
-    for _ in range(20):  # four times as long as silence is allowed
-        assert await raw.payload() == b""
-        raw.write(HEARTBEAT)
+    for number in range(20):  # four times as long as silence is allowed
+        (beat,) = decode_frame(await raw.payload()).messages
+        assert isinstance(beat, Beat)
+        raw.write(HEARTBEAT if number % 2 else frames_for(0, [Beat(beat.clock_ms + 5_000)]))
     assert listener.owner.reasons == []
+    assert listener.owner.messages == []
+    assert listener.owner.beats >= 9
     raw.close()
+
+
+async def test_the_best_heartbeat_of_the_last_minute_tells_the_other_clock(
+    quick: None, monkeypatch: pytest.MonkeyPatch, listener: Listener, raw: Raw
+) -> None:
+    """One that was held up makes nobody think the other clock is behind for long; one that is behind is followed."""
+    now_ms = int(time.monotonic() * 1000)
+    raw.greet(CLIENT._replace(clock_ms=now_ms + 3_500))  # held up for a second and a half
+    await listener.owner.until(lambda owner: bool(owner.links))
+    (link,) = listener.owner.links
+    assert link.clock_ahead_s == pytest.approx(3.5, abs=1.0)
+    await beaten(raw, listener, 5.0)
+    assert link.clock_ahead_s == pytest.approx(5.0, abs=1.0)
+    await beaten(raw, listener, 2.0)
+    assert link.clock_ahead_s == pytest.approx(5.0, abs=1.0)
+    monkeypatch.setattr(link_module, "CLOCK_WINDOW_S", 0.0)
+    link._clock_until = 0.0
+    for _ in range(2):
+        await beaten(raw, listener, 2.0)
+    assert link.clock_ahead_s == pytest.approx(2.0, abs=1.0)
+
+
+async def beaten(raw: Raw, listener: Listener, ahead_s: float) -> None:
+    """Have a heartbeat of a clock that is ahead come in."""
+    before = listener.owner.beats
+    raw.write(frames_for(0, [Beat(int((time.monotonic() + ahead_s) * 1000))]))
+    await listener.owner.until(lambda owner: owner.beats > before)
 
 
 # Bounds.
@@ -500,6 +536,9 @@ class Kept:
 
     def frame(self, link: Link, frame: Frame) -> None:
         self.owner.frame(link, frame)
+
+    def beat(self, link: Link) -> None:
+        self.owner.beat(link)
 
     def lost(self, link: Link, reason: str) -> None:
         self.owner.lost(link, reason)
