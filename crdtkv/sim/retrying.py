@@ -50,6 +50,8 @@ class Retrying:
 
     def _take(self, record: bytes) -> None:
         operation_id, counter, actor = record[:16], int.from_bytes(record[24:32], "big"), record[32:].decode()
+        if not counter:
+            return  # only handed on
         dots = self._dots.setdefault(operation_id, set())
         dots.add((actor, counter))
         if len(dots) > 1 and not self._cluster.plan.is_forgetful:
