@@ -417,7 +417,6 @@ BUGS: dict[Bug, int] = {
 #: Bugs that few lives can show: the tests begin shortly before the first that does, to stay short.
 FIRST_SEEDS: dict[Bug, int] = {
     learner_counted_in_a_quorum: 270,
-    learner_counted_in_a_quorum: 100,
     watchers_told_by_a_learner: 100_150,
 }
 
