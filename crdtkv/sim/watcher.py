@@ -57,6 +57,7 @@ class SimWatcher:
         is_up: Callable[[str], bool],
         send: Callable[[str, str, bytes], None],
         count: Callable[[str], None],
+        knows_learners: bool,
     ) -> None:
         self.name = name
         self.types = types
@@ -72,6 +73,8 @@ class SimWatcher:
         self._limit = random.choice((1, 2, 5, 500))
         self._wait_s = random.choice((0.2, 1.0, 3.0))
         self._slowness_s = random.choice((0.05, 0.2, 1.0))
+        #: Whether it goes by a document from before there were learners: those refuse it.
+        self._knows_learners = knows_learners
         self.groups: list[Group] = []
         #: By identity: what was told last.
         self.told: dict[bytes, bytes | None] = {}
@@ -221,7 +224,8 @@ class SimWatcher:
             linked = [
                 name
                 for name in names
-                if self._is_up(name) and name not in ring.learners and self._avoided.get(name, 0.0) <= now
+                if self._is_up(name) and self._avoided.get(name, 0.0) <= now
+                if not (self._knows_learners and name in ring.learners)
             ]
             chosen: dict[str, list[int]] = {}
             for partition in each_in(self._unplaced):

@@ -37,6 +37,7 @@ def _watcher(cluster: "SimCluster", name: str) -> SimWatcher:
         lambda node_name: cluster.nodes[node_name].is_up,
         send,
         cluster.coverage.count,
+        knows_learners=Random(f"{name} learners {plan.seed}").random() < 0.6,
     )
 
 

@@ -53,7 +53,7 @@ from .planted_in_retries import (
     session_that_forgets_its_writes,
 )
 from .planted_in_types import BUGS_OF_TYPES
-from .planted_in_watches import BUGS_OF_WATCHES
+from .planted_in_watches import BUGS_OF_WATCHES, watchers_told_by_a_learner
 from .planting import Bug, replaced
 
 
@@ -417,6 +417,7 @@ BUGS: dict[Bug, int] = {
 #: Bugs that few lives can show: the tests begin shortly before the first that does, to stay short.
 FIRST_SEEDS: dict[Bug, int] = {
     learner_counted_in_a_quorum: 270,
+    watchers_told_by_a_learner: 100_150,
 }
 
 

@@ -7,6 +7,7 @@ from crdtkv.node.effects import Effects
 from crdtkv.node.replica import Replica
 from crdtkv.node.watch_cursor import Cursor
 from crdtkv.node.watching import Watching
+from crdtkv.ring.partition_set import mask_of
 from crdtkv.wire.messages import WatchReply
 
 from .planting import Bug, replaced
@@ -72,6 +73,16 @@ def told_before_flush() -> Any:
     return replaced(Effects, "send_when_durable", wrong)
 
 
+def watchers_told_by_a_learner() -> Any:
+    """A node that does not count tells watchers what it has."""
+
+    def served(self: Watching) -> int:
+        ring = self._step.ring
+        return mask_of(at for at in range(ring.partitions) if self._step.node in ring.replicas_of(at))
+
+    return replaced(Watching, "_served", property(served))
+
+
 def waiting_poll_forgotten() -> Any:
     """A poll that waits is answered with nothing when its time is over, and what changed meanwhile is passed over."""
     return replaced(Watching, "_concerned_behind", lambda self, number: [])
@@ -84,5 +95,6 @@ BUGS_OF_WATCHES: dict[Bug, int] = {
     merges_not_told: 150,
     number_taken_after_the_scan: 150,
     told_before_flush: 150,
+    watchers_told_by_a_learner: 300,
     waiting_poll_forgotten: 150,
 }
