@@ -99,11 +99,12 @@ class FindCall(Call):
 
     def _progress(self) -> None:
         strangers = len(self._strangers & self._counted)
-        is_unknown = self._known is None and strangers >= self._required and self._suspects <= self._strangers
-        if self._asked and (self._is_patient or not is_unknown):
+        is_unknown = strangers >= self._required and self._suspects <= self._strangers
+        is_settled = is_unknown or self._known is not None
+        if self._asked and (self._is_patient or not is_settled):
             return
         self._step.calls.end(self._number)
-        if is_unknown or self._known is not None:
+        if is_settled:
             self._then(self._known, None)
         else:
             self._failed(Unavailable(self._required, strangers))

@@ -16,6 +16,7 @@ from crdtkv.storage import rows
 from crdtkv.wire.messages import (
     ErrorReply,
     FindOperation,
+    LeafReply,
     Message,
     MutateReply,
     MutateRequest,
@@ -175,6 +176,25 @@ def test_a_record_without_its_write_is_no_proof_that_the_write_is_there(cluster:
         assert refusal.code == Unavailable.code
     cluster.start(first)
     assert written(cluster.attempt(second, tried=(third,))) == dot
+
+
+def test_who_only_knows_of_a_write_that_another_replica_holds_does_not_wait_for_those_that_are_silent(
+    cluster: Retrying,
+) -> None:
+    first, second, third = cluster.homes_of_hits
+    dot = written(cluster.attempt(first, level="LOCAL_ALL"))
+    for name, row in ((third, rows.data_row(located(HITS))), (second, rows.operation_row(0, OPERATION))):
+        cluster.stores[name].delete(row)
+        cluster.stores[name].commit()
+        cluster.stop(name)
+        cluster.start(name)
+    cluster.loses = lambda sender, receiver, message: (
+        isinstance(message, LeafReply) or (isinstance(message, FindOperation) and receiver == first)
+    )
+    cluster.run(1)
+    assert cluster.attempt(second, tried=(third,)) is None
+    cluster.run(2 * PATIENCE_S)
+    assert written(cluster.answers.pop()) == dot
 
 
 def test_a_retry_waits_a_moment_for_the_silent_replica_that_may_know(cluster: Retrying) -> None:
