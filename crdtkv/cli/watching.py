@@ -1,6 +1,7 @@
 """`watch`: keys as they change, a line a change, until Ctrl-C."""
 
 import asyncio
+import signal
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -40,6 +41,10 @@ def watch(
     """Print keys as they are, a mark, then every key that changes, until Ctrl-C. With --json one object per line."""
 
     async def act(client: Client) -> None:
+        task, loop = asyncio.current_task(), asyncio.get_running_loop()
+        assert task is not None
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, task.cancel)
         async with client.bucket(bucket).watch(prefix, of_type=type_tag, token=token) as found:
             try:
                 async for change in found:
@@ -47,7 +52,7 @@ def watch(
                         _print_mark(found.token, json_output)
                     else:
                         _print_change(change, json_output)
-            except asyncio.CancelledError:  # Ctrl-C
+            except asyncio.CancelledError:  # Ctrl-C, or whoever supervises this
                 _print_end(found.token, json_output)
 
     with_client(config, dc, None, timeout, act)

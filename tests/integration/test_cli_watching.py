@@ -24,9 +24,9 @@ async def line(process: Process) -> str:
         return (await process.stdout.readline()).decode().rstrip("\n")
 
 
-async def interrupt(process: Process) -> tuple[int | None, str, str]:
-    """Press Ctrl-C; return the exit code and what is printed from then on."""
-    process.send_signal(signal.SIGINT)
+async def interrupt(process: Process, number: signal.Signals = signal.SIGINT) -> tuple[int | None, str, str]:
+    """Press Ctrl-C, or send another signal; return the exit code and what is printed from then on."""
+    process.send_signal(number)
     async with asyncio.timeout(PATIENCE_S):
         out, err = await process.communicate()
     return process.returncode, out.decode(), err.decode()
@@ -56,7 +56,9 @@ async def test_keys_a_mark_and_changes_are_printed_until_ctrl_c(cluster: LocalCl
     await eu.put("cw:text", "later", consistency=LOCAL_ALL)
     process = await program.start("watch", "cw:", "--token", token, cwd=cluster.directory)
     assert [await line(process), await line(process)] == ["register cw:text: later", MARK]
-    await interrupt(process)
+    code, out, err = await interrupt(process, signal.SIGTERM)
+    assert (code, out) == (0, "")
+    assert err.startswith("crdtkv: to go on from here: --token ")
 
 
 async def test_json_output_is_one_object_a_line_and_brings_tokens(cluster: LocalCluster, eu: Client) -> None:
