@@ -82,11 +82,16 @@ class Operations:
         #: A start goes on in the minute of the last, which is then a longer one.
         self._minute = int.from_bytes(store.get(rows.OPERATIONS_MINUTE) or b"", "big")
         self._minute_ends_at = step.now.monotonic_s + MINUTE_S
+        #: When the last was noted: without any there are no minutes to count, and nothing to write for that.
+        self._noted_in: int | None = None
+        if store.scan(rows.operations_from(0), rows.operations_from(self._minute + 1), 1):
+            self._noted_in = self._minute
         self._drop_at = 0.0
         self._dropped_until = rows.operations_from(0)
 
     def note(self, record: bytes) -> None:
         """Keep a record, in the same commit as the write it is about."""
+        self._noted_in = self._minute
         self._store.put(rows.operation_row(self._minute, record[:ID_BYTES]), record)
 
     def note_handed_on(self, operation_id: bytes, node: str) -> None:
@@ -110,9 +115,10 @@ class Operations:
             return
         self._drop_at = now_s + DROP_EVERY_S
         if now_s >= self._minute_ends_at:
-            self._minute += 1
             self._minute_ends_at = now_s + MINUTE_S
-            self._store.put(rows.OPERATIONS_MINUTE, self._minute.to_bytes(4, "big"))
+            if self._noted_in is not None and self._noted_in + KEPT_MINUTES >= self._minute:
+                self._minute += 1
+                self._store.put(rows.OPERATIONS_MINUTE, self._minute.to_bytes(4, "big"))
         stop = rows.operations_from(max(0, self._minute - KEPT_MINUTES))
         if self._dropped_until < stop:
             # Begins where it ended: what was dropped before must not be passed over again.

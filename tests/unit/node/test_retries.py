@@ -355,6 +355,16 @@ def test_an_operation_is_remembered_when_a_wall_clock_jumps(cluster: Retrying, j
     assert written(cluster.attempt(second, tried=(first,))) == dot
 
 
+def test_a_node_that_takes_no_operations_writes_nothing_for_them(cluster: Retrying) -> None:
+    first, *_ = cluster.homes_of_hits
+    cluster.attempt(first)
+    cluster.run((KEPT_MINUTES + 4) * 60)
+    before = [store.get(rows.OPERATIONS_MINUTE) for store in cluster.stores.values()]
+    assert any(before)
+    cluster.run(5 * 60)
+    assert [store.get(rows.OPERATIONS_MINUTE) for store in cluster.stores.values()] == before
+
+
 def test_an_operation_is_remembered_after_a_restart(cluster: Retrying) -> None:
     first, second, third = cluster.homes_of_hits
     dot = written(cluster.attempt(first))
