@@ -16,9 +16,10 @@ def test_failing_lives_shrink_to_a_few_calls_and_incidents_and_fail_in_the_same_
         for verdict, smaller in pairs:
             assert smaller.invariant == verdict.invariant
             assert len(smaller.plan.calls) < len(verdict.plan.calls) / 2
-            assert len(smaller.plan.incidents) <= 2
+            assert len(smaller.plan.incidents) <= 3
         smallest = min((smaller for _, smaller in pairs), key=lambda smaller: len(smaller.plan.calls))
         assert len(smallest.plan.calls) <= 3
+        assert len(smallest.plan.incidents) <= 2
         stored = Plan.from_json(smallest.plan.to_json())
         again = live(stored)
     assert again.failure == smallest.failure
