@@ -14,7 +14,7 @@ from crdtkv.errors import CrdtkvError, Unavailable
 from crdtkv.handoff.seats import Seat
 from crdtkv.node.calls import Call
 from crdtkv.node.keys import PlacedKey
-from crdtkv.node.operations import Record, handed_on_to
+from crdtkv.node.operations import HandedOn, Record, parsed_record
 from crdtkv.node.step import Step
 from crdtkv.quorum.level import majority
 from crdtkv.wire.messages import FindOperation, Message, OperationFound
@@ -38,9 +38,14 @@ class FindCall(Call):
         self._known: Record | None = None
 
     def start(
-        self, operation_id: bytes, tried: Sequence[str], own: bytes, seats: Sequence[Seat], deadline_s: float
+        self,
+        operation_id: bytes,
+        tried: Sequence[str],
+        own: Record | HandedOn | None,
+        seats: Sequence[Seat],
+        deadline_s: float,
     ) -> None:
-        """Ask everybody else; `own` is the record of this node, b"" if it knows nothing of the operation."""
+        """Ask everybody else; `own` is what this node knows of the operation."""
         step = self._step
         self._operation_id = operation_id
         self._required = majority(step.ring.replication_factor)
@@ -59,15 +64,15 @@ class FindCall(Call):
         """See `Call`."""
         if not isinstance(message, OperationFound) or replica not in self._asked:
             return
-        if message.record and handed_on_to(message.record) is None and message.entry is not None:
-            record = Record.from_bytes(message.record)
-            entry = Entry.from_replica(message.entry, self._key.type_tag)
-            if record.dot in entry.context:
-                self._step.calls.end(self._number)
-                self._then(record, message.entry)
-                return
         self._asked.discard(replica)
-        self._take(replica, message.record)
+        known = parsed_record(message.record) if message.record else None
+        if isinstance(known, Record) and message.entry is not None:
+            entry = Entry.from_replica(message.entry, self._key.type_tag)
+            if known.dot in entry.context:
+                self._step.calls.end(self._number)
+                self._then(known, message.entry)
+                return
+        self._take(replica, known)
         self._progress()
 
     def lost(self, replica: str) -> None:
@@ -82,15 +87,15 @@ class FindCall(Call):
             self._asked.clear()
         self._progress()
 
-    def _take(self, node: str, record: bytes) -> None:
+    def _take(self, node: str, known: Record | HandedOn | None) -> None:
         """Take what a node knows that does not have the write."""
-        targets = handed_on_to(record) if record else []
-        if targets is None:
-            self._known = Record.from_bytes(record)
+        if isinstance(known, Record):
+            self._known = known
             return
         self._strangers.add(node)
-        self._ask(set(targets) - self._suspects)
-        self._suspects.update(targets)
+        if known is not None:
+            self._ask(set(known.nodes) - self._suspects)
+            self._suspects.update(known.nodes)
 
     def _ask(self, nodes: set[str]) -> None:
         for name in sorted((nodes & self._step.alive) - self._asked - self._strangers):

@@ -16,7 +16,7 @@ from crdtkv.handoff.seats import Seat
 from crdtkv.node.finding import FindCall
 from crdtkv.node.handoff import Handoff
 from crdtkv.node.keys import PlacedKey
-from crdtkv.node.operations import Operations, Record, handed_on_to
+from crdtkv.node.operations import Operations, Record
 from crdtkv.node.reading import Failed, GetCall, Then
 from crdtkv.node.replica import Part, Replica
 from crdtkv.node.requester import Requester
@@ -83,11 +83,9 @@ class Mutating:
         step = self._step
         step.stats.count("operations_retried")
         own = self._operations.find(request.operation_id)
-        if own and handed_on_to(own) is None:
-            record = Record.from_bytes(own)
-            if self._has(mutation.key, record):
-                self._complete(mutation, record)
-                return
+        if isinstance(own, Record) and self._has(mutation.key, own):
+            self._complete(mutation, own)
+            return
 
         def found(record: Record | None, entry: bytes | None) -> None:
             if record is None:

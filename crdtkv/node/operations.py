@@ -9,7 +9,8 @@ that jumps would forget operations.
 Source: Lee et al., "Implementing Linearizability at Large Scale and Low Latency" (RIFL, 2015).
 """
 
-from typing import NamedTuple, Self
+from contextlib import suppress
+from typing import NamedTuple
 
 from crdtkv.causality.dot import Dot
 from crdtkv.crdt.causal import is_counter
@@ -24,7 +25,6 @@ KEPT_MINUTES = 2
 MINUTE_S = 60.0
 DROPPED_AT_ONCE = 2000
 DROP_EVERY_S = 0.1
-
 
 #: In the place of timestamp and counter in the row of an operation that was only handed on.
 _HANDED_ON = bytes(16)
@@ -52,25 +52,31 @@ class Record(NamedTuple):
             + self.actor.encode()
         )  # fmt: skip
 
-    @classmethod
-    def from_bytes(cls, record: bytes) -> Self:
-        """Parse what `to_bytes` made.
 
-        Raises:
-            ProtocolError: it is something else.
-        """
-        actor = record[32:].decode(errors="replace")
-        counter, timestamp = int.from_bytes(record[24:32], "big"), int.from_bytes(record[16:24], "big")
-        if not (is_actor(actor) and is_counter(counter) and is_counter(timestamp)):
-            raise ProtocolError("a record is an operation id, a timestamp, a counter and an actor")
-        return cls(record[:ID_BYTES], actor, counter, timestamp)
+class HandedOn(NamedTuple):
+    """What a node notes of an operation before it hands it on: the nodes that may carry it out."""
+
+    operation_id: bytes
+    nodes: tuple[str, ...]
+
+    def to_bytes(self) -> bytes:
+        """Return operation id, zeros where a record has timestamp and counter, and the names."""
+        return self.operation_id + _HANDED_ON + " ".join(self.nodes).encode()
 
 
-def handed_on_to(record: bytes) -> list[str] | None:
-    """Return the nodes that an operation was handed on to, by the record of whoever did so; None for a real record."""
-    if record[ID_BYTES:32] != _HANDED_ON:
-        return None
-    return record[32:].decode(errors="replace").split()
+def parsed_record(record: bytes) -> Record | HandedOn:
+    """Parse what one of the two `to_bytes` made.
+
+    Raises:
+        ProtocolError: it is something else.
+    """
+    operation_id, names = record[:ID_BYTES], record[32:].decode(errors="replace")
+    if record[ID_BYTES:32] == _HANDED_ON:
+        return HandedOn(operation_id, tuple(names.split()))
+    counter, timestamp = int.from_bytes(record[24:32], "big"), int.from_bytes(record[16:24], "big")
+    if not (is_actor(names) and is_counter(counter) and is_counter(timestamp)):
+        raise ProtocolError("a record is an operation id, a timestamp, a counter and an actor")
+    return Record(operation_id, names, counter, timestamp)
 
 
 class Operations:
@@ -96,17 +102,18 @@ class Operations:
 
     def note_handed_on(self, operation_id: bytes, node: str) -> None:
         """Note, before that is done, that an operation is handed to another node: it may carry it out."""
-        known = self.find(operation_id)
-        if not known or handed_on_to(known) is not None:
-            self.note((known or operation_id + _HANDED_ON) + node.encode() + b" ")
+        known = self.find(operation_id) or HandedOn(operation_id, ())
+        if isinstance(known, HandedOn):
+            self.note(known._replace(nodes=(*known.nodes, node)).to_bytes())
 
-    def find(self, operation_id: bytes) -> bytes:
-        """Return the record of an operation, b"" if this node knows nothing of it."""
+    def find(self, operation_id: bytes) -> Record | HandedOn | None:
+        """Return what this node knows of an operation, None if nothing."""
         for minute in range(self._minute, max(-1, self._minute - KEPT_MINUTES - 1), -1):
             record = self._store.get(rows.operation_row(minute, operation_id))
-            if record is not None and _is_record(record):
-                return record
-        return b""
+            if record is not None:
+                with suppress(ProtocolError):  # replicas keep what peers send as it comes
+                    return parsed_record(record)
+        return None
 
     def tend(self) -> None:
         """Drop what is old, some at a time; called at the end of every step."""
@@ -125,14 +132,3 @@ class Operations:
             for row, _ in self._store.scan(self._dropped_until, stop, DROPPED_AT_ONCE):
                 self._store.delete(row)
                 self._dropped_until = row
-
-
-def _is_record(record: bytes) -> bool:
-    """Tell whether a record can be read: replicas keep what peers send as it comes."""
-    if handed_on_to(record) is not None:
-        return True
-    try:
-        Record.from_bytes(record)
-    except ProtocolError:
-        return False
-    return True

@@ -99,8 +99,8 @@ class Serving:
     def find_operation(self, node: str, request: FindOperation) -> None:
         """Tell what became of an operation."""
         key = self._keys.from_peer(request.identity)
-        record = self._operations.find(request.operation_id)
-        entry = self._handoff.read(key)[0] if record else None
+        known = self._operations.find(request.operation_id)
+        record, entry = (known.to_bytes(), self._handoff.read(key)[0]) if known is not None else (b"", None)
         self._step.effects.send_when_durable(node, OperationFound(request.id, record, entry))
 
     def hand_off(self, node: str, request: HandOff) -> None:
