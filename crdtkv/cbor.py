@@ -13,6 +13,7 @@ Our own state is arrays of integers, strings and bytes only, for which cbor2's p
 values are encoded canonically (sorted maps, shortest floats), so that equal values are equal bytes.
 """
 
+import base64
 from datetime import date, datetime
 from decimal import Decimal
 from fractions import Fraction
@@ -101,6 +102,24 @@ def decode_own(data: bytes) -> Any:
         return cbor2.loads(data, max_depth=MAX_DEPTH, allow_indefinite=False, semantic_decoders=_NO_TAGS)
     except Exception as error:
         raise ProtocolError(f"not valid CBOR: {error}") from None
+
+
+def encode_text(item: object) -> str:
+    """Encode protocol data as one word that may stand in a URL, a file name or a command."""
+    return base64.urlsafe_b64encode(encode(item)).decode().rstrip("=")
+
+
+def decode_text(text: str) -> Any:
+    """Decode what `encode_text` returned.
+
+    Raises:
+        ProtocolError: it is something else.
+    """
+    try:
+        data = base64.b64decode(text + "=" * (-len(text) % 4), b"-_", validate=True)
+    except ValueError as error:
+        raise ProtocolError(f"not valid base64: {error}") from None
+    return decode(data)
 
 
 def encode_value(value: object) -> bytes:

@@ -6,8 +6,6 @@ to a bound.
 Source: Terry et al., "Session Guarantees for Weakly Consistent Replicated Data" (1994).
 """
 
-import base64
-import binascii
 from typing import Any, Self
 
 from crdtkv import cbor
@@ -75,7 +73,7 @@ class Seen:
     def to_token(self) -> str:
         """Return everything as one word."""
         wire = [_FORMAT, self.newest, [[key, context.to_wire()] for key, context in self.contexts.items()]]
-        return base64.urlsafe_b64encode(cbor.encode(wire)).decode().rstrip("=")
+        return cbor.encode_text(wire)
 
     @classmethod
     def from_token(cls, token: str) -> Self:
@@ -85,8 +83,8 @@ class Seen:
             InvalidRequest: it is something else.
         """
         try:
-            wire: Any = cbor.decode(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
-        except (ProtocolError, binascii.Error, ValueError, TypeError):
+            wire: Any = cbor.decode_text(token)
+        except ProtocolError:
             wire = None
         seen = cls()
         match wire:

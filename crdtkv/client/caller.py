@@ -31,7 +31,6 @@ from crdtkv.wire.messages import MutateReply, MutateRequest, ScanRequest
 FIRST_PAUSE_S = 0.02
 LONGEST_PAUSE_S = 1.0
 
-Request = MutateRequest | ScanRequest
 #: How a try may fail so that the same request is tried again.
 RETRIED = (LinkLost, NoAnswer, Unsettled, Overloaded, Unavailable, InsufficientStorage, StaleReplica, NoNodeReachable)
 

@@ -11,6 +11,7 @@ import random
 import time
 from typing import Any
 
+from crdtkv.causality.context import EMPTY, CausalContext
 from crdtkv.causality.dot import Dot
 from crdtkv.causality.hybrid_clock import HybridTimestamp
 from crdtkv.causality.seen import Seen
@@ -73,7 +74,7 @@ class SessionCaller(Caller):
         deadline = time.monotonic() + (timeout or self.timeout_s)
         pause_s = FIRST_PAUSE_S
         encoded = await super().entry(identity, level, timeout)
-        while not self._is_new_enough(identity, encoded):
+        while not self._seen.is_in(identity, context := _context_of(encoded)):
             left_s = deadline - time.monotonic()
             if left_s <= pause_s:
                 raise StaleReplica(
@@ -81,11 +82,10 @@ class SessionCaller(Caller):
                     "wait, or read where it was written"
                 )
             encoded = await self._read_more(identity, level, left_s)
-            if not self._is_new_enough(identity, encoded):
+            if not self._seen.is_in(identity, _context_of(encoded)):
                 await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
                 pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
-        if encoded is not None:
-            self._seen.read(identity, Entry.from_bytes(encoded).context)
+        self._seen.read(identity, context)
         return encoded
 
     async def mutate(self, identity: bytes, *arguments: Any, **options: Any) -> MutateReply:
@@ -100,12 +100,12 @@ class SessionCaller(Caller):
         reply: ScanReply = await super().scan(request, route_by, level, timeout_s)
         found: dict[bytes, bytes | None] = dict(reply.rows)  # type: ignore[arg-type]
         for identity in self._in_page(request, reply.next_after):
-            if not self._is_new_enough(identity, found.get(identity)):
+            if not self._seen.is_in(identity, _context_of(found.get(identity))):
                 found[identity] = await self.entry(identity, level, timeout_s)
         for identity, entry in found.items():
             if entry is not None:
                 self._seen.check_room(identity)
-                self._seen.read(identity, Entry.from_bytes(entry).context)
+                self._seen.read(identity, _context_of(entry))
         rows = sorted((item for item in found.items() if item[1] is not None), key=lambda item: located(item[0]))
         return reply._replace(rows=[[identity, entry] for identity, entry in rows])
 
@@ -131,7 +131,6 @@ class SessionCaller(Caller):
                 pass
         return await super().entry(identity, level, left_s)
 
-    def _is_new_enough(self, identity: bytes, encoded: bytes | None) -> bool:
-        if identity not in self._seen.contexts:
-            return True
-        return encoded is not None and self._seen.is_in(identity, Entry.from_bytes(encoded).context)
+
+def _context_of(encoded: bytes | None) -> CausalContext:
+    return Entry.from_bytes(encoded).context if encoded is not None else EMPTY

@@ -4,8 +4,6 @@ A watch has a cursor at every replica it follows. The token names these replicas
 and the cursors, which only they can read. It is bound to what is watched: under other prefixes it would skip keys.
 """
 
-import base64
-import binascii
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from typing import NamedTuple
@@ -29,8 +27,7 @@ class Part(NamedTuple):
 def to_token(prefixes: Sequence[bytes], partitions: int, parts: Iterable[Part]) -> str:
     """Return the token of a watch of these prefixes in a ring with so many partitions."""
     rows = [[part.node, to_bits(part.mask, partitions), part.cursor] for part in parts]
-    encoded = cbor.encode([VERSION, _digest(prefixes), partitions, rows])
-    return base64.urlsafe_b64encode(encoded).decode().rstrip("=")
+    return cbor.encode_text([VERSION, _digest(prefixes), partitions, rows])
 
 
 def parts_in(token: str, prefixes: Sequence[bytes], partitions: int) -> list[Part]:
@@ -40,8 +37,8 @@ def parts_in(token: str, prefixes: Sequence[bytes], partitions: int) -> list[Par
         InvalidRequest: it is none, or that of another watch.
     """
     try:
-        fields = cbor.decode(base64.b64decode(token + "=" * (-len(token) % 4), b"-_", validate=True))
-    except (binascii.Error, ValueError, ProtocolError):
+        fields = cbor.decode_text(token)
+    except ProtocolError:
         fields = None
     match fields:
         case [1, bytes() as digest, int() as counted, list() as rows]:

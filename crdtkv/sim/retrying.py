@@ -43,7 +43,6 @@ class Retrying:
         """Write into the history what was done more than once: when it had which effect is not known."""
         for operation_id, dots in self._dots.items():
             if len(dots) > 1:
-                self._cluster.coverage.count("writes_done_twice")
                 operation = self._operations[operation_id]
                 operation.repeated = sorted(dots)
                 operation.outcome = "info"

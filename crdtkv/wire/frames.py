@@ -1,4 +1,4 @@
-"""Frames on a link: a 4-byte big-endian length, then the payload. Zero length is a heartbeat.
+"""Frames on a link: a 4-byte big-endian length, then the payload. Zero length is a bare sign of life.
 
 `FrameSplitter` turns a stream of bytes into payloads; a length above `MAX_FRAME_BYTES` ends the link before a byte of
 it is buffered. `frames_for` cuts a long list of messages so that every frame stays below `TARGET_FRAME_BYTES`,
