@@ -288,8 +288,7 @@ class NodeCore:
         match event:
             case Durable(commit):
                 self.replica.durable(commit)
-            case PeerUp(node, clock_ahead_s):
-                self.step.clocks_ahead_s[node] = clock_ahead_s
+            case PeerUp(node):
                 self.membership.peer_up(node)
             case PeerClock(node, clock_ahead_s):
                 self.step.clocks_ahead_s[node] = clock_ahead_s

@@ -25,10 +25,9 @@ class Received(NamedTuple):
 
 
 class PeerUp(NamedTuple):
-    """The link to a node of this data center stands; its monotonic clock is ahead of ours by that, or a little more."""
+    """The link to a node of this data center stands."""
 
     node: str
-    clock_ahead_s: float = 0.0
 
 
 class PeerClock(NamedTuple):

@@ -143,7 +143,8 @@ class NodeServer:
             if earlier is not None:
                 earlier.close("replaced by a new link")
                 self._put(PeerDown(hello.name))
-            self._put(PeerUp(hello.name, link.clock_ahead_s))
+            self._put(PeerUp(hello.name))
+            self._put(PeerClock(hello.name, link.clock_ahead_s))
         else:
             raise ProtocolError(f"role {hello.role!r} is neither node nor client")
 
