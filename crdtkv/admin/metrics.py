@@ -41,6 +41,8 @@ _COUNTERS = {
     "geo_resends": "Times everything was sent again because another replica had lost its disk",
     "dead_letters": "Messages from other data centers that could not be read",
     "outbox_rows_without_entry": "Outbox rows whose entry was missing",
+    "operations_retried": "Writes that clients tried again here, because they may have been carried out",
+    "operations_found": "Writes tried again that had been carried out, and were completed",
     "rights_requested": "Times another node was asked for rights to decrement a bounded counter",
     "rights_given": "Times rights to decrement a bounded counter were given to another node",
     "incarnations_renewed": "Times this node found that it had forgotten writes",
