@@ -47,14 +47,14 @@ def why_not_ready(core: NodeCore) -> str | None:
     return None
 
 
-def application(core: NodeCore, figures: Figures) -> Starlette:
-    """Return the web application of a node."""
+def application(core: NodeCore, figures: Figures, is_draining: Callable[[], bool] = lambda: False) -> Starlette:
+    """Return the web application of a node; `is_draining` tells whether it is about to stop."""
 
     async def healthz(_: Request) -> Response:
         return PlainTextResponse("ok\n")
 
     async def readyz(_: Request) -> Response:
-        reason = why_not_ready(core)
+        reason = "the node is about to stop" if is_draining() else why_not_ready(core)
         return PlainTextResponse(
             "ready\n" if reason is None else f"not ready: {reason}\n", 200 if reason is None else 503
         )
@@ -92,14 +92,13 @@ class HttpFace:
         Raises:
             ConfigError: the port is in use.
         """
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
-            self._socket.bind((host, port))
+            self._socket = socket.create_server((host, port), family=family)
         except OSError as error:
-            self._socket.close()
+            reason = (error.strerror or "").partition(" (")[0]
             raise ConfigError(
-                f"{host}:{port}: the HTTP port cannot be used ({error.strerror}): stop what uses it, or change "
+                f"{host}:{port}: the HTTP port cannot be used ({reason}): stop what uses it, or change "
                 "http_port in datacenters.yaml"
             ) from None
         config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=1)

@@ -38,8 +38,24 @@ def register(app: typer.Typer) -> None:
 def node(
     name: Annotated[str, typer.Argument(help="The node's name in the configuration.")],
     config: ConfigFile = Path("datacenters.yaml"),
-    data: Annotated[Path | None, typer.Option(help="Its data directory; default crdtkv-data/NAME.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(envvar="CRDTKV_DATA", help="Its data directory; default crdtkv-data/NAME.")
+    ] = None,
+    listen: Annotated[
+        str | None,
+        typer.Option(
+            envvar="CRDTKV_LISTEN",
+            help="The address to listen on, default the node's host in the configuration; 0.0.0.0 in a container.",
+        ),
+    ] = None,
     insecure: Annotated[bool, typer.Option("--insecure", help="Run without TLS; only on loopback addresses.")] = False,
+    insecure_network: Annotated[
+        bool,
+        typer.Option(
+            "--insecure-network",
+            help="Run without TLS on a private network: everybody who reaches it reads and writes everything.",
+        ),
+    ] = False,
     log_format: Annotated[str, typer.Option(help="'text' for people or 'json' for programs.")] = "text",
 ) -> None:
     """Run one node of the cluster, until SIGTERM or Ctrl-C."""
@@ -47,11 +63,16 @@ def node(
         raise ConfigError("--log-format is 'text' or 'json'")
     cluster_config = load(config)
     found = cluster_config.find_node(name)
-    if found is not None:
-        _require_loopback(found[1].host, insecure)
+    address = listen or (found[1].host if found is not None else "127.0.0.1")
+    _require_openness(address, insecure, insecure_network)
     _log_to_stderr(log_format, name)
+    if insecure_network:
+        logging.getLogger("crdtkv.node").warning(
+            "this node runs open, without TLS and keys, on %s: everybody who reaches it can read and write everything",
+            address,
+        )
     sys.setswitchinterval(0.001)  # the fsync thread gets the interpreter back sooner
-    code = run_loop(_serve(cluster_config, name, data or Path("crdtkv-data") / name))
+    code = run_loop(_serve(cluster_config, name, data or Path("crdtkv-data") / name, listen))
     if code == _AGAIN:
         os.execv(sys.executable, [sys.executable, "-m", "crdtkv.cli", *sys.argv[1:]])  # noqa: S606 - this very command
     raise typer.Exit(code)
@@ -84,10 +105,10 @@ def demo(
         run_loop(Demonstration(moved, Path(directory)).run())
 
 
-async def _serve(config: ClusterConfig, name: str, data: Path) -> int:
+async def _serve(config: ClusterConfig, name: str, data: Path, listen: str | None) -> int:
     from crdtkv.server.node_server import NodeServer
 
-    server = NodeServer(config, name, data)
+    server = NodeServer(config, name, data, listen)
     stopping = _stop_signal()
     starting = asyncio.ensure_future(server.start())
     try:
@@ -101,6 +122,7 @@ async def _serve(config: ClusterConfig, name: str, data: Path) -> int:
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         if server.failed.done():
             raise server.failed.result()
+        await server.drain()
     except CrdtkvError as error:
         if isinstance(error, DamagedStore) and server.failed.done():
             complain(f"{name}: {error}: starting again without that store, to be filled by other nodes")
@@ -196,16 +218,28 @@ def _stop_signal() -> "asyncio.Future[None]":
     return stopping
 
 
-def _require_loopback(host: str, insecure: bool) -> None:
-    with contextlib.suppress(ValueError):
-        if insecure and (host == "localhost" or ipaddress.ip_address(host).is_loopback):
-            return
-    if insecure and host == "localhost":
+def _require_openness(address: str, insecure: bool, insecure_network: bool) -> None:
+    """Let a node run open only where that was asked for.
+
+    Raises:
+        ConfigError: it was not.
+    """
+    if insecure_network or (insecure and _is_loopback(address)):
         return
     raise ConfigError(
-        "this version speaks no TLS yet: listen on a loopback address and say --insecure"
-        + (f" ({host} is not loopback)" if insecure else "")
+        "this version speaks no TLS yet: listen on a loopback address and say --insecure, or, on a network where "
+        "everybody may read and write everything, --insecure-network"
+        + (f" ({address} is not loopback)" if insecure else "")
     )
+
+
+def _is_loopback(address: str) -> bool:
+    if address == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False
 
 
 class _JsonLines(logging.Formatter):

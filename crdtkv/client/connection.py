@@ -7,6 +7,9 @@ Nothing waits for a timer. A request ends with its answer, with its deadline, or
 A node from which nothing has come for `SUSPECT_S` while it owes answers is *suspected* until it speaks again: other
 nodes are asked first, and what waits for it ends with `NoAnswer`, to be asked elsewhere: reads at once, writes when the
 node would not begin them any more. What a node may answer whenever it likes (`poll`) makes nobody suspect it.
+
+A node that is about to stop says so (`Leaving`). It gets nothing new then, and the link is closed once it owes no
+answer: so nothing is in flight on a link that a node closes in order.
 """
 
 import asyncio
@@ -20,7 +23,7 @@ from crdtkv.errors import CrdtkvError, ProtocolError, error_from_wire
 from crdtkv.links.dialer import Dialer
 from crdtkv.links.link import Link
 from crdtkv.wire.codec import Frame
-from crdtkv.wire.messages import EntriesReply, ErrorReply, GetRequest, Hello, Message
+from crdtkv.wire.messages import EntriesReply, ErrorReply, GetRequest, Hello, Leaving, Message
 
 SWEEP_S = 0.1
 SUSPECT_S = 0.25
@@ -57,11 +60,13 @@ class Connection:
         self._deadlines: list[tuple[float, int, int, float]] = []
         self._quiet_since = 0.0
         self.is_suspected = False
+        self._is_leaving = False
         self._outgoing: list[Message] = []
         self._reads: dict[tuple[str, int], list[tuple[bytes, asyncio.Future[Any]]]] = {}
         self._is_flush_due = False
         self._sweeper: asyncio.TimerHandle | None = None
         self._opened = asyncio.Event()
+        self._node: str | None = None
         self.refused: str | None = None
         self.server: Hello | None = None
 
@@ -73,11 +78,16 @@ class Connection:
     @property
     def is_open(self) -> bool:
         """Whether requests can be sent now."""
-        return self._link is not None and self._link.is_open
+        return self._link is not None and self._link.is_open and not self._is_leaving
 
     def start(self) -> None:
         """Begin to connect."""
         self._dialer.start()
+
+    def belong_to(self, node: str, saw_epoch: Callable[[int], None]) -> None:
+        """From now on this is the connection to that node: no other is taken for it at this address."""
+        self._node = node
+        self._saw_epoch = saw_epoch
 
     async def opened(self) -> None:
         """Wait until the link stands, or the node has refused it."""
@@ -160,6 +170,8 @@ class Connection:
             raise ProtocolError(f"{self.address} is no node")
         if self._hello.cluster and hello.cluster != self._hello.cluster:
             raise ProtocolError(f"{self.address} belongs to cluster {hello.cluster!r}, not {self._hello.cluster!r}")
+        if self._node not in (None, hello.name):
+            raise ProtocolError(f"{self.address} is {hello.name!r}, not {self._node!r}")
         self._link = link
         self.server = hello
         self._opened.set()
@@ -170,6 +182,9 @@ class Connection:
         self._quiet_since = time.monotonic()
         self.is_suspected = False
         for message in frame.messages:
+            if type(message) is Leaving:
+                self._is_leaving = True
+                continue
             if type(message) is EntriesReply:
                 for number, entry in enumerate(message.entries, message.id):
                     future = take(number, None)
@@ -184,6 +199,8 @@ class Connection:
             else:
                 future.set_result(message)
         self._saw_epoch(frame.epoch)
+        if self._is_leaving:
+            self._leave_when_done()
 
     def beat(self, link: Link) -> None:
         """See `LinkUser.beat`."""
@@ -195,12 +212,17 @@ class Connection:
             self._opened.set()
         if self._link in (None, link):
             self._link = None
-            self.is_suspected = False
+            self.is_suspected = self._is_leaving = False
             self._fail_waiting()
             self._dialer.lost()
 
     def _make_link(self) -> Link:
         return Link(self, self._hello, lambda: 0)
+
+    def _leave_when_done(self) -> None:
+        """Close the link once the node owes no answer; polls, which it may owe for long, go elsewhere at once."""
+        if self._link is not None and not (self._waiting or self._outgoing or self._reads):
+            self._link.close("the node is about to stop")
 
     def _flush_soon(self) -> None:
         if not self._is_flush_due:
@@ -257,6 +279,8 @@ class Connection:
             self._sweeper = self._loop.call_later(SWEEP_S, self._sweep)
         else:
             self._deadlines.clear()
+            if self._is_leaving:
+                self._leave_when_done()
 
     def _give_up(self, first: int, last: int) -> None:
         for number in range(first, last + 1):

@@ -2,6 +2,9 @@
 
 Per data center it knows the ring and keeps a connection to every node. A request goes to the first home replica of its
 key that is linked, else to any linked node there (which forwards it), else to the next data center of the list.
+
+Nodes name each other by the addresses in their configuration. Where none of these can be reached from here (a port that
+a container publishes), a data center is reached through the addresses that were given.
 """
 
 import asyncio
@@ -19,6 +22,9 @@ from crdtkv.wire.messages import Hello, TopologyReply, TopologyRequest
 TOPOLOGY_TIMEOUT_S = 5.0
 #: How long better data centers are waited for once any has answered.
 MOMENT_S = 0.5
+#: How long the first link is waited for, and others once there is one.
+FIRST_LINK_S = 2.0
+OTHER_LINKS_S = 0.3
 
 
 class DatacenterView:
@@ -65,6 +71,18 @@ class DatacenterView:
             if node.name not in self.connections:
                 self.connections[node.name] = Connection(node.host, node.port, self._hello, self.saw_epoch)
                 self.connections[node.name].start()
+
+    async def adopt(self, contacts: Sequence[Connection]) -> None:
+        """Keep to the addresses that were given, if no node is reached at the one it has in the ring."""
+        if any(connection.is_open for connection in self.connections.values()):
+            return
+        for contact in contacts:
+            if contact.is_open and contact.server is not None and contact.server.datacenter == self.name:
+                replaced = self.connections.get(contact.server.name)
+                self.connections[contact.server.name] = contact
+                contact.belong_to(contact.server.name, self.saw_epoch)
+                if replaced is not None:
+                    await replaced.close()
 
     def saw_epoch(self, epoch: int) -> None:
         """Learn the ring again when a node speaks under a newer one."""
@@ -122,15 +140,17 @@ class Router:
             for task in meeting:
                 task.cancel()
             await asyncio.gather(*meeting, return_exceptions=True)
-            await asyncio.gather(*(contact.close() for contact in contacts))
+            try:
+                await self._first_links(contacts)
+            finally:
+                kept = {connection for view in self.views for connection in view.connections.values()}
+                await asyncio.gather(*(contact.close() for contact in contacts if contact not in kept))
         if not self.views:
             refused = next((contact.refused for contact in contacts if contact.refused), None)
             if refused is not None:
                 raise ProtocolError(refused)
             tried = ", ".join(contact.address for contact in contacts)
             raise NoNodeReachable(f"no node answers at {tried}: is the cluster running?")
-        self.views.sort(key=lambda view: view.rank)
-        await self._first_links()
 
     def route(self, identity: bytes, skip: int = 0) -> tuple[DatacenterView, Connection]:
         """Return where a request for a key goes now; `skip` passes over as many nodes, if there are more.
@@ -185,10 +205,15 @@ class Router:
         view.rank = 0 if is_preferred else 1
         self.views.append(view)
 
-    async def _first_links(self) -> None:
+    async def _first_links(self, contacts: Sequence[Connection]) -> None:
         """Wait for the links of the first data center, so that the first requests go straight to replicas."""
+        if not self.views:
+            return
+        self.views.sort(key=lambda view: view.rank)
         opening = [asyncio.ensure_future(connection.opened()) for connection in self.views[0].connections.values()]
-        await asyncio.wait(opening, return_when=asyncio.FIRST_COMPLETED)
-        await asyncio.wait(opening, timeout=0.3)
+        await asyncio.wait(opening, timeout=FIRST_LINK_S, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(opening, timeout=OTHER_LINKS_S)
         for task in opening:
             task.cancel()
+        for view in self.views:
+            await view.adopt(contacts)

@@ -1,7 +1,8 @@
 """`NodeServer`: one node as a process's worth of asyncio, put together.
 
 Start: own the data directory, open the store, agree on the topology (or go on with the last one), listen, dial,
-connect to NATS. Stop: refuse new work, sync, let go. It decides nothing; that is `NodeCore`'s part.
+connect to NATS. Drain: let clients go elsewhere, each once it has all its answers. Stop: sync, let go. It decides
+nothing; that is `NodeCore`'s part.
 """
 
 import asyncio
@@ -33,10 +34,12 @@ from crdtkv.server.data_directory import fence, mark_damaged, open_store
 from crdtkv.server.stepper import Stepper, clock
 from crdtkv.storage import identity, rows
 from crdtkv.wire.codec import Frame
-from crdtkv.wire.messages import Hello
+from crdtkv.wire.messages import Hello, Leaving
 
 FIRST_TOPOLOGY_WAIT_S = 3.0
 DISK_CHECK_S = 1.0
+#: How long a node that is to stop waits for its clients to leave.
+DRAIN_S = 5.0
 
 log = logging.getLogger("crdtkv.node")
 
@@ -44,8 +47,8 @@ log = logging.getLogger("crdtkv.node")
 class NodeServer:
     """One node. `failed` is set, with the reason, when it cannot go on."""
 
-    def __init__(self, config: ClusterConfig, node: str, data: Path) -> None:
-        """Prepare a node.
+    def __init__(self, config: ClusterConfig, node: str, data: Path, listen: str | None = None) -> None:
+        """Prepare a node; `listen` is the address it listens on where that is not its host in the configuration.
 
         Raises:
             ConfigError: the configuration names no such node.
@@ -58,6 +61,9 @@ class NodeServer:
         self._datacenter, self._node_config = found
         self._node = node
         self._data = data
+        self._listen_on = listen or self._node_config.host
+        self._is_draining = False
+        self._client_left = asyncio.Event()
         self._hello = Hello(config.cluster, self._datacenter, "node", node)
         self._owner = identity.Owner(config.cluster, self._datacenter, node)
         self._links: dict[str, Link] = {}
@@ -68,6 +74,7 @@ class NodeServer:
         self._remotes: dict[str, RemoteBus] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._on_stop = contextlib.AsyncExitStack()
+        self._server: asyncio.Server | None = None
         self.failed: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
 
     async def start(self) -> None:
@@ -99,7 +106,8 @@ class NodeServer:
         on_stop.push_async_callback(self._stepper.stop)
         on_stop.callback(self._close_links)
         here = self._node_config
-        http = HttpFace(application(self.core, self._figures), here.host, here.http_port)
+        face = application(self.core, self._figures, lambda: self._is_draining)
+        http = HttpFace(face, self._listen_on, here.http_port)
         await self._listen()
         self._dial(topology)
         handles = itertools.count(1)
@@ -113,7 +121,25 @@ class NodeServer:
         serving = self._spawn(http.serve())
         on_stop.push_async_callback(asyncio.wait, [serving])
         on_stop.callback(http.stop)
-        log.info("%s serves on %s:%d, epoch %d", self._node, here.host, here.port, topology.epoch)
+        log.info("%s serves on %s:%d, epoch %d", self._node, self._listen_on, here.port, topology.epoch)
+
+    async def drain(self) -> None:
+        """Let clients go elsewhere, and wait until they have: each leaves once it has all its answers.
+
+        For those who do not leave it waits `DRAIN_S`. New ones are not let in.
+        """
+        self._is_draining = True
+        if self._server is not None:
+            self._server.close()
+        for link in self._clients.values():
+            link.send([Leaving(int(DRAIN_S * 1000))])
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_S):
+                while self._clients:
+                    self._client_left.clear()
+                    await self._client_left.wait()
+        if self._clients:
+            log.warning("%d clients have not left within %g s", len(self._clients), DRAIN_S)
 
     async def stop(self) -> None:
         """Stop, in the reverse order, whatever was started; what was acknowledged is durable."""
@@ -130,6 +156,8 @@ class NodeServer:
         if hello.role == "client":
             link.number = next(self._numbers)
             self._clients[link.number] = link
+            if self._is_draining:
+                link.send([Leaving(int(DRAIN_S * 1000))])
         elif hello.role == "node":
             if hello.datacenter != self._datacenter or self.core.topology.node(hello.name) is None:
                 raise ProtocolError(f"node {hello.name!r} of {hello.datacenter!r} is not in this ring")
@@ -173,6 +201,7 @@ class NodeServer:
             return
         if link.hello.role == "client":
             self._clients.pop(link.number, None)
+            self._client_left.set()
         elif self._links.get(link.hello.name) is link:
             del self._links[link.hello.name]
             log.info("the link to %s is gone: %s", link.hello.name, reason)
@@ -275,7 +304,7 @@ class NodeServer:
         await self._home.poll()
 
     async def _listen(self) -> None:
-        host, port = self._node_config.host, self._node_config.port
+        host, port = self._listen_on, self._node_config.port
         try:
             self._server = await asyncio.get_running_loop().create_server(self._accept, host, port)
         except OSError as error:

@@ -31,6 +31,15 @@ class Beat(NamedTuple):
     clock_ms: int
 
 
+class Leaving(NamedTuple):
+    """A node is about to stop, and waits so long for its clients to leave.
+
+    They should send it nothing new, and close the link once they have all answers.
+    """
+
+    within_ms: int
+
+
 class GetRequest(NamedTuple):
     """Read keys at a level: many in one message, because that is what clients send most.
 
@@ -441,7 +450,7 @@ class RightsWanted(NamedTuple):
 
 
 Message = (
-    Hello | Beat | GetRequest | MutateRequest | ScanRequest | TopologyRequest | StatusRequest
+    Hello | Beat | Leaving | GetRequest | MutateRequest | ScanRequest | TopologyRequest | StatusRequest
     | RepairRequest | InspectRequest | EntriesReply | MutateReply | ScanReply | TopologyReply | StatusReply | ErrorReply
     | WatchRequest | WatchReply
     | ReadReplica | ReplicaEntry | WriteReplica | ReplicaWritten | ReplicaSuperseded
@@ -470,6 +479,7 @@ NUMBERS: dict[type, int] = {
     WatchRequest: 15,
     WatchReply: 16,
     Beat: 17,
+    Leaving: 18,
     ReadReplica: 20,
     ReplicaEntry: 21,
     WriteReplica: 22,

@@ -15,9 +15,11 @@ from crdtkv import Client
 from crdtkv.config.loader import dump, load
 from crdtkv.local.cluster import LocalCluster
 from crdtkv.local.ports import on_free_ports
+from crdtkv.wire.frames import frames_for
+from crdtkv.wire.messages import Beat, Hello
 
 from . import program
-from .conftest import DATACENTERS
+from .conftest import DATACENTERS, addresses
 from .load import Load
 from .waiting import eventually, nothing_lags
 
@@ -102,6 +104,37 @@ async def test_nodes_under_load_end_with_code_0_refuse_nothing_and_lose_nothing(
     await nothing_lags(eu, us)
     await here.assert_kept(eu, us)
     await there.assert_kept(eu, us)
+
+
+async def test_a_node_that_stops_leaves_no_request_without_an_answer(cluster: LocalCluster) -> None:
+    # It does not come back while clients wait, so nobody could tell later what became of a request.
+    async with (
+        crdtkv.connect(*addresses(cluster.config, "eu"), datacenter="eu", timeout=2) as kv,
+        Load(kv, workers=24) as load,
+    ):
+        assert await exit_code(cluster, "eu-2", signal.SIGTERM) == 0
+        await load.more(1000)
+    assert (load.refused, load.unknown) == ({}, {})
+    await cluster.start_node("eu-2")
+
+
+async def test_a_node_that_stops_does_not_wait_long_for_a_client_that_does_not_leave(cluster: LocalCluster) -> None:
+    node = cluster.config.datacenters["us"].nodes[1]
+    reader, writer = await asyncio.open_connection(node.host, node.port)
+    writer.write(frames_for(0, [Hello(cluster.config.cluster, "us", "client", "deaf")]))
+    await reader.read(1)
+    beating = asyncio.create_task(beat(writer))
+    assert await exit_code(cluster, "us-2", signal.SIGTERM) == 0
+    beating.cancel()
+    writer.close()
+    assert "1 clients have not left within 5 s" in cluster.nodes["us-2"].log_file.read_text()
+    await cluster.start_node("us-2")
+
+
+async def beat(writer: asyncio.StreamWriter) -> None:
+    while True:
+        writer.write(frames_for(0, [Beat(0)]))
+        await asyncio.sleep(0.3)
 
 
 async def test_a_node_that_stops_says_nothing_of_errors(cluster: LocalCluster) -> None:

@@ -55,7 +55,8 @@ async def test_without_insecure_a_node_does_not_start(cluster: LocalCluster, tmp
     outcome = await program.run("node", "eu-1", "--data", tmp_path / "data", cwd=cluster.directory)
     assert (outcome.code, outcome.out) == (2, "")
     assert outcome.complaint == (
-        "crdtkv: this version speaks no TLS yet: listen on a loopback address and say --insecure"
+        "crdtkv: this version speaks no TLS yet: listen on a loopback address and say --insecure, or, on a network "
+        "where everybody may read and write everything, --insecure-network"
     )
     assert not (tmp_path / "data").exists()
 
