@@ -35,10 +35,14 @@ class Recorder:
         keys: int = 3,
         levels: Sequence[str] = LEVELS,
         types: Sequence[str] = TYPES,
+        timeout_s: float = 2.0,
+        pause_s: float = 0.002,
     ) -> None:
         self._client = client
         self._levels = levels
         self._types = types
+        self._timeout_s = timeout_s
+        self._pause_s = pause_s
         self._keys = [f"{prefix}:{number}" for number in range(keys)]
         self._random = Random(seed)
         self._workers = workers
@@ -89,7 +93,7 @@ class Recorder:
             else:
                 await self._call("put", type_tag, key, f"v{next(self._numbers)}", level)
             self._changed.set()
-            await asyncio.sleep(0.002)
+            await asyncio.sleep(self._pause_s)
 
     async def _call(self, kind: str, type_tag: str, key: str, argument: Any, level_name: str) -> Operation:
         level = level_named(level_name)
@@ -112,7 +116,7 @@ class Recorder:
         caller = self._client._shelf.caller
         try:
             if kind in ("get", "final"):
-                encoded = await caller.entry(identity, level, 2.0)
+                encoded = await caller.entry(identity, level, self._timeout_s)
                 self._read(operation, identity, encoded)
             else:
                 seen = None
@@ -121,7 +125,7 @@ class Recorder:
                     operation.seen = plain_context(seen)
                 arguments = {"put": [cbor.encode_value(argument)], "delete": []}.get(kind, [argument])
                 wire = seen.to_wire() if seen is not None else None
-                reply = await caller.mutate(identity, kind, arguments, wire, level, 2.0)
+                reply = await caller.mutate(identity, kind, arguments, wire, level, self._timeout_s)
                 operation.dot, operation.timestamp = (reply.actor, reply.counter), reply.timestamp
             operation.outcome = "ok"
         except CrdtkvError as error:

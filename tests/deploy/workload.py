@@ -1,0 +1,63 @@
+"""Clients in every data center that write and read until told to stop; runs in the client container.
+
+It takes lines on standard input and answers each with one line: `more DATACENTER COUNT` when so many more calls have
+succeeded there; `stop` when nothing lags any more and everything was read once more. Then it prints the history, one
+operation a line, for `crdtkv.checking` to judge.
+
+    python3 -m tests.deploy.workload PREFIX LEVELS TIMEOUT_S
+"""
+
+import asyncio
+import os
+import sys
+from contextlib import AsyncExitStack
+
+import crdtkv
+from crdtkv.config.loader import load
+from tests.integration.recording import Recorder
+from tests.integration.waiting import nothing_lags
+
+PATIENCE_S = 120.0
+WORKERS = 3
+#: Containers take a minute and more to be replaced; what the judges need grows with the square of the operations.
+PAUSE_S = 0.05
+
+
+async def work(prefix: str, levels: list[str], timeout_s: float) -> list[Recorder]:
+    config = load(os.environ["CRDTKV_CONFIG"])
+    async with AsyncExitStack() as stack:
+        clients, recorders = [], {}
+        for seed, (name, datacenter) in enumerate(config.datacenters.items()):
+            addresses = [f"{node.host}:{node.port}" for node in datacenter.nodes]
+            client = await stack.enter_async_context(crdtkv.connect(*addresses, datacenter=name))
+            clients.append(client)
+            recorders[name] = Recorder(
+                client, prefix, seed, workers=WORKERS, levels=levels, timeout_s=timeout_s, pause_s=PAUSE_S
+            )
+        async with AsyncExitStack() as working:
+            for recorder in recorders.values():
+                await working.enter_async_context(recorder)
+            await follow_orders(recorders)
+        await nothing_lags(*clients)
+        for recorder in recorders.values():
+            await recorder.read_everything()
+    return list(recorders.values())
+
+
+async def follow_orders(recorders: dict[str, Recorder]) -> None:
+    while (order := (await asyncio.to_thread(sys.stdin.readline)).split()) not in ([], ["stop"]):
+        _, datacenter, count = order
+        await recorders[datacenter].more(int(count), PATIENCE_S)
+        print("done", flush=True)
+
+
+def main() -> None:
+    prefix, levels, timeout_s = sys.argv[1:]
+    recorders = asyncio.run(work(prefix, levels.split(";"), float(timeout_s)))
+    print("done")
+    for operation in sorted((one for recorder in recorders for one in recorder.history), key=lambda one: one.began):
+        print(operation.to_json())
+
+
+if __name__ == "__main__":
+    main()
