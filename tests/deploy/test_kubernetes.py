@@ -237,7 +237,7 @@ def test_nodes_are_reached_by_nodes_and_by_pods_with_the_clients_label_only(data
     assert in_this_space == {"podSelector": client}
     assert in_others == {"namespaceSelector": client, "podSelector": client}
     assert of_all["podSelector"] == nodes
-    assert {port["port"] for port in policy["spec"]["ingress"][0]["ports"]} == set(ports_of(objects))
+    assert {port["port"] for port in policy["spec"]["ingress"][0]["ports"]} == set(ports_of(objects).values())
 
 
 def test_policies_know_the_namespaces_of_all_data_centers() -> None:
