@@ -16,8 +16,7 @@ from typing import Any
 from testcontainers.compose import DockerCompose
 
 from crdtkv.checking.history import Operation, read_lines
-
-from ..integration.waiting import eventually
+from tests.integration.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
 DATACENTERS = ("eu", "us", "ap")

@@ -11,7 +11,9 @@ from typing import Any
 
 import kubernetes_validate
 import pytest
+import typer
 
+from crdtkv.cli.app import app
 from crdtkv.config.loader import load, parse
 from crdtkv.config.model import DatacenterConfig
 
@@ -250,3 +252,10 @@ def test_policies_know_the_namespaces_of_all_data_centers() -> None:
         ]
         assert (expression["key"], expression["operator"]) == ("kubernetes.io/metadata.name", "In")
         assert sorted(expression["values"]) == spaces
+
+
+def test_a_pod_calls_the_program_as_the_program_wants_it() -> None:
+    (verb, *arguments) = (part.replace("$(POD_NAME)", "eu-0") for part in container_of(manifests.of("eu"))["args"])
+    command = typer.main.get_command(app).commands[verb]  # type: ignore[attr-defined]
+    parsed = command.make_context(verb, arguments).params
+    assert (parsed["name"], parsed["listen"], parsed["insecure_network"]) == ("eu-0", "0.0.0.0", True)
