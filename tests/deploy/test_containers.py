@@ -3,6 +3,8 @@
 Each load is judged by the checkers that judge the simulator, and in the end all data centers hold the same.
 """
 
+import os
+
 import pytest
 
 from crdtkv.checking.history import Operation
@@ -61,14 +63,10 @@ async def test_what_one_data_center_writes_all_read(deployment: Deployment, leve
 
 
 async def test_the_nats_cli_shows_the_streams(deployment: Deployment) -> None:
-    if (await deployment.inspect("client"))["Config"]["Image"] and not await has_nats(deployment):
-        pytest.skip("the client image was built without the nats CLI")
-    report = await deployment.in_client("nats", "--server", "nats://nats-eu:4222", "stream", "ls", "--names")
-    assert "CRDTKV_shop_eu" in report
-
-
-async def has_nats(deployment: Deployment) -> bool:
-    return "yes" in await deployment.in_client("sh", "-c", "command -v nats >/dev/null && echo yes || echo no")
+    if os.environ.get("CRDTKV_CLIENT_TARGET") == "node":
+        pytest.skip("the client image was built without the nats CLI: there was none for it")
+    streams = await deployment.in_client("nats", "--server", "nats://nats-eu:4222", "stream", "ls", "--names")
+    assert "CRDTKV_shop_eu" in streams.split()
 
 
 async def test_a_data_center_that_is_cut_off_goes_on_and_merges_when_healed(deployment: Deployment) -> None:

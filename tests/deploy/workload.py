@@ -19,7 +19,8 @@ from tests.integration.waiting import nothing_lags
 
 PATIENCE_S = 120.0
 WORKERS = 3
-#: Containers take a minute and more to be replaced; what the judges need grows with the square of the operations.
+KEYS = 24
+#: Replacing containers takes minutes, and what the judges need grows with the cube of the operations on a key.
 PAUSE_S = 0.05
 
 
@@ -32,7 +33,7 @@ async def work(prefix: str, levels: list[str], timeout_s: float) -> list[Recorde
             client = await stack.enter_async_context(crdtkv.connect(*addresses, datacenter=name))
             clients.append(client)
             recorders[name] = Recorder(
-                client, prefix, seed, workers=WORKERS, levels=levels, timeout_s=timeout_s, pause_s=PAUSE_S
+                client, prefix, seed, workers=WORKERS, keys=KEYS, levels=levels, timeout_s=timeout_s, pause_s=PAUSE_S
             )
         async with AsyncExitStack() as working:
             for recorder in recorders.values():
