@@ -35,6 +35,12 @@ async def test_every_node_is_healthy_when_up_returns(deployment: Deployment) -> 
     print(f"ready {deployment.up_s:.1f} s after `up`")
 
 
+async def test_a_second_up_leaves_every_container_as_it_is(deployment: Deployment) -> None:
+    before = {name: await deployment.container(name) for name in NODES}
+    await deployment.compose("up", "--detach")
+    assert {name: await deployment.container(name) for name in NODES} == before
+
+
 async def test_a_node_runs_as_one_process_that_is_not_root_and_says_that_it_is_open(deployment: Deployment) -> None:
     container = await deployment.container("eu-1")
     assert len((await run("docker", "top", container)).splitlines()) == 2  # a heading and the process
@@ -69,6 +75,21 @@ async def test_the_nats_cli_shows_the_streams(deployment: Deployment) -> None:
     assert "CRDTKV_shop_eu" in streams.split()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ((), "name one data center or two of: ap eu us"),
+        (("eu", "mars"), "no data center 'mars': one of ap eu us"),
+        (("eu", "eu"), "name two different data centers"),
+    ],
+)
+async def test_a_cut_of_nothing_there_is_says_what_there_is(
+    deployment: Deployment, arguments: tuple[str, ...], complaint: str
+) -> None:
+    with pytest.raises(AssertionError, match=f": 2\ndeploy/cut: {complaint}\n$"):
+        await deployment.script("cut", *arguments)
+
+
 async def test_a_data_center_that_is_cut_off_goes_on_and_merges_when_healed(deployment: Deployment) -> None:
     async with Workload(deployment, "cut", LEVELS) as load:
         assert "eu and us are cut apart" in await deployment.script("cut", "eu")
@@ -76,7 +97,7 @@ async def test_a_data_center_that_is_cut_off_goes_on_and_merges_when_healed(depl
         for datacenter in DATACENTERS:
             await load.more(datacenter, 300)
         # Nothing crosses: nobody has confirmed it.
-        with pytest.raises(AssertionError):
+        with pytest.raises(AssertionError, match="get only-here --dc us: 1\n"):
             await deployment.crdtkv("get", "only-here", "--dc", "us")
         await deployment.script("heal")
         for datacenter in DATACENTERS:
