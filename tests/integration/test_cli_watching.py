@@ -4,9 +4,11 @@ import asyncio
 import json
 import signal
 from asyncio.subprocess import Process
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from crdtkv import LOCAL_ALL, Client
 from crdtkv.cli.watching import MARK
@@ -16,6 +18,25 @@ from . import program
 from .waiting import PATIENCE_S
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+Watch = Callable[..., Awaitable[Process]]
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def watch(cluster: LocalCluster) -> AsyncIterator[Watch]:
+    """Start `crdtkv watch`; what still runs when a test has ended, or failed, is killed."""
+    started = []
+
+    async def start(*arguments: str) -> Process:
+        started.append(await program.start("watch", *arguments, cwd=cluster.directory))
+        return started[-1]
+
+    yield start
+    for process in started:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
 
 
 async def line(process: Process) -> str:
@@ -32,13 +53,13 @@ async def interrupt(process: Process, number: signal.Signals = signal.SIGINT) ->
     return process.returncode, out.decode(), err.decode()
 
 
-async def test_keys_a_mark_and_changes_are_printed_until_ctrl_c(cluster: LocalCluster, eu: Client) -> None:
+async def test_keys_a_mark_and_changes_are_printed_until_ctrl_c(watch: Watch, eu: Client) -> None:
     await eu.put("cw:text", "plain", consistency=LOCAL_ALL)
     await eu.put("cw:gone", 1, consistency=LOCAL_ALL)
     await eu.delete("cw:gone", consistency=LOCAL_ALL)
     await eu.counter("cw:hits").increment(2, consistency=LOCAL_ALL)
     await eu.set("cw:cart").add("lamp", "book", consistency=LOCAL_ALL)
-    process = await program.start("watch", "cw:", cwd=cluster.directory)
+    process = await watch("cw:")
     first = [await line(process) for _ in range(5)]
     assert sorted(first[:4]) == [
         "counter cw:hits: 2",
@@ -54,19 +75,19 @@ async def test_keys_a_mark_and_changes_are_printed_until_ctrl_c(cluster: LocalCl
     assert err.startswith("crdtkv: to go on from here: --token ")
     token = err.split()[-1]
     await eu.put("cw:text", "later", consistency=LOCAL_ALL)
-    process = await program.start("watch", "cw:", "--token", token, cwd=cluster.directory)
+    process = await watch("cw:", "--token", token)
     assert [await line(process), await line(process)] == ["register cw:text: later", MARK]
     code, out, err = await interrupt(process, signal.SIGTERM)
     assert (code, out) == (0, "")
     assert err.startswith("crdtkv: to go on from here: --token ")
 
 
-async def test_json_output_is_one_object_a_line_and_brings_tokens(cluster: LocalCluster, eu: Client) -> None:
+async def test_json_output_is_one_object_a_line_and_brings_tokens(watch: Watch, eu: Client) -> None:
     carts = eu.bucket("carts")
     await carts.counter("cw:hits").increment(2, consistency=LOCAL_ALL)
     await carts.put("cw:other", 1, consistency=LOCAL_ALL)
-    arguments = ("watch", "cw:", "--bucket", "carts", "--type", "counter", "--json")
-    process = await program.start(*arguments, cwd=cluster.directory)
+    arguments = ("cw:", "--bucket", "carts", "--type", "counter", "--json")
+    process = await watch(*arguments)
 
     async def document() -> Any:
         return json.loads(await line(process))
@@ -79,7 +100,7 @@ async def test_json_output_is_one_object_a_line_and_brings_tokens(cluster: Local
     assert (code, err) == (0, "")
     assert json.loads(out)["ended"] is True
     await carts.counter("cw:hits").delete(consistency=LOCAL_ALL)
-    process = await program.start(*arguments, "--token", mark["token"], cwd=cluster.directory)
+    process = await watch(*arguments, "--token", mark["token"])
     gone = await document()
     assert (gone["key"], gone["exists"], gone["value"]) == ("cw:hits", False, None)
     await interrupt(process)
