@@ -3,10 +3,12 @@
 Each load is judged by the checkers that judge the simulator, and in the end all data centers hold the same.
 """
 
+import asyncio
 import os
 
 import pytest
 
+import crdtkv
 from crdtkv.checking.history import Operation
 from crdtkv.checking.verdict import judge
 
@@ -66,6 +68,16 @@ async def test_what_one_data_center_writes_all_read(deployment: Deployment, leve
     await deployment.crdtkv("lag", "--wait", "30")
     for datacenter in ("us", "ap"):
         assert await deployment.crdtkv("get", key, "--dc", datacenter) == f"from eu at {level}\n"
+
+
+async def test_a_client_on_the_host_reaches_every_data_center_through_its_published_port(
+    deployment: Deployment,
+) -> None:
+    for datacenter, port in zip(DATACENTERS, (7401, 7501, 7601), strict=True):
+        async with asyncio.timeout(20), crdtkv.connect(f"{deployment.loopback}:{port}") as kv:
+            assert kv.datacenter == datacenter
+            await kv.put(f"from-the-host:{datacenter}", 1)
+            assert await kv.get(f"from-the-host:{datacenter}") == 1
 
 
 async def test_the_nats_cli_shows_the_streams(deployment: Deployment) -> None:
