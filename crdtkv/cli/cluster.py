@@ -120,9 +120,13 @@ async def _serve(config: ClusterConfig, name: str, data: Path, listen: str | Non
         await starting
         ends: list[asyncio.Future[Any]] = [server.failed, stopping]
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        if not server.failed.done():
+            draining: asyncio.Future[Any] = asyncio.ensure_future(server.drain())
+            ends = [server.failed, draining]
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            draining.cancel()
         if server.failed.done():
             raise server.failed.result()
-        await server.drain()
     except CrdtkvError as error:
         if isinstance(error, DamagedStore) and server.failed.done():
             complain(f"{name}: {error}: starting again without that store, to be filled by other nodes")

@@ -106,8 +106,7 @@ class Client(Buckets):
 
     async def _answers(self, request: Callable[[int], Message], timeout: float) -> dict[str, Any]:
         """Ask every node of the data center; return what those said that answered."""
-        connections = self._router.views[0].connections
-        linked = {name: connection for name, connection in connections.items() if connection.is_open}
+        linked = self._router.views[0].linked
         asked = [connection.ask(request(connection.next_id()), timeout) for connection in linked.values()]
         told: dict[str, Any] = {}
         for name, answer in zip(linked, await asyncio.gather(*asked, return_exceptions=True), strict=True):

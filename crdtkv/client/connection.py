@@ -9,7 +9,7 @@ nodes are asked first, and what waits for it ends with `NoAnswer`, to be asked e
 node would not begin them any more. What a node may answer whenever it likes (`poll`) makes nobody suspect it.
 
 A node that is about to stop says so (`Leaving`). It gets nothing new then, and the link is closed once it owes no
-answer: so nothing is in flight on a link that a node closes in order.
+answer, also of requests nobody waits for any more: others may have to ask it what became of them.
 """
 
 import asyncio
@@ -49,13 +49,15 @@ class Connection:
     def __init__(self, host: str, port: int, hello: Hello, saw_epoch: Callable[[int], None]) -> None:
         self.address = f"{host}:{port}"
         self._hello = hello
-        self._saw_epoch = saw_epoch
+        self.saw_epoch = saw_epoch
         self._loop = asyncio.get_running_loop()
         self._link: Link | None = None
         self._dialer = Dialer(self._make_link, host, port)
         self._last_id = 0
         self._waiting: dict[int, asyncio.Future[Any]] = {}
         self._polls: dict[int, asyncio.Future[Any]] = {}
+        #: Requests that nobody waits for any more, and that the node has not answered.
+        self._owed: set[int] = set()
         #: Until when, the first and last id of requests, and from when on they do not wait for a suspected node.
         self._deadlines: list[tuple[float, int, int, float]] = []
         self._quiet_since = 0.0
@@ -66,7 +68,6 @@ class Connection:
         self._is_flush_due = False
         self._sweeper: asyncio.TimerHandle | None = None
         self._opened = asyncio.Event()
-        self._node: str | None = None
         self.refused: str | None = None
         self.server: Hello | None = None
 
@@ -83,11 +84,6 @@ class Connection:
     def start(self) -> None:
         """Begin to connect."""
         self._dialer.start()
-
-    def belong_to(self, node: str, saw_epoch: Callable[[int], None]) -> None:
-        """From now on this is the connection to that node: no other is taken for it at this address."""
-        self._node = node
-        self._saw_epoch = saw_epoch
 
     async def opened(self) -> None:
         """Wait until the link stands, or the node has refused it."""
@@ -170,8 +166,6 @@ class Connection:
             raise ProtocolError(f"{self.address} is no node")
         if self._hello.cluster and hello.cluster != self._hello.cluster:
             raise ProtocolError(f"{self.address} belongs to cluster {hello.cluster!r}, not {self._hello.cluster!r}")
-        if self._node not in (None, hello.name):
-            raise ProtocolError(f"{self.address} is {hello.name!r}, not {self._node!r}")
         self._link = link
         self.server = hello
         self._opened.set()
@@ -186,11 +180,14 @@ class Connection:
                 self._is_leaving = True
                 continue
             if type(message) is EntriesReply:
+                if self._owed:
+                    self._owed.difference_update(range(message.id, message.id + len(message.entries)))
                 for number, entry in enumerate(message.entries, message.id):
                     future = take(number, None)
                     if future is not None and not future.done():
                         future.set_result(entry)
                 continue
+            self._owed.discard(message[0])
             future = take(message[0], None) or self._polls.get(message[0])  # type: ignore[arg-type]
             if future is None or future.done():
                 continue
@@ -198,7 +195,7 @@ class Connection:
                 future.set_exception(error_from_wire(message.code, message.fields))
             else:
                 future.set_result(message)
-        self._saw_epoch(frame.epoch)
+        self.saw_epoch(frame.epoch)
         if self._is_leaving:
             self._leave_when_done()
 
@@ -221,7 +218,7 @@ class Connection:
 
     def _leave_when_done(self) -> None:
         """Close the link once the node owes no answer; polls, which it may owe for long, go elsewhere at once."""
-        if self._link is not None and not (self._waiting or self._outgoing or self._reads):
+        if self._link is not None and not (self._waiting or self._owed or self._outgoing or self._reads):
             self._link.close("the node is about to stop")
 
     def _flush_soon(self) -> None:
@@ -243,10 +240,13 @@ class Connection:
             outgoing.append(GetRequest(first, [identity for identity, _ in group], level, timeout_ms))
         if self._link is not None and outgoing:
             self._link.send(outgoing)
+        if self._is_leaving:
+            self._leave_when_done()
 
     def _fail_waiting(self) -> None:
         unsent = {message[0] for message in self._outgoing}
         self._outgoing.clear()
+        self._owed.clear()
         waiting, self._waiting = self._waiting | self._polls, {}
         reads, self._reads = self._reads, {}
         for number, future in waiting.items():
@@ -285,5 +285,7 @@ class Connection:
     def _give_up(self, first: int, last: int) -> None:
         for number in range(first, last + 1):
             future = self._waiting.pop(number, None)
-            if future is not None and not future.done():
-                future.set_exception(NoAnswer())
+            if future is not None:
+                self._owed.add(number)
+                if not future.done():
+                    future.set_exception(NoAnswer())

@@ -151,8 +151,8 @@ class Following:
         now = asyncio.get_running_loop().time()
         linked = {
             name: connection.is_responsive
-            for name, connection in self._view.connections.items()
-            if connection.is_open and name not in ring.learners and self._avoided.get(name, 0.0) <= now
+            for name, connection in self._view.linked.items()
+            if name not in ring.learners and self._avoided.get(name, 0.0) <= now
         }
         chosen: dict[str, list[int]] = {}
         for partition in each_in(self._unplaced):
@@ -190,7 +190,7 @@ class Following:
             await self._pages.put(error)
 
     async def _poll_on(self, group: Group) -> None:
-        connection = self._view.connections.get(group.node)
+        connection = self._view.linked.get(group.node)
         if connection is None:
             raise LinkLost(was_sent=False)
         bits = to_bits(group.mask, self.partitions)

@@ -3,8 +3,8 @@
 Per data center it knows the ring and keeps a connection to every node. A request goes to the first home replica of its
 key that is linked, else to any linked node there (which forwards it), else to the next data center of the list.
 
-Nodes name each other by the addresses in their configuration. Where none of these can be reached from here (a port that
-a container publishes), a data center is reached through the addresses that were given.
+Nodes name each other by the addresses in their configuration. Where none of these can be reached from here, as behind a
+port that a container publishes, the addresses that were given are kept, and whichever nodes they lead to are asked.
 """
 
 import asyncio
@@ -37,6 +37,8 @@ class DatacenterView:
         self.rank = 1
         self.buckets: dict[str, str] = {}
         self.connections: dict[str, Connection] = {}
+        #: Addresses that were given, if no node was reached at the one it has in the ring.
+        self.contacts: list[Connection] = []
         self._refreshing: asyncio.Task[None] | None = None
 
     @property
@@ -56,9 +58,28 @@ class DatacenterView:
         for name, connection in self.connections.items():
             if name not in replicas and connection.is_responsive:
                 yield connection
+        for connection in self.contacts:
+            if connection.is_responsive and self._leads_here(connection):
+                yield connection
         for connection in self.connections.values():
             if connection.is_suspected and connection.is_open:
                 yield connection
+
+    @property
+    def linked(self) -> dict[str, Connection]:
+        """The nodes that are linked now, at their address in the ring, or else at one that was given."""
+        linked = {name: connection for name, connection in self.connections.items() if connection.is_open}
+        for contact in self.contacts:
+            if contact.is_open and contact.server is not None and self._leads_here(contact):
+                linked.setdefault(contact.server.name, contact)
+        return linked
+
+    def keep(self, contacts: Sequence[Connection]) -> None:
+        """Keep to the addresses that were given, if no node is linked at the one it has in the ring."""
+        if not self.linked:
+            self.contacts = [contact for contact in contacts if contact.server is None or self._leads_here(contact)]
+            for contact in self.contacts:
+                contact.saw_epoch = self.saw_epoch
 
     async def learn(self, connection: Connection) -> None:
         """Ask a node for ring and buckets, and connect to the nodes it names."""
@@ -72,18 +93,6 @@ class DatacenterView:
                 self.connections[node.name] = Connection(node.host, node.port, self._hello, self.saw_epoch)
                 self.connections[node.name].start()
 
-    async def adopt(self, contacts: Sequence[Connection]) -> None:
-        """Keep to the addresses that were given, if no node is reached at the one it has in the ring."""
-        if any(connection.is_open for connection in self.connections.values()):
-            return
-        for contact in contacts:
-            if contact.is_open and contact.server is not None and contact.server.datacenter == self.name:
-                replaced = self.connections.get(contact.server.name)
-                self.connections[contact.server.name] = contact
-                contact.belong_to(contact.server.name, self.saw_epoch)
-                if replaced is not None:
-                    await replaced.close()
-
     def saw_epoch(self, epoch: int) -> None:
         """Learn the ring again when a node speaks under a newer one."""
         if self.ring is None or epoch <= self.ring.topology.epoch or self._refreshing is not None:
@@ -94,15 +103,17 @@ class DatacenterView:
         """Close all connections."""
         if self._refreshing is not None:
             self._refreshing.cancel()
-        await asyncio.gather(*(connection.close() for connection in self.connections.values()))
+        await asyncio.gather(*(connection.close() for connection in [*self.connections.values(), *self.contacts]))
 
     async def _refresh(self) -> None:
         with contextlib.suppress(CrdtkvError):
-            for connection in list(self.connections.values()):
-                if connection.is_open:
-                    await self.learn(connection)
-                    break
+            for connection in self.linked.values():
+                await self.learn(connection)
+                break
         self._refreshing = None
+
+    def _leads_here(self, contact: Connection) -> bool:
+        return contact.server is not None and contact.server.datacenter == self.name
 
 
 class Router:
@@ -135,16 +146,18 @@ class Router:
             contact.start()
         meeting = [asyncio.create_task(self._meet(contact)) for contact in contacts]
         try:
-            await self._meet_enough(meeting, time.monotonic() + timeout_s)
-        finally:
-            for task in meeting:
-                task.cancel()
-            await asyncio.gather(*meeting, return_exceptions=True)
             try:
-                await self._first_links(contacts)
+                await self._meet_enough(meeting, time.monotonic() + timeout_s)
             finally:
-                kept = {connection for view in self.views for connection in view.connections.values()}
-                await asyncio.gather(*(contact.close() for contact in contacts if contact not in kept))
+                for task in meeting:
+                    task.cancel()
+                await asyncio.gather(*meeting, return_exceptions=True)
+            await self._first_links()
+            for view in self.views:
+                view.keep(contacts)
+        finally:
+            kept = {contact for view in self.views for contact in view.contacts}
+            await asyncio.gather(*(contact.close() for contact in contacts if contact not in kept))
         if not self.views:
             refused = next((contact.refused for contact in contacts if contact.refused), None)
             if refused is not None:
@@ -205,15 +218,16 @@ class Router:
         view.rank = 0 if is_preferred else 1
         self.views.append(view)
 
-    async def _first_links(self, contacts: Sequence[Connection]) -> None:
+    async def _first_links(self) -> None:
         """Wait for the links of the first data center, so that the first requests go straight to replicas."""
         if not self.views:
             return
         self.views.sort(key=lambda view: view.rank)
         opening = [asyncio.ensure_future(connection.opened()) for connection in self.views[0].connections.values()]
-        await asyncio.wait(opening, timeout=FIRST_LINK_S, return_when=asyncio.FIRST_COMPLETED)
-        await asyncio.wait(opening, timeout=OTHER_LINKS_S)
-        for task in opening:
-            task.cancel()
-        for view in self.views:
-            await view.adopt(contacts)
+        try:
+            done, _ = await asyncio.wait(opening, timeout=FIRST_LINK_S, return_when=asyncio.FIRST_COMPLETED)
+            if done:
+                await asyncio.wait(opening, timeout=OTHER_LINKS_S)
+        finally:
+            for task in opening:
+                task.cancel()

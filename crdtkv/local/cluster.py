@@ -72,6 +72,7 @@ class LocalCluster:
             for node in dc_config.nodes:
                 own = self.directory / f"{node.name}.yaml" if node.name == self._fronted else path
                 command: list[str | Path] = [sys.executable, "-m", "crdtkv.cli", "node", node.name, "--insecure"]
+                command += ["--listen", node.host]  # whatever the environment says
                 home = self.directory / node.name
                 self.nodes[node.name] = Child(node.name, [*command, "--config", own, "--data", home], home / "node.log")
         await asyncio.gather(*(server.start() for server in self.nats.values()))

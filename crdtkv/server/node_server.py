@@ -135,7 +135,7 @@ class NodeServer:
             link.send([Leaving(int(DRAIN_S * 1000))])
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_S):
-                while self._clients:
+                while self._clients or self._anonymous:
                     self._client_left.clear()
                     await self._client_left.wait()
         if self._clients:
@@ -191,6 +191,7 @@ class NodeServer:
     def lost(self, link: Link, reason: str) -> None:
         """See `LinkUser.lost`."""
         self._anonymous.discard(link)
+        self._client_left.set()
         if reason.startswith("protocol error"):
             self.core.step.stats.count("junk_messages")
             log.warning("closed a link: %s", reason)

@@ -159,9 +159,17 @@ def _run(*command: str) -> None:
 class Workload:
     """Clients in all data centers under load, in the client container (`workload`); `history` when they have ended."""
 
-    def __init__(self, deployment: Deployment, prefix: str, levels: tuple[str, ...], timeout_s: float = 2.0) -> None:
+    def __init__(
+        self,
+        deployment: Deployment,
+        prefix: str,
+        levels: tuple[str, ...],
+        timeout_s: float = 2.0,
+        workers: int = 3,
+        pause_s: float = 0.05,
+    ) -> None:
         self._deployment = deployment
-        self._arguments = (prefix, ";".join(levels), str(timeout_s))
+        self._arguments = (prefix, ";".join(levels), str(timeout_s), str(workers), str(pause_s))
         self.history: list[Operation] = []
 
     async def __aenter__(self) -> "Workload":
@@ -171,15 +179,19 @@ class Workload:
         self._process = await asyncio.create_subprocess_exec(
             *command, *self._arguments, stdin=PIPE, stdout=PIPE, stderr=PIPE, limit=limit
         )
-        for datacenter in DATACENTERS:
-            await self.more(datacenter, 50)
+        try:
+            for datacenter in DATACENTERS:
+                await self.more(datacenter, 50)
+        except BaseException:
+            await self._break_off()
+            raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if error is not None:
-            self._process.stdin.close()  # type: ignore[union-attr]  # it ends by itself then
+            await self._break_off()
             return
         await self._ordered("stop")
         out, _ = await self._process.communicate()
@@ -189,6 +201,12 @@ class Workload:
     async def more(self, datacenter: str, count: int) -> None:
         """Wait until that many more calls have succeeded in a data center."""
         await self._ordered(f"more {datacenter} {count}")
+
+    async def _break_off(self) -> None:
+        """Let the workload end at once: it does when nobody gives it orders any more."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        await self._process.communicate()
 
     async def _ordered(self, order: str) -> None:
         assert self._process.stdin is not None

@@ -4,7 +4,7 @@ It takes lines on standard input and answers each with one line: `more DATACENTE
 succeeded there; `stop` when nothing lags any more and everything was read once more. Then it prints the history, one
 operation a line, for `crdtkv.checking` to judge.
 
-    python3 -m tests.deploy.workload PREFIX LEVELS TIMEOUT_S
+    python3 -m tests.deploy.workload PREFIX LEVELS TIMEOUT_S WORKERS PAUSE_S
 """
 
 import asyncio
@@ -18,13 +18,11 @@ from tests.integration.recording import Recorder
 from tests.integration.waiting import nothing_lags
 
 PATIENCE_S = 120.0
-WORKERS = 3
+#: What the judges need grows with the cube of the operations on a key.
 KEYS = 24
-#: Replacing containers takes minutes, and what the judges need grows with the cube of the operations on a key.
-PAUSE_S = 0.05
 
 
-async def work(prefix: str, levels: list[str], timeout_s: float) -> list[Recorder]:
+async def work(prefix: str, levels: list[str], timeout_s: float, workers: int, pause_s: float) -> list[Recorder]:
     config = load(os.environ["CRDTKV_CONFIG"])
     async with AsyncExitStack() as stack:
         clients, recorders = [], {}
@@ -33,7 +31,7 @@ async def work(prefix: str, levels: list[str], timeout_s: float) -> list[Recorde
             client = await stack.enter_async_context(crdtkv.connect(*addresses, datacenter=name))
             clients.append(client)
             recorders[name] = Recorder(
-                client, prefix, seed, workers=WORKERS, keys=KEYS, levels=levels, timeout_s=timeout_s, pause_s=PAUSE_S
+                client, prefix, seed, workers=workers, keys=KEYS, levels=levels, timeout_s=timeout_s, pause_s=pause_s
             )
         async with AsyncExitStack() as working:
             for recorder in recorders.values():
@@ -46,15 +44,17 @@ async def work(prefix: str, levels: list[str], timeout_s: float) -> list[Recorde
 
 
 async def follow_orders(recorders: dict[str, Recorder]) -> None:
-    while (order := (await asyncio.to_thread(sys.stdin.readline)).split()) not in ([], ["stop"]):
-        _, datacenter, count = order
+    while (order := await asyncio.to_thread(sys.stdin.readline)) != "stop\n":
+        if not order:
+            raise EOFError("nobody gives orders any more")
+        _, datacenter, count = order.split()
         await recorders[datacenter].more(int(count), PATIENCE_S)
         print("done", flush=True)
 
 
 def main() -> None:
-    prefix, levels, timeout_s = sys.argv[1:]
-    recorders = asyncio.run(work(prefix, levels.split(";"), float(timeout_s)))
+    prefix, levels, timeout_s, workers, pause_s = sys.argv[1:]
+    recorders = asyncio.run(work(prefix, levels.split(";"), float(timeout_s), int(workers), float(pause_s)))
     print("done")
     for operation in sorted((one for recorder in recorders for one in recorder.history), key=lambda one: one.began):
         print(operation.to_json())

@@ -13,8 +13,11 @@ import pytest_asyncio
 import crdtkv
 from crdtkv import Client
 from crdtkv.config.loader import dump, load
+from crdtkv.ids import identity_of
 from crdtkv.local.cluster import LocalCluster
 from crdtkv.local.ports import on_free_ports
+from crdtkv.ring.hash_ring import HashRing
+from crdtkv.ring.token import token_of
 from crdtkv.wire.frames import frames_for
 from crdtkv.wire.messages import Beat, Hello
 
@@ -106,16 +109,48 @@ async def test_nodes_under_load_end_with_code_0_refuse_nothing_and_lose_nothing(
     await there.assert_kept(eu, us)
 
 
-async def test_a_node_that_stops_leaves_no_request_without_an_answer(cluster: LocalCluster) -> None:
-    # It does not come back while clients wait, so nobody could tell later what became of a request.
+async def test_nodes_that_stop_leave_no_request_without_an_answer(cluster: LocalCluster) -> None:
+    # None comes back while clients wait for it, so nobody could tell later what became of a request.
     async with (
         crdtkv.connect(*addresses(cluster.config, "eu"), datacenter="eu", timeout=2) as kv,
+        kv.watch("load:") as watch,
         Load(kv, workers=24) as load,
     ):
-        assert await exit_code(cluster, "eu-2", signal.SIGTERM) == 0
-        await load.more(1000)
+        watching = asyncio.create_task(count(watch))
+        for name in [*NODES, *NODES]:
+            assert await exit_code(cluster, name, signal.SIGTERM) == 0
+            await load.more(500)
+            await cluster.start_node(name)
+            await all_linked(kv)
+        watching.cancel()
     assert (load.refused, load.unknown) == ({}, {})
-    await cluster.start_node("eu-2")
+    for name in NODES:  # the watch, too, left at once
+        assert "have not left" not in cluster.nodes[name].log_file.read_text()
+
+
+async def count(watch: crdtkv.Watch) -> int:
+    return len([change async for change in watch])
+
+
+async def test_a_write_that_waits_for_others_is_answered_although_its_node_stops(
+    cluster: LocalCluster, eu: Client
+) -> None:
+    ring = HashRing(cluster.config.first_topology("eu"))
+    candidates = [f"slow:{number}" for number in range(200)]
+    firsts = {key: ring.replicas_at(token_of(identity_of("default", "register", key)))[0] for key in candidates}
+    keys = [key for key, first in firsts.items() if first == "eu-1"][:10]
+    for name in ("eu-2", "eu-3"):
+        cluster.nodes[name].send_signal(signal.SIGSTOP)
+    puts = [asyncio.create_task(eu.put(key, 1, timeout=8)) for key in keys]
+    await asyncio.sleep(0.1)
+    stopping = asyncio.create_task(exit_code(cluster, "eu-1", signal.SIGTERM))
+    await asyncio.sleep(1.4)  # longer than a client waits for a node that is silent
+    for name in ("eu-2", "eu-3"):
+        cluster.nodes[name].send_signal(signal.SIGCONT)
+    assert await asyncio.gather(*puts, return_exceptions=True) == [None] * len(keys)
+    assert await stopping == 0
+    await cluster.start_node("eu-1")
+    await all_linked(eu)
 
 
 async def test_a_node_that_stops_does_not_wait_long_for_a_client_that_does_not_leave(cluster: LocalCluster) -> None:
