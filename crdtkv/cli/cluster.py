@@ -63,13 +63,12 @@ def node(
         raise ConfigError("--log-format is 'text' or 'json'")
     cluster_config = load(config)
     found = cluster_config.find_node(name)
-    address = listen or (found[1].host if found is not None else "127.0.0.1")
-    _require_openness(address, insecure, insecure_network)
+    if found is not None:
+        _require_openness(listen or found[1].host, insecure, insecure_network)
     _log_to_stderr(log_format, name)
     if insecure_network:
         logging.getLogger("crdtkv.node").warning(
-            "this node runs open, without TLS and keys, on %s: everybody who reaches it can read and write everything",
-            address,
+            "this node runs open, without TLS and keys: everybody who reaches it can read and write everything"
         )
     sys.setswitchinterval(0.001)  # the fsync thread gets the interpreter back sooner
     code = run_loop(_serve(cluster_config, name, data or Path("crdtkv-data") / name, listen))

@@ -63,7 +63,7 @@ class NodeServer:
         self._data = data
         self._listen_on = listen or self._node_config.host
         self._is_draining = False
-        self._client_left = asyncio.Event()
+        self._links_changed = asyncio.Event()
         self._hello = Hello(config.cluster, self._datacenter, "node", node)
         self._owner = identity.Owner(config.cluster, self._datacenter, node)
         self._links: dict[str, Link] = {}
@@ -136,8 +136,8 @@ class NodeServer:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_S):
                 while self._clients or self._anonymous:
-                    self._client_left.clear()
-                    await self._client_left.wait()
+                    self._links_changed.clear()
+                    await self._links_changed.wait()
         if self._clients:
             log.warning("%d clients have not left within %g s", len(self._clients), DRAIN_S)
 
@@ -153,6 +153,7 @@ class NodeServer:
         if hello.cluster != self._config.cluster and not (hello.role == "client" and not hello.cluster):
             raise ProtocolError(f"cluster {hello.cluster!r} is not this one, {self._config.cluster!r}")
         self._anonymous.discard(link)
+        self._links_changed.set()
         if hello.role == "client":
             link.number = next(self._numbers)
             self._clients[link.number] = link
@@ -191,7 +192,7 @@ class NodeServer:
     def lost(self, link: Link, reason: str) -> None:
         """See `LinkUser.lost`."""
         self._anonymous.discard(link)
-        self._client_left.set()
+        self._links_changed.set()
         if reason.startswith("protocol error"):
             self.core.step.stats.count("junk_messages")
             log.warning("closed a link: %s", reason)
@@ -202,7 +203,6 @@ class NodeServer:
             return
         if link.hello.role == "client":
             self._clients.pop(link.number, None)
-            self._client_left.set()
         elif self._links.get(link.hello.name) is link:
             del self._links[link.hello.name]
             log.info("the link to %s is gone: %s", link.hello.name, reason)
