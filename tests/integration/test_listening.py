@@ -8,13 +8,14 @@ import pytest
 import pytest_asyncio
 
 import crdtkv
-from crdtkv.config.loader import dump
-from crdtkv.config.model import ClusterConfig
+from crdtkv.config.loader import dump, load
 from crdtkv.local.cluster import LocalCluster
-from crdtkv.local.ports import free_ports
+from crdtkv.local.nats_server import NatsServer
+from crdtkv.local.ports import free_ports, on_free_ports
 from crdtkv.local.proxy import CuttableLink
 
 from . import program
+from .conftest import DATACENTERS
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 NOWHERE = "node-of-a-private-network.invalid"
@@ -45,19 +46,20 @@ class Published:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def published(cluster: LocalCluster, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Published]:
+async def published(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Published]:
     directory = tmp_path_factory.mktemp("published")
-    port, http_port = free_ports(2)
-    fields = cluster.config.model_dump(mode="json")
-    eu = fields["datacenters"]["eu"]
-    eu["nodes"] = [{"name": "eu-1", "host": NOWHERE, "port": port, "http_port": http_port}]
-    eu["nats"]["url_from"] = {}
-    fields.update(cluster="published", datacenters={"eu": eu})
-    (directory / "datacenters.yaml").write_text(dump(ClusterConfig.model_validate(fields)))
-    published = Published(directory, port)
+    whole = on_free_ports(load(DATACENTERS))
+    eu = whole.datacenters["eu"]
+    node = eu.nodes[0].model_copy(update={"host": NOWHERE})
+    alone = {"eu": eu.model_copy(update={"nodes": [node]})}
+    (directory / "datacenters.yaml").write_text(dump(whole.model_copy(update={"datacenters": alone})))
+    nats = NatsServer("eu", eu.nats, directory / "nats")
+    await nats.start()
+    published = Published(directory, node.port)
     await published.start()
     yield published
     await published.stop()
+    await nats.stop()
 
 
 async def test_it_is_reached_at_the_address_that_was_given(published: Published) -> None:
