@@ -47,7 +47,7 @@ def why_not_ready(core: NodeCore) -> str | None:
     return None
 
 
-def application(core: NodeCore, figures: Figures, is_draining: Callable[[], bool] = lambda: False) -> Starlette:
+def application(core: NodeCore, figures: Figures, is_draining: Callable[[], bool]) -> Starlette:
     """Return the web application of a node; `is_draining` tells whether it is about to stop."""
 
     async def healthz(_: Request) -> Response:

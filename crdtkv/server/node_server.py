@@ -38,8 +38,9 @@ from crdtkv.wire.messages import Hello, Leaving
 
 FIRST_TOPOLOGY_WAIT_S = 3.0
 DISK_CHECK_S = 1.0
-#: How long a node that is to stop waits for its clients to leave.
+#: How long a node that is to stop waits for its clients to leave, and how it tells them.
 DRAIN_S = 5.0
+LEAVING = Leaving(int(DRAIN_S * 1000))
 
 log = logging.getLogger("crdtkv.node")
 
@@ -132,7 +133,7 @@ class NodeServer:
         if self._server is not None:
             self._server.close()
         for link in self._clients.values():
-            link.send([Leaving(int(DRAIN_S * 1000))])
+            link.send([LEAVING])
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_S):
                 while self._clients or self._anonymous:
@@ -158,7 +159,7 @@ class NodeServer:
             link.number = next(self._numbers)
             self._clients[link.number] = link
             if self._is_draining:
-                link.send([Leaving(int(DRAIN_S * 1000))])
+                link.send([LEAVING])
         elif hello.role == "node":
             if hello.datacenter != self._datacenter or self.core.topology.node(hello.name) is None:
                 raise ProtocolError(f"node {hello.name!r} of {hello.datacenter!r} is not in this ring")

@@ -13,6 +13,7 @@ import sys
 from contextlib import AsyncExitStack
 
 import crdtkv
+from crdtkv.cli.session import only
 from crdtkv.config.loader import load
 from tests.integration.recording import Recorder
 from tests.integration.waiting import nothing_lags
@@ -26,9 +27,8 @@ async def work(prefix: str, levels: list[str], timeout_s: float, workers: int, p
     config = load(os.environ["CRDTKV_CONFIG"])
     async with AsyncExitStack() as stack:
         clients, recorders = [], {}
-        for seed, (name, datacenter) in enumerate(config.datacenters.items()):
-            addresses = [f"{node.host}:{node.port}" for node in datacenter.nodes]
-            client = await stack.enter_async_context(crdtkv.connect(*addresses, datacenter=name))
+        for seed, name in enumerate(config.datacenters):
+            client = await stack.enter_async_context(crdtkv.connect(only(config, name), datacenter=name))
             clients.append(client)
             recorders[name] = Recorder(
                 client, prefix, seed, workers=workers, keys=KEYS, levels=levels, timeout_s=timeout_s, pause_s=pause_s
