@@ -10,6 +10,7 @@ from typing import Any
 from crdtkv.errors import CrdtkvError, InsufficientStorage, Overloaded, StorageError
 from crdtkv.node.events import Peer, Received
 from crdtkv.node.membership import Membership
+from crdtkv.node.ring_follower import RingFollower
 from crdtkv.node.step import Step
 from crdtkv.wire.messages import (
     DropTombstones,
@@ -40,6 +41,7 @@ from crdtkv.wire.messages import (
     TombstonesDropped,
     TombstonesReply,
     TombstonesRequest,
+    TopologyNews,
     WriteReplica,
 )
 
@@ -71,12 +73,14 @@ class Dispatch:
     def __init__(
         self,
         step: Step,
+        ring: RingFollower,
         membership: Membership,
         acknowledge: Callable[[str], None],
         from_client: Mapping[type, Callable[[Peer, Any], None]],
         from_node: Mapping[type, Callable[[str, Any], None]],
     ) -> None:
         self._step = step
+        self._ring = ring
         self._membership = membership
         self._acknowledge = acknowledge
         self._from_client = from_client
@@ -101,6 +105,8 @@ class Dispatch:
             return
         if epoch > self._step.epoch:
             self._step.effects.refresh_topology = True
+        elif epoch < self._step.epoch:
+            self._ring.heard_older(peer)
         for message in messages:
             try:
                 self._from_peer(peer, epoch, message)
@@ -123,6 +129,8 @@ class Dispatch:
                 call.answered(node, message)
         elif kind is MembersPush:
             self._membership.pushed(node, message)  # type: ignore[arg-type]
+        elif kind is TopologyNews:
+            self._ring.told(message)  # type: ignore[arg-type]
         elif kind is MembersReply:
             self._membership.replied(node, message)  # type: ignore[arg-type]
         elif kind is Refusal:

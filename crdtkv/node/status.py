@@ -1,22 +1,25 @@
 """What a node tells of itself: the content of `StatusReply`, of `/status`, and of most metrics."""
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+
+from crdtkv.config.model import ClusterConfig
+from crdtkv.ring.agreement import differences
 
 if TYPE_CHECKING:
     from crdtkv.node.core import NodeCore
 
 
-def status_of(core: "NodeCore", peers: Sequence[str]) -> dict[str, Any]:
-    """Return what a node knows of itself; `peers` are the other data centers."""
-    now_s = core.step.now.monotonic_s
-    lags = {peer: core.outbox.lag(peer, now_s) for peer in peers}
+def status_of(core: "NodeCore", config: ClusterConfig) -> dict[str, Any]:
+    """Return what a node knows of itself; `config` is what it was started with."""
+    now_s, datacenter = core.step.now.monotonic_s, core.step.datacenter
+    lags = {peer: core.outbox.lag(peer, now_s) for peer in config.peers_of(datacenter)}
     return {
         "node": core.step.node,
-        "datacenter": core.step.datacenter,
+        "datacenter": datacenter,
         "actor": core.replica.actor,
         "standing": core.standing.word,
         "epoch": core.step.epoch,
+        "config_differs": differences(core.topology, config.first_topology(datacenter)),
         "uptime_s": round(now_s - core.started_s, 3),
         "peers_up": sorted(core.step.alive),
         "members": core.membership.told(),
