@@ -40,6 +40,8 @@ _COUNTERS = {
     "geo_applied_rows": "Rows from other data centers that a majority has made durable",
     "geo_resends": "Times everything was sent again because another replica had lost its disk",
     "dead_letters": "Messages from other data centers that could not be read",
+    "outbox_rows_too_large": "Outbox rows set aside because no message to other data centers can carry their entry",
+    "topologies_contradicted": "Topology documents not followed because a disk would count that has not learned",
     "outbox_rows_without_entry": "Outbox rows whose entry was missing",
     "operations_retried": "Writes that clients tried again here, because they may have been carried out",
     "operations_found": "Writes tried again that had been carried out, and were completed",

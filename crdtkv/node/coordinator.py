@@ -11,7 +11,7 @@ ordered by that timestamp alone, so this is for registers.
 Source: Attiya, Bar-Noy, Dolev, "Sharing Memory Robustly in Message-Passing Systems" (1995).
 """
 
-from crdtkv.causality.context import CausalContext
+from crdtkv.causality.context import CausalContext, from_client
 from crdtkv.crdt.bounded_counter import BoundedCounter
 from crdtkv.crdt.register import Register
 from crdtkv.crdt.registry import OPERATIONS, type_named
@@ -133,7 +133,7 @@ class Coordinator:
             if self._hand_on(requester, request, key.token, level, required):
                 return
             self._check_load()
-            seen = CausalContext.from_wire(request.context) if request.context is not None else None
+            seen = from_client(request.context) if request.context is not None else None
             seats = step.seats(key.token, level.is_sloppy)
             self._check_writable(request, seats, required)
             mutation = Mutation(

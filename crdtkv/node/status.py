@@ -3,7 +3,9 @@
 from typing import TYPE_CHECKING, Any
 
 from crdtkv.config.model import ClusterConfig
+from crdtkv.ids import parse_identity
 from crdtkv.ring.agreement import differences
+from crdtkv.ring.token import identity_in
 
 if TYPE_CHECKING:
     from crdtkv.node.core import NodeCore
@@ -37,6 +39,7 @@ def status_of(core: "NodeCore", config: ClusterConfig) -> dict[str, Any]:
         "tombstones": core.collection.told,
         "outbox_rows": len(core.outbox),
         "outbox_dropped": core.outbox.has_dropped,
+        "outbox_too_large": [repr(parse_identity(identity_in(key))) for key in core.outbox.set_aside_keys[:10]],
         "comparing": core.anti_entropy.passes,
         "merkle_built": core.anti_entropy.is_built,
         "lag": {peer: {"rows": count, "age_s": round(age_s, 3)} for peer, (count, age_s) in lags.items()},
