@@ -19,6 +19,7 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 # What the core counts by name, and what that means.
 _COUNTERS = {
     "read_repairs": "Replicas written back to by blocking read repair",
+    "read_repairs_refused": "Replicas that could not take a read repair, and were done without",
     "hedged_reads": "Replicas asked as well because others were late",
     "hedges_withheld": "Times a late read asked nobody as well because too many others did",
     "explored_reads": "Reads that asked a slower replica, to see whether it still is",
