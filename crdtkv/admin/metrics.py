@@ -18,6 +18,7 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 # What the core counts by name, and what that means.
 _COUNTERS = {
+    "requests_refused": "Requests of clients refused on arrival, because they would have waited too long",
     "read_repairs": "Replicas written back to by blocking read repair",
     "read_repairs_refused": "Replicas that could not take a read repair, and were done without",
     "hedged_reads": "Replicas asked as well because others were late",
@@ -110,6 +111,7 @@ class NodeCollector(Collector):
             ("outbox_dropped", "1 while rows were dropped and everything is sent again", status["outbox_dropped"]),
             ("tombstones", "Deleted keys of which this node keeps a tombstone", status["tombstones"]["rows"]),
             ("calls_in_flight", "Requests waiting for other replicas", status["calls_in_flight"]),
+            ("requests_waiting", "Requests of clients that wait to be begun", status["requests_waiting"]),
             ("watches_waiting", "Watching clients that wait for a change", status["watches_waiting"]),
             ("peers_up", "Nodes of this data center this node is linked to", len(status["peers_up"])),
             ("bus_up", "1 while this data center's NATS takes messages", status["bus_up"]),

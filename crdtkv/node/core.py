@@ -18,6 +18,7 @@ from crdtkv.errors import CrdtkvError, InsufficientStorage, StorageError
 from crdtkv.geo.outbox import Outbox
 from crdtkv.membership.member import Load, Member
 from crdtkv.merkle.forest import MerkleForest
+from crdtkv.node.admission import Admission
 from crdtkv.node.anti_entropy import AntiEntropy
 from crdtkv.node.background_reads import BackgroundReads
 from crdtkv.node.collection import Collection
@@ -232,8 +233,9 @@ class NodeCore:
             DropTombstones: self.collection.drop,
             RightsRequest: self.rights.asked,
         }
+        self.admission = Admission(self.step, from_client)
         self._dispatch = Dispatch(
-            self.step, self._ring, self.membership, self.serving.acknowledge, from_client, from_node
+            self.step, self._ring, self.admission, self.membership, self.serving.acknowledge, from_client, from_node
         )
 
     @property
@@ -255,6 +257,7 @@ class NodeCore:
                 self._dispatch.received(event)
             else:
                 self._happened(event)
+        self.admission.run_due()
         step.calls.fire(now.monotonic_s)
         if effects.new_incarnation is not None:
             self.membership.new_incarnation(effects.new_incarnation)
@@ -276,6 +279,7 @@ class NodeCore:
     def next_timer(self) -> float | None:
         """Return the monotonic time of the next step that is due without an event."""
         due = [
+            self.admission.next_timer(),
             self.step.calls.next_timer(),
             self.geo.next_timer(),
             self.anti_entropy.next_timer(),

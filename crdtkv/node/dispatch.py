@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from crdtkv.errors import CrdtkvError, InsufficientStorage, Overloaded, StorageError
+from crdtkv.node.admission import ADMITTED, Admission
 from crdtkv.node.events import Peer, Received
 from crdtkv.node.membership import Membership
 from crdtkv.node.ring_follower import RingFollower
@@ -17,7 +18,6 @@ from crdtkv.wire.messages import (
     EntriesReply,
     ErrorReply,
     FindOperation,
-    GetRequest,
     HandOff,
     KeepHint,
     LeafReply,
@@ -25,7 +25,6 @@ from crdtkv.wire.messages import (
     MembersReply,
     Message,
     MutateReply,
-    MutateRequest,
     OperationFound,
     PartitionRows,
     ReadPartition,
@@ -37,7 +36,6 @@ from crdtkv.wire.messages import (
     RightsRequest,
     RootsReply,
     ScanReply,
-    ScanRequest,
     TombstonesDropped,
     TombstonesReply,
     TombstonesRequest,
@@ -51,7 +49,7 @@ _ANSWERS = frozenset(
         EntriesReply, MutateReply, ScanReply, ErrorReply, TombstonesReply, TombstonesDropped, OperationFound,
     )
 )  # fmt: skip
-_FORWARDED = frozenset((GetRequest, MutateRequest, ScanRequest))
+_FORWARDED = frozenset(ADMITTED)
 #: What another node would count, or believe.
 _COUNTED = frozenset(
     (
@@ -74,6 +72,7 @@ class Dispatch:
         self,
         step: Step,
         ring: RingFollower,
+        admission: Admission,
         membership: Membership,
         acknowledge: Callable[[str], None],
         from_client: Mapping[type, Callable[[Peer, Any], None]],
@@ -81,6 +80,7 @@ class Dispatch:
     ) -> None:
         self._step = step
         self._ring = ring
+        self._admission = admission
         self._membership = membership
         self._acknowledge = acknowledge
         self._from_client = from_client
@@ -100,6 +100,8 @@ class Dispatch:
                 handler = self._from_client.get(type(message))
                 if handler is None:
                     self._step.stats.count("junk_messages")  # a client may not speak the node protocol
+                elif isinstance(message, ADMITTED):
+                    self._admission.arrived(peer, message)
                 else:
                     handler(peer, message)
             return
@@ -139,7 +141,7 @@ class Dispatch:
             if call is not None:
                 call.refused(node, message.code)  # type: ignore[union-attr]
         elif kind in _FORWARDED:
-            self._from_client[kind](node, message)
+            self._admission.arrived(node, message)
         else:
             self._serve(node, epoch, message)
 

@@ -29,6 +29,7 @@ def status_of(core: "NodeCore", config: ClusterConfig) -> dict[str, Any]:
         "bus_up": core.geo.bus_is_up,
         "disk_space": core.step.has_disk_space,
         "calls_in_flight": len(core.step.calls),
+        "requests_waiting": len(core.admission),
         "watches_waiting": len(core.watching),
         "hints": {
             target: {"rows": kept.rows, "bytes": kept.size_bytes, "age_s": round(now_s - kept.since, 3)}

@@ -1,7 +1,5 @@
 """What a client carries orders its own writes. It moves no node's clock, and ends nobody's time to live."""
 
-from typing import Any
-
 from several_nodes import CLIENT, KEY, WALL_MS, Cluster, config
 
 from crdtkv.causality.hybrid_clock import FOLLOW_MS, from_wall_ms, wall_ms_of
