@@ -40,6 +40,7 @@ _COUNTERS = {
     "geo_published_rows": "Outbox rows the stream has taken",
     "geo_republished_rows": "Outbox rows sent again because they were lost on the way",
     "geo_applied_rows": "Rows from other data centers that a majority has made durable",
+    "geo_fills": "Times everything was sent again because a data center had lost disks",
     "geo_resends": "Times everything was sent again because another replica had lost its disk",
     "dead_letters": "Messages from other data centers that could not be read",
     "outbox_rows_too_large": "Outbox rows set aside because no message to other data centers can carry their entry",
@@ -109,6 +110,7 @@ class NodeCollector(Collector):
         for name, help_text, value in (
             ("outbox_rows", "Rows in the outbox", status["outbox_rows"]),
             ("outbox_dropped", "1 while rows were dropped and everything is sent again", status["outbox_dropped"]),
+            ("unfilled_datacenters", "Data centers that may hold what this one has lost", len(status["unfilled"])),
             ("tombstones", "Deleted keys of which this node keeps a tombstone", status["tombstones"]["rows"]),
             ("calls_in_flight", "Requests waiting for other replicas", status["calls_in_flight"]),
             ("requests_waiting", "Requests of clients that wait to be begun", status["requests_waiting"]),

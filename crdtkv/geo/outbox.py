@@ -88,6 +88,15 @@ class Outbox:
         self._store.put(rows.outbox_row(oseq), located)
         self._add(oseq, located, now)
 
+    @property
+    def next_number(self) -> int:
+        """The number of the next row: all that are recorded have lower ones."""
+        return self._next_number
+
+    def is_confirmed_below(self, datacenter: str, number: int) -> bool:
+        """Tell whether a data center has confirmed all rows below a number."""
+        return not any(oseq < number and datacenter in row.waiting_for for oseq, row in self._rows.items())
+
     def send_everything(self) -> None:
         """Set the mark "dropped": rows that others had may be lost, so `refill` records all that is stored here."""
         if self._peers:

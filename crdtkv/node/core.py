@@ -43,6 +43,7 @@ from crdtkv.node.events import (
     StreamMessage,
     TopologyChanged,
 )
+from crdtkv.node.filling import Filling
 from crdtkv.node.geo_replication import GeoReplication
 from crdtkv.node.handoff import Handoff
 from crdtkv.node.hedging import Hedging
@@ -67,6 +68,8 @@ from crdtkv.storage.store import Store
 from crdtkv.wire.codec import decode_frame
 from crdtkv.wire.messages import (
     DropTombstones,
+    FillDone,
+    FillWanted,
     FindOperation,
     GetRequest,
     HandOff,
@@ -205,8 +208,19 @@ class NodeCore:
         )
         here = config.find_node(settings.node)
         assert here is not None
+        self.filling = Filling(
+            self.step,
+            store,
+            self.outbox,
+            {name: [node.name for node in config.datacenters[name].nodes] for name in peers},
+        )
         self.standing = Standing(
-            self.step, self.anti_entropy, settings.incarnation, settings.is_checked, here[1].host, here[1].port
+            self.step,
+            self.anti_entropy,
+            self.filling,
+            settings.incarnation,
+            settings.is_checked,
+            (here[1].host, here[1].port),
         )
         self._ring = RingFollower(self.step, store)
         self._refill_at = 0.0
@@ -269,6 +283,7 @@ class NodeCore:
         self.membership.tend()
         self._operations.tend()
         self.rights.tend()
+        self.filling.run_due(self.replica.incarnation)
         self._refill_outbox()
         self.geo.publish()
         self.watching.tend()
@@ -288,6 +303,7 @@ class NodeCore:
             self.standing.next_timer(),
             self.membership.next_timer(),
             self.watching.next_timer(),
+            self.filling.next_timer(),
             self._refill_at or None,
         ]
         return min((at_s for at_s in due if at_s is not None), default=None)
@@ -328,6 +344,10 @@ class NodeCore:
             for message in decode_frame(payload).messages:
                 if isinstance(message, RightsWanted):
                     self.rights.wanted(message)
+                elif isinstance(message, FillWanted):
+                    self.filling.asked(message)
+                elif isinstance(message, FillDone):
+                    self.filling.done(message)
                 else:
                     self.geo.confirmed(message)
         except InsufficientStorage:

@@ -7,8 +7,9 @@ It enters itself as a *learner*, by compare-and-set; from then on it takes write
 compares all its partitions with every other replica, by passes of anti-entropy, and takes what it lacks; when all
 passes are done it holds everything that was acknowledged before, and enters itself as a member again.
 
-A node that nobody knows yet, at the first start of a cluster, enters its incarnation and counts at once. So does one
-without other replicas: there is nobody to learn from.
+A node that nobody knows yet, at the first start of a cluster, enters its incarnation and counts at once. One without
+other replicas has nobody to learn from. It counts again at once, and so does one that has learned from learners only;
+but what they lack must come from other data centers (`filling`).
 
 A copy of a whole data directory that was put back carries the right incarnation, and only others remember that it has
 been started more often since. The host asks the topology bucket before it starts the core. When it could not, the node
@@ -24,6 +25,7 @@ from dataclasses import replace
 
 from crdtkv.node.anti_entropy import AntiEntropy
 from crdtkv.node.effects import Proposal
+from crdtkv.node.filling import Filling
 from crdtkv.node.step import Step
 
 PROPOSE_EVERY_S = 1.0
@@ -36,12 +38,21 @@ class Standing:
     """The place of one node in the topology document."""
 
     def __init__(
-        self, step: Step, anti_entropy: AntiEntropy, incarnation: int, is_checked: bool, host: str, port: int
+        self,
+        step: Step,
+        anti_entropy: AntiEntropy,
+        filling: Filling,
+        incarnation: int,
+        is_checked: bool,
+        address: tuple[str, int],
     ) -> None:
         self._step = step
         self._anti_entropy = anti_entropy
+        self._filling = filling
         self._incarnation = f"{incarnation:016x}"
-        self._host, self._port = host, port
+        self._host, self._port = address
+        #: Whether any node this one learns from was a learner meanwhile: what both should hold may be lost here.
+        self._learned_from_learners = False
         self._was_entered = self._known_incarnation() == self._incarnation
         self._usurped_at: list[float] = []
         self._propose_at = 0.0
@@ -135,11 +146,16 @@ class Standing:
     def _learn(self) -> None:
         """Compare everything with all other replicas once; then become a member."""
         peers = self._anti_entropy.peers
+        if not peers or not self._step.ring.learners.isdisjoint(peers):
+            self._learned_from_learners = True
         if self._learning_from != peers:
             self._learning_from = peers
             for peer in peers:
                 self._anti_entropy.begin_pass(peer)
         elif not self._anti_entropy.passes:
+            if self._learned_from_learners:
+                self._learned_from_learners = False
+                self._filling.want()
             self._enter(is_learner=False)
 
     def _enter(self, is_learner: bool) -> None:

@@ -43,6 +43,11 @@ def status_of(core: "NodeCore", config: ClusterConfig) -> dict[str, Any]:
         "outbox_too_large": [repr(parse_identity(identity_in(key))) for key in core.outbox.set_aside_keys[:10]],
         "comparing": core.anti_entropy.passes,
         "merkle_built": core.anti_entropy.is_built,
-        "lag": {peer: {"rows": count, "age_s": round(age_s, 3)} for peer, (count, age_s) in lags.items()},
+        "lag": {
+            # Without all rows in the outbox nobody knows what a data center lacks.
+            peer: {"rows": count, "age_s": round(age_s, 3), "is_complete": not core.outbox.has_dropped}
+            for peer, (count, age_s) in lags.items()
+        },
+        "unfilled": core.filling.unfilled,
         "counters": dict(sorted(core.step.stats.counters.items())),
     }

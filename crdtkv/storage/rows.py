@@ -5,7 +5,8 @@ o <oseq 8>               an outbox row: the storage key whose entry other data c
 h <length 2> <storage key> <target>   a hint: what a home replica that was down has missed
 t <storage key>          a tombstone: when this node noted it, and the digest of its entry
 m <name>                 the node's own facts (identity, starts, those noted in the topology bucket, the name it writes
-                         under, outbox numbering, last topology, who others are)
+                         under, outbox numbering, last topology, who others are,
+                         which data centers there are, who has still to fill this one)
 p <minute 4> <id 16>     an operation a client may try again: the dot and timestamp it had, by the minute it came
                          in, of those that the node ran
 x <number 8>             a dead letter: a message nobody here could read
@@ -31,6 +32,7 @@ TOPOLOGY = _META + b"topology"
 OPERATIONS_MINUTE = _META + b"operations-minute"
 OUTBOX_NUMBERS = _META + b"outbox-numbers"
 OUTBOX_DROPPED = _META + b"outbox-dropped"
+GEO_PEERS = _META + b"geo-peers"
 
 OUTBOX_RANGE = (_OUTBOX, b"p")
 DATA_RANGE = (_DATA, b"e")
@@ -40,6 +42,20 @@ TOMBSTONE_RANGE = (_TOMBSTONE, b"u")
 
 _NEEDS_REPAIR = _META + b"needs-repair "
 NEEDS_REPAIR_RANGE = (_NEEDS_REPAIR, _META + b"needs-repair!")
+
+
+_FILL_WANTED = _META + b"fill-wanted "
+FILL_WANTED_RANGE = (_FILL_WANTED, _META + b"fill-wanted!")
+
+
+def fill_wanted_row(node: str) -> bytes:
+    """Return the row that says that a node of another data center has still to send what it stores."""
+    return _FILL_WANTED + node.encode()
+
+
+def fill_wanted_in(row: bytes) -> str:
+    """Return the node in such a row."""
+    return row[len(_FILL_WANTED) :].decode()
 
 
 def incarnation_row(node: str) -> bytes:

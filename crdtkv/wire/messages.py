@@ -455,6 +455,22 @@ class RightsWanted(NamedTuple):
     to: str
 
 
+class FillWanted(NamedTuple):
+    """The data center of `node` has lost disks: send it everything. Answered by `FillDone` when it has confirmed all.
+
+    `incarnation` is that of the asker's disk.
+    """
+
+    node: str
+    incarnation: int
+
+
+class FillDone(NamedTuple):
+    """The asker's data center has confirmed everything that `node` stored when it was asked."""
+
+    node: str
+
+
 Message = (
     Hello | Beat | Leaving | GetRequest | MutateRequest | ScanRequest | TopologyRequest | StatusRequest
     | RepairRequest | InspectRequest | EntriesReply | MutateReply | ScanReply | TopologyReply | StatusReply | ErrorReply
@@ -464,6 +480,7 @@ Message = (
     | KeepHint | HandOff | ReadPartition | PartitionRows | RootsRequest | RootsReply | LeafRequest | LeafReply
     | TombstonesRequest | TombstonesReply | DropTombstones | TombstonesDropped
     | RightsRequest | MembersPush | MembersReply | TopologyNews | Refusal | GeoBatch | Confirm | RightsWanted
+    | FillWanted | FillDone
 )  # fmt: skip
 
 #: The number of each message on the wire. Numbers are never reused.
@@ -513,4 +530,6 @@ NUMBERS: dict[type, int] = {
     Confirm: 31,
     RightsRequest: 32,
     RightsWanted: 33,
+    FillWanted: 36,
+    FillDone: 37,
 }
