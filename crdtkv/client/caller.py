@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from crdtkv.causality.hybrid_clock import HybridTimestamp
+from crdtkv.client.arguments import checked_timeout, timeout_ms
 from crdtkv.client.attempts import Unsettled, WriteAttempts
 from crdtkv.client.connection import GRACE_S, Connection, LinkLost, NoAnswer
 from crdtkv.client.router import DatacenterView, Router
@@ -71,10 +72,10 @@ class Caller:
         Raises:
             ReadTimeout, Unavailable, Overloaded, NoNodeReachable: nothing was written, as always with reads.
         """
-        timeout_s = timeout or self.timeout_s
+        timeout_s = self.timeout_s if timeout is None else checked_timeout(timeout)
         try:
             connection = self.router.route(identity)[1]
-            return await connection.ask_entry(identity, level.to_wire(), int(timeout_s * 1000))  # type: ignore[no-any-return]
+            return await connection.ask_entry(identity, level.to_wire(), timeout_ms(timeout_s))  # type: ignore[no-any-return]
         except RETRIED as error:
             deadline = time.monotonic() + timeout_s
 
@@ -99,10 +100,10 @@ class Caller:
             WriteTimeout: it may have been applied.
             CrdtkvError: any other says that it was not (`maybe_applied`).
         """
-        timeout_s = timeout or self.timeout_s
+        timeout_s = self.timeout_s if timeout is None else checked_timeout(timeout)
         deadline = time.monotonic() + timeout_s
         request = MutateRequest(
-            0, identity, operation, arguments, context, self.observed, level.to_wire(), int(timeout_s * 1000), ttl_ms
+            0, identity, operation, arguments, context, self.observed, level.to_wire(), timeout_ms(timeout_s), ttl_ms
         )
         attempts = WriteAttempts(request, level)
         try:

@@ -22,7 +22,7 @@ from typing import Any
 from crdtkv.errors import CrdtkvError, ProtocolError, error_from_wire
 from crdtkv.links.dialer import Dialer
 from crdtkv.links.link import Link
-from crdtkv.wire.codec import Frame
+from crdtkv.wire.codec import Frame, check_outgoing
 from crdtkv.wire.messages import EntriesReply, ErrorReply, GetRequest, Hello, Leaving, Message
 
 SWEEP_S = 0.1
@@ -104,7 +104,11 @@ class Connection:
 
         For `patience_s` at least it waits also for a node that is suspected. The future raises what the node answered,
         `NoAnswer` or `LinkLost`.
+
+        Raises:
+            InvalidRequest, ValueTooLarge: nobody could decode it. So it fails alone, and not with all in its frame.
         """
+        check_outgoing(request)
         future: asyncio.Future[Any] = self._loop.create_future()
         if not self.is_open:
             future.set_exception(LinkLost(was_sent=False))
@@ -136,8 +140,9 @@ class Connection:
     def poll(self, request: Message) -> "asyncio.Future[Any]":
         """Send a request that the node may answer when it has something to tell; the caller sets the deadline.
 
-        The future raises what the node answered, or `LinkLost`.
+        The future raises what the node answered, or `LinkLost`. Raises as `ask` does.
         """
+        check_outgoing(request)
         future: asyncio.Future[Any] = self._loop.create_future()
         if not self.is_open:
             future.set_exception(LinkLost(was_sent=False))
@@ -205,7 +210,7 @@ class Connection:
     def lost(self, link: Link, reason: str) -> None:
         """See `LinkUser.lost`."""
         if reason.startswith("protocol error") and link.hello is None:
-            self.refused = reason
+            self.refused = f"{self.address}: {reason}"
             self._opened.set()
         if self._link in (None, link):
             self._link = None
