@@ -112,6 +112,15 @@ def parse_identity(identity: bytes) -> Key:
     return Key(check_name("bucket", bucket), type_tag, key_bytes(parts[2]))
 
 
+def is_identity(identity: bytes) -> bool:
+    """Tell whether these bytes are the identity of a key."""
+    try:
+        parse_identity(identity)
+    except (InvalidKey, InvalidRequest):
+        return False
+    return True
+
+
 def actor_name(node: str, incarnation: int, renewals: int = 0) -> Actor:
     """Name the actor of one incarnation (64 bits) of a node that has renewed its name so often."""
     return f"{node}.{incarnation:016x}" + (f"-{renewals}" if renewals else "")

@@ -16,7 +16,7 @@ import asyncio
 import heapq
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from crdtkv.errors import CrdtkvError, ProtocolError, error_from_wire
@@ -27,8 +27,13 @@ from crdtkv.wire.messages import EntriesReply, ErrorReply, GetRequest, Hello, Le
 
 SWEEP_S = 0.1
 SUSPECT_S = 0.25
+#: How many reads go in one message: a frame has room for as many keys, however long they are.
+READS_A_MESSAGE = 4096
 # The node answers at the deadline; the client waits this much longer for that answer.
 GRACE_S = 0.5
+
+
+_Reads = list[tuple[bytes, "asyncio.Future[Any]"]]
 
 
 class LinkLost(CrdtkvError):
@@ -64,7 +69,7 @@ class Connection:
         self.is_suspected = False
         self._is_leaving = False
         self._outgoing: list[Message] = []
-        self._reads: dict[tuple[str, int], list[tuple[bytes, asyncio.Future[Any]]]] = {}
+        self._reads: dict[tuple[str, int], _Reads] = {}
         self._is_flush_due = False
         self._sweeper: asyncio.TimerHandle | None = None
         self._opened = asyncio.Event()
@@ -210,7 +215,7 @@ class Connection:
     def lost(self, link: Link, reason: str) -> None:
         """See `LinkUser.lost`."""
         if reason.startswith("protocol error") and link.hello is None:
-            self.refused = f"{self.address}: {reason}"
+            self.refused = f"{self.address}: {reason.removeprefix('protocol error: ')}"
             self._opened.set()
         if self._link in (None, link):
             self._link = None
@@ -236,7 +241,7 @@ class Connection:
         self._is_flush_due = False
         outgoing, self._outgoing = self._outgoing, []
         reads, self._reads = self._reads, {}
-        for (level, timeout_ms), group in reads.items():
+        for (level, timeout_ms), group in _parts_of(reads):
             first = self._last_id + 1
             self._last_id += len(group)
             for number, (_, future) in enumerate(group, first):
@@ -294,3 +299,10 @@ class Connection:
                 self._owed.add(number)
                 if not future.done():
                     future.set_exception(NoAnswer())
+
+
+def _parts_of(reads: dict[tuple[str, int], _Reads]) -> Iterator[tuple[tuple[str, int], _Reads]]:
+    """Yield the reads of each level and deadline, as many at a time as one message may name."""
+    for kind, group in reads.items():
+        for start in range(0, len(group), READS_A_MESSAGE):
+            yield kind, group[start : start + READS_A_MESSAGE]

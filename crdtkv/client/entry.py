@@ -10,8 +10,8 @@ from crdtkv.client.codecs import CBOR, Codec
 from crdtkv.client.values import Read, Undecodable, read_of
 from crdtkv.crdt.causal import CausalState
 from crdtkv.crdt.entry import Entry
-from crdtkv.errors import CrdtkvError, InvalidRequest, ProtocolError
-from crdtkv.ids import parse_identity
+from crdtkv.errors import InvalidRequest, ProtocolError
+from crdtkv.ids import is_identity, parse_identity
 
 V = TypeVar("V")
 
@@ -44,12 +44,9 @@ class ReadContext:
         except ProtocolError:
             fields = None
         match fields:
-            case [1, bytes() as identity, wire] if fields[0] is not True:
-                try:
-                    parse_identity(identity)
-                except CrdtkvError:
-                    raise InvalidRequest("this is no context that was read: it names no key") from None
-                return cls(identity, CausalContext.from_wire(wire))
+            case [int() as version, bytes() as identity, wire] if version is not True and version == _FORMAT:
+                if is_identity(identity):
+                    return cls(identity, CausalContext.from_wire(wire))
         raise InvalidRequest("this is no context that was read")
 
     def for_key(self, identity: bytes) -> WireContext:

@@ -64,7 +64,7 @@ def resolved(targets: tuple[Any, ...], datacenter: str | None) -> Targets:
                         f"two addresses say different things of {name}: {parameters[name]!r}, {value!r}"
                     )
         else:
-            addresses += [_address(part) for part in target.split(",")]
+            addresses += _list_of(target)
     wanted = datacenter if datacenter is not None else parameters.get("datacenter")
     for config in configs:
         cluster = config.cluster
@@ -116,7 +116,12 @@ def _of_url(url: str) -> tuple[list[Address], dict[str, str]]:
             raise InvalidRequest(f"a {SCHEME}:// URL has no parameter {name!r:.80}: one of {', '.join(PARAMETERS)}")
         if said.setdefault(name, value) != value:
             raise InvalidRequest(f"a {SCHEME}:// URL says {name} twice")
-    return [_address(part) for part in place.split(",")], said
+    return _list_of(place), said
+
+
+def _list_of(text: str) -> list[Address]:
+    parts = [part for part in text.split(",") if part.strip()]
+    return [_address(part) for part in parts or [text]]
 
 
 def _address(text: str) -> Address:
