@@ -1,4 +1,4 @@
-"""One node's connection over real TCP: what cannot be sent fails alone, what is too much for a message goes as several."""
+"""One node's connection over real TCP: what cannot be sent fails alone, what is too much goes as several messages."""
 
 import asyncio
 from collections.abc import AsyncIterator
