@@ -24,7 +24,18 @@ from crdtkv.ids import identity_of
 IDENTITY = identity_of("default", "register", "k")
 TYPES = st.sampled_from(["register", "counter", "set"])
 NAMES = st.sampled_from(
-    [b"a", b"a:counter", b"a:counter:counter", b"a:set", b"0xff", b"\xff", b"\xff:set", b"0x30", b"b"]
+    [
+        b"a",
+        b"a:counter",
+        b"a:counter:counter",
+        b"a:counter:register",
+        b"a:set",
+        b"0xff",
+        b"\xff",
+        b"\xff:set",
+        b"0x30",
+        b"b",
+    ]
 )
 
 
@@ -72,6 +83,8 @@ def test_without_names_that_are_shared_a_field_is_shown_by_its_name_alone(fields
 def test_names_that_are_shared_or_look_like_that_are_shown_with_their_type() -> None:
     a = [Field("counter", b"a"), Field("register", b"a"), Field("register", b"a:counter"), Field("register", b"b:set")]
     assert list(shown_names(a).values()) == ["a:counter", "a:register", "a:counter:register", "b:set"]
+    a.append(Field("set", b"a:counter:register"))
+    assert list(shown_names(a).values())[-1] == "a:counter:register:set"
 
 
 def test_the_fields_of_a_map_are_all_shown() -> None:

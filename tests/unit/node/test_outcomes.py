@@ -78,6 +78,15 @@ def test_a_retry_that_finds_its_operation_done_tells_the_counter_too(cluster: Cl
     assert replies[0][1:4] == replies[1][1:4], "both name the same write"
 
 
+def test_a_retry_that_finds_what_has_expired_meanwhile_does_not_tell_it(cluster: Cluster) -> None:
+    first, second, _ = homes_of(cluster, HITS)
+    request = MutateRequest(7, HITS, "increment", [3], None, 0, "LOCAL_ALL", 5000, 1000, b"o" * 16)
+    cluster.handle(first, Received(CLIENT, 0, [request]))
+    cluster.run(2)
+    cluster.handle(second, Received(CLIENT, 0, [request._replace(tried=[first])]))
+    assert [told(answer) for answer in cluster.answers if isinstance(answer, MutateReply)] == [3, 0]
+
+
 def test_a_client_is_told_which_data_centers_there_are_and_how_large_an_entry_may_be() -> None:
     cluster = Cluster(config(3, ("eu", "us", "ap"), limits={"entry_kib": 64}))
     cluster.handle("eu-1", Received(CLIENT, 0, [TopologyRequest(1)]))
