@@ -112,7 +112,13 @@ def decoded(codec: Codec[V], stored: bytes) -> V:
     Raises:
         InvalidRequest: the codec refuses it, in whatever way.
     """
-    return from_plain(codec, cbor.decode_value(stored))
+    plain = cbor.decode_value(stored)
+    try:
+        return codec.from_plain(plain)
+    except CrdtkvError:
+        raise
+    except Exception as error:
+        raise _refusal_to_read(error) from error
 
 
 def from_plain(codec: Codec[V], plain: Any) -> V:
@@ -121,8 +127,13 @@ def from_plain(codec: Codec[V], plain: Any) -> V:
         return codec.from_plain(plain)
     except CrdtkvError:
         raise
-    except Exception as error:  # a codec may be anybody's
-        raise InvalidRequest(f"the codec cannot read what is stored: {type(error).__name__}: {error}") from error
+    except Exception as error:
+        raise _refusal_to_read(error) from error
+
+
+def _refusal_to_read(error: Exception) -> InvalidRequest:
+    """Map what a codec has raised, which may be anybody's."""
+    return InvalidRequest(f"the codec cannot read what is stored: {type(error).__name__}: {error}")
 
 
 def _checked_json(value: Any, depth: int, takes: Callable[[float], bool]) -> Any:

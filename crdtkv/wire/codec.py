@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, get_type_hints
 
 from crdtkv import cbor
 from crdtkv.errors import InvalidRequest, ProtocolError, ValueTooLarge
-from crdtkv.wire.messages import NUMBERS, WIRE_VERSION, Message
+from crdtkv.wire.messages import NUMBERS, WIRE_VERSION, Message, MutateRequest
 
 MAX_INT = 2**64 - 1
 #: What one message may take: a frame, which holds one at least, may have 16 MiB.
@@ -67,23 +67,28 @@ def check_outgoing(message: Message) -> None:
         InvalidRequest: something in it has no form on the wire.
         ValueTooLarge: it takes more than a message may.
     """
+    if type(message) is MutateRequest:
+        # What clients send most: of its fields only these hold what a caller handed in.
+        size = 0 if message.context is None else _size_of(message.context, 0)
+        for argument in message.arguments:
+            size += len(argument) if type(argument) is bytes else _size_of(argument, 1)
+    else:
+        size = _size_of_fields(message)
+    if size > MAX_MESSAGE_BYTES:
+        raise ValueTooLarge(size, MAX_MESSAGE_BYTES)
+
+
+def _size_of_fields(message: Message) -> int:
     spec = _SPEC_OF[type(message)]
     if tuple(map(type, message)) not in spec.signatures:
         names = ", ".join(type(item).__name__ for item in message)
         raise InvalidRequest(f"{spec.message_class.__name__} cannot be sent with the fields ({names})")
-    for index in spec.integers:
-        number = message[index]
-        if number is not None and not 0 <= number <= MAX_INT:  # type: ignore[operator]
-            raise InvalidRequest(f"{spec.message_class.__name__} cannot be sent: a number is out of range")
     size = 0
-    for index in spec.sized:
-        item = message[index]
-        if type(item) is bytes:
-            size += len(item)
-        elif item is not None:
-            size += _size_of(item, 0)
-    if size > MAX_MESSAGE_BYTES:
-        raise ValueTooLarge(size, MAX_MESSAGE_BYTES)
+    for item in message:
+        if type(item) is int and not 0 <= item <= MAX_INT:
+            raise InvalidRequest(f"{spec.message_class.__name__} cannot be sent: a number is out of range")
+        size += _size_of(item, 0)
+    return size
 
 
 def _size_of(item: object, depth: int) -> int:
@@ -109,14 +114,13 @@ def _size_of(item: object, depth: int) -> int:
 class _Spec(NamedTuple):
     """What a message of one number looks like.
 
-    `signatures` are the allowed combinations of field types, `integers` and `sized` the places of numbers, and of bytes
-    and lists. `defaults` are the values of the fields that may be left out at the end.
+    `signatures` are the allowed combinations of field types, `integers` the places of numbers, `defaults` the values of
+    the fields that may be left out at the end.
     """
 
     message_class: Any
     signatures: frozenset[tuple[type, ...]]
     integers: tuple[int, ...]
-    sized: tuple[int, ...]
     width: int
     defaults: tuple[object, ...]
 
@@ -146,9 +150,8 @@ def _spec(message_class: Any) -> _Spec:
     hints = get_type_hints(message_class)
     allowed = [_plain_types(hints[name]) for name in message_class._fields]
     integers = tuple(index for index, types in enumerate(allowed) if int in types)
-    sized = tuple(index for index, types in enumerate(allowed) if {bytes, list} & set(types))
     defaults = tuple(message_class._field_defaults.values())
-    return _Spec(message_class, frozenset(product(*allowed)), integers, sized, len(allowed), defaults)
+    return _Spec(message_class, frozenset(product(*allowed)), integers, len(allowed), defaults)
 
 
 def _plain_types(hint: Any) -> tuple[type, ...]:

@@ -24,6 +24,7 @@ from crdtkv.wire.messages import (
     MutateReply,
     MutateRequest,
     ReplicaEntry,
+    ScanRequest,
     StatusRequest,
 )
 
@@ -151,9 +152,11 @@ def test_what_nobody_could_decode_is_refused_before_it_goes_out(item: object) ->
 
 
 def test_fields_of_other_types_and_numbers_out_of_range_do_not_go_out() -> None:
-    for wrong in ({"level": 7}, {"timeout_ms": 1.5}, {"identity": "text"}, {"ttl_ms": -1}, {"observed": 2**64}):
-        with pytest.raises(InvalidRequest, match="MutateRequest cannot be sent"):
-            check_outgoing(mutation([])._replace(**wrong))  # type: ignore[arg-type]
+    scan = ScanRequest(1, 2, b"default\0register\0", b"", 500, "ONE", 1000)
+    check_outgoing(scan)
+    for wrong in ({"level": 7}, {"timeout_ms": 1.5}, {"prefix": "text"}, {"partition": -1}, {"limit": 2**64}):
+        with pytest.raises(InvalidRequest, match="ScanRequest cannot be sent"):
+            check_outgoing(scan._replace(**wrong))  # type: ignore[arg-type]
 
 
 def test_lists_that_are_nested_as_deep_as_the_decoder_takes_go_out_and_deeper_ones_do_not() -> None:
