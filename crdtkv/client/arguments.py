@@ -35,11 +35,6 @@ def checked_timeout(timeout: Any) -> float:
     )
 
 
-def timeout_ms(timeout_s: float) -> int:
-    """Return a checked timeout in whole milliseconds, at least one."""
-    return max(1, int(timeout_s * 1000))
-
-
 def ttl_ms(ttl: Any) -> int | None:
     """Return a time to live in milliseconds: 0 for ever, None as the bucket says.
 

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from crdtkv.causality.hybrid_clock import HybridTimestamp
-from crdtkv.client.arguments import checked_timeout, timeout_ms
+from crdtkv.client.arguments import checked_timeout
 from crdtkv.client.attempts import Unsettled, WriteAttempts
 from crdtkv.client.connection import GRACE_S, Connection, LinkLost, NoAnswer
 from crdtkv.client.router import DatacenterView, Router
@@ -75,7 +75,7 @@ class Caller:
         timeout_s = self.timeout_s if timeout is None else checked_timeout(timeout)
         try:
             connection = self.router.route(identity)[1]
-            return await connection.ask_entry(identity, level.to_wire(), timeout_ms(timeout_s))  # type: ignore[no-any-return]
+            return await connection.ask_entry(identity, level.to_wire(), int(timeout_s * 1000) or 1)  # type: ignore[no-any-return]
         except RETRIED as error:
             deadline = time.monotonic() + timeout_s
 
@@ -103,7 +103,15 @@ class Caller:
         timeout_s = self.timeout_s if timeout is None else checked_timeout(timeout)
         deadline = time.monotonic() + timeout_s
         request = MutateRequest(
-            0, identity, operation, arguments, context, self.observed, level.to_wire(), timeout_ms(timeout_s), ttl_ms
+            0,
+            identity,
+            operation,
+            arguments,
+            context,
+            self.observed,
+            level.to_wire(),
+            int(timeout_s * 1000) or 1,
+            ttl_ms,
         )
         attempts = WriteAttempts(request, level)
         try:
