@@ -79,9 +79,19 @@ class WriteTimeout(_QuorumError):
 
 
 class Overloaded(CrdtkvError):
-    """A bounded queue is full; nothing was written. Back off and retry."""
+    """A bounded queue is full; nothing was written. Back off, for `retry_after_s` at least, and retry."""
 
     code = "overloaded"
+    field_names = ("message", "retry_after_ms")
+
+    def __init__(self, message: str, retry_after_ms: int = 0) -> None:
+        super().__init__(message, retry_after_ms)
+        self.retry_after_ms = retry_after_ms
+
+    @property
+    def retry_after_s(self) -> float:
+        """How long to wait before the next try, in seconds."""
+        return self.retry_after_ms / 1000
 
 
 class InsufficientStorage(CrdtkvError):
@@ -218,6 +228,8 @@ ERRORS_BY_CODE: dict[str, type[CrdtkvError]] = {
 def error_from_wire(code: str, fields: list[object]) -> CrdtkvError:
     """Build the error a node answered with; an unknown code (a newer node) becomes a plain `CrdtkvError`."""
     error_class = ERRORS_BY_CODE.get(code)
+    if error_class is Overloaded and len(fields) == 1 and isinstance(fields[0], str):
+        fields = [*fields, 0]  # a node of an older version does not say how long to wait
     if error_class is None or len(fields) != len(error_class.field_names):
         error = CrdtkvError(f"{code}: {', '.join(str(field) for field in fields)}")
         error.maybe_applied = True

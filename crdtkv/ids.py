@@ -13,6 +13,9 @@ from crdtkv.errors import InvalidKey, InvalidRequest
 MAX_KEY_BYTES = 1024
 MAX_VALUE_BYTES = 512 * 1024
 DEFAULT_BUCKET = "default"
+#: What counts starts, heartbeats and ring epochs stays below this where it comes in: nobody counts so far, and adding
+#: to what somebody made up must not leave the 8 bytes that such a number has.
+MAX_STARTS = MAX_EPOCH = 2**48
 
 NAME_PATTERN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _TYPE_PATTERN = re.compile(r"[a-z]{1,16}")

@@ -18,7 +18,9 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 # What the core counts by name, and what that means.
 _COUNTERS = {
+    "requests_refused": "Requests of clients refused on arrival, because they would have waited too long",
     "read_repairs": "Replicas written back to by blocking read repair",
+    "read_repairs_refused": "Replicas that could not take a read repair, and were done without",
     "hedged_reads": "Replicas asked as well because others were late",
     "hedges_withheld": "Times a late read asked nobody as well because too many others did",
     "explored_reads": "Reads that asked a slower replica, to see whether it still is",
@@ -40,6 +42,8 @@ _COUNTERS = {
     "geo_applied_rows": "Rows from other data centers that a majority has made durable",
     "geo_resends": "Times everything was sent again because another replica had lost its disk",
     "dead_letters": "Messages from other data centers that could not be read",
+    "outbox_rows_too_large": "Outbox rows set aside because no message to other data centers can carry their entry",
+    "topologies_contradicted": "Topology documents not followed because a disk would count that has not learned",
     "outbox_rows_without_entry": "Outbox rows whose entry was missing",
     "operations_retried": "Writes that clients tried again here, because they may have been carried out",
     "operations_found": "Writes tried again that had been carried out, and were completed",
@@ -107,6 +111,7 @@ class NodeCollector(Collector):
             ("outbox_dropped", "1 while rows were dropped and everything is sent again", status["outbox_dropped"]),
             ("tombstones", "Deleted keys of which this node keeps a tombstone", status["tombstones"]["rows"]),
             ("calls_in_flight", "Requests waiting for other replicas", status["calls_in_flight"]),
+            ("requests_waiting", "Requests of clients that wait to be begun", status["requests_waiting"]),
             ("watches_waiting", "Watching clients that wait for a change", status["watches_waiting"]),
             ("peers_up", "Nodes of this data center this node is linked to", len(status["peers_up"])),
             ("bus_up", "1 while this data center's NATS takes messages", status["bus_up"]),

@@ -23,6 +23,7 @@ from nats.js.kv import KeyValue
 from crdtkv.bus import connection
 from crdtkv.config.model import ClusterConfig
 from crdtkv.errors import ProtocolError
+from crdtkv.ids import MAX_STARTS
 from crdtkv.node.effects import Proposal, Publish
 from crdtkv.node.events import BusDown, BusMessage, BusUp, ConsumerIdle, Event, Published, TopologyChanged
 from crdtkv.node.geo_replication import APPLY_TIMEOUT_S
@@ -57,7 +58,7 @@ class HomeBus:
         self._wake = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self.known: Topology | None = None
-        self._noted_starts = 0
+        self._starts_to_note = 0
 
     async def connect(self) -> None:
         """Connect and check the server; waits as long as there is none.
@@ -102,7 +103,7 @@ class HomeBus:
             except KeyWrongLastSequenceError:
                 continue  # another node was first
             except _FAULTS as error:
-                log.warning("the topology document cannot be read yet: %s", error or type(error).__name__)
+                log.warning("the topology document cannot be read yet: %s", _reason(error))
                 await asyncio.sleep(1)
 
     async def poll(self) -> None:
@@ -116,25 +117,31 @@ class HomeBus:
                     await self._look_at_topology()
             except _FAULTS as error:
                 # The stream may be gone: `_prepare` makes it again.
-                log.debug("polling NATS: %s", error or type(error).__name__)
+                log.debug("polling NATS: %s", _reason(error))
                 self._set_ready(False)
             self._wake.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(POLL_S):
                     await self._wake.wait()
 
-    async def note_start(self, starts: int) -> int | None:
-        """Note the number of a start, and return the highest that was noted before; None if NATS cannot say."""
+    async def starts_remembered(self) -> int | None:
+        """Return the highest number of a start of this node that was noted; None if NATS cannot say."""
+        try:
+            return (await self._starts(await self._bucket()))[0]
+        except _FAULTS as error:
+            log.warning("the topology bucket cannot tell how often the node has started: %s", _reason(error))
+            return None
+
+    async def note_start(self, starts: int) -> None:
+        """Note the number of a start, now and whenever the bucket is found without it."""
+        self._starts_to_note = starts
         try:
             bucket = await self._bucket()
             noted, revision = await self._starts(bucket)
             if starts > noted:
                 await bucket.update(subjects.starts_key(self._node), str(starts).encode(), last=revision)
         except _FAULTS as error:
-            log.warning("the start could not be noted: %s", error or type(error).__name__)
-            return None
-        self._noted_starts = max(starts, noted)
-        return noted
+            log.warning("the start could not be noted yet: %s", _reason(error))
 
     def look(self) -> None:
         """Look at everything now, not only when the next poll is due."""
@@ -168,11 +175,11 @@ class HomeBus:
             found, revision = await self._document(bucket)
             if found == proposal.known:
                 await bucket.update(subjects.TOPOLOGY_KEY, proposal.wanted.to_json(), last=revision)
-                found = proposal.wanted
-            if found is not None:
-                self._found(found)
+                self._found(proposal.wanted)
+            else:
+                self._found(await self.agree_on_topology())
         except (*_FAULTS, ProtocolError) as error:
-            log.debug("the topology could not be changed: %s", error or type(error).__name__)
+            log.debug("the topology could not be changed: %s", _reason(error))
 
     async def _publish(self, publish: Publish) -> None:
         headers = {
@@ -192,7 +199,7 @@ class HomeBus:
                 headers=headers,
             )
         except _FAULTS as error:
-            log.debug("publishing failed: %s", error or type(error).__name__)
+            log.debug("publishing failed: %s", _reason(error))
             self._put(Published(publish.number, ok=False))
         else:
             self._put(Published(publish.number, ok=True))
@@ -222,7 +229,8 @@ class HomeBus:
         except KeyNotFoundError as error:
             return 0, error.entry.revision or 0 if error.entry is not None else 0
         text = (entry.value or b"").decode(errors="replace")
-        return int(text) if text.isdecimal() else 0, entry.revision or 0
+        starts = int(text) if text.isdecimal() and len(text) < 16 else 0
+        return starts if starts < MAX_STARTS else 0, entry.revision or 0
 
     async def _prepare(self) -> None:
         """Make what is missing: stream and consumers."""
@@ -291,8 +299,8 @@ class HomeBus:
             log.error("the topology document is damaged, going on with the last one: %s", error)
             return
         self._found(topology)
-        if self._noted_starts:
-            await self.note_start(self._noted_starts)  # should the bucket have been lost
+        if self._starts_to_note:
+            await self.note_start(self._starts_to_note)  # should the bucket have been lost
 
     def _found(self, topology: Topology) -> None:
         if self.known is None or topology.epoch > self.known.epoch:
@@ -313,3 +321,8 @@ class HomeBus:
         if is_ready != self._is_ready:
             self._is_ready = is_ready
             self._put(BusUp() if is_ready else BusDown())
+
+
+def _reason(error: BaseException) -> str:
+    """Return what an error of NATS says; many say nothing."""
+    return str(error) or type(error).__name__

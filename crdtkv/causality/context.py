@@ -18,7 +18,11 @@ from crdtkv.causality.version_vector import VersionVector
 from crdtkv.errors import InvalidRequest
 from crdtkv.ids import Actor
 
-MAX_COUNTER = 2**63 - 1
+#: Counters and timestamps of nodes. Nobody counts so far in earnest; what adds to one still has 8 bytes.
+MAX_COUNTER = 2**62 - 1
+#: What a client may hand in: so far below that nodes which go on from it never reach `MAX_COUNTER`.
+MAX_CLIENT_COUNTER = 2**61 - 1
+MAX_CLIENT_BYTES = 16 * 1024
 MAX_ACTOR_LENGTH = 128
 #: `[vector, cloud]`, each a flat list `[actor, counter, actor, counter…]`.
 WireContext = list[list[object]]
@@ -114,6 +118,23 @@ class CausalContext:
         if context.cloud != cloud:
             raise InvalidRequest("a causal context is compact")
         return context
+
+
+def from_client(wire: object) -> CausalContext:
+    """Parse the context of a client's request.
+
+    Raises:
+        InvalidRequest: it is no context, or larger than any that a node hands out.
+    """
+    context = CausalContext.from_wire(wire)
+    counters = [counter for _, counter in context.vector.items()] + [dot.counter for dot in context.cloud]
+    if max(counters, default=0) > MAX_CLIENT_COUNTER:
+        raise InvalidRequest("the context names writes that never happened: read the key again")
+    # An actor's length and a counter take at most 12 bytes.
+    size = sum(len(actor) + 12 for actor in context.actors())
+    if size > MAX_CLIENT_BYTES:
+        raise InvalidRequest(f"a context takes at most {MAX_CLIENT_BYTES} bytes, this one {size}: read the key again")
+    return context
 
 
 def _counters(wire: list[Any]) -> dict[Actor, int]:

@@ -25,11 +25,17 @@ def wall_ms_of(timestamp: HybridTimestamp) -> int:
     return timestamp >> LOGICAL_BITS
 
 
+#: How far a clock follows stamps from elsewhere ahead of its own wall clock, in milliseconds. What a client carries, or
+#: another node's clock shows, must not move the time of this one noticeably.
+FOLLOW_MS = 500
+
+
 class HybridClock:
     """The clock of one node. Wall time is handed in; this never reads it.
 
-    A stamp from elsewhere that lies more than `max_drift_ms` ahead of the wall clock does not advance the clock: one
-    broken clock must not drag every other one along. It is counted in `ahead`, and the data that carried it is kept.
+    A stamp from elsewhere that lies more than `FOLLOW_MS` ahead of the wall clock orders the events that must come
+    behind it, and does not advance the clock: nobody must drag all others along. One more than `max_drift_ms` ahead is
+    counted in `ahead` besides: some clock is broken. The data that carried it is kept.
     """
 
     __slots__ = ("ahead", "last", "max_drift_ms")
@@ -43,25 +49,30 @@ class HybridClock:
     def tick(self, wall_ms: int, above: HybridTimestamp = 0) -> HybridTimestamp:
         """Return a new timestamp above all earlier ones, and above `above`.
 
-        `above` is what the new event must be ordered behind, such as the versions it supersedes. A far-future
-        `above` is respected for this one timestamp, without advancing the clock.
+        `above` is what the new event must be ordered behind, such as the versions it supersedes. One that is far
+        ahead is respected for this one timestamp, without advancing the clock.
         """
         candidate = max(from_wall_ms(wall_ms), self.last + 1)
         if above >= candidate:
             candidate = above + 1
-            if not self._acceptable(candidate, wall_ms):
-                self.ahead += 1
+            if not self._is_followed(candidate, wall_ms):
                 return candidate
         self.last = candidate
         return candidate
 
     def observe(self, timestamp: HybridTimestamp, wall_ms: int) -> None:
-        """Advance past a timestamp issued elsewhere, unless it is too far in the future."""
-        if timestamp > self.last:
-            if self._acceptable(timestamp, wall_ms):
-                self.last = timestamp
-            else:
-                self.ahead += 1
+        """Advance past a timestamp issued elsewhere, unless it is ahead of the wall clock."""
+        if timestamp > self.last and self._is_followed(timestamp, wall_ms):
+            self.last = timestamp
 
-    def _acceptable(self, timestamp: HybridTimestamp, wall_ms: int) -> bool:
-        return timestamp <= from_wall_ms(wall_ms + self.max_drift_ms)
+    def pass_by(self, timestamp: HybridTimestamp) -> None:
+        """Advance past a timestamp, whatever the wall clock shows."""
+        self.last = max(self.last, timestamp)
+
+    def is_ahead(self, timestamp: HybridTimestamp, wall_ms: int) -> bool:
+        """Tell whether a timestamp is so far ahead of the wall clock that some clock must be broken."""
+        return timestamp > from_wall_ms(wall_ms + self.max_drift_ms)
+
+    def _is_followed(self, timestamp: HybridTimestamp, wall_ms: int) -> bool:
+        self.ahead += self.is_ahead(timestamp, wall_ms)
+        return timestamp <= from_wall_ms(wall_ms + FOLLOW_MS)

@@ -40,8 +40,9 @@ def check(key: KeyHistory, is_forgetful: bool) -> Iterator[Violation]:
 
 
 def _is_seen(by: Operation, read: Operation) -> bool:
-    """Tell whether a read can know of a write: whoever shows what it did has its dot."""
-    return by.dot is None or covers(read.context, by.dot)
+    """Tell whether a read can know of a write: whoever shows what it did has its dot, or one of them."""
+    dots = by.repeated or ((by.dot,) if by.dot is not None else ())
+    return not dots or any(covers(read.context, dot) for dot in dots)
 
 
 def _out_of_order(key: KeyHistory) -> Iterator[Violation]:

@@ -52,6 +52,10 @@ class WriteAttempts:
         """
         if self._unsettled_in not in (None, view):
             raise NoNodeReachable("no node is reachable where the write may have been carried out")
+        if connection.window.is_full:
+            asked_at = time.monotonic()
+            await connection.window.place(left_s)
+            left_s -= time.monotonic() - asked_at
         sent_at = time.monotonic()
         if self._unsettled is not None and sent_at + BEGIN_WITHIN_S > self._began_at + RETRY_WITHIN_S:
             raise self._unsettled.timeout  # nodes are about to forget the operation

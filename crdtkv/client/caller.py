@@ -16,6 +16,7 @@ from crdtkv.causality.hybrid_clock import HybridTimestamp
 from crdtkv.client.arguments import checked_timeout
 from crdtkv.client.attempts import Unsettled, WriteAttempts
 from crdtkv.client.connection import GRACE_S, Connection, LinkLost, NoAnswer
+from crdtkv.client.retry_budget import RetryBudget
 from crdtkv.client.router import DatacenterView, Router
 from crdtkv.errors import (
     CrdtkvError,
@@ -44,6 +45,7 @@ class Caller:
         self.default_level = default_level
         self.timeout_s = timeout_s
         self.observed = 0
+        self._retries = RetryBudget()
         self._bucket_levels: dict[str, ConsistencyLevel] = {}
 
     def observe(self, timestamp: HybridTimestamp) -> None:
@@ -73,16 +75,19 @@ class Caller:
             ReadTimeout, Unavailable, Overloaded, NoNodeReachable: nothing was written, as always with reads.
         """
         timeout_s = self.timeout_s if timeout is None else checked_timeout(timeout)
+        deadline = time.monotonic() + timeout_s
+        self._retries.earn()
         try:
-            connection = self.router.route(identity)[1]
-            return await connection.ask_entry(identity, level.to_wire(), int(timeout_s * 1000) or 1)  # type: ignore[no-any-return]
+            connection = self.router.route(identity, level)[1]
+            if not connection.window.is_full:
+                return await connection.ask_entry(identity, level.to_wire(), int(timeout_s * 1000) or 1)  # type: ignore[no-any-return]
+            return await _read_in_turn(connection, identity, level, deadline)  # type: ignore[no-any-return]
         except RETRIED as error:
-            deadline = time.monotonic() + timeout_s
 
             def ask(_: DatacenterView, connection: Connection, left_s: float) -> Awaitable[Any]:
-                return connection.ask_entry(identity, level.to_wire(), max(1, int(left_s * 1000)))
+                return _read_in_turn(connection, identity, level, time.monotonic() + left_s)
 
-            return await self._again(identity, ask, deadline, error, self._no_answer_to_read(level))  # type: ignore[no-any-return]
+            return await self._again(identity, ask, deadline, error, self._no_answer_to_read(level), level)  # type: ignore[no-any-return]
 
     async def mutate(
         self,
@@ -114,13 +119,14 @@ class Caller:
             ttl_ms,
         )
         attempts = WriteAttempts(request, level)
+        self._retries.earn()
         try:
             try:
-                view, connection = self.router.route(identity)
+                view, connection = self.router.route(identity, level)
                 reply = await attempts.once(view, connection, timeout_s)
             except RETRIED as error:
                 not_sent = NoNodeReachable("no node took the write before the deadline: it was not applied")
-                reply = await self._again(identity, attempts.once, deadline, error, not_sent)
+                reply = await self._again(identity, attempts.once, deadline, error, not_sent, level)
         except CrdtkvError as error:
             raise attempts.verdict(error) from None
         self.observe(reply.timestamp)
@@ -133,7 +139,8 @@ class Caller:
             fresh = request._replace(id=connection.next_id(), timeout_ms=max(1, int(left_s * 1000)))
             return connection.ask(fresh, left_s + GRACE_S, patience_s=0.0)
 
-        return await self._again(route_by, ask, time.monotonic() + timeout_s, None, self._no_answer_to_read(level))
+        no_answer = self._no_answer_to_read(level)
+        return await self._again(route_by, ask, time.monotonic() + timeout_s, None, no_answer, level)
 
     async def _again(
         self,
@@ -142,6 +149,7 @@ class Caller:
         deadline: float,
         error: CrdtkvError | None,
         no_answer: CrdtkvError,
+        level: ConsistencyLevel,
     ) -> Any:
         """Try until the deadline; `error` is how the try before went, None for the first.
 
@@ -160,6 +168,10 @@ class Caller:
                 wait_s = pause_s * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, not a secret
                 if isinstance(error, Unsettled):
                     wait_s += max(0.0, error.settled_at - time.monotonic())
+                elif isinstance(error, Overloaded):
+                    wait_s = max(wait_s, error.retry_after_s * random.uniform(1.0, 1.5))  # noqa: S311 - jitter
+                if isinstance(error, (Overloaded, NoAnswer)) and not self._retries.spend():
+                    wait_s = max(wait_s, LONGEST_PAUSE_S * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
                 if deadline - time.monotonic() <= wait_s:
                     raise no_answer if isinstance(error, (LinkLost, NoAnswer)) else error
                 await asyncio.sleep(wait_s)
@@ -168,10 +180,19 @@ class Caller:
                 skip += 1
             try:
                 others = skip % self.router.views[0].replication_factor
-                view, connection = self.router.route(identity, skip=refusals + others)
+                view, connection = self.router.route(identity, level, skip=refusals + others)
                 return await ask(view, connection, deadline - time.monotonic())
             except RETRIED as failure:
                 error = failure
 
     def _no_answer_to_read(self, level: ConsistencyLevel) -> ReadTimeout:
         return ReadTimeout(0, level.read_quorum(self.router.views[0].replication_factor))
+
+
+async def _read_in_turn(connection: Connection, identity: bytes, level: ConsistencyLevel, deadline: float) -> Any:
+    """Read one key when there is a place in flight for that."""
+    if connection.window.is_full:
+        await connection.window.place(deadline - time.monotonic())
+    # Rounded, so that reads which have waited for nearly the same time are still sent together.
+    left_ms = max(1, int((deadline - time.monotonic()) * 10) * 100)
+    return await connection.ask_entry(identity, level.to_wire(), left_ms)

@@ -47,8 +47,8 @@ class Client(Buckets):
 
     @property
     def datacenter(self) -> str:
-        """The data center requests go to first."""
-        return self._router.views[0].name
+        """The data center requests go to now: the preferred one, or the next while no node of that is reachable."""
+        return self._router.current.name
 
     @property
     def topology(self) -> Topology:

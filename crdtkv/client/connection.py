@@ -4,9 +4,12 @@ Natural batching: requests gather while the event loop runs other tasks, and lea
 Nothing waits for a timer. A request ends with its answer, with its deadline, or with the link; in the last case
 `LinkLost` says whether it may have reached the node.
 
-A node from which nothing has come for `SUSPECT_S` while it owes answers is *suspected* until it speaks again: other
-nodes are asked first, and what waits for it ends with `NoAnswer`, to be asked elsewhere: reads at once, writes when the
-node would not begin them any more. What a node may answer whenever it likes (`poll`) makes nobody suspect it.
+A node from which nothing has come for `SUSPECT_S` while it owes answers, or for several times as long as its answers
+take when it is busy, is *suspected* until it speaks again: other nodes are asked first, and what waits for it ends with
+`NoAnswer`, to be asked elsewhere: reads at once, writes when the node would not begin them any more. What a node may
+answer whenever it likes (`poll`) makes nobody suspect it.
+
+How many requests are in flight is bounded (`window`).
 
 A node that is about to stop says so (`Leaving`). It gets nothing new then, and the link is closed once it owes no
 answer, also of requests nobody waits for any more: others may have to ask it what became of them.
@@ -19,7 +22,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from crdtkv.errors import CrdtkvError, ProtocolError, error_from_wire
+from crdtkv.client.window import Window
+from crdtkv.errors import CrdtkvError, Overloaded, ProtocolError, error_from_wire
 from crdtkv.links.dialer import Dialer
 from crdtkv.links.link import Link
 from crdtkv.wire.codec import Frame, check_outgoing
@@ -27,6 +31,8 @@ from crdtkv.wire.messages import EntriesReply, ErrorReply, GetRequest, Hello, Le
 
 SWEEP_S = 0.1
 SUSPECT_S = 0.25
+SUSPECT_ROUND_TRIPS = 4
+SUSPECT_MAX_S = 2.0
 #: How many reads go in one message: a frame has room for as many keys, however long they are.
 READS_A_MESSAGE = 4096
 # The node answers at the deadline; the client waits this much longer for that answer.
@@ -70,6 +76,12 @@ class Connection:
         self._is_leaving = False
         self._outgoing: list[Message] = []
         self._reads: dict[tuple[str, int], _Reads] = {}
+        self._unsent_reads = 0
+        self.window = Window(self._in_flight)
+        #: The request whose time is measured, and when it was sent.
+        self._probe = 0
+        self._probe_sent_at = 0.0
+        self._sweep_due_at = 0.0
         self._is_flush_due = False
         self._sweeper: asyncio.TimerHandle | None = None
         self._opened = asyncio.Event()
@@ -138,6 +150,7 @@ class Connection:
             self._reads[level, timeout_ms] = [(identity, future)]
         else:
             group.append((identity, future))
+        self._unsent_reads += 1
         if not self._is_flush_due:
             self._flush_soon()
         return future
@@ -192,22 +205,35 @@ class Connection:
             if type(message) is EntriesReply:
                 if self._owed:
                     self._owed.difference_update(range(message.id, message.id + len(message.entries)))
+                if message.id <= self._probe < message.id + len(message.entries):
+                    self._measure()
                 for number, entry in enumerate(message.entries, message.id):
                     future = take(number, None)
                     if future is not None and not future.done():
                         future.set_result(entry)
                 continue
-            self._owed.discard(message[0])
-            future = take(message[0], None) or self._polls.get(message[0])  # type: ignore[arg-type]
-            if future is None or future.done():
-                continue
-            if type(message) is ErrorReply:
-                future.set_exception(error_from_wire(message.code, message.fields))
-            else:
-                future.set_result(message)
+            self._answered(message)
         self.saw_epoch(frame.epoch)
+        self.window.give()
         if self._is_leaving:
             self._leave_when_done()
+
+    def _answered(self, message: Message) -> None:
+        """Take an answer to a request that was sent alone."""
+        number: Any = message[0]
+        if number == self._probe:
+            self._measure()
+        self._owed.discard(number)
+        future = self._waiting.pop(number, None) or self._polls.get(number)
+        if future is None or future.done():
+            return
+        if type(message) is ErrorReply:
+            error = error_from_wire(message.code, message.fields)
+            if type(error) is Overloaded:
+                self.window.refused(self._quiet_since)
+            future.set_exception(error)
+        else:
+            future.set_result(message)
 
     def beat(self, link: Link) -> None:
         """See `LinkUser.beat`."""
@@ -222,6 +248,13 @@ class Connection:
             self.is_suspected = self._is_leaving = False
             self._fail_waiting()
             self._dialer.lost()
+
+    def _in_flight(self) -> int:
+        return len(self._waiting) + len(self._owed) + self._unsent_reads
+
+    def _measure(self) -> None:
+        self._probe = 0
+        self.window.measured(self._quiet_since - self._probe_sent_at)
 
     def _make_link(self) -> Link:
         return Link(self, self._hello, lambda: 0)
@@ -241,6 +274,7 @@ class Connection:
         self._is_flush_due = False
         outgoing, self._outgoing = self._outgoing, []
         reads, self._reads = self._reads, {}
+        self._unsent_reads = 0
         for (level, timeout_ms), group in _parts_of(reads):
             first = self._last_id + 1
             self._last_id += len(group)
@@ -257,6 +291,8 @@ class Connection:
         unsent = {message[0] for message in self._outgoing}
         self._outgoing.clear()
         self._owed.clear()
+        self._probe = self._unsent_reads = 0
+        self.window.fail(lambda: LinkLost(was_sent=False))
         waiting, self._waiting = self._waiting | self._polls, {}
         reads, self._reads = self._reads, {}
         for number, future in waiting.items():
@@ -270,9 +306,15 @@ class Connection:
         """Let the requests of these ids fail when the time has passed."""
         now = time.monotonic()
         heapq.heappush(self._deadlines, (now + timeout_s, first, last, now + patience_s))
+        if not self._probe:
+            self._probe, self._probe_sent_at = first, now
         if self._sweeper is None:
             self._quiet_since = now
-            self._sweeper = self._loop.call_later(SWEEP_S, self._sweep)
+            self._sweep_soon(now)
+
+    def _sweep_soon(self, now: float) -> None:
+        self._sweep_due_at = now + SWEEP_S
+        self._sweeper = self._loop.call_later(SWEEP_S, self._sweep)
 
     def _sweep(self) -> None:
         self._sweeper = None
@@ -280,13 +322,17 @@ class Connection:
         while self._deadlines and self._deadlines[0][0] <= now:
             _, first, last, _ = heapq.heappop(self._deadlines)
             self._give_up(first, last)
-        if self._waiting and now - self._quiet_since > SUSPECT_S:
+        if now - self._sweep_due_at > SWEEP_S:
+            self._quiet_since = now  # it is this process that did not run: answers may wait to be read
+        patience_s = min(max(SUSPECT_S, SUSPECT_ROUND_TRIPS * self.window.round_trip_s), SUSPECT_MAX_S)
+        if self._waiting and now - self._quiet_since > patience_s:
             self.is_suspected = True
             for _, first, last, patient_until in self._deadlines:
                 if now >= patient_until:
                     self._give_up(first, last)
+        self.window.give()
         if self._waiting:
-            self._sweeper = self._loop.call_later(SWEEP_S, self._sweep)
+            self._sweep_soon(now)
         else:
             self._deadlines.clear()
             if self._is_leaving:
@@ -295,6 +341,8 @@ class Connection:
     def _give_up(self, first: int, last: int) -> None:
         for number in range(first, last + 1):
             future = self._waiting.pop(number, None)
+            if number == self._probe:
+                self._probe = 0
             if future is not None:
                 self._owed.add(number)
                 if not future.done():

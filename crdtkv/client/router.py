@@ -9,12 +9,14 @@ port that a container publishes, the addresses that were given are kept, and whi
 
 import asyncio
 import contextlib
+import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from crdtkv.client.connection import Connection
 from crdtkv.errors import ClosedError, CrdtkvError, InvalidRequest, NoNodeReachable, ProtocolError
 from crdtkv.ids import is_name
+from crdtkv.quorum.level import ConsistencyLevel
 from crdtkv.ring.hash_ring import HashRing
 from crdtkv.ring.token import token_of
 from crdtkv.ring.topology import Topology
@@ -26,6 +28,8 @@ MOMENT_S = 0.5
 #: How long the first link is waited for, and others once there is one.
 FIRST_LINK_S = 2.0
 OTHER_LINKS_S = 0.3
+
+log = logging.getLogger("crdtkv.client")
 
 
 class DatacenterView:
@@ -95,9 +99,13 @@ class DatacenterView:
         self.datacenters = frozenset(str(name) for name in reply.datacenters or ())
         self.entry_bytes = reply.entry_bytes
         for node in topology.nodes:
-            if node.name not in self.connections:
-                self.connections[node.name] = Connection(node.host, node.port, self._hello, self.saw_epoch)
-                self.connections[node.name].start()
+            known = self.connections.get(node.name)
+            if known is not None and known.address == node.address:
+                continue
+            self.connections[node.name] = Connection(node.host, node.port, self._hello, self.saw_epoch)
+            self.connections[node.name].start()
+            if known is not None:
+                await known.close()  # the node has moved
 
     def saw_epoch(self, epoch: int) -> None:
         """Learn the ring again when a node speaks under a newer one."""
@@ -133,6 +141,10 @@ class Router:
         self._hello = Hello("", datacenter if is_name(datacenter) else "", "client", name)
         self.views: list[DatacenterView] = []
         self._met: set[str] = set()
+        self._current: DatacenterView | None = None
+        #: How often requests began to go to another data center, and who is told then: from which one, to which.
+        self.moves = 0
+        self.on_move: Callable[[str, str], None] | None = None
         self._is_closed = False
 
     @property
@@ -187,8 +199,10 @@ class Router:
             raise ClosedError("the event loop that this client was connected in has ended: connect in this one, anew")
         raise InvalidRequest("this client belongs to another event loop: connect in the loop that uses it")
 
-    def route(self, identity: bytes, skip: int = 0) -> tuple[DatacenterView, Connection]:
+    def route(self, identity: bytes, level: ConsistencyLevel, skip: int = 0) -> tuple[DatacenterView, Connection]:
         """Return where a request for a key goes now; `skip` passes over as many nodes, if there are more.
+
+        At `LINEARIZABLE` that is always the first data center: another one may not have what was written there.
 
         Raises:
             NoNodeReachable: no link is open at all.
@@ -197,7 +211,7 @@ class Router:
         """
         if asyncio.get_running_loop() is not self._loop:
             self.check_loop()
-        for view in self.views:
+        for view in self.views[:1] if level.is_linearizable else self.views:
             found: Connection | None = None
             for connection in view.candidates(identity):
                 found = connection
@@ -205,10 +219,31 @@ class Router:
                     break
                 skip -= 1
             if found is not None:
+                if view is not self._current:
+                    self._move_to(view)
                 return view, found
         if self._is_closed:
             raise ClosedError("the client is closed")
+        if level.is_linearizable:
+            raise NoNodeReachable(
+                f"no node of {self.views[0].name} is reachable now, and LINEARIZABLE holds within one data center "
+                "only: wait, or use another level"
+            )
         raise NoNodeReachable("no node is reachable now: is the cluster running?")
+
+    @property
+    def current(self) -> DatacenterView:
+        """The data center that requests go to now."""
+        return self._current or self.views[0]
+
+    def _move_to(self, view: DatacenterView) -> None:
+        """Say that requests go to another data center from now on."""
+        before, self._current = self._current, view
+        if before is not None:
+            self.moves += 1
+            log.warning("requests go to data center %s from now on, no longer to %s", view.name, before.name)
+            if self.on_move is not None:
+                self.on_move(before.name, view.name)
 
     async def close(self) -> None:
         """Close everything. Raises as `check_loop` does."""

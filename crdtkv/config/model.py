@@ -143,7 +143,7 @@ class LimitsConfig(_Model):
     calls_in_flight_max: int = Field(default=20_000, ge=1)
     connections_max: int = Field(default=1_000, ge=1)
     clock_drift_max_s: int = Field(default=60, ge=1)
-    entry_kib: int = Field(default=512, ge=1, le=8192)
+    entry_kib: int = Field(default=512, ge=1, le=3584)
     whole_entry_bytes: int = Field(default=1024, ge=0)
 
 

@@ -206,7 +206,7 @@ def _given_from_wire(wire: object) -> dict[Actor, int]:
     last = ""
     for start in range(0, len(wire), 2):
         to, amount = wire[start], wire[start + 1]
-        if type(to) is not str or to <= last or not is_counter(amount):
+        if type(to) is not str or to <= last or not _is_amount(amount) or not amount:
             raise InvalidRequest("what was given is sorted by incarnation, and positive")
         given[to] = amount
         last = to

@@ -14,7 +14,7 @@ Source: Almeida, Shoker, Baquero, "Delta State Replicated Data Types" (2018), se
 from collections.abc import Iterable
 from typing import ClassVar, NamedTuple, Protocol, Self
 
-from crdtkv.causality.context import CausalContext
+from crdtkv.causality.context import MAX_COUNTER, CausalContext
 from crdtkv.causality.dot import Dot
 from crdtkv.causality.hybrid_clock import HybridTimestamp
 from crdtkv.ids import Actor
@@ -117,4 +117,4 @@ class CausalState(Protocol):
 
 def is_counter(number: object) -> bool:
     """Tell whether a wire item may be a dot's counter or a timestamp (`True` is no number here)."""
-    return type(number) is int and 0 < number < 2**63
+    return type(number) is int and 0 < number <= MAX_COUNTER

@@ -19,7 +19,7 @@ from crdtkv import cbor
 from crdtkv.causality.context import EMPTY, CausalContext
 from crdtkv.causality.dot import Dot
 from crdtkv.causality.hybrid_clock import HybridTimestamp
-from crdtkv.crdt.causal import CausalState, Event, is_counter
+from crdtkv.crdt.causal import CausalState, Event
 from crdtkv.crdt.dotted import group_from_wire, group_to_wire
 from crdtkv.crdt.parts import Parts
 from crdtkv.crdt.registry import TYPES, type_named
@@ -154,11 +154,12 @@ class Entry:
         event: Event,
         seen: CausalContext | None = None,
         expires_at: HybridTimestamp | None = None,
+        now: HybridTimestamp | None = None,
     ) -> "Entry":
         """Return the delta of one operation on this entry; merging it in is the operation's effect.
 
-        What it writes is over at `expires_at`. What was over before is cleared, or else superseded or left, as if
-        it were not over.
+        What it writes is over at `expires_at`. What was over by `now` (by default the event's timestamp) is cleared,
+        or else superseded or left, as if it were not over.
 
         Raises:
             InvalidRequest: unknown operation or wrong argument.
@@ -166,7 +167,7 @@ class Entry:
         """
         if not self.expiries and expires_at is None:
             return Entry(*self.state.apply(self.context, operation, arguments, event, seen))
-        lapsed = self.lapsed(event.timestamp)
+        lapsed = self.lapsed(event.timestamp if now is None else now)
         before = self.state.without(lapsed)
         if expires_at is not None:
             expires_at = self._latest(expires_at, before.continued(operation, arguments, event.dot.actor))
@@ -334,6 +335,6 @@ def _expiries_from_wire(wire: object) -> Expiries:
 
 def _expiry_from_wire(parts: list[object]) -> HybridTimestamp:
     (expires_at,) = parts
-    if type(expires_at) is not int or not is_counter(expires_at):
+    if type(expires_at) is not int or not 0 < expires_at < 2**63:  # nothing is added to it
         raise InvalidRequest("an expiry is a timestamp")
     return expires_at

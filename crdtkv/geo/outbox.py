@@ -49,6 +49,7 @@ class Outbox:
         self._rows: dict[int, OutboxRow] = {}
         self._newest: dict[bytes, int] = {}
         self._queued: dict[int, None] = {}
+        self._aside: dict[int, None] = {}
         numbers = store.get(rows.OUTBOX_NUMBERS)
         # Whatever of the last block was not used is skipped.
         self._next_number = self._reserved = int.from_bytes(numbers, "big") if numbers else 1
@@ -77,7 +78,7 @@ class Outbox:
             return
         earlier = self._newest.get(located)
         if earlier is not None:
-            if self._rows[earlier].sent_at is None:
+            if self._rows[earlier].sent_at is None and earlier in self._queued:
                 return  # never sent: the row will carry this write, too
             self._forget(earlier)
         if len(self._rows) >= self._rows_max:
@@ -107,6 +108,18 @@ class Outbox:
         for oseq in oseqs:
             if oseq in self._rows:
                 self._queued[oseq] = None
+
+    def set_aside(self, oseq: int) -> None:
+        """Keep a row that cannot be sent as its entry is now: it is sent when its key is written again."""
+        self._queued.pop(oseq, None)
+        row = self._rows[oseq]
+        row.sent_at = None
+        self._aside[oseq] = None
+
+    @property
+    def set_aside_keys(self) -> list[bytes]:
+        """The storage keys of the rows that cannot be sent."""
+        return [self._rows[oseq].located for oseq in self._aside]
 
     def confirm(self, datacenter: str, oseqs: Iterable[int]) -> None:
         """Take a data center's word that it has these rows durably; forget those nobody waits for."""
@@ -178,6 +191,7 @@ class Outbox:
     def _forget(self, oseq: int) -> None:
         row = self._rows.pop(oseq)
         self._queued.pop(oseq, None)
+        self._aside.pop(oseq, None)
         if self._newest.get(row.located) == oseq:
             del self._newest[row.located]
         self._store.delete(rows.outbox_row(oseq))

@@ -33,8 +33,7 @@ class Dialer:
 
     def __init__(self, make_link: Callable[[], Link], host: str, port: int, tls: ssl.SSLContext | None = None) -> None:
         self._make_link = make_link
-        self._host = host
-        self._port = port
+        self._host, self._port = self.address = host, port
         self._tls = tls
         self._lost = asyncio.Event()
         self.link: Link | None = None
@@ -47,6 +46,13 @@ class Dialer:
     def lost(self) -> None:
         """Learn that the current link is gone."""
         self._lost.set()
+
+    def give_up(self) -> None:
+        """Stop connecting, without waiting for that; the link is closed."""
+        if self._task is not None:
+            self._task.cancel()
+        if self.link is not None:
+            self.link.close("the node has moved")
 
     async def stop(self) -> None:
         """Stop connecting; an open link is its owner's to close."""

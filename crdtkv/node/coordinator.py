@@ -11,7 +11,7 @@ ordered by that timestamp alone, so this is for registers.
 Source: Attiya, Bar-Noy, Dolev, "Sharing Memory Robustly in Message-Passing Systems" (1995).
 """
 
-from crdtkv.causality.context import CausalContext
+from crdtkv.causality.context import CausalContext, from_client
 from crdtkv.crdt.bounded_counter import BoundedCounter
 from crdtkv.crdt.register import Register
 from crdtkv.crdt.registry import OPERATIONS, type_named
@@ -86,7 +86,7 @@ class Coordinator:
         """Answer reads; those this replica can answer alone, at once and together."""
         step = self._step
         first_id, identities, level_text, timeout_ms = request
-        now_s = step.now.monotonic_s
+        now_s = step.arrived_s
         try:
             level = self._level(level_text)
             required = level.read_quorum(step.ring.replication_factor)
@@ -119,7 +119,7 @@ class Coordinator:
         """Check one operation and place it, then carry it out (`mutating`)."""
         step = self._step
         kind = request.operation if request.operation in OPERATIONS else UNKNOWN
-        self._mutate(Requester(peer, request.id, kind, self._label(request.level), step.now.monotonic_s), request)
+        self._mutate(Requester(peer, request.id, kind, self._label(request.level), step.arrived_s), request)
 
     def _mutate(self, requester: Requester, request: MutateRequest) -> None:
         step = self._step
@@ -133,7 +133,7 @@ class Coordinator:
             if self._hand_on(requester, request, key.token, level, required):
                 return
             self._check_load()
-            seen = CausalContext.from_wire(request.context) if request.context is not None else None
+            seen = from_client(request.context) if request.context is not None else None
             seats = step.seats(key.token, level.is_sloppy)
             self._check_writable(request, seats, required)
             mutation = Mutation(
@@ -155,7 +155,7 @@ class Coordinator:
     def scan(self, peer: Peer, request: ScanRequest) -> None:
         """Answer with one page of one partition."""
         step = self._step
-        requester = Requester(peer, request.id, "scan", self._label(request.level), step.now.monotonic_s)
+        requester = Requester(peer, request.id, "scan", self._label(request.level), step.arrived_s)
         try:
             level = self._level(request.level)
             required = level.read_quorum(step.ring.replication_factor)

@@ -18,6 +18,7 @@ from crdtkv.errors import CrdtkvError, InsufficientStorage, StorageError
 from crdtkv.geo.outbox import Outbox
 from crdtkv.membership.member import Load, Member
 from crdtkv.merkle.forest import MerkleForest
+from crdtkv.node.admission import Admission
 from crdtkv.node.anti_entropy import AntiEntropy
 from crdtkv.node.background_reads import BackgroundReads
 from crdtkv.node.collection import Collection
@@ -52,6 +53,7 @@ from crdtkv.node.operations import Operations
 from crdtkv.node.preference import Preference
 from crdtkv.node.replica import Replica
 from crdtkv.node.rights import Rights
+from crdtkv.node.ring_follower import RingFollower
 from crdtkv.node.serving import Serving
 from crdtkv.node.stability import Stability
 from crdtkv.node.standing import Standing
@@ -201,7 +203,12 @@ class NodeCore:
             self.geo.incarnation_seen,
             self._remembered,
         )
-        self.standing = Standing(self.step, self.anti_entropy, settings.incarnation, settings.is_checked)
+        here = config.find_node(settings.node)
+        assert here is not None
+        self.standing = Standing(
+            self.step, self.anti_entropy, settings.incarnation, settings.is_checked, here[1].host, here[1].port
+        )
+        self._ring = RingFollower(self.step, store)
         self._refill_at = 0.0
         from_client: dict[type, Callable[[Peer, Any], None]] = {
             GetRequest: self.coordinator.get,
@@ -226,7 +233,10 @@ class NodeCore:
             DropTombstones: self.collection.drop,
             RightsRequest: self.rights.asked,
         }
-        self._dispatch = Dispatch(self.step, self.membership, self.serving.acknowledge, from_client, from_node)
+        self.admission = Admission(self.step, from_client)
+        self._dispatch = Dispatch(
+            self.step, self._ring, self.admission, self.membership, self.serving.acknowledge, from_client, from_node
+        )
 
     @property
     def topology(self) -> Topology:
@@ -247,6 +257,7 @@ class NodeCore:
                 self._dispatch.received(event)
             else:
                 self._happened(event)
+        self.admission.run_due()
         step.calls.fire(now.monotonic_s)
         if effects.new_incarnation is not None:
             self.membership.new_incarnation(effects.new_incarnation)
@@ -268,6 +279,7 @@ class NodeCore:
     def next_timer(self) -> float | None:
         """Return the monotonic time of the next step that is due without an event."""
         due = [
+            self.admission.next_timer(),
             self.step.calls.next_timer(),
             self.geo.next_timer(),
             self.anti_entropy.next_timer(),
@@ -282,13 +294,14 @@ class NodeCore:
 
     def status(self) -> dict[str, Any]:
         """Return what the node knows of itself; the content of `StatusReply`."""
-        return status_of(self, self._settings.config.peers_of(self.step.datacenter))
+        return status_of(self, self._settings.config)
 
     def _happened(self, event: Event) -> None:
         match event:
             case Durable(commit):
                 self.replica.durable(commit)
             case PeerUp(node):
+                self._ring.linked(node)
                 self.membership.peer_up(node)
             case PeerClock(node, clock_ahead_s):
                 self.step.clocks_ahead_s[node] = clock_ahead_s
@@ -305,7 +318,7 @@ class NodeCore:
             case BusUp() | BusDown():
                 self.geo.bus_changed(isinstance(event, BusUp))
             case TopologyChanged(topology):
-                self._change_topology(topology)
+                self._ring.follow(topology)
             case DiskSpace(is_sufficient, used_percent):
                 self.step.has_disk_space = is_sufficient
                 self._load.disk_used_percent = used_percent
@@ -353,15 +366,6 @@ class NodeCore:
         for node in self.anti_entropy.peers:
             self.anti_entropy.begin_pass(node, request.partition)
         self.step.effects.send(peer, StatusReply(request.id, json.dumps(self.status()).encode()))
-
-    def _change_topology(self, topology: Topology) -> None:
-        if topology.epoch > self.step.epoch:
-            before, self.step.ring = self.step.ring, HashRing(topology)
-            for node in sorted(self.step.ring.learners - before.learners):
-                # Calls in flight must neither ask it nor count it under the new epoch.
-                self.step.calls.replica_lost(node)
-            self._store.put(rows.TOPOLOGY, topology.to_json())
-            self.step.effects.notes.append(f"ring epoch {topology.epoch}")
 
     def _refill_outbox(self) -> None:
         """Continue sending everything, if rows were dropped, without holding up a step for long."""

@@ -8,15 +8,16 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from crdtkv.errors import CrdtkvError, InsufficientStorage, Overloaded, StorageError
+from crdtkv.node.admission import ADMITTED, Admission
 from crdtkv.node.events import Peer, Received
 from crdtkv.node.membership import Membership
+from crdtkv.node.ring_follower import RingFollower
 from crdtkv.node.step import Step
 from crdtkv.wire.messages import (
     DropTombstones,
     EntriesReply,
     ErrorReply,
     FindOperation,
-    GetRequest,
     HandOff,
     KeepHint,
     LeafReply,
@@ -24,7 +25,6 @@ from crdtkv.wire.messages import (
     MembersReply,
     Message,
     MutateReply,
-    MutateRequest,
     OperationFound,
     PartitionRows,
     ReadPartition,
@@ -36,10 +36,10 @@ from crdtkv.wire.messages import (
     RightsRequest,
     RootsReply,
     ScanReply,
-    ScanRequest,
     TombstonesDropped,
     TombstonesReply,
     TombstonesRequest,
+    TopologyNews,
     WriteReplica,
 )
 
@@ -49,7 +49,7 @@ _ANSWERS = frozenset(
         EntriesReply, MutateReply, ScanReply, ErrorReply, TombstonesReply, TombstonesDropped, OperationFound,
     )
 )  # fmt: skip
-_FORWARDED = frozenset((GetRequest, MutateRequest, ScanRequest))
+_FORWARDED = frozenset(ADMITTED)
 #: What another node would count, or believe.
 _COUNTED = frozenset(
     (
@@ -71,12 +71,16 @@ class Dispatch:
     def __init__(
         self,
         step: Step,
+        ring: RingFollower,
+        admission: Admission,
         membership: Membership,
         acknowledge: Callable[[str], None],
         from_client: Mapping[type, Callable[[Peer, Any], None]],
         from_node: Mapping[type, Callable[[str, Any], None]],
     ) -> None:
         self._step = step
+        self._ring = ring
+        self._admission = admission
         self._membership = membership
         self._acknowledge = acknowledge
         self._from_client = from_client
@@ -96,11 +100,15 @@ class Dispatch:
                 handler = self._from_client.get(type(message))
                 if handler is None:
                     self._step.stats.count("junk_messages")  # a client may not speak the node protocol
+                elif isinstance(message, ADMITTED):
+                    self._admission.arrived(peer, message)
                 else:
                     handler(peer, message)
             return
         if epoch > self._step.epoch:
             self._step.effects.refresh_topology = True
+        elif epoch < self._step.epoch:
+            self._ring.heard_older(peer)
         for message in messages:
             try:
                 self._from_peer(peer, epoch, message)
@@ -123,6 +131,8 @@ class Dispatch:
                 call.answered(node, message)
         elif kind is MembersPush:
             self._membership.pushed(node, message)  # type: ignore[arg-type]
+        elif kind is TopologyNews:
+            self._ring.told(message)  # type: ignore[arg-type]
         elif kind is MembersReply:
             self._membership.replied(node, message)  # type: ignore[arg-type]
         elif kind is Refusal:
@@ -131,7 +141,7 @@ class Dispatch:
             if call is not None:
                 call.refused(node, message.code)  # type: ignore[union-attr]
         elif kind in _FORWARDED:
-            self._from_client[kind](node, message)
+            self._admission.arrived(node, message)
         else:
             self._serve(node, epoch, message)
 

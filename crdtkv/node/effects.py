@@ -60,6 +60,10 @@ class Effects:
     after_commit: int = 0
     new_incarnation: int | None = None
     refresh_topology: bool = False
+    #: The topology document that came into use in this step, if one did.
+    topology: Topology | None = None
+    #: Why this process must stop at once, if it must.
+    stop: str | None = None
     notes: list[str] = field(default_factory=list)
 
     def send(self, peer: Peer, message: Message) -> None:

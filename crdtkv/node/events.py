@@ -10,10 +10,14 @@ Peer = str | int
 
 
 class Now(NamedTuple):
-    """The host's clocks at the start of a step: monotonic seconds for deadlines, Unix milliseconds for timestamps."""
+    """The host's clocks at the start of a step: monotonic seconds for deadlines, Unix milliseconds for timestamps.
+
+    `last_step_s` is how long the step before took.
+    """
 
     monotonic_s: float
     wall_ms: int
+    last_step_s: float = 0.0
 
 
 class Received(NamedTuple):

@@ -15,6 +15,9 @@ from crdtkv.node.requester import Requester
 from crdtkv.node.step import Step
 from crdtkv.wire.messages import ErrorReply, GetRequest, Message, MutateRequest, ScanRequest
 
+#: No clock shows more; a node that claims another time must not make requests that nobody can read.
+MAX_CLOCK_MS = 2**62
+
 Forwardable = GetRequest | MutateRequest | ScanRequest
 
 
@@ -94,7 +97,7 @@ class ForwardCall(Call):
         if request.begin_by_ms:
             # By the target's clock, which is at least so far ahead of ours: it never begins too late.
             begin_by_ms = request.begin_by_ms + int(self._step.clocks_ahead_s.get(self._target, 0.0) * 1000)
-            request = request._replace(begin_by_ms=max(1, begin_by_ms))
+            request = request._replace(begin_by_ms=min(max(1, begin_by_ms), MAX_CLOCK_MS))
         if request.operation_id:
             # Whoever asks this node about a retry must learn who may have carried it out.
             self._operations.note_handed_on(request.operation_id, self._target)

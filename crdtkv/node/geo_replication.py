@@ -29,6 +29,8 @@ from crdtkv.wire.messages import Confirm, GeoBatch, Message
 
 BATCHES_IN_FLIGHT = 4
 BATCH_BYTES = 512 * 1024
+#: The largest entry that fits into a message: NATS takes 4 MiB at least (`bus.connection`), and there is more in it.
+ENTRY_BYTES_MAX = 4 * 1024 * 1024 - 64 * 1024
 APPLY_TIMEOUT_S = 5.0
 RETRY_S = 1.0
 MAX_DEAD_LETTERS = 100
@@ -123,18 +125,20 @@ class GeoReplication:
         taken = 0
         for oseq, located in batch:
             entry = self._store.get(rows.data_row(located))
+            if entry is not None and content and size + len(entry) > BATCH_BYTES:
+                break
             taken += 1
             if entry is None:
-                # Only a data row lost under our feet leads here; there is nothing to send.
+                # Only a data row that the disk has lost leads here; there is nothing to send.
                 self._step.stats.count("outbox_rows_without_entry")
-                continue
-            content.append([oseq, identity_in(located), entry])
-            size += len(entry)
-            if size >= BATCH_BYTES:
-                break
+            elif len(entry) > ENTRY_BYTES_MAX:
+                self._set_aside(oseq, located, len(entry))
+            else:
+                content.append([oseq, identity_in(located), entry])
+                size += len(entry)
         if content:
             self._publishes += 1
-            self._in_flight[self._publishes] = [oseq for oseq, _ in batch[:taken]]
+            self._in_flight[self._publishes] = [row[0] for row in content]  # type: ignore[index]
             self._step.effects.held_publishes.append(
                 Publish(
                     number=self._publishes,
@@ -145,6 +149,15 @@ class GeoReplication:
                 )
             )
         return batch[taken:]
+
+    def _set_aside(self, oseq: int, located: bytes, size_bytes: int) -> None:
+        """Keep a row that no message can carry, without holding up the others, and say so."""
+        self._outbox.set_aside(oseq)
+        self._step.stats.count("outbox_rows_too_large")
+        self._step.effects.notes.append(
+            f"{parse_identity(identity_in(located))!r} takes {size_bytes} bytes, a message to other data centers "
+            f"{ENTRY_BYTES_MAX}: it stays here until it is smaller; remove some of it"
+        )
 
     def confirmed(self, message: Message) -> None:
         """Take another data center's confirmation of outbox rows.

@@ -14,14 +14,16 @@ from typing import Any
 
 from crdtkv.config.model import GossipConfig
 from crdtkv.errors import ProtocolError
+from crdtkv.ids import MAX_STARTS
 from crdtkv.membership.detector import DetectorSettings
 from crdtkv.membership.gossip import Gossip, GossipPush, GossipReply, GossipSettings
 from crdtkv.membership.member import NO_LOAD, SUSPICIONS_MAX, Load, Member
 from crdtkv.node.step import Step
 from crdtkv.wire.messages import MembersPush, MembersReply
 
-_NUMBERS = 7
-_MAX = 2**64
+#: The bounds of a row's numbers: generation, heartbeat, incarnation, and four figures of load.
+_BELOW = (MAX_STARTS, MAX_STARTS, 2**64, *([2**48] * len(Load._fields)))
+_NUMBERS = len(_BELOW)
 
 
 class Membership:
@@ -175,6 +177,10 @@ class Membership:
                     self._step.node_up(node)
 
 
+def _is_below(number: object, bound: int) -> bool:
+    return type(number) is int and 0 <= number < bound
+
+
 def _flat(rows: list[Member]) -> list[object]:
     return [[row.node, row.generation, row.heartbeat, row.incarnation, *row.load, *row.suspicions] for row in rows]
 
@@ -185,7 +191,7 @@ def _parsed(rows: list[object]) -> list[Member]:
         if type(row) is not list or not _NUMBERS < len(row) <= 1 + _NUMBERS + SUSPICIONS_MAX:
             raise ProtocolError("a member is a node, seven numbers and who suspects it")
         node, numbers, suspicions = row[0], row[1 : 1 + _NUMBERS], row[1 + _NUMBERS :]
-        if type(node) is not str or not all(type(number) is int and 0 <= number < _MAX for number in numbers):
+        if type(node) is not str or not all(map(_is_below, numbers, _BELOW)):
             raise ProtocolError("a member is a node, seven numbers and who suspects it")
         if not all(type(observer) is str for observer in suspicions):
             raise ProtocolError("suspecting nodes are names")

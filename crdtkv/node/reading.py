@@ -94,20 +94,21 @@ class GetCall(Call):
         if isinstance(message, ReplicaEntry):
             self._answer(replica, self._own if message.is_same else message.entry)
         elif isinstance(message, (ReplicaWritten, ReplicaSuperseded)) and self._repair is not None:
-            self._repair.ok(replica)
+            self._repaired(replica)
             self._progress_of_repair()
 
     def lost(self, replica: str) -> None:
         """See `Call`."""
-        if self._repair is not None:
-            self._repair.fail(replica)
-            self._progress_of_repair()
+        if self._repair is not None and self._repair.is_open(replica):
+            self._ask_instead_of(replica)
             return
         asked_at = self._asked_at.pop(replica, None)
         if asked_at is not None:
             self._preference.latencies.unanswered(replica, max(LOST_S, self._step.now.monotonic_s - asked_at))
         spare = self._read.fail(replica)
-        if spare is not None:
+        if self._read.outcome is Outcome.REACHED:
+            self._conclude()
+        elif spare is not None:
             self._ask(spare)
         elif self._read.outcome is Outcome.IMPOSSIBLE:
             self._fail()
@@ -168,16 +169,18 @@ class GetCall(Call):
         return self._own_digest
 
     def _answer(self, replica: str, entry: bytes | None) -> None:
-        if self._repair is not None:
-            return  # a hedged answer that came too late
         asked_at = self._asked_at.pop(replica, None)
         if asked_at is not None:
             seconds = self._step.now.monotonic_s - asked_at
             self._step.stats.replica_rpc("read", seconds)
             self._preference.latencies.answered(replica, seconds)
         self._read.answer(replica, entry)
-        if self._read.outcome is not Outcome.REACHED:
-            return
+        # A hedged answer that comes while others are repaired counts only if one of these cannot be.
+        if self._read.outcome is Outcome.REACHED and self._repair is None:
+            self._conclude()
+
+    def _conclude(self) -> None:
+        """Tell the result, if all who answered have it, or write it back first."""
         if self._asked_at:
             self._wait_no_more()
         self._merged, stale = self._read.result()
@@ -196,10 +199,10 @@ class GetCall(Call):
                 try:
                     self._handoff.hold(self._key, Entry.from_bytes(merged), [seat])
                 except (InsufficientStorage, Overloaded):
-                    self._repair.fail(replica)
-                    continue
+                    self._ask_instead_of(replica)
+                    return
                 self._is_durable = False
-                self._repair.ok(replica)
+                self._repaired(replica)
             elif seat.is_home:
                 step.answer(replica, WriteReplica(self._number, self._key.identity, merged, 0), self._is_durable)
             else:
@@ -209,11 +212,25 @@ class GetCall(Call):
                 step.answer(replica, hint, self._is_durable)
         self._progress_of_repair()
 
+    def _repaired(self, replica: str) -> None:
+        assert self._repair is not None
+        assert self._merged is not None
+        self._repair.ok(replica)
+        self._read.repaired(replica, self._merged)
+
     def _progress_of_repair(self) -> None:
         assert self._repair is not None
         if self._repair.outcome is Outcome.REACHED:
             self._finish()
-        elif self._repair.outcome is Outcome.IMPOSSIBLE:
+
+    def _ask_instead_of(self, replica: str) -> None:
+        """Go on without a replica that cannot be repaired: it is gone, or its disk is full."""
+        self._repair = None
+        self._step.stats.count("read_repairs_refused")
+        spare = self._read.retract(replica)
+        if spare is not None:
+            self._ask(spare)
+        elif self._read.outcome is Outcome.IMPOSSIBLE:
             self._fail()
 
     def _wait_no_more(self) -> None:

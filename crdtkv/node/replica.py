@@ -15,7 +15,7 @@ from random import Random
 from typing import NamedTuple
 
 from crdtkv.causality.context import EMPTY as NOTHING
-from crdtkv.causality.context import CausalContext, WireContext
+from crdtkv.causality.context import MAX_CLIENT_BYTES, CausalContext, WireContext
 from crdtkv.causality.dot import Dot
 from crdtkv.causality.hybrid_clock import HybridClock, HybridTimestamp, from_wall_ms, wall_ms_of
 from crdtkv.config.model import LimitsConfig
@@ -36,7 +36,7 @@ from crdtkv.storage import rows
 from crdtkv.storage.store import Store
 
 #: What an entry's context and the names in it may take besides what it holds.
-CONTEXT_BYTES = 16 * 1024
+CONTEXT_BYTES = MAX_CLIENT_BYTES
 REMOVALS = frozenset(("delete", "remove", "disable"))
 
 
@@ -122,8 +122,16 @@ class Replica:
         return bool(self._dirty)
 
     @property
+    def expiry_now(self) -> HybridTimestamp:
+        """The wall time as a timestamp: for readers and writers, what expires by now is over.
+
+        No stamp that comes from elsewhere moves it, so a time to live is as long as this node's clock says.
+        """
+        return from_wall_ms(self._step.now.wall_ms)
+
+    @property
     def hybrid_now(self) -> HybridTimestamp:
-        """The hybrid time: what expires by now is over."""
+        """The latest time this node has seen: it never goes back while the node runs."""
         return max(self.clock.last, from_wall_ms(self._step.now.wall_ms))
 
     def read(self, located: bytes) -> tuple[bytes | None, bool]:
@@ -140,7 +148,7 @@ class Replica:
         """Return what a reader sees of an entry now."""
         if encoded is None or not may_expire(encoded):
             return encoded
-        return Entry.from_bytes(encoded).at(self.hybrid_now).to_bytes()
+        return Entry.from_bytes(encoded).at(self.expiry_now).to_bytes()
 
     def entry(self, located: bytes) -> Entry | None:
         """Return the stored entry of a key, for this node's own use."""
@@ -195,9 +203,9 @@ class Replica:
         is_partial = stored.state.has_partial_deltas
         if is_partial and seen is not None and not stored.context.descends(seen):
             raise StaleReplica("no replica in reach has what the context was read from: read the key again")
-        event = self.event(actor, stored, observed)
-        expires_at = event.timestamp + from_wall_ms(ttl_ms) if ttl_ms else None
-        delta = stored.delta(operation, arguments, event, seen, expires_at)
+        event, now = self.event(actor, stored, observed), self.expiry_now
+        expires_at = now + from_wall_ms(ttl_ms) if ttl_ms else None
+        delta = stored.delta(operation, arguments, event, seen, expires_at, now)
         merged = stored.merge(delta)
         encoded = merged.to_bytes()
         # What removes may make an entry larger, by what it must remember of what it removed.
@@ -252,7 +260,7 @@ class Replica:
     def event(self, actor: Actor, stored: Entry, observed: HybridTimestamp) -> Event:
         """Mint the dot and timestamp of a new operation of `actor` on `stored`."""
         wall_ms = self._step.now.wall_ms
-        if observed > from_wall_ms(wall_ms + self.clock.max_drift_ms):
+        if self.clock.is_ahead(observed, wall_ms):
             self._step.stats.count("clock_ahead")
             observed = 0  # a client's stamp from the far future orders nothing
         timestamp = self.clock.tick(wall_ms, above=max(stored.state.newest(), observed))
@@ -278,7 +286,7 @@ class Replica:
         if timestamp > self._collected_until:
             self._collected_until = timestamp
             self._store.put(rows.COLLECTED_UNTIL, timestamp.to_bytes(8, "big"))
-            self.clock.observe(timestamp, self._step.now.wall_ms)
+            self.clock.pass_by(timestamp)
 
     def note_alive(self) -> None:
         """Note that this disk was in use now: a copy of it tells how old it is (`storage.identity.is_fenced`)."""

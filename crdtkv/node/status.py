@@ -1,22 +1,27 @@
 """What a node tells of itself: the content of `StatusReply`, of `/status`, and of most metrics."""
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+
+from crdtkv.config.model import ClusterConfig
+from crdtkv.ids import parse_identity
+from crdtkv.ring.agreement import differences
+from crdtkv.ring.token import identity_in
 
 if TYPE_CHECKING:
     from crdtkv.node.core import NodeCore
 
 
-def status_of(core: "NodeCore", peers: Sequence[str]) -> dict[str, Any]:
-    """Return what a node knows of itself; `peers` are the other data centers."""
-    now_s = core.step.now.monotonic_s
-    lags = {peer: core.outbox.lag(peer, now_s) for peer in peers}
+def status_of(core: "NodeCore", config: ClusterConfig) -> dict[str, Any]:
+    """Return what a node knows of itself; `config` is what it was started with."""
+    now_s, datacenter = core.step.now.monotonic_s, core.step.datacenter
+    lags = {peer: core.outbox.lag(peer, now_s) for peer in config.peers_of(datacenter)}
     return {
         "node": core.step.node,
-        "datacenter": core.step.datacenter,
+        "datacenter": datacenter,
         "actor": core.replica.actor,
         "standing": core.standing.word,
         "epoch": core.step.epoch,
+        "config_differs": differences(core.topology, config.first_topology(datacenter)),
         "uptime_s": round(now_s - core.started_s, 3),
         "peers_up": sorted(core.step.alive),
         "members": core.membership.told(),
@@ -24,6 +29,7 @@ def status_of(core: "NodeCore", peers: Sequence[str]) -> dict[str, Any]:
         "bus_up": core.geo.bus_is_up,
         "disk_space": core.step.has_disk_space,
         "calls_in_flight": len(core.step.calls),
+        "requests_waiting": len(core.admission),
         "watches_waiting": len(core.watching),
         "hints": {
             target: {"rows": kept.rows, "bytes": kept.size_bytes, "age_s": round(now_s - kept.since, 3)}
@@ -34,6 +40,7 @@ def status_of(core: "NodeCore", peers: Sequence[str]) -> dict[str, Any]:
         "tombstones": core.collection.told,
         "outbox_rows": len(core.outbox),
         "outbox_dropped": core.outbox.has_dropped,
+        "outbox_too_large": [repr(parse_identity(identity_in(key))) for key in core.outbox.set_aside_keys[:10]],
         "comparing": core.anti_entropy.passes,
         "merkle_built": core.anti_entropy.is_built,
         "lag": {peer: {"rows": count, "age_s": round(age_s, 3)} for peer, (count, age_s) in lags.items()},

@@ -21,6 +21,8 @@ class Step:
         self._ring = ring
         self.now = now
         self.effects = Effects()
+        #: When the client's request that is being begun had arrived, monotonic.
+        self.arrived_s = now.monotonic_s
         self._alive: set[str] = set()
         self._is_quarantined = False
         self._seats: dict[tuple[int, bool], tuple[Seat, ...]] = {}

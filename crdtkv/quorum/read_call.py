@@ -3,7 +3,9 @@
 It asks R replicas and keeps the others as spares; one spare is asked when a replica fails, and one whenever the hedge
 timer fires. When R have answered, their entries are merged. If all answers are the same bytes, that is
 the result. Otherwise the replicas that lacked something are written back to, and the result is out only
-when R replicas hold it (blocking read repair): a value that was read once at a quorum is read again.
+when R replicas hold it (blocking read repair): a value that was read once at a quorum is read again. A replica that
+cannot take it (its disk is full) counts as one that has not answered: another one is asked instead, because any R
+replicas together hold what a quorum has acknowledged.
 """
 
 from collections.abc import Sequence
@@ -45,12 +47,13 @@ class ReadCall:
             self._tally.ok(replica)
 
     def fail(self, replica: str) -> str | None:
-        """Take a replica's failure; return the spare to ask instead, if there is one."""
+        """Take a replica's failure; return the spare to ask instead, if there is one and answers are missing."""
+        is_enough = self._tally.outcome is Outcome.REACHED
         was_asked = replica in self._asked and self._tally.is_open(replica)
         self._tally.fail(replica)
         if replica in self._spares:
             self._spares.remove(replica)
-        return self._next_spare() if was_asked else None
+        return self._next_spare() if was_asked and not is_enough else None
 
     @property
     def has_spares(self) -> bool:
@@ -69,6 +72,21 @@ class ReadCall:
         merged = join(list(distinct))
         stale = sorted(replica for replica, answer in self._answers.items() if answer != merged)
         return merged, stale
+
+    def repaired(self, replica: str, merged: bytes) -> None:
+        """Note that a replica that lacked something holds the result now."""
+        if replica in self._answers:
+            self._answers[replica] = merged
+
+    def retract(self, replica: str) -> str | None:
+        """Take back the answer of a replica that cannot be repaired; return the spare to ask instead, if needed."""
+        self._answers.pop(replica, None)
+        if replica in self._asked:
+            self._asked.remove(replica)
+        answered, self._tally = self._answers, Tally([*self._asked, *self._spares], self.required)
+        for name in answered:
+            self._tally.ok(name)
+        return self._next_spare() if self._tally.outcome is not Outcome.REACHED else None
 
     def repair_tally(self, stale: Sequence[str]) -> Tally:
         """Return the count of replicas that hold the result, those that need no repair counted already."""

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from crdtkv.errors import ProtocolError
+from crdtkv.ids import MAX_EPOCH
 from crdtkv.ring.token import MAX_PARTITIONS
 
 MAX_WEIGHT = 64
@@ -20,7 +21,8 @@ class RingNode:
     """One node as the ring sees it; `weight` is its share of the data relative to others.
 
     `incarnation` is that of the node's disk, in 16 hexadecimal digits, "" until it has told. A *learner* has its place,
-    takes writes, and counts in no quorum: its disk is not known to hold what was written before.
+    takes writes, and counts in no quorum: its disk is not known to hold what was written before. `replaces` is the
+    incarnation of the last disk that counted before this one, "" if there was none.
     """
 
     name: str
@@ -30,6 +32,7 @@ class RingNode:
     weight: float
     incarnation: str = ""
     is_learner: bool = False
+    replaces: str = ""
 
     @property
     def address(self) -> str:
@@ -63,11 +66,19 @@ class Topology:
 
     @property
     def _placement(self) -> "Topology":
-        return replace(self, epoch=0, nodes=tuple(replace(n, incarnation="", is_learner=False) for n in self.nodes))
+        nodes = tuple(replace(node, incarnation="", is_learner=False, replaces="") for node in self.nodes)
+        return replace(self, epoch=0, nodes=nodes)
 
     def to_json(self) -> bytes:
-        """Return the document as it stands in the KV bucket, for people to read as well."""
-        return json.dumps(asdict(self), indent=1, sort_keys=True).encode()
+        """Return the document as it stands in the KV bucket, for people to read as well.
+
+        Older versions do not know `replaces`, so it is left out where it says nothing.
+        """
+        fields = asdict(self)
+        for node in fields["nodes"]:
+            if not node["replaces"]:
+                del node["replaces"]
+        return json.dumps(fields, indent=1, sort_keys=True).encode()
 
     @classmethod
     def from_json(cls, document: bytes) -> "Topology":
@@ -90,7 +101,7 @@ class Topology:
         texts = [self.cluster, self.datacenter]
         numbers = [self.epoch, self.partitions, self.replication_factor]
         for node in self.nodes:
-            texts += [node.name, node.host, node.zone, node.incarnation]
+            texts += [node.name, node.host, node.zone, node.incarnation, node.replaces]
             numbers.append(node.port)
             if type(node.is_learner) is not bool:
                 raise ProtocolError(f"a node is a learner or not, {node.is_learner!r} is neither")
@@ -98,7 +109,7 @@ class Topology:
                 raise ProtocolError(f"a node's weight is above 0 and at most {MAX_WEIGHT}, not {node.weight!r}")
         if not all(type(text) is str for text in texts):
             raise ProtocolError("names, hosts and zones in a topology document are text")
-        if not all(type(number) is int and 0 < number <= 2**63 for number in numbers):
+        if not all(type(number) is int and 0 < number < MAX_EPOCH for number in numbers):
             raise ProtocolError("epoch, partitions, replication factor and ports in a topology document count from 1")
         if self.partitions > MAX_PARTITIONS or self.partitions & (self.partitions - 1):
             raise ProtocolError(f"partitions are a power of two up to {MAX_PARTITIONS}, not {self.partitions}")

@@ -26,10 +26,12 @@ from crdtkv.config.model import ClusterConfig
 from crdtkv.errors import BusError, ConfigError, DamagedStore, ProtocolError, StorageError
 from crdtkv.links.dialer import Dialer
 from crdtkv.links.link import Link
+from crdtkv.links.probe import who_answers
 from crdtkv.node.core import NodeCore, NodeSettings
 from crdtkv.node.effects import Effects, Sends
 from crdtkv.node.events import DiskSpace, Event, PeerClock, PeerDown, PeerUp, Received
-from crdtkv.ring.topology import RingNode, Topology
+from crdtkv.ring.agreement import differences
+from crdtkv.ring.topology import Topology
 from crdtkv.server.data_directory import fence, mark_damaged, open_store
 from crdtkv.server.stepper import Stepper, clock
 from crdtkv.storage import identity, rows
@@ -83,7 +85,7 @@ class NodeServer:
 
         Raises:
             StorageError: the data directory is unusable, foreign or damaged.
-            ConfigError: a port is in use.
+            ConfigError: a port is in use, or the node runs already.
             BusError: NATS may not carry a durable cluster.
         """
         on_stop = self._on_stop
@@ -96,6 +98,7 @@ class NodeServer:
         self._home = HomeBus(self._config, self._datacenter, self._node, self._put)
         on_stop.push_async_callback(self._home.close)
         topology = await self._first_topology()
+        await self._refuse_a_second_process(topology)
         is_checked = await self._outlive_copies()
         self._fence_an_old_copy()
         who = self._identity
@@ -110,7 +113,8 @@ class NodeServer:
         face = application(self.core, self._figures, lambda: self._is_draining)
         http = HttpFace(face, self._listen_on, here.http_port)
         await self._listen()
-        self._dial(topology)
+        on_stop.push_async_callback(self._stop_dialing)
+        self._follow_addresses(topology)
         handles = itertools.count(1)
         for peer in self._config.peers_of(self._datacenter):
             remote = RemoteBus(self._config, self._datacenter, self._node, peer, self._put, handles)
@@ -236,6 +240,11 @@ class NodeServer:
         """See `World.attend`."""
         for note in effects.notes:
             log.warning("%s", note)
+        if effects.topology is not None:
+            self._home.known = effects.topology
+            self._follow_addresses(effects.topology)
+        if effects.stop is not None:
+            self._fail(ConfigError(effects.stop))
         if effects.refresh_topology:
             self._home.look()
         if effects.new_incarnation is not None:
@@ -267,23 +276,45 @@ class NodeServer:
             raise ConfigError(
                 f"node {self._node!r} is not in the agreed topology of {self._datacenter} (epoch {topology.epoch})"
             )
-        if not topology.same_ring(self._config.first_topology(self._datacenter)):
-            log.warning(
-                "datacenters.yaml differs from the agreed topology, epoch %d: the agreed one is used", topology.epoch
-            )
+        for difference in differences(topology, self._config.first_topology(self._datacenter)):
+            log.warning("the agreed ring, epoch %d, is not as configured: %s", topology.epoch, difference)
         return topology
+
+    async def _refuse_a_second_process(self, topology: Topology) -> None:
+        """Ask at the addresses this node has, or had, whether a process of its name runs already.
+
+        Raises:
+            ConfigError: one does.
+        """
+        here, agreed = self._node_config, topology.node(self._node)
+        addresses = {(here.host, here.port)}
+        if agreed is not None:
+            addresses.add((agreed.host, agreed.port))
+        for host, port in sorted(addresses):
+            other = await who_answers(self._config.cluster, host, port)
+            if other is not None and (other.role, other.datacenter, other.name) == (
+                "node",
+                self._datacenter,
+                self._node,
+            ):
+                raise ConfigError(
+                    f"{self._node} runs at {host}:{port} already: stop that process first, or give this one the name "
+                    "of another node"
+                )
 
     async def _outlive_copies(self) -> bool:
         """Take a new incarnation if the bucket remembers more starts than this disk; False if it could not be asked."""
         if not self._home.is_connected:
             return False
-        remembered = await self._home.note_start(self._identity.starts)
+        remembered = await self._home.starts_remembered()
+        if remembered is None:
+            return False
         who = identity.outlive(self._record, self._store, self._owner, self._identity, remembered, secrets.randbits(64))
         if who is not self._identity:
             log.warning("new incarnation %016x: %s", who.incarnation, who.renewed_because)
             self._identity = who
-            await self._home.note_start(who.starts)
-        return remembered is not None
+        await self._home.note_start(who.starts)
+        return True
 
     def _fence_an_old_copy(self) -> None:
         grace_s = self._config.collection.gc_grace_s
@@ -323,17 +354,21 @@ class NodeServer:
             asyncio.get_running_loop().call_soon(link.close, "too many connections")
         return link
 
-    def _dial(self, topology: Topology) -> None:
-        """Keep links to the nodes whose name comes behind ours; the others dial us."""
+    def _follow_addresses(self, topology: Topology) -> None:
+        """Keep links to the nodes whose name comes behind ours, at the addresses they have now; the others dial us."""
         for node in topology.nodes:
-            if node.name > self._node:
-                self._dialers[node.name] = self._dialer(node)
-        for dialer in self._dialers.values():
-            dialer.start()
-            self._on_stop.push_async_callback(dialer.stop)
+            dialer = self._dialers.get(node.name)
+            if node.name <= self._node or (dialer is not None and dialer.address == (node.host, node.port)):
+                continue
+            if dialer is not None:
+                log.info("%s has moved from %s:%d to %s", node.name, *dialer.address, node.address)
+                dialer.give_up()
+            self._dialers[node.name] = Dialer(lambda: Link(self, self._hello, self._epoch), node.host, node.port)
+            self._dialers[node.name].start()
 
-    def _dialer(self, node: RingNode) -> Dialer:
-        return Dialer(lambda: Link(self, self._hello, self._epoch), node.host, node.port)
+    async def _stop_dialing(self) -> None:
+        for dialer in self._dialers.values():
+            await dialer.stop()
 
     def _epoch(self) -> int:
         return self.core.topology.epoch

@@ -41,9 +41,9 @@ class World(Protocol):
         ...
 
 
-def clock() -> Now:
+def clock(last_step_s: float = 0.0) -> Now:
     """Read the clocks."""
-    return Now(time.monotonic(), time.time_ns() // 1_000_000)
+    return Now(time.monotonic(), time.time_ns() // 1_000_000, last_step_s)
 
 
 class Stepper:
@@ -62,6 +62,7 @@ class Stepper:
         self._held: deque[Effects] = deque()
         self._is_syncing = False
         self._is_stopped = False
+        self._last_step_s = 0.0
         self._disk = ThreadPoolExecutor(1, "fsync")
         self._synced = asyncio.Event()
 
@@ -87,11 +88,13 @@ class Stepper:
         if self._is_stopped:
             return
         events, self._inbox = self._inbox, []
+        now = clock(self._last_step_s)
         try:
-            effects = self._core.handle(events, clock())
+            effects = self._core.handle(events, now)
         except StorageError as error:
             self._fail(error)
             return
+        self._last_step_s = time.monotonic() - now.monotonic_s
         self._world.attend(effects)
         if effects.at_once:
             self._world.send(effects.at_once)

@@ -27,11 +27,13 @@ class TopologyBucket:
         self._versions.append(topology.to_json())
         return True
 
-    def note_start(self, node: str, starts: int) -> int:
-        """Note the number of a node's start; return the highest that was noted before."""
-        noted = self._starts.get(node, 0)
-        self._starts[node] = max(noted, starts)
-        return noted
+    def starts_of(self, node: str) -> int:
+        """Return the highest number of a node's start that was noted, 0 if none."""
+        return self._starts.get(node, 0)
+
+    def note_start(self, node: str, starts: int) -> None:
+        """Note the number of a node's start."""
+        self._starts[node] = max(self.starts_of(node), starts)
 
     def wipe(self) -> None:
         """Lose the document."""

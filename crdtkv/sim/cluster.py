@@ -187,9 +187,13 @@ class SimCluster:
         """See `World.first_topology`."""
         return self.nats.first_topology(host.place.datacenter, stored)
 
-    def note_start(self, host: SimNode, starts: int) -> int | None:
+    def starts_remembered(self, host: SimNode) -> int | None:
+        """See `World.starts_remembered`."""
+        return self.nats.starts_remembered(host)
+
+    def note_start(self, host: SimNode, starts: int) -> None:
         """See `World.note_start`."""
-        return self.nats.note_start(host, starts)
+        self.nats.note_start(host, starts)
 
     def propose(self, host: SimNode, proposal: Proposal) -> None:
         """See `World.propose`."""

@@ -37,8 +37,12 @@ class World(Protocol):
         """Agree on a topology at a node's start."""
         ...
 
-    def note_start(self, host: "SimNode", starts: int) -> int | None:
-        """Note the number of a start; return the highest that was noted before, None if NATS cannot be asked."""
+    def starts_remembered(self, host: "SimNode") -> int | None:
+        """Return the highest number of a start that was noted in the topology bucket, None if NATS cannot be asked."""
+        ...
+
+    def note_start(self, host: "SimNode", starts: int) -> None:
+        """Note the number of a start in the topology bucket, if NATS can be reached."""
         ...
 
     def publish(self, host: "SimNode", publish: Publish) -> None:
@@ -128,9 +132,9 @@ class SimNode:
         return self.core is not None
 
     @property
-    def starts(self) -> int:
-        """How often the node has started, as far as it knows."""
-        return self._who.starts
+    def starts_to_note(self) -> int:
+        """The number of the start that the topology bucket should hold, 0 if that could not be asked at the start."""
+        return self._starts_to_note
 
     @property
     def wall_ms(self) -> int:
@@ -152,10 +156,10 @@ class SimNode:
         self.is_paused = False
         disk, owner = self.disk, self._owner
         who = identity.establish(disk.record, disk, owner, self._random.getrandbits(64))
-        remembered = self._world.note_start(self, who.starts)
+        remembered = self._world.starts_remembered(self)
         self._who = identity.outlive(disk.record, disk, owner, who, remembered, self._random.getrandbits(64))
-        if self._who is not who:
-            self._world.note_start(self, self._who.starts)
+        self._starts_to_note = self._who.starts if remembered is not None else 0
+        self._world.note_start(self, self._starts_to_note)
         if identity.is_fenced(self._who, disk, self._now().wall_ms, self._config.collection.gc_grace_s):
             self._world.note(f"{self.place.node} sets an old copy aside")
             disk.wipe(with_record=False)
@@ -247,6 +251,7 @@ class SimNode:
         if effects.new_incarnation is not None:
             self._who = replace(self._who, incarnation=effects.new_incarnation)
             identity.save(self.disk.record, self._owner, self._who)
+        assert effects.stop is None, effects.stop  # there is one process of each name
         if effects.refresh_topology:
             self._world.refresh_topology(self)
         for peer, messages in effects.at_once.items():

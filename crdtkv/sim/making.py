@@ -56,7 +56,7 @@ class Making:
         def noting(mutate: Any) -> Any:
             def mutating(key: PlacedKey, *request: Any) -> Any:
                 write = mutate(key, *request)
-                self._note(key, _operation(write.event, *asked))
+                self._note(key, _operation(write.event, replica.expiry_now, *asked))
                 return write
 
             return mutating
@@ -75,7 +75,9 @@ class Making:
         self._made.setdefault(key.identity, {})[operation.dot] = operation
 
 
-def _operation(event: Any, stored: Entry, name: str, arguments: Any, seen: Any, _: int, ttl_ms: int) -> Operation:
+def _operation(
+    event: Any, now: int, stored: Entry, name: str, arguments: Any, seen: Any, _: int, ttl_ms: int
+) -> Operation:
     held = frozenset(stored.context.dots())
     return Operation(
         tuple(event.dot),
@@ -84,5 +86,6 @@ def _operation(event: Any, stored: Entry, name: str, arguments: Any, seen: Any, 
         tuple(plain(arguments)),
         held if seen is None else frozenset(seen.dots()),
         held,
-        event.timestamp + from_wall_ms(ttl_ms) if ttl_ms else None,
+        now + from_wall_ms(ttl_ms) if ttl_ms else None,
+        now,
     )

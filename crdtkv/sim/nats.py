@@ -197,10 +197,16 @@ class SimNats:
         assert found is not None
         return found
 
-    def note_start(self, host: SimNode, starts: int) -> int | None:
+    def starts_remembered(self, host: SimNode) -> int | None:
+        """See `World.starts_remembered`."""
+        dc = host.place.datacenter
+        return self.buckets[dc].starts_of(host.place.node) if self.streams[dc].is_up else None
+
+    def note_start(self, host: SimNode, starts: int) -> None:
         """See `World.note_start`."""
         dc = host.place.datacenter
-        return self.buckets[dc].note_start(host.place.node, starts) if self.streams[dc].is_up else None
+        if self.streams[dc].is_up:
+            self.buckets[dc].note_start(host.place.node, starts)
 
     def change_ring(self, datacenter: str) -> None:
         """Write a new topology document: a node moved to another address, so all replicas stay where they are."""
@@ -249,7 +255,7 @@ class SimNats:
             self._scheduler.after(0.005, lambda: self._write_topology(node, mine, revision))
         elif found is not None and found.epoch > node.core.topology.epoch:
             node.put(TopologyChanged(found))
-        bucket.note_start(node.place.node, node.starts)
+        bucket.note_start(node.place.node, node.starts_to_note)
 
     def _write_topology(self, node: SimNode, mine: Topology, revision: int) -> None:
         dc = node.place.datacenter

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from crdtkv.checking.levels import SLOPPY, nodes_asked_and_awaited
 from crdtkv.node.effects import Effects
-from crdtkv.node.events import Event, Peer, Received, TopologyChanged
+from crdtkv.node.events import Event, Peer, Received
 from crdtkv.ring.token import located
 from crdtkv.sim.stored import descends, has, parse, violated
 from crdtkv.storage import rows
@@ -73,7 +73,7 @@ class Revealing:
         """Look at what a step took in, and what it lets out at once."""
         assert node.core is not None
         # What came before a new topology in the same step was served under the epoch before it.
-        is_settled = not any(type(event) is TopologyChanged for event in events)
+        is_settled = effects.topology is None
         for event in events:
             if type(event) is Received:
                 self._note(node, event)

@@ -1,7 +1,7 @@
-"""Between which hybrid times the nodes of a data center answer: what expires is there before, and gone after.
+"""Between which times the nodes of a data center answer: what expires is there before, and gone after.
 
-A node answers at the later of its own clock and the last timestamp it made or followed. It is not known which node
-answers a read, so all of a data center count, also those that are down now.
+A node answers at the time its own clock shows, as a timestamp. It is not known which node answers a read, so all of a
+data center count, also those that are down now.
 """
 
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Times:
-    """The earliest and the latest hybrid time, by data center."""
+    """The earliest and the latest time, by data center."""
 
     def __init__(self, cluster: "SimCluster") -> None:
         self._cluster = cluster
@@ -25,10 +25,10 @@ class Times:
         """Look at a node's clock after a step."""
         assert node.core is not None
         datacenter = node.place.datacenter
-        self._latest[datacenter] = max(self._latest.get(datacenter, 0), node.core.replica.hybrid_now)
+        self._latest[datacenter] = max(self._latest.get(datacenter, 0), node.core.replica.expiry_now)
 
     def at(self, datacenter: str) -> tuple[int, int]:
-        """Return the earliest and the latest hybrid time at which a node may answer now."""
+        """Return the earliest and the latest time at which a node may answer now."""
         walls_ms = [node.wall_ms for node in self._cluster.nodes.values() if node.place.datacenter == datacenter]
         earliest = 0 if self._clocks_jump else from_wall_ms(min(walls_ms))
         return earliest, max(self._latest.get(datacenter, 0), from_wall_ms(max(walls_ms)))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from crdtkv.checking.violation import Violation
 from crdtkv.ids import identity_of
 from crdtkv.node.effects import Effects
-from crdtkv.node.events import Event, TopologyChanged
+from crdtkv.node.events import Event
 from crdtkv.ring.token import located, partition_in
 from crdtkv.sim.stored import InvariantViolated, descends, parse, violated
 from crdtkv.sim.watcher import SimWatcher, rows_in
@@ -39,7 +39,7 @@ class Watched:
         """Look at who answers, when it does."""
         if not self._has_watchers:
             return
-        if effects.new_incarnation is not None or any(type(event) is TopologyChanged for event in events):
+        if effects.new_incarnation is not None or effects.topology is not None:
             return  # what came before that in the same step was answered by who counted then
         assert node.core is not None
         step = node.core.step

@@ -7,7 +7,9 @@ fewer starts than the file), and the node takes a new incarnation instead of gue
 or cluster is refused.
 
 A copy of the whole directory, file included, put back in place of it agrees with itself. So a third place counts as
-well, the topology bucket, and `outlive` ends an incarnation that has been started more often than its disk knows.
+well, the topology bucket, and `outlive` ends an incarnation of which the bucket holds a start that this disk never
+noted there. The disk writes down what it is about to note before it does so. Starts that failed before they could ask
+the bucket are no part of that comparison: a copy may fail to start as often as it likes.
 """
 
 import json
@@ -17,6 +19,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from crdtkv.errors import StorageError
+from crdtkv.ids import MAX_STARTS
 from crdtkv.storage import rows
 from crdtkv.storage.store import Store
 
@@ -89,20 +92,29 @@ def establish(record: IdentityRecord, store: Store, owner: Owner, fresh_incarnat
 def outlive(
     record: IdentityRecord, store: Store, owner: Owner, who: Identity, remembered: int | None, fresh_incarnation: int
 ) -> Identity:
-    """Compare a start with the number of starts that is remembered elsewhere (None: nobody could be asked).
+    """Compare this disk with the highest start that is remembered elsewhere (None: nobody could be asked).
 
-    Returns the identity to use, whose start is above all that are remembered; it is durable on return.
+    Returns the identity to use, whose start is above all that are remembered; it is durable on return. Its start may
+    then be noted where `remembered` came from, and must not be noted there before.
 
     Raises:
         StorageError: the disk refused.
     """
-    if remembered is None or remembered < who.starts:
+    if remembered is None:
         return who
-    incarnation, reason = who.incarnation, who.renewed_because
-    if reason is None:
-        incarnation = fresh_incarnation
-        reason = f"this directory knows of {who.starts} starts, the topology bucket of {remembered}: it is a copy"
-    identity = Identity(incarnation, remembered + 1, reason)
+    noted = _number(store.get(rows.STARTS_NOTED))
+    if noted is None:  # written by a version that compared with the number of starts itself
+        noted = who.starts - 1
+    identity = who
+    if remembered > noted:
+        incarnation, reason = who.incarnation, who.renewed_because
+        if reason is None:
+            incarnation = fresh_incarnation
+            reason = (
+                f"this directory has noted start {noted}, the topology bucket holds start {remembered}: it is a copy"
+            )
+        identity = Identity(incarnation, max(remembered, who.starts) + 1, reason)
+    store.put(rows.STARTS_NOTED, identity.starts.to_bytes(8, "big"))
     _store(store, identity)
     save(record, owner, identity)
     return identity
@@ -194,6 +206,6 @@ def _number(stored: bytes | None) -> int | None:
 
 
 def _starts(recorded: dict[str, Any] | None) -> int:
-    """Return the starts on record; 0 if there is no number between 0 and 2**63."""
+    """Return the starts on record; 0 if there is no number of starts."""
     starts = recorded.get("starts") if recorded else None
-    return starts if type(starts) is int and 0 <= starts < 2**63 else 0
+    return starts if type(starts) is int and 0 <= starts < MAX_STARTS else 0

@@ -4,8 +4,8 @@ d <token 8> <identity>   an entry, by storage key: partitions are contiguous ran
 o <oseq 8>               an outbox row: the storage key whose entry other data centers still miss
 h <length 2> <storage key> <target>   a hint: what a home replica that was down has missed
 t <storage key>          a tombstone: when this node noted it, and the digest of its entry
-m <name>                 the node's own facts (identity, starts, the name it writes under, outbox numbering, last
-                         topology, who others are)
+m <name>                 the node's own facts (identity, starts, those noted in the topology bucket, the name it writes
+                         under, outbox numbering, last topology, who others are)
 p <minute 4> <id 16>     an operation a client may try again: the dot and timestamp it had, by the minute it came
                          in, of those that the node ran
 x <number 8>             a dead letter: a message nobody here could read
@@ -23,6 +23,7 @@ _DEAD_LETTER = b"x"
 
 IDENTITY = _META + b"identity"
 STARTS = _META + b"starts"
+STARTS_NOTED = _META + b"starts-noted"
 ACTOR = _META + b"actor"
 ALIVE_AT = _META + b"alive-at"
 COLLECTED_UNTIL = _META + b"collected-until"

@@ -423,6 +423,12 @@ class MembersReply(NamedTuple):
     rows: list[object]
 
 
+class TopologyNews(NamedTuple):
+    """The topology document (JSON) that the sender uses: the receiver spoke under an older epoch. Not answered."""
+
+    document: bytes
+
+
 class Refusal(NamedTuple):
     """The replica did nothing; `code` and `fields` as in `ErrorReply`. `wrong_epoch` brings the replica's epoch."""
 
@@ -466,7 +472,7 @@ Message = (
     | FindOperation | OperationFound
     | KeepHint | HandOff | ReadPartition | PartitionRows | RootsRequest | RootsReply | LeafRequest | LeafReply
     | TombstonesRequest | TombstonesReply | DropTombstones | TombstonesDropped
-    | RightsRequest | MembersPush | MembersReply | Refusal | GeoBatch | Confirm | RightsWanted
+    | RightsRequest | MembersPush | MembersReply | TopologyNews | Refusal | GeoBatch | Confirm | RightsWanted
 )  # fmt: skip
 
 #: The number of each message on the wire. Numbers are never reused.
@@ -507,6 +513,7 @@ NUMBERS: dict[type, int] = {
     LeafReply: 43,
     MembersPush: 44,
     MembersReply: 45,
+    TopologyNews: 46,
     TombstonesRequest: 50,
     TombstonesReply: 51,
     DropTombstones: 52,

@@ -255,3 +255,44 @@ def test_a_half_written_file_of_an_earlier_crash_is_no_obstacle(tmp_path: Path, 
     establish(IdentityFile(tmp_path), store, OWNER, 7)
     file_of(tmp_path).with_name(FILE_NAME + ".new").write_text('{"cluster": "sh')
     assert outcome(establish(IdentityFile(tmp_path), store, OWNER, 8)) == (7, None)
+
+
+def test_a_copy_that_was_put_back_is_found_however_often_it_fails_to_start(tmp_path: Path) -> None:
+    """Starts that broke off before the bucket was asked count on this disk, and prove nothing."""
+    record, store = IdentityFile(tmp_path), MemoryStore()
+    identity.outlive(record, store, OWNER, establish(record, store, OWNER, 7), 0, 70)
+    backup, on_backup = _copy(store), file_of(tmp_path).read_bytes()
+    second = identity.outlive(record, store, OWNER, establish(record, store, OWNER, 8), 1, 80)
+    assert (second.incarnation, second.starts) == (7, 2)
+
+    file_of(tmp_path).write_bytes(on_backup)
+    for _ in range(3):
+        who = establish(record, backup, OWNER, 9)
+    assert who.starts == 4
+    found = identity.outlive(record, backup, OWNER, who, 2, 90)
+    assert found == Identity(90, 5, "this directory has noted start 1, the topology bucket holds start 2: it is a copy")
+    assert outcome(establish(record, backup, OWNER, 10)) == (90, None)
+
+
+def test_a_start_that_broke_off_around_its_note_in_the_bucket_is_no_copy(tmp_path: Path) -> None:
+    record, store = IdentityFile(tmp_path), MemoryStore()
+    identity.outlive(record, store, OWNER, establish(record, store, OWNER, 7), 0, 70)
+    for held_by_the_bucket in (1, 1, 3):  # the second start never came to note itself, the third did
+        who = identity.outlive(record, store, OWNER, establish(record, store, OWNER, 8), held_by_the_bucket, 80)
+        assert outcome(who) == (7, None)
+
+
+def test_what_a_disk_notes_elsewhere_it_has_noted_itself_before(tmp_path: Path) -> None:
+    record, store = IdentityFile(tmp_path), MemoryStore()
+    who = identity.outlive(record, store, OWNER, establish(record, store, OWNER, 7), 0, 70)
+    store.crash()
+    assert store.get(rows.STARTS_NOTED) == who.starts.to_bytes(8, "big")
+
+
+def _copy(store: MemoryStore) -> MemoryStore:
+    copy = MemoryStore()
+    for row, value in store.scan(b"", b"\xff", 100):
+        copy.put(row, value)
+    copy.commit()
+    copy.sync()
+    return copy

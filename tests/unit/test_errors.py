@@ -18,6 +18,7 @@ SAMPLES: dict[str, object] = {
     "requested": 7,
     "available": 3,
     "value": 10,
+    "retry_after_ms": 250,
 }
 
 

@@ -49,7 +49,7 @@ def _has_found_expired(one: Operation, by: Operation, everything: Everything, co
         return False
     last = _last_of(one.dot[0], by.held, everything, concerns)
     expires_at = _expires_at(last, everything, concerns, name) if last is not None else None
-    return expires_at is not None and expires_at <= by.timestamp
+    return expires_at is not None and expires_at <= by.moment
 
 
 def _last_of(actor: str, dots: Dots, everything: Everything, concerns: Concerns) -> Operation | None:
@@ -73,6 +73,6 @@ def _expires_at(one: Operation, everything: Everything, concerns: Concerns, name
             return own
         if expires_at is None:
             return None
-        return own if expires_at <= one.timestamp else max(own, expires_at)
+        return own if expires_at <= one.moment else max(own, expires_at)
 
     return everything.once((one.dot, name, "expires at"), longest)

@@ -54,7 +54,7 @@ class JoinedSpecification(Specification):
             return None
 
         def longest() -> int | None:
-            held = self._left(View(everything, one.held, one.timestamp))
+            held = self._left(View(everything, one.held, one.moment))
             expiries = [self._expires_at(other, everything) for other in held]
             return None if None in expiries else max([own, *(at for at in expiries if at is not None)])
 

@@ -13,7 +13,8 @@ class Operation(NamedTuple):
     """One operation.
 
     `seen` is what it acted on: what its client had read, or all that its coordinator held. `held` is the latter in any
-    case. What it wrote is over at `expires_at`, unless it goes on with something that lives longer; None is never.
+    case. What it wrote is over at `expires_at`, unless it goes on with something that lives longer; None is never. What
+    was over at `made_at`, its coordinator's wall time as a timestamp, it found expired; that is its timestamp if None.
     An operation on several elements that stand for themselves is told as one for each.
     """
 
@@ -24,6 +25,12 @@ class Operation(NamedTuple):
     seen: Dots
     held: Dots = frozenset()
     expires_at: int | None = None
+    made_at: int | None = None
+
+    @property
+    def moment(self) -> int:
+        """The time at which the operation found things expired or not."""
+        return self.timestamp if self.made_at is None else self.made_at
 
     @property
     def age(self) -> tuple[int, Dot]:

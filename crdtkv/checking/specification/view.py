@@ -72,14 +72,14 @@ class View(NamedTuple):
 
     def before(self, one: Operation) -> "View":
         """Return what the coordinator of an operation saw."""
-        return View(self.everything, one.held, one.timestamp)
+        return View(self.everything, one.held, one.moment)
 
     def is_over(self, one: Operation, expires_at: int | None) -> bool:
         """Tell whether what an operation wrote has expired, or was cleared because it had."""
         if expires_at is None:
             return False
         return expires_at <= self.now or any(
-            expires_at <= other.timestamp and one.dot in other.held and other.dot in self.dots
+            expires_at <= other.moment and one.dot in other.held and other.dot in self.dots
             for other in self.everything.clearing
         )
 

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crdtkv.causality.hybrid_clock import LOGICAL_BITS, HybridClock, from_wall_ms, wall_ms_of
+from crdtkv.causality.hybrid_clock import FOLLOW_MS, LOGICAL_BITS, HybridClock, from_wall_ms, wall_ms_of
 
 NOON = 1_700_000_000_000
 DRIFT_MS = 60_000
@@ -63,9 +63,9 @@ def test_a_tick_takes_no_notice_of_what_is_already_behind() -> None:
     assert clock.tick(NOON, above=from_wall_ms(NOON) - 1) == from_wall_ms(NOON)
 
 
-def test_a_tick_lies_above_everything_observed() -> None:
+def test_a_tick_lies_above_what_was_observed_a_little_ahead() -> None:
     clock = HybridClock()
-    elsewhere = from_wall_ms(NOON + DRIFT_MS)
+    elsewhere = from_wall_ms(NOON + FOLLOW_MS)
     clock.observe(elsewhere, NOON)
     assert clock.tick(NOON) == elsewhere + 1
     assert clock.ahead == 0
@@ -93,20 +93,35 @@ def test_a_write_behind_a_far_future_stamp_is_ordered_and_the_clock_stays() -> N
     assert clock.tick(NOON) == from_wall_ms(NOON)
 
 
-def test_what_counts_as_the_far_future_is_set_by_the_drift_allowed() -> None:
+def test_a_stamp_ahead_of_the_wall_clock_does_not_take_the_clock_along() -> None:
+    clock = HybridClock()
+    ahead = from_wall_ms(NOON + FOLLOW_MS) + 1
+    clock.observe(ahead, NOON)
+    assert clock.tick(NOON) == from_wall_ms(NOON)
+    assert clock.tick(NOON, above=ahead) == ahead + 1
+    assert clock.tick(NOON) == from_wall_ms(NOON) + 1
+    assert clock.ahead == 0
+
+
+def test_what_counts_as_a_broken_clock_is_set_by_the_drift_allowed() -> None:
     strict, lenient = HybridClock(max_drift_ms=10), HybridClock(max_drift_ms=1_000)
     for clock in (strict, lenient):
-        clock.observe(from_wall_ms(NOON + 500), NOON)
-    assert strict.tick(NOON) == from_wall_ms(NOON)
-    assert lenient.tick(NOON) == from_wall_ms(NOON + 500) + 1
+        clock.observe(from_wall_ms(NOON + 600), NOON)
+    assert (strict.ahead, lenient.ahead) == (1, 0)
 
 
-def test_a_far_future_stamp_is_taken_once_the_wall_clock_has_come_near_it() -> None:
+def test_a_stamp_is_followed_once_the_wall_clock_has_come_near_it() -> None:
     clock = HybridClock()
     far = from_wall_ms(NOON + 2 * DRIFT_MS)
     clock.observe(far, NOON)
-    clock.observe(far, NOON + DRIFT_MS)
+    clock.observe(far, NOON + 2 * DRIFT_MS - FOLLOW_MS)
     assert clock.tick(NOON + DRIFT_MS) == far + 1
+
+
+def test_a_clock_passes_by_what_it_is_told_to_also_ahead_of_the_wall_clock() -> None:
+    clock = HybridClock()
+    clock.pass_by(from_wall_ms(NOON + DRIFT_MS))
+    assert clock.tick(NOON) == from_wall_ms(NOON + DRIFT_MS) + 1
 
 
 WALLS = st.integers(NOON - 100_000, NOON + 100_000)
@@ -119,7 +134,7 @@ def test_ticks_never_go_back_and_lie_above_all_that_is_not_too_far_ahead(steps: 
     clock = HybridClock()
     highest = 0
     for act, wall_ms, stamp in steps:
-        horizon = from_wall_ms(wall_ms + DRIFT_MS)
+        horizon = from_wall_ms(wall_ms + FOLLOW_MS)
         if act == "observe":
             clock.observe(stamp, wall_ms)
             highest = max(highest, stamp) if stamp <= horizon else highest
@@ -129,7 +144,7 @@ def test_ticks_never_go_back_and_lie_above_all_that_is_not_too_far_ahead(steps: 
         assert issued > highest
         assert issued > above
         assert issued >= from_wall_ms(wall_ms)
-        # A tick that had to lie behind a stamp from the far future is the only one that leaves no trace.
+        # A tick that had to lie behind a stamp ahead of the wall clock is the only one that leaves no trace.
         if above <= highest or issued <= horizon:
             highest = issued
     assert clock.tick(NOON - 200_000) == max(highest + 1, from_wall_ms(NOON - 200_000))

@@ -108,7 +108,7 @@ class Cluster:
                             self.answers.append(message)
                         elif not self.loses(at, peer, message):
                             self.sent.append((at, peer, message))
-                            queue.append((peer, Received(at, self.topology.epoch, [message])))
+                            queue.append((peer, Received(at, self.cores[at].topology.epoch, [message])))
 
     def run(self, seconds: float) -> None:
         until_s = self.now_s + seconds

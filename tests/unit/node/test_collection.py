@@ -109,7 +109,7 @@ def test_a_learner_among_the_home_replicas_is_waited_for(cluster: Cluster) -> No
     learner = cluster.topology.node(cluster.homes[1])
     assert learner is not None
     for core in cluster.cores.values():
-        core._change_topology(cluster.topology.with_node(type(learner)(**{**fields_of(learner), "is_learner": True})))
+        core._ring.follow(cluster.topology.with_node(type(learner)(**{**fields_of(learner), "is_learner": True})))
         core.standing._learn = lambda: None  # type: ignore[method-assign]
     cluster.topology = core.topology
     cluster.run(4 * GRACE_S)

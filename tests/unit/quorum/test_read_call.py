@@ -194,3 +194,31 @@ def test_joining_is_the_merge_of_all() -> None:
 def test_joining_a_damaged_entry_is_an_error() -> None:
     with pytest.raises(ProtocolError):
         join([ONE.to_bytes(), b"\xff"])
+
+
+def test_a_replica_that_cannot_be_repaired_is_done_without() -> None:
+    read = ReadCall(["a", "b", "c"], required=2)
+    read.answer("a", NEWER.to_bytes())
+    read.answer("b", ONE.to_bytes())
+    assert read.retract("b") == "c"
+    assert read.outcome is Outcome.PENDING
+    read.answer("c", NEWER.to_bytes())
+    assert read.outcome is Outcome.REACHED
+    assert read.result() == (NEWER.to_bytes(), [])
+
+
+def test_without_a_spare_a_replica_that_cannot_be_repaired_ends_the_read() -> None:
+    read = ReadCall(["a", "b"], required=2)
+    read.answer("a", NEWER.to_bytes())
+    read.answer("b", ONE.to_bytes())
+    assert read.retract("b") is None
+    assert read.outcome is Outcome.IMPOSSIBLE
+
+
+def test_no_spare_is_asked_for_a_replica_that_cannot_be_repaired_if_enough_others_have_answered() -> None:
+    read = ReadCall(["a", "b", "c", "d"], required=2)
+    read.hedge()
+    for replica, entry in (("a", NEWER), ("b", ONE), ("c", NEWER)):
+        read.answer(replica, entry.to_bytes())
+    assert read.retract("b") is None
+    assert read.outcome is Outcome.REACHED

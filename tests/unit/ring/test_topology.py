@@ -22,7 +22,7 @@ TOPOLOGIES = st.builds(
     Topology,
     cluster=st.text(max_size=8),
     datacenter=st.text(max_size=8),
-    epoch=st.integers(1, 2**63),
+    epoch=st.integers(1, 2**48 - 1),
     partitions=st.sampled_from([1, 256, 65536]),
     replication_factor=st.integers(1, 9),
     nodes=st.lists(NODES, min_size=1, max_size=4, unique_by=lambda node: node.name).map(tuple),

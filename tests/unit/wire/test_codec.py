@@ -15,7 +15,7 @@ from crdtkv import cbor
 from crdtkv.errors import InvalidRequest, ProtocolError, ValueTooLarge
 from crdtkv.wire import codec
 from crdtkv.wire.codec import MAX_INT, MAX_MESSAGE_BYTES, Frame, check_outgoing, decode_frame, encode_frame
-from crdtkv.wire.frames import frames_for
+from crdtkv.wire.frames import framed
 from crdtkv.wire.messages import (
     NUMBERS,
     GetRequest,
@@ -176,7 +176,7 @@ def test_lists_that_are_nested_as_deep_as_the_decoder_takes_go_out_and_deeper_on
 def test_a_message_may_not_take_more_than_a_frame_has_room_for() -> None:
     piece = b"x" * (512 * 1024)
     check_outgoing(mutation([piece] * 23))
-    frames_for(1, [mutation([piece] * 23)])
+    framed(encode_frame(1, [mutation([piece] * 23)]))
     with pytest.raises(ValueTooLarge) as caught:
         check_outgoing(mutation([piece] * 25))
     assert caught.value.limit_bytes == MAX_MESSAGE_BYTES

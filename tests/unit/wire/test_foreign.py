@@ -18,10 +18,10 @@ from crdtkv.wire.frames import MAX_FRAME_BYTES, FrameSplitter
 )
 def test_what_else_may_answer_at_a_port_is_named(first: bytes, says: str) -> None:
     with pytest.raises(ProtocolError, match="connect to a node's `port`") as caught:
-        FrameSplitter().feed(first)
+        list(FrameSplitter().feed(first))
     assert says in str(caught.value)
 
 
 def test_any_other_length_that_is_too_long_is_told_as_one() -> None:
     with pytest.raises(ProtocolError, match=f"a frame of {MAX_FRAME_BYTES + 1} bytes is announced"):
-        FrameSplitter().feed((MAX_FRAME_BYTES + 1).to_bytes(4, "big"))
+        list(FrameSplitter().feed((MAX_FRAME_BYTES + 1).to_bytes(4, "big")))
