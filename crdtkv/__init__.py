@@ -9,8 +9,9 @@ from crdtkv.client.bucket import Bucket
 from crdtkv.client.change import CAUGHT_UP, Change
 from crdtkv.client.client import Client, connect
 from crdtkv.client.codecs import BYTES, CBOR, JSON, TEXT, Codec, model
-from crdtkv.client.entry import ValueEntry
+from crdtkv.client.entry import ReadContext, ValueEntry
 from crdtkv.client.session import Session
+from crdtkv.client.values import Undecodable
 from crdtkv.client.watching import Watch
 from crdtkv.errors import (
     ClosedError,
@@ -22,6 +23,7 @@ from crdtkv.errors import (
     InvalidRequest,
     NoNodeReachable,
     Overloaded,
+    ProtocolError,
     ReadTimeout,
     StaleReplica,
     Unavailable,
@@ -68,11 +70,14 @@ __all__ = [
     "InvalidRequest",
     "NoNodeReachable",
     "Overloaded",
+    "ProtocolError",
     "Quorum",
+    "ReadContext",
     "ReadTimeout",
     "Session",
     "StaleReplica",
     "Unavailable",
+    "Undecodable",
     "UnknownBucket",
     "ValueEntry",
     "ValueTooLarge",

@@ -117,7 +117,7 @@ def decode_text(text: str) -> Any:
     """
     try:
         data = base64.b64decode(text + "=" * (-len(text) % 4), b"-_", validate=True)
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise ProtocolError(f"not valid base64: {error}") from None
     return decode(data)
 

@@ -6,7 +6,7 @@ This module builds and parses identities; where a key is placed is the ring's bu
 """
 
 import re
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 from crdtkv.errors import InvalidKey, InvalidRequest
 
@@ -58,12 +58,17 @@ def key_bytes(key: str | bytes) -> bytes:
         except UnicodeEncodeError as error:
             raise InvalidKey(f"a text key is encoded as UTF-8, which this one has not: {error.reason}") from None
     elif isinstance(key, bytes):
-        encoded = key
+        encoded = bytes(key)  # itself, unless it is of a class derived from bytes
     else:
         raise InvalidKey(f"a key is str or bytes, not {type(key).__name__}")
     if not 1 <= len(encoded) <= MAX_KEY_BYTES:
         raise InvalidKey(f"a key has 1 to {MAX_KEY_BYTES} bytes, this one has {len(encoded)}")
     return encoded
+
+
+def is_name(name: object) -> TypeGuard[str]:
+    """Tell whether this may name a bucket, cluster, data center or node."""
+    return isinstance(name, str) and NAME_PATTERN.fullmatch(name) is not None
 
 
 def check_name(kind: str, name: str) -> str:
@@ -72,7 +77,7 @@ def check_name(kind: str, name: str) -> str:
     Raises:
         InvalidKey: it is something else.
     """
-    if not isinstance(name, str) or not NAME_PATTERN.fullmatch(name):
+    if not is_name(name):
         raise InvalidKey(f"a {kind} name matches [A-Za-z0-9_-]{{1,64}}, not {name!r}")
     return name
 
@@ -108,6 +113,15 @@ def parse_identity(identity: bytes) -> Key:
     if not _TYPE_PATTERN.fullmatch(type_tag):
         raise InvalidRequest(f"a type name matches [a-z]{{1,16}}, not {type_tag!r}")
     return Key(check_name("bucket", bucket), type_tag, key_bytes(parts[2]))
+
+
+def is_identity(identity: bytes) -> bool:
+    """Tell whether these bytes are the identity of a key."""
+    try:
+        parse_identity(identity)
+    except (InvalidKey, InvalidRequest):
+        return False
+    return True
 
 
 def actor_name(node: str, incarnation: int, renewals: int = 0) -> Actor:

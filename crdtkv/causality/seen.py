@@ -88,7 +88,12 @@ class Seen:
             wire = None
         seen = cls()
         match wire:
-            case [1, int() as newest, list() as rows] if 0 <= newest < 2**63 and len(rows) <= MAX_KEYS_IN_TOKEN:
+            case [int() as version, int() as newest, list() as rows] if (
+                [type(version), type(newest)] == [int, int]
+                and version == _FORMAT
+                and 0 <= newest < 2**63
+                and len(rows) <= MAX_KEYS_IN_TOKEN
+            ):
                 seen.newest = newest
                 for row in rows:
                     match row:

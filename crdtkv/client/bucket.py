@@ -1,8 +1,9 @@
 """`Bucket`: the verbs on keys. The client itself is the bucket `default`.
 
 Values are anything CBOR can encode, up to 512 KiB, or what the bucket's codec is for. Keys are str (UTF-8) or bytes, 1
-to 1024 bytes. Every call takes `consistency=` (a level or its name) and `timeout=` in seconds; what writes takes
-`ttl=`, after how many seconds it expires (0: never, not given: as the bucket says).
+to 1024 bytes. Every call takes `consistency=` (a level or its name) and `timeout=` in seconds, above 0 and at most a
+day; what writes takes `ttl=`, after how many seconds it expires (0: never, not given: as the bucket says). A wrong
+argument is told before anything is sent.
 
 After cancellation of a call nothing is known about a write: it may have been applied, or may yet be.
 """
@@ -12,6 +13,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from typing import Any, Generic, TypeVar
 
 from crdtkv.client import scanning
+from crdtkv.client.arguments import checked_timeout, prefix_bytes, ttl_ms
 from crdtkv.client.codecs import CBOR, Codec
 from crdtkv.client.container import Container
 from crdtkv.client.entry import ReadContext, ValueEntry
@@ -19,7 +21,7 @@ from crdtkv.client.handles import BoundedCounterHandle, RegisterHandle
 from crdtkv.client.place import Level, Place, Shelf
 from crdtkv.client.watching import Watch
 from crdtkv.crdt.registry import TYPES, type_named
-from crdtkv.errors import CrdtkvError
+from crdtkv.errors import CrdtkvError, InvalidKey, InvalidRequest
 
 KeyType = TypeVar("KeyType", str, bytes)
 V = TypeVar("V")
@@ -42,12 +44,14 @@ class Keys:
         """Iterate over the keys with this prefix as `(key, entry)`, in ring order, not in key order.
 
         Keys are str where they are UTF-8, else bytes. A key that exists all the time is met exactly once; one
-        written or deleted meanwhile may be met or not. `timeout` is per page. Raises as `get` does.
+        written or deleted meanwhile may be met or not. Values are decoded when the entry is asked for them, so one that
+        the codec refuses ends nothing. `timeout` is per page. Raises as `get` does.
         """
         strip = self._shelf.prefix(self._type_tag)
-        start = strip + _prefix_bytes(prefix)
+        start = strip + prefix_bytes(prefix)
         level = self._shelf.level(consistency)
-        return scanning.scan(self._shelf.caller, start, strip, level, timeout, self._codec)
+        timeout_s = scanning.PAGE_TIMEOUT_S if timeout is None else checked_timeout(timeout)
+        return scanning.scan(self._shelf.caller, start, strip, level, timeout_s, self._codec)
 
 
 class Bucket(Keys, Container, Generic[V]):
@@ -111,7 +115,7 @@ class Bucket(Keys, Container, Generic[V]):
         key: str | bytes,
         change: Callable[[V | None], V],
         *,
-        resolve: Callable[[list[V]], V] | None = None,
+        resolve: Callable[[list[Any]], V] | None = None,
         ttl: float | None = None,
         consistency: Level = None,
         timeout: float | None = None,
@@ -119,14 +123,21 @@ class Bucket(Keys, Container, Generic[V]):
         """Read a value, change it, and write it in the place of exactly what was read; return what was written.
 
         `change` is given the value, None if there is none. Of concurrent values it is given what `resolve` makes of
-        them (the latest first), or else the latest; all of them are replaced by what is written. Somebody who writes
-        at the same time is not overwritten: both values are kept as siblings, for the next update to resolve. This is
-        no compare-and-set. Raises as `get` and `put` do.
+        them (the latest first), or else the latest; all of them are replaced by what is written. Behind those that can
+        be read `resolve` is given an `Undecodable` for each that the codec refuses; without `resolve` such a one is an
+        error, because it would be lost. Somebody who writes at the same time is not overwritten: both values are kept
+        as siblings, for the next update to resolve. This is no compare-and-set.
+
+        Raises:
+            InvalidRequest: the codec refuses what is stored, and there is no `resolve`. Else as `get` and `put` do.
         """
         found = await self.entry(key, consistency=consistency, timeout=timeout)
-        value = found.value
-        if resolve is not None and len(found.siblings) > 1:
-            value = resolve(found.siblings)
+        everything = [*found.readable, *found.undecodable]
+        value: V | None
+        if resolve is not None and (len(everything) > 1 or found.undecodable):
+            value = resolve(everything)
+        else:
+            value = next(iter(found.siblings), None)
         changed = change(value)
         context = None if self._type_tag == "lww" else found.context
         await self.put(key, changed, context=context, ttl=ttl, consistency=consistency, timeout=timeout)
@@ -140,7 +151,15 @@ class Bucket(Keys, Container, Generic[V]):
         consistency: Level = None,
         timeout: float | None = None,
     ) -> dict[KeyType, CrdtkvError | None]:
-        """Write many keys; returns for each key None, or the error that `put` would have raised."""
+        """Write many keys; returns for each key None, or the error that `put` would have raised.
+
+        Raises:
+            InvalidRequest: what goes for all keys is wrong; nothing was written.
+        """
+        if not isinstance(values, Mapping):
+            raise InvalidRequest(f"put_many takes a dictionary of keys and values, not a {type(values).__name__}")
+        self._check_common(consistency, timeout)
+        ttl_ms(ttl)
 
         async def put(key: KeyType) -> None:
             await self.put(key, values[key], ttl=ttl, consistency=consistency, timeout=timeout)
@@ -150,7 +169,14 @@ class Bucket(Keys, Container, Generic[V]):
     async def get_many(
         self, keys: Iterable[KeyType], *, consistency: Level = None, timeout: float | None = None
     ) -> dict[KeyType, Any]:
-        """Read many keys; returns for each its value, None if it has none, or the error `get` would have raised."""
+        """Read many keys; returns for each its value, None if it has none, or the error `get` would have raised.
+
+        Raises:
+            InvalidRequest: what goes for all keys is wrong.
+        """
+        if isinstance(keys, (str, bytes)) or not isinstance(keys, Iterable):
+            raise InvalidRequest(f"get_many takes several keys, not {keys!r:.40}")
+        self._check_common(consistency, timeout)
 
         async def get(key: KeyType) -> Any:
             return await self.get(key, consistency=consistency, timeout=timeout)
@@ -175,7 +201,7 @@ class Bucket(Keys, Container, Generic[V]):
             InvalidRequest: there is no such type, or the token is not one of such a watch.
         """
         types = list(TYPES) if of_type is None else [type_named(of_type).type_tag]
-        prefixes = [self._shelf.prefix(type_tag) + _prefix_bytes(prefix) for type_tag in types]
+        prefixes = [self._shelf.prefix(type_tag) + prefix_bytes(prefix) for type_tag in types]
         codecs = {type_tag: self._codec if type_tag == self._type_tag else CBOR for type_tag in types}
         return Watch(self._shelf.caller, prefixes, codecs, token)
 
@@ -196,6 +222,12 @@ class Bucket(Keys, Container, Generic[V]):
         type_named(type_tag)
         return Keys(self._shelf, type_tag)
 
+    def _check_common(self, consistency: Level, timeout: float | None) -> None:
+        self._shelf.caller.router.check_loop()
+        self._shelf.level(consistency)
+        if timeout is not None:
+            checked_timeout(timeout)
+
     def _at(self, type_tag: str, name: str | bytes) -> Place:
         return self._shelf.place(type_tag, name)
 
@@ -203,13 +235,12 @@ class Bucket(Keys, Container, Generic[V]):
         return RegisterHandle(self._shelf.place(self._type_tag, key), self._codec)
 
 
-def _prefix_bytes(prefix: str | bytes) -> bytes:
-    return prefix.encode() if isinstance(prefix, str) else prefix
-
-
 async def _each(keys: Iterable[Any], act: Any) -> dict[Any, Any]:
     """Run `act` for each key, `MANY_IN_FLIGHT` at a time; errors are results."""
-    waiting = iter(dict.fromkeys(keys))
+    try:
+        waiting = iter(dict.fromkeys(keys))
+    except TypeError as error:
+        raise InvalidKey(f"a key is str or bytes: {error}") from None
     results: dict[Any, Any] = {}
 
     async def work() -> None:

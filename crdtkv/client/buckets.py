@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from crdtkv.client.arguments import checked_codec
 from crdtkv.client.bucket import Bucket, V
 from crdtkv.client.codecs import CBOR, Codec
 from crdtkv.client.place import Level, Shelf
@@ -15,6 +16,6 @@ class Buckets(Bucket[Any]):
 
         Raises:
             InvalidKey: no bucket can be named so. (Whether it is declared shows with the first request.)
-            InvalidRequest: no such level.
+            InvalidRequest: no such level, or no codec.
         """
-        return Bucket(Shelf(self._shelf.caller, name, consistency), of)
+        return Bucket(Shelf(self._shelf.caller, name, consistency), checked_codec(of))

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from crdtkv.causality.hybrid_clock import HybridTimestamp
+from crdtkv.client.arguments import checked_timeout
 from crdtkv.client.attempts import Unsettled, WriteAttempts
 from crdtkv.client.connection import GRACE_S, Connection, LinkLost, NoAnswer
 from crdtkv.client.retry_budget import RetryBudget
@@ -73,13 +74,13 @@ class Caller:
         Raises:
             ReadTimeout, Unavailable, Overloaded, NoNodeReachable: nothing was written, as always with reads.
         """
-        timeout_s = timeout or self.timeout_s
+        timeout_s = self.timeout_s if timeout is None else checked_timeout(timeout)
         deadline = time.monotonic() + timeout_s
         self._retries.earn()
         try:
             connection = self.router.route(identity, level)[1]
             if not connection.window.is_full:
-                return await connection.ask_entry(identity, level.to_wire(), int(timeout_s * 1000))  # type: ignore[no-any-return]
+                return await connection.ask_entry(identity, level.to_wire(), int(timeout_s * 1000) or 1)  # type: ignore[no-any-return]
             return await _read_in_turn(connection, identity, level, deadline)  # type: ignore[no-any-return]
         except RETRIED as error:
 
@@ -104,10 +105,18 @@ class Caller:
             WriteTimeout: it may have been applied.
             CrdtkvError: any other says that it was not (`maybe_applied`).
         """
-        timeout_s = timeout or self.timeout_s
+        timeout_s = self.timeout_s if timeout is None else checked_timeout(timeout)
         deadline = time.monotonic() + timeout_s
         request = MutateRequest(
-            0, identity, operation, arguments, context, self.observed, level.to_wire(), int(timeout_s * 1000), ttl_ms
+            0,
+            identity,
+            operation,
+            arguments,
+            context,
+            self.observed,
+            level.to_wire(),
+            int(timeout_s * 1000) or 1,
+            ttl_ms,
         )
         attempts = WriteAttempts(request, level)
         self._retries.earn()

@@ -7,7 +7,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from crdtkv.client.codecs import Codec
 from crdtkv.client.entry import ReadContext, ValueEntry
-from crdtkv.client.scanning import shown_key
+from crdtkv.client.values import shown_key
 from crdtkv.crdt.entry import Entry
 from crdtkv.ids import parse_identity
 
@@ -27,7 +27,8 @@ CAUGHT_UP: Final = Mark.CAUGHT_UP
 class Change(Generic[V]):
     """A key as it is now: not what changed in it. `key` is str where it is UTF-8, else bytes.
 
-    The value is decoded when it is asked for, so a value that the codec refuses does not end the watch.
+    The value is decoded when it is asked for, so a value that the codec refuses does not end the watch: `entry` tells
+    what is stored in its place (`undecodable`), and `context` is there to replace it.
     """
 
     def __init__(self, identity: bytes, entry: Entry | None, codecs: Mapping[str, Codec[V]]) -> None:
@@ -39,7 +40,7 @@ class Change(Generic[V]):
         self._codec = codecs[self.type_tag]
 
     def __repr__(self) -> str:
-        return f"Change({self.type_tag} {self.key!r}: {'deleted' if self.is_deleted else repr(self.value)})"
+        return f"Change({self.type_tag} {self.key!r}: {'deleted' if self.is_deleted else repr(self.entry)})"
 
     @property
     def is_deleted(self) -> bool:
@@ -48,20 +49,20 @@ class Change(Generic[V]):
 
     @cached_property
     def entry(self) -> ValueEntry[V]:
-        """The key as `entry` reads it: `.value`, `.siblings`, `.timestamp`, `.expires_at_s`, `.context`.
-
-        Raises:
-            InvalidRequest: somebody stored what is not of the codec's type.
-        """
+        """The key as `entry` reads it: `.value`, `.siblings`, `.timestamp`, `.expires_at_s`, `.context`."""
         state = self._stored.state if self._stored is not None else None
         return ValueEntry(self._identity, self._stored, state, self._codec)
 
     @property
     def value(self) -> V | Any:
-        """The value as its handle reads it, None if it is deleted. Raises as `entry` does."""
+        """The value as its handle reads it, None if it is deleted.
+
+        Raises:
+            InvalidRequest: somebody stored what is not of the codec's type.
+        """
         return self.entry.value
 
     @property
     def context(self) -> ReadContext:
-        """What was read: hand it to `put` or `delete` to act on exactly that. Raises as `entry` does."""
+        """What was read: hand it to `put` or `delete` to act on exactly that."""
         return self.entry.context

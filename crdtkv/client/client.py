@@ -4,20 +4,19 @@ import asyncio
 import json
 import os
 from collections.abc import Callable, Generator
-from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
+from crdtkv.client.arguments import checked_timeout
 from crdtkv.client.buckets import Buckets
 from crdtkv.client.caller import Caller
 from crdtkv.client.connection import LinkLost, NoAnswer
 from crdtkv.client.place import Level, Shelf
 from crdtkv.client.router import Router
 from crdtkv.client.session import Session
-from crdtkv.config.loader import load
-from crdtkv.config.model import ClusterConfig
+from crdtkv.client.targets import Target, resolved
 from crdtkv.errors import InvalidRequest
-from crdtkv.ids import DEFAULT_BUCKET
+from crdtkv.ids import DEFAULT_BUCKET, parse_identity
 from crdtkv.quorum.level import ConsistencyLevel, level_named
 from crdtkv.ring.topology import Topology
 from crdtkv.wire.messages import InspectRequest, Message, RepairRequest, StatusRequest
@@ -74,14 +73,24 @@ class Client(Buckets):
         return Session(self._shelf.caller, token)
 
     async def status(self, timeout: float = 2.0) -> dict[str, dict[str, Any] | None]:
-        """Return what each node of the data center says of itself, None for a node that does not answer."""
+        """Return what each node of the data center says of itself, None for a node that does not answer.
+
+        Raises:
+            InvalidRequest: the timeout is none.
+        """
         return await self._ask_all(StatusRequest, timeout)
 
     async def repair(self, partition: int | None = None, timeout: float = 2.0) -> dict[str, dict[str, Any] | None]:
         """Have all replicas of the data center compare a partition (None: all of them) with each other now.
 
         Returns at once, like `status`; `comparing` in it counts down to an empty dict while they do.
+
+        Raises:
+            InvalidRequest: there is no such partition, or the timeout is none.
         """
+        partitions = self.topology.partitions
+        if partition is not None and (type(partition) is not int or not 0 <= partition < partitions):
+            raise InvalidRequest(f"partitions are numbered from 0 to {partitions - 1}: there is no {partition!r:.40}")
         return await self._ask_all(lambda number: RepairRequest(number, partition), timeout)
 
     async def inspect(self, identity: bytes, timeout: float = 2.0) -> dict[str, Held | None]:
@@ -91,8 +100,11 @@ class Client(Buckets):
         `ids.identity_of` returns.
 
         Raises:
-            InvalidKey, InvalidRequest, UnknownBucket: there can be no such key.
+            InvalidKey, InvalidRequest, UnknownBucket: there can be no such key, or the timeout is none.
         """
+        if not isinstance(identity, bytes):
+            raise InvalidRequest(f"an identity is bytes, as ids.identity_of makes it, not {type(identity).__name__}")
+        parse_identity(identity)
         told = await self._answers(lambda number: InspectRequest(number, identity), timeout)
         return {name: Held(told[name]) if name in told else None for name in self._node_names}
 
@@ -106,6 +118,8 @@ class Client(Buckets):
 
     async def _answers(self, request: Callable[[int], Message], timeout: float) -> dict[str, Any]:
         """Ask every node of the data center; return what those said that answered."""
+        self._router.check_loop()
+        timeout = checked_timeout(timeout)
         linked = self._router.views[0].linked
         asked = [connection.ask(request(connection.next_id()), timeout) for connection in linked.values()]
         told: dict[str, Any] = {}
@@ -117,20 +131,34 @@ class Client(Buckets):
         return told
 
     async def close(self) -> None:
-        """Close all links. Writes in flight end as `WriteTimeout`; whether they were applied is unknown."""
+        """Close all links. Writes in flight end as `WriteTimeout`; whether they were applied is unknown.
+
+        Raises:
+            InvalidRequest, ClosedError: this is not the event loop the client was connected in.
+        """
         await self._router.close()
 
 
 class Connecting:
-    """What `connect` returns: await it, or use it with `async with`."""
+    """What `connect` returns: await it, or use it with `async with`. Until then it is no client, and says so."""
 
     def __init__(
-        self, targets: tuple[str | Path | ClusterConfig, ...], datacenter: str | None, level: Level, timeout_s: float
+        self, targets: tuple[Target, ...], datacenter: str | None, consistency: Level, timeout: float | None
     ) -> None:
-        self._targets = targets
-        self._datacenter = datacenter
+        """Check the arguments.
+
+        Raises:
+            InvalidRequest, ConfigError: as `connect` does.
+        """
+        if datacenter is not None and not isinstance(datacenter, str):
+            raise InvalidRequest(f"a data center has a name, which {datacenter!r:.80} is not")
+        self._cluster, self._addresses, said = resolved(targets, datacenter)
+        self._datacenter = datacenter if datacenter is not None else said.get("datacenter")
+        level = consistency if consistency is not None else said.get("consistency")
         self._level = level if level is None or isinstance(level, ConsistencyLevel) else level_named(level)
-        self._timeout_s = timeout_s
+        if timeout is None and "timeout" in said:
+            timeout = _seconds(said["timeout"])
+        self._timeout_s = DEFAULT_TIMEOUT_S if timeout is None else checked_timeout(timeout)
         self._client: Client | None = None
 
     def __await__(self) -> Generator[Any, None, Client]:
@@ -146,11 +174,24 @@ class Connecting:
         assert self._client is not None
         await self._client.close()
 
+    def __enter__(self) -> NoReturn:
+        raise InvalidRequest("a client is used with `async with crdtkv.connect(…) as kv:`, not with `with`")
+
+    def __exit__(self, *_: object) -> None:
+        """Only here for `__enter__`, which tells what to write instead."""
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if not name.startswith("_") and hasattr(Client, name):
+            raise InvalidRequest(
+                f"this client is not connected yet, so it has no {name!r}: "
+                "write `kv = await crdtkv.connect(…)`, or `async with crdtkv.connect(…) as kv:`"
+            )
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
     async def _connect(self) -> Client:
-        cluster, addresses = _resolve(self._targets, self._datacenter)
-        router = Router(addresses, self._datacenter, f"python-{os.getpid()}")
+        router = Router(self._addresses, self._datacenter, f"python-{os.getpid()}")
         try:
-            await router.connect(cluster, self._timeout_s)
+            await router.connect(self._cluster, self._timeout_s)
         except BaseException:
             await router.close()
             raise
@@ -158,45 +199,31 @@ class Connecting:
 
 
 def connect(
-    *targets: str | Path | ClusterConfig,
+    *targets: Target,
     datacenter: str | None = None,
     consistency: Level = None,
-    timeout: float = DEFAULT_TIMEOUT_S,
+    timeout: float | None = None,
 ) -> Connecting:
     """Connect to a cluster: `async with crdtkv.connect("127.0.0.1:7401") as kv: …`, or `kv = await crdtkv.connect(…)`.
 
-    `targets` are addresses `host:port` of any nodes, the preferred first, or a `datacenters.yaml`. Requests go
-    to `datacenter` (default: the first that answers), and to the next one when none of its nodes is reachable.
-    `consistency` is the level of calls that name none (default: the bucket's), `timeout` their deadline in seconds.
+    `targets` are addresses of any nodes, the preferred first: `"host:port"`, `"host:port,host:port"`, lists of these,
+    or `"crdtkv://host:port,host:port/?datacenter=eu"`, which may also say `consistency` and `timeout`; or a
+    `datacenters.yaml`. Requests go to `datacenter` (default: the first that answers), and to the next one when none of
+    its nodes is reachable. `consistency` is the level of calls that name none (default: the bucket's), `timeout` their
+    deadline in seconds (default: 5; above 0, at most a day). The client belongs to the event loop it is connected in.
 
-    Raises (when awaited or entered):
-        NoNodeReachable: no node answers.
+    Raises:
+        InvalidRequest: no target, a malformed address, an unknown level, a timeout that is none. When it is awaited or
+            entered: the cluster has no such data center.
         ConfigError: the `datacenters.yaml` is wrong.
-        InvalidRequest: no target, a malformed address, or an unknown level or data center.
+        NoNodeReachable (when awaited or entered): no node answers.
+        ProtocolError (when awaited or entered): another cluster answers, or something else than a node.
     """
     return Connecting(targets, datacenter, consistency, timeout)
 
 
-def _resolve(
-    targets: tuple[str | Path | ClusterConfig, ...], datacenter: str | None
-) -> tuple[str, list[tuple[str, int]]]:
-    """Return the cluster's name ("" if unknown) and the addresses to try, in order."""
-    cluster = ""
-    addresses: list[tuple[str, int]] = []
-    for target in targets:
-        if isinstance(target, (Path, ClusterConfig)) or target.endswith((".yaml", ".yml")):
-            config = target if isinstance(target, ClusterConfig) else load(target)
-            cluster = config.cluster
-            if datacenter is not None and datacenter not in config.datacenters:
-                known = ", ".join(config.datacenters)
-                raise InvalidRequest(f"no data center {datacenter!r} in the configuration: one of {known}")
-            for name in sorted(config.datacenters, key=lambda name: name != datacenter):
-                addresses += [(node.host, node.port) for node in config.datacenters[name].nodes]
-        else:
-            host, _, port = target.rpartition(":")
-            if not host or not port.isdecimal() or not 0 < int(port) < 65536:
-                raise InvalidRequest(f"an address is host:port, not {target!r}")
-            addresses.append((host.strip("[]"), int(port)))
-    if not addresses:
-        raise InvalidRequest("connect to at least one address, or a datacenters.yaml")
-    return cluster, addresses
+def _seconds(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return checked_timeout(text)

@@ -4,11 +4,13 @@ Everything is stored as CBOR. A codec turns a value of its type into plain data 
 what it is not for, before anything is sent. Handles and buckets are generic over the type their codec gives.
 """
 
+import math
+from collections.abc import Callable
 from typing import Any, Generic, Protocol, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
-
-from crdtkv.errors import InvalidRequest
+from crdtkv import cbor
+from crdtkv.client.model_codec import Model
+from crdtkv.errors import CrdtkvError, InvalidRequest
 
 V = TypeVar("V")
 
@@ -69,35 +71,12 @@ class _Json:
     """What JSON can say: None, booleans, numbers, text, lists, and dictionaries with text for keys."""
 
     def to_plain(self, value: Any) -> object:
-        """Check that JSON can say it."""
-        return _checked_json(value, 0)
+        """Check that JSON can say it; NaN and the infinite it cannot."""
+        return _checked_json(value, 0, math.isfinite)
 
     def from_plain(self, plain: Any) -> Any:
-        """Check that JSON can say it."""
-        return _checked_json(plain, 0)
-
-
-class _Model(Generic[V]):
-    """Values of a pydantic model, or of any type that pydantic can check."""
-
-    def __init__(self, of: type[V]) -> None:
-        self._adapter: TypeAdapter[V] = TypeAdapter(of)
-        self._name = getattr(of, "__name__", str(of))
-
-    def to_plain(self, value: V) -> object:
-        """Return the model as plain data."""
-        try:
-            checked = self._adapter.validate_python(value, strict=True)
-        except ValidationError as error:
-            raise InvalidRequest(f"no {self._name}: {_first_line(error)}") from None
-        return self._adapter.dump_python(checked, mode="json")
-
-    def from_plain(self, plain: Any) -> V:
-        """Check what was stored and build the model."""
-        try:
-            return self._adapter.validate_python(plain)
-        except ValidationError as error:
-            raise InvalidRequest(f"what is stored is no {self._name}: {_first_line(error)}") from None
+        """Check that JSON can say it, or nearly."""
+        return _checked_json(plain, 0, lambda _: True)
 
 
 CBOR: Codec[Any] = _Cbor()
@@ -108,19 +87,61 @@ TEXT: Codec[str] = _Only(str)
 
 def model(of: type[V]) -> Codec[V]:
     """Return the codec of a pydantic model (or of any type pydantic can check, such as `list[int]`)."""
-    return _Model(of)
+    return Model(of)
 
 
-def _checked_json(value: Any, depth: int) -> Any:
-    if value is None or type(value) in (bool, int, float, str):
+def encoded(codec: Codec[V], value: V) -> bytes:
+    """Return what is stored of a value.
+
+    Raises:
+        InvalidRequest: the codec refuses it, in whatever way, or it cannot be stored.
+        ValueTooLarge: it takes more than 512 KiB.
+    """
+    try:
+        plain = codec.to_plain(value)
+    except CrdtkvError:
+        raise
+    except Exception as error:  # a codec may be anybody's
+        raise InvalidRequest(f"the codec cannot store this: {type(error).__name__}: {error}") from error
+    return cbor.encode_value(plain)
+
+
+def decoded(codec: Codec[V], stored: bytes) -> V:
+    """Return the value of what is stored.
+
+    Raises:
+        InvalidRequest: the codec refuses it, in whatever way.
+    """
+    plain = cbor.decode_value(stored)
+    try:
+        return codec.from_plain(plain)
+    except CrdtkvError:
+        raise
+    except Exception as error:
+        raise _refusal_to_read(error) from error
+
+
+def from_plain(codec: Codec[V], plain: Any) -> V:
+    """Return the value of plain data. Raises as `decoded` does."""
+    try:
+        return codec.from_plain(plain)
+    except CrdtkvError:
+        raise
+    except Exception as error:
+        raise _refusal_to_read(error) from error
+
+
+def _refusal_to_read(error: Exception) -> InvalidRequest:
+    """Map what a codec has raised, which may be anybody's."""
+    return InvalidRequest(f"the codec cannot read what is stored: {type(error).__name__}: {error}")
+
+
+def _checked_json(value: Any, depth: int, takes: Callable[[float], bool]) -> Any:
+    kind = type(value)
+    if value is None or kind in (bool, int, str) or (kind is float and takes(value)):
         return value
-    if depth < 64 and type(value) is list:
-        return [_checked_json(item, depth + 1) for item in value]
-    if depth < 64 and type(value) is dict and all(type(key) is str for key in value):
-        return {key: _checked_json(item, depth + 1) for key, item in value.items()}
-    raise InvalidRequest(f"JSON cannot say a {type(value).__name__} like this: use another codec")
-
-
-def _first_line(error: ValidationError) -> str:
-    first = error.errors()[0]
-    return f"{'.'.join(map(str, first['loc'])) or 'it'}: {first['msg']}"
+    if depth < 64 and kind is list:
+        return [_checked_json(item, depth + 1, takes) for item in value]
+    if depth < 64 and kind is dict and all(type(key) is str for key in value):
+        return {key: _checked_json(item, depth + 1, takes) for key, item in value.items()}
+    raise InvalidRequest(f"JSON cannot say a {kind.__name__} like this: use another codec")

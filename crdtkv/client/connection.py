@@ -19,22 +19,27 @@ import asyncio
 import heapq
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from crdtkv.client.window import Window
 from crdtkv.errors import CrdtkvError, Overloaded, ProtocolError, error_from_wire
 from crdtkv.links.dialer import Dialer
 from crdtkv.links.link import Link
-from crdtkv.wire.codec import Frame
+from crdtkv.wire.codec import Frame, check_outgoing
 from crdtkv.wire.messages import EntriesReply, ErrorReply, GetRequest, Hello, Leaving, Message
 
 SWEEP_S = 0.1
 SUSPECT_S = 0.25
 SUSPECT_ROUND_TRIPS = 4
 SUSPECT_MAX_S = 2.0
+#: How many reads go in one message: a frame has room for as many keys, however long they are.
+READS_A_MESSAGE = 4096
 # The node answers at the deadline; the client waits this much longer for that answer.
 GRACE_S = 0.5
+
+
+_Reads = list[tuple[bytes, "asyncio.Future[Any]"]]
 
 
 class LinkLost(CrdtkvError):
@@ -70,7 +75,7 @@ class Connection:
         self.is_suspected = False
         self._is_leaving = False
         self._outgoing: list[Message] = []
-        self._reads: dict[tuple[str, int], list[tuple[bytes, asyncio.Future[Any]]]] = {}
+        self._reads: dict[tuple[str, int], _Reads] = {}
         self._unsent_reads = 0
         self.window = Window(self._in_flight)
         #: The request whose time is measured, and when it was sent.
@@ -116,7 +121,11 @@ class Connection:
 
         For `patience_s` at least it waits also for a node that is suspected. The future raises what the node answered,
         `NoAnswer` or `LinkLost`.
+
+        Raises:
+            InvalidRequest, ValueTooLarge: nobody could decode it. So it fails alone, and not with all in its frame.
         """
+        check_outgoing(request)
         future: asyncio.Future[Any] = self._loop.create_future()
         if not self.is_open:
             future.set_exception(LinkLost(was_sent=False))
@@ -149,8 +158,9 @@ class Connection:
     def poll(self, request: Message) -> "asyncio.Future[Any]":
         """Send a request that the node may answer when it has something to tell; the caller sets the deadline.
 
-        The future raises what the node answered, or `LinkLost`.
+        The future raises what the node answered, or `LinkLost`. Raises as `ask` does.
         """
+        check_outgoing(request)
         future: asyncio.Future[Any] = self._loop.create_future()
         if not self.is_open:
             future.set_exception(LinkLost(was_sent=False))
@@ -231,7 +241,7 @@ class Connection:
     def lost(self, link: Link, reason: str) -> None:
         """See `LinkUser.lost`."""
         if reason.startswith("protocol error") and link.hello is None:
-            self.refused = reason
+            self.refused = f"{self.address}: {reason.removeprefix('protocol error: ')}"
             self._opened.set()
         if self._link in (None, link):
             self._link = None
@@ -265,7 +275,7 @@ class Connection:
         outgoing, self._outgoing = self._outgoing, []
         reads, self._reads = self._reads, {}
         self._unsent_reads = 0
-        for (level, timeout_ms), group in reads.items():
+        for (level, timeout_ms), group in _parts_of(reads):
             first = self._last_id + 1
             self._last_id += len(group)
             for number, (_, future) in enumerate(group, first):
@@ -337,3 +347,10 @@ class Connection:
                 self._owed.add(number)
                 if not future.done():
                     future.set_exception(NoAnswer())
+
+
+def _parts_of(reads: dict[tuple[str, int], _Reads]) -> Iterator[tuple[tuple[str, int], _Reads]]:
+    """Yield the reads of each level and deadline, as many at a time as one message may name."""
+    for kind, group in reads.items():
+        for start in range(0, len(group), READS_A_MESSAGE):
+            yield kind, group[start : start + READS_A_MESSAGE]

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from crdtkv.client.arguments import checked_codec
 from crdtkv.client.codecs import CBOR, Codec
 from crdtkv.client.handles import (
     BoardHandle,
@@ -17,7 +18,9 @@ from crdtkv.client.handles import (
     SketchHandle,
 )
 from crdtkv.client.place import Level, Place
+from crdtkv.crdt.map import Map
 from crdtkv.crdt.registry import type_named
+from crdtkv.ids import key_bytes
 
 V = TypeVar("V")
 
@@ -39,7 +42,7 @@ class Container:
 
     def register(self, name: str | bytes, of: Codec[V] = CBOR) -> RegisterHandle[V]:
         """Return a register: concurrent writes are kept as siblings."""
-        return RegisterHandle(self._at("register", name), of)
+        return RegisterHandle(self._at("register", name), checked_codec(of))
 
     def counter(self, name: str | bytes) -> CounterHandle:
         """Return a counter: increments from anywhere add up."""
@@ -47,15 +50,15 @@ class Container:
 
     def set(self, name: str | bytes, of: Codec[Any] = CBOR) -> RemovableSetHandle[Any]:
         """Return a set: what is added and removed concurrently is in it."""
-        return RemovableSetHandle(self._at("set", name), of)
+        return RemovableSetHandle(self._at("set", name), checked_codec(of))
 
     def rwset(self, name: str | bytes, of: Codec[Any] = CBOR) -> RemovableSetHandle[Any]:
         """Return a remove-wins set: what is added and removed concurrently is not in it."""
-        return RemovableSetHandle(self._at("rwset", name), of)
+        return RemovableSetHandle(self._at("rwset", name), checked_codec(of))
 
     def gset(self, name: str | bytes, of: Codec[Any] = CBOR) -> SetHandle[Any]:
         """Return a set that only grows."""
-        return SetHandle(self._at("gset", name), of)
+        return SetHandle(self._at("gset", name), checked_codec(of))
 
     def flag(self, name: str | bytes) -> FlagHandle:
         """Return a flag: when it is enabled and disabled concurrently, it is on."""
@@ -75,31 +78,67 @@ class Container:
 
     def hll(self, name: str | bytes, of: Codec[Any] = CBOR) -> SketchHandle[Any]:
         """Return an approximate count of distinct elements."""
-        return SketchHandle(self._at("hll", name), of)
+        return SketchHandle(self._at("hll", name), checked_codec(of))
 
     def board(self, name: str | bytes, of: Codec[Any] = CBOR) -> BoardHandle[Any]:
         """Return a sorted set: members with scores."""
-        return BoardHandle(self._at("board", name), of)
+        return BoardHandle(self._at("board", name), checked_codec(of))
 
     def map(self, name: str | bytes) -> "MapHandle":
         """Return a map, whose fields are values of any type."""
         return MapHandle(self._at("map", name))
 
 
-class MapHandle(Container, Handle[dict[str, Any]]):
-    """A map. Its fields are used like keys; deleting a field's handle removes the field."""
+class MapHandle(Container, Handle[dict[str | bytes, Any]]):
+    """A map. Its fields are used like keys; deleting a field's handle removes the field.
+
+    What `value`, `keys` and `items` return is a snapshot, of one moment each.
+    """
 
     def lww(self, name: str | bytes, of: Codec[V] = CBOR) -> RegisterHandle[V]:
         """Return a field of which the last writer wins, also against its removal."""
-        return RegisterHandle(self._at("lww", name), of)
+        return RegisterHandle(self._at("lww", name), checked_codec(of))
 
-    async def value(self, *, consistency: Level = None, timeout: float | None = None) -> dict[str, Any]:
+    async def value(self, *, consistency: Level = None, timeout: float | None = None) -> dict[str | bytes, Any]:
         """Return all fields by name, nested maps as dictionaries.
 
-        Names that are not UTF-8 are shown in hexadecimal; a name that fields of several types share as `name:type`.
+        Names are str where they are UTF-8, else bytes. A name that fields of several types share is shown as
+        `name:type`; so is a name that looks like one of these, so that no field hides another.
         """
-        found: dict[str, Any] = await self._value({}, consistency, timeout)
+        found: dict[str | bytes, Any] = await self._value({}, consistency, timeout)
         return found
+
+    async def keys(self, *, consistency: Level = None, timeout: float | None = None) -> list[str | bytes]:
+        """Return the names of all fields, as `value` has them."""
+        return list(await self.value(consistency=consistency, timeout=timeout))
+
+    async def items(self, *, consistency: Level = None, timeout: float | None = None) -> list[tuple[str | bytes, Any]]:
+        """Return names and values of all fields, as `value` has them."""
+        return list((await self.value(consistency=consistency, timeout=timeout)).items())
+
+    async def contains(
+        self,
+        name: str | bytes,
+        *,
+        of_type: str | None = None,
+        consistency: Level = None,
+        timeout: float | None = None,
+    ) -> bool:
+        """Return whether there is a field of this very name, of any type or of one.
+
+        Raises:
+            InvalidRequest: there is no such type.
+        """
+        wanted = key_bytes(name)
+        type_tag = type_named(of_type).type_tag if of_type is not None else None
+        _, state = await self._place.read(consistency, timeout)
+        fields = [field for field, _ in state.shown()] if isinstance(state, Map) else []
+        return any(field.name == wanted and type_tag in (None, field.type_tag) for field in fields)
+
+    async def size(self, *, consistency: Level = None, timeout: float | None = None) -> int:
+        """Return how many fields there are."""
+        _, state = await self._place.read(consistency, timeout)
+        return sum(1 for _ in state.shown()) if isinstance(state, Map) else 0
 
     def _at(self, type_tag: str, name: str | bytes) -> Place:
         return self._place.field(type_tag, name)

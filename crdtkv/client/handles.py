@@ -3,20 +3,26 @@
 A handle holds no data. Every call takes `consistency=` (a level or its name) and `timeout=` in seconds; what writes
 takes `ttl=`, after how many seconds it expires (0: never, not given: as the bucket says). Reads raise `Unavailable` and
 `ReadTimeout`. Writes raise `WriteTimeout` when they may have been applied, and any other error when they were not;
-after cancellation of a write nothing is known about it.
+after cancellation of a write nothing is known about it. An argument that is wrong is an `InvalidRequest` (a key:
+`InvalidKey`, a size: `ValueTooLarge`) before anything is sent.
 """
 
+import asyncio
 from collections.abc import Hashable
 from typing import Any, Generic, TypeVar
 
 from crdtkv import cbor
-from crdtkv.client.codecs import CBOR, Codec
+from crdtkv.client.arguments import MAX_ELEMENTS_BYTES, check_elements, checked_bound, checked_rank, checked_whole
+from crdtkv.client.codecs import CBOR, Codec, encoded
 from crdtkv.client.entry import ReadContext, ValueEntry
 from crdtkv.client.place import Level, Place
 from crdtkv.client.values import element_bytes, element_value, value_of
 from crdtkv.crdt.board import Board
-from crdtkv.crdt.number import Number
-from crdtkv.errors import InvalidRequest
+from crdtkv.crdt.hll import HyperLogLog, count_of_all
+from crdtkv.crdt.number import Number, checked_number
+from crdtkv.crdt.remove_wins_set import RemoveWinsSet
+from crdtkv.crdt.sets import AddWinsSet
+from crdtkv.wire.messages import MutateReply
 
 V = TypeVar("V")
 M = TypeVar("M", bound=Hashable)
@@ -62,8 +68,7 @@ class RegisterHandle(Handle[V]):
         timeout: float | None = None,
     ) -> None:
         """Write a value in the place of what is there, or with `context` of what was read."""
-        encoded = cbor.encode_value(self._codec.to_plain(value))
-        await self._place.change("put", [encoded], consistency, timeout, context, ttl)
+        await self._place.change("put", [encoded(self._codec, value)], consistency, timeout, context, ttl)
 
 
 class CounterHandle(Handle[int]):
@@ -75,19 +80,23 @@ class CounterHandle(Handle[int]):
 
     async def increment(
         self, amount: int = 1, *, ttl: float | None = None, consistency: Level = None, timeout: float | None = None
-    ) -> None:
+    ) -> int:
         """Add to the counter; after `WriteTimeout` it may count or not.
+
+        Returns the counter as the node that carried this out has it then: with this increment, and all others that had
+        come to this node. Two calls on two nodes may be told the same number, so it numbers nothing.
 
         Raises:
             InvalidRequest: the amount is no whole number, or too large.
         """
-        await self._place.change("increment", [_whole(amount)], consistency, timeout, ttl=ttl)
+        reply = await self._place.change("increment", [checked_whole(amount)], consistency, timeout, ttl=ttl)
+        return _told(reply)  # type: ignore[no-any-return]
 
     async def decrement(
         self, amount: int = 1, *, ttl: float | None = None, consistency: Level = None, timeout: float | None = None
-    ) -> None:
-        """Subtract from the counter. Raises as `increment` does."""
-        await self.increment(-_whole(amount), ttl=ttl, consistency=consistency, timeout=timeout)
+    ) -> int:
+        """Subtract from the counter. Returns and raises as `increment` does."""
+        return await self.increment(-checked_whole(amount), ttl=ttl, consistency=consistency, timeout=timeout)
 
 
 class BoundedCounterHandle(Handle[int]):
@@ -97,17 +106,21 @@ class BoundedCounterHandle(Handle[int]):
         """Return what may still be decremented, by all nodes of all data centers together."""
         return int(await self._value(0, consistency, timeout))
 
-    async def increment(self, amount: int = 1, *, consistency: Level = None, timeout: float | None = None) -> None:
-        """Add to the counter."""
-        await self._place.change("increment", [_whole(amount)], consistency, timeout)
+    async def increment(self, amount: int = 1, *, consistency: Level = None, timeout: float | None = None) -> int:
+        """Add to the counter. Returns it as the node that carried this out has it then, as `CounterHandle` does."""
+        reply = await self._place.change("increment", [checked_whole(amount)], consistency, timeout)
+        return _told(reply)  # type: ignore[no-any-return]
 
-    async def decrement(self, amount: int = 1, *, consistency: Level = None, timeout: float | None = None) -> None:
+    async def decrement(self, amount: int = 1, *, consistency: Level = None, timeout: float | None = None) -> int:
         """Subtract from the counter. A node that has not enough rights to that asks others, for a second at most.
+
+        Returns the counter as `increment` does.
 
         Raises:
             InsufficientRights: less is left, or what is left belongs to nodes out of reach; nothing was written.
         """
-        await self._place.change("decrement", [_whole(amount)], consistency, timeout)
+        reply = await self._place.change("decrement", [checked_whole(amount)], consistency, timeout)
+        return _told(reply)  # type: ignore[no-any-return]
 
 
 class SetHandle(Handle[set[M]], Generic[M]):
@@ -119,18 +132,37 @@ class SetHandle(Handle[set[M]], Generic[M]):
         """Add members.
 
         Raises:
-            InvalidRequest: none given, or not hashable.
+            InvalidRequest: none given, not hashable, or more than 10,000.
+            ValueTooLarge: together they take more than an entry may.
         """
-        await self._place.change("add", self._encoded(members), consistency, timeout, ttl=ttl)
+        elements = self._encoded(members, self._place.entry_bytes)
+        await self._place.change("add", elements, consistency, timeout, ttl=ttl)
 
     async def members(self, *, consistency: Level = None, timeout: float | None = None) -> set[M]:
-        """Return the members."""
+        """Return the members.
+
+        Raises:
+            InvalidRequest: the codec refuses one of them; `(await entry()).readable` has the others.
+        """
         return set(await self._value((), consistency, timeout))
 
-    def _encoded(self, members: tuple[M, ...]) -> list[object]:
-        if not members:
-            raise InvalidRequest("name one or more members")
-        return [element_bytes(member, self._codec) for member in members]
+    async def contains(self, member: M, *, consistency: Level = None, timeout: float | None = None) -> bool:
+        """Return whether this is a member. The whole set is read, as always."""
+        element = element_bytes(member, self._codec)
+        return element in await self._stored(consistency, timeout)
+
+    async def size(self, *, consistency: Level = None, timeout: float | None = None) -> int:
+        """Return how many members there are; to the store 1, 1.0 and True are three."""
+        return len(await self._stored(consistency, timeout))
+
+    async def _stored(self, consistency: Level, timeout: float | None) -> list[bytes]:
+        _, state = await self._place.read(consistency, timeout)
+        return state.members if isinstance(state, (AddWinsSet, RemoveWinsSet)) else []
+
+    def _encoded(self, members: tuple[M, ...], limit_bytes: int = MAX_ELEMENTS_BYTES) -> list[object]:
+        elements = [element_bytes(member, self._codec) for member in members]
+        check_elements(elements, limit_bytes)
+        return [*elements]
 
 
 class RemovableSetHandle(SetHandle[M]):
@@ -187,7 +219,7 @@ class NumberHandle(Handle[Number]):
         Raises:
             InvalidRequest: it is no finite number of 64 bits.
         """
-        await self._place.change("set", [number], consistency, timeout, ttl=ttl)
+        await self._place.change("set", [checked_number(number)], consistency, timeout, ttl=ttl)
 
 
 class SketchHandle(Handle[int], Generic[M]):
@@ -196,13 +228,34 @@ class SketchHandle(Handle[int], Generic[M]):
     async def add(
         self, *elements: M, ttl: float | None = None, consistency: Level = None, timeout: float | None = None
     ) -> None:
-        """Count elements, each once for ever."""
-        encoded: list[object] = [cbor.encode_value(self._codec.to_plain(element)) for element in elements]
-        await self._place.change("add", encoded, consistency, timeout, ttl=ttl)
+        """Count elements, each once for ever.
+
+        Raises:
+            InvalidRequest: none given, or more than 10,000.
+            ValueTooLarge: together they take more than 8 MiB.
+        """
+        found = [encoded(self._codec, element) for element in elements]
+        check_elements(found, MAX_ELEMENTS_BYTES)
+        await self._place.change("add", [*found], consistency, timeout, ttl=ttl)
 
     async def count(self, *, consistency: Level = None, timeout: float | None = None) -> int:
         """Return about how many distinct elements there are."""
         return int(await self._value(0, consistency, timeout))
+
+    async def count_union(
+        self, *others: "str | bytes | SketchHandle[Any]", consistency: Level = None, timeout: float | None = None
+    ) -> int:
+        """Return about how many distinct elements there are here and in all others together, each counted once.
+
+        Others are named as this one is: keys of the same bucket, fields of the same map; or they are handles, from
+        wherever. Each is read on its own, so the count is of no one moment.
+        """
+        handles = [self, *(self._beside(other) for other in others)]
+        states = await asyncio.gather(*(handle._place.read(consistency, timeout) for handle in handles))
+        return count_of_all(state for _, state in states if isinstance(state, HyperLogLog))
+
+    def _beside(self, other: "str | bytes | SketchHandle[Any]") -> "SketchHandle[Any]":
+        return other if isinstance(other, SketchHandle) else SketchHandle(self._place.beside(other), self._codec)
 
 
 class BoardHandle(Handle[dict[M, Number]], Generic[M]):
@@ -222,7 +275,7 @@ class BoardHandle(Handle[dict[M, Number]], Generic[M]):
         Raises:
             InvalidRequest: the score is no finite number of 64 bits, or the member not hashable.
         """
-        arguments: list[object] = [element_bytes(member, self._codec), score]
+        arguments: list[object] = [element_bytes(member, self._codec), checked_number(score)]
         await self._place.change("set", arguments, consistency, timeout, ttl=ttl)
 
     async def increment(
@@ -233,10 +286,14 @@ class BoardHandle(Handle[dict[M, Number]], Generic[M]):
         ttl: float | None = None,
         consistency: Level = None,
         timeout: float | None = None,
-    ) -> None:
-        """Add to a member's score; one that is not there begins at 0. Raises as `set` does."""
-        arguments: list[object] = [element_bytes(member, self._codec), amount]
-        await self._place.change("increment", arguments, consistency, timeout, ttl=ttl)
+    ) -> Number:
+        """Add to a member's score; one that is not there begins at 0. Raises as `set` does.
+
+        Returns the score as the node that carried this out has it then, as `CounterHandle.increment` does.
+        """
+        arguments: list[object] = [element_bytes(member, self._codec), checked_number(amount)]
+        reply = await self._place.change("increment", arguments, consistency, timeout, ttl=ttl)
+        return _told(reply)  # type: ignore[no-any-return]
 
     async def remove(self, member: M, *, consistency: Level = None, timeout: float | None = None) -> None:
         """Remove a member; what it scores concurrently stays."""
@@ -248,32 +305,43 @@ class BoardHandle(Handle[dict[M, Number]], Generic[M]):
         """Return members and scores from rank `start` up to, without, `stop`; rank 0 has the highest score.
 
         Ranks are those of a list: -1 is the last. Members of equal score are ordered by their encoding.
+
+        Raises:
+            InvalidRequest: a rank is no whole number, or the codec refuses one of these members.
         """
-        return (await self._ranking(consistency, timeout))[start:stop]
+        ranks = slice(checked_rank(start), checked_rank(stop))
+        return self._decoded((await self._stored(consistency, timeout))[ranks])
 
     async def between(
         self, low: Number, high: Number, *, consistency: Level = None, timeout: float | None = None
     ) -> list[tuple[M, Number]]:
-        """Return members whose score is at least `low` and at most `high`, the highest first."""
-        return [pair for pair in await self._ranking(consistency, timeout) if low <= pair[1] <= high]
+        """Return members whose score is at least `low` and at most `high`, the highest first.
+
+        Raises:
+            InvalidRequest: one of the two is no number, or the codec refuses one of these members.
+        """
+        low, high = checked_bound(low), checked_bound(high)
+        return self._decoded([pair for pair in await self._stored(consistency, timeout) if low <= pair[1] <= high])
 
     async def score(self, member: M, *, consistency: Level = None, timeout: float | None = None) -> Number | None:
         """Return a member's score, None if it is not there."""
-        return dict(await self._ranking(consistency, timeout)).get(member)
+        element = element_bytes(member, self._codec)
+        return dict(await self._stored(consistency, timeout)).get(element)
 
     async def rank(self, member: M, *, consistency: Level = None, timeout: float | None = None) -> int | None:
         """Return a member's rank, 0 for the highest score, None if it is not there."""
-        members = [name for name, _ in await self._ranking(consistency, timeout)]
-        return members.index(member) if member in members else None
+        element = element_bytes(member, self._codec)
+        elements = [one for one, _ in await self._stored(consistency, timeout)]
+        return elements.index(element) if element in elements else None
 
-    async def _ranking(self, consistency: Level, timeout: float | None) -> list[tuple[M, Number]]:
+    async def _stored(self, consistency: Level, timeout: float | None) -> list[tuple[bytes, Number]]:
         _, state = await self._place.read(consistency, timeout)
-        if not isinstance(state, Board):
-            return []
-        return [(element_value(member, self._codec), score) for member, score in state.ranking()]
+        return state.ranking() if isinstance(state, Board) else []
+
+    def _decoded(self, ranking: list[tuple[bytes, Number]]) -> list[tuple[M, Number]]:
+        return [(element_value(element, self._codec), score) for element, score in ranking]
 
 
-def _whole(amount: int) -> int:
-    if type(amount) is not int or abs(amount) >= 2**63:
-        raise InvalidRequest("a counter is changed by a whole number below 2**63")
-    return amount
+def _told(reply: MutateReply) -> Any:
+    """Return the value that a reply tells, None from a node of an older version, which does not."""
+    return cbor.decode_value(reply.value) if reply.value is not None else None

@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple
 
+from crdtkv.client.arguments import MAX_ELEMENTS_BYTES, ttl_ms
 from crdtkv.client.caller import Caller
 from crdtkv.client.entry import ReadContext
 from crdtkv.crdt.causal import CausalState
@@ -10,6 +11,7 @@ from crdtkv.crdt.map import Map
 from crdtkv.errors import InvalidRequest
 from crdtkv.ids import check_name, identity_prefix, key_bytes
 from crdtkv.quorum.level import ConsistencyLevel
+from crdtkv.wire.messages import MutateReply
 
 Level = ConsistencyLevel | str | None
 
@@ -61,6 +63,17 @@ class Place:
         """Return the place of a field of the map that is here."""
         return Place(self.shelf, self.identity, type_tag, (*self._path, type_tag, key_bytes(name)))
 
+    def beside(self, name: str | bytes) -> "Place":
+        """Return the place of that name and this type in the same bucket or map."""
+        if not self._path:
+            return self.shelf.place(self.type_tag, name)
+        return Place(self.shelf, self.identity, self.type_tag, (*self._path[:-1], key_bytes(name)))
+
+    @property
+    def entry_bytes(self) -> int:
+        """What the elements of one call may take if an entry is to hold them."""
+        return self.shelf.caller.router.views[0].entry_bytes or MAX_ELEMENTS_BYTES
+
     async def read(self, consistency: Level, timeout: float | None) -> Found:
         """Read what is here."""
         caller = self.shelf.caller
@@ -82,23 +95,14 @@ class Place:
         timeout: float | None,
         context: ReadContext | None = None,
         ttl: float | None = None,
-    ) -> None:
+    ) -> MutateReply:
         """Carry out an operation here; `ttl` in seconds, 0 for never, None for what the bucket says."""
-        wire: list[Any] | None = context.for_key(self.identity) if context is not None else None
+        wire: list[Any] | None = None
+        if context is not None:
+            if not isinstance(context, ReadContext):
+                raise InvalidRequest(f"a context is what `entry` has read (`.context`), not {context!r:.40}")
+            wire = context.for_key(self.identity)
         if self._path:
             operation, arguments = "update", [list(self._path), operation, *arguments]
         level = self.shelf.level(consistency)
-        await self.shelf.caller.mutate(self.identity, operation, arguments, wire, level, timeout, ttl_ms(ttl))
-
-
-def ttl_ms(ttl: float | None) -> int | None:
-    """Return a time to live in milliseconds.
-
-    Raises:
-        InvalidRequest: it is no number, or negative.
-    """
-    if ttl is None:
-        return None
-    if isinstance(ttl, bool) or not isinstance(ttl, (int, float)) or not 0 <= ttl < 1e12:
-        raise InvalidRequest(f"a time to live is in seconds, from 0 (for ever), not {ttl!r}")
-    return max(1, round(ttl * 1000)) if ttl else 0
+        return await self.shelf.caller.mutate(self.identity, operation, arguments, wire, level, timeout, ttl_ms(ttl))

@@ -14,7 +14,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 from crdtkv.client.connection import Connection
-from crdtkv.errors import ClosedError, CrdtkvError, NoNodeReachable, ProtocolError
+from crdtkv.errors import ClosedError, CrdtkvError, InvalidRequest, NoNodeReachable, ProtocolError
+from crdtkv.ids import is_name
 from crdtkv.quorum.level import ConsistencyLevel
 from crdtkv.ring.hash_ring import HashRing
 from crdtkv.ring.token import token_of
@@ -40,6 +41,9 @@ class DatacenterView:
         self.ring: HashRing | None = None
         self.rank = 1
         self.buckets: dict[str, str] = {}
+        #: The names of all data centers, none if the node did not tell; and what an entry may take, 0 likewise.
+        self.datacenters: frozenset[str] = frozenset()
+        self.entry_bytes = 0
         self.connections: dict[str, Connection] = {}
         #: Addresses that were given, if no node was reached at the one it has in the ring.
         self.contacts: list[Connection] = []
@@ -92,6 +96,8 @@ class DatacenterView:
         topology = Topology.from_json(reply.document)
         self.ring = HashRing(topology)
         self.buckets = {str(row[0]): str(row[1]) for row in reply.buckets}  # type: ignore[index]
+        self.datacenters = frozenset(str(name) for name in reply.datacenters or ())
+        self.entry_bytes = reply.entry_bytes
         for node in topology.nodes:
             known = self.connections.get(node.name)
             if known is not None and known.address == node.address:
@@ -131,7 +137,8 @@ class Router:
         """Prepare; `addresses` are any nodes, in order of preference."""
         self._addresses = addresses
         self._preferred = datacenter
-        self._hello = Hello("", datacenter or "", "client", name)
+        self._loop = asyncio.get_running_loop()
+        self._hello = Hello("", datacenter if is_name(datacenter) else "", "client", name)
         self.views: list[DatacenterView] = []
         self._met: set[str] = set()
         self._current: DatacenterView | None = None
@@ -150,7 +157,8 @@ class Router:
 
         Raises:
             NoNodeReachable: none answers at any address.
-            ProtocolError: another cluster is there.
+            ProtocolError: another cluster is there, or something else than a node.
+            InvalidRequest: the cluster has no data center of that name.
         """
         self._hello = self._hello._replace(cluster=cluster)
         contacts = [Connection(host, port, self._hello, lambda _: None) for host, port in self._addresses]
@@ -176,6 +184,20 @@ class Router:
                 raise ProtocolError(refused)
             tried = ", ".join(contact.address for contact in contacts)
             raise NoNodeReachable(f"no node answers at {tried}: is the cluster running?")
+        self._check_preferred()
+
+    def check_loop(self) -> None:
+        """Check that this is called in the event loop that the client was connected in: its links are driven there.
+
+        Raises:
+            InvalidRequest: it is another one; nothing was sent.
+            ClosedError: and that one has ended.
+        """
+        if asyncio.get_running_loop() is self._loop:
+            return
+        if self._loop.is_closed():
+            raise ClosedError("the event loop that this client was connected in has ended: connect in this one, anew")
+        raise InvalidRequest("this client belongs to another event loop: connect in the loop that uses it")
 
     def route(self, identity: bytes, level: ConsistencyLevel, skip: int = 0) -> tuple[DatacenterView, Connection]:
         """Return where a request for a key goes now; `skip` passes over as many nodes, if there are more.
@@ -185,7 +207,10 @@ class Router:
         Raises:
             NoNodeReachable: no link is open at all.
             ClosedError: the client was closed.
+            InvalidRequest: it belongs to another event loop.
         """
+        if asyncio.get_running_loop() is not self._loop:
+            self.check_loop()
         for view in self.views[:1] if level.is_linearizable else self.views:
             found: Connection | None = None
             for connection in view.candidates(identity):
@@ -221,9 +246,18 @@ class Router:
                 self.on_move(before.name, view.name)
 
     async def close(self) -> None:
-        """Close everything."""
+        """Close everything. Raises as `check_loop` does."""
+        self.check_loop()
         self._is_closed = True
         await asyncio.gather(*(view.close() for view in self.views))
+
+    def _check_preferred(self) -> None:
+        """Tell a data center that does not exist from one that is out of reach, if any node says which there are."""
+        known = frozenset[str]().union(*(view.datacenters for view in self.views))
+        met = {view.name for view in self.views}
+        if self._preferred is not None and known and self._preferred not in known | met:
+            names = ", ".join(sorted(known))
+            raise InvalidRequest(f"no data center {self._preferred!r:.80} in the cluster: one of {names}")
 
     async def _meet_enough(self, meeting: list[asyncio.Task[None]], deadline: float) -> None:
         """Wait until the preferred data center is met; a moment only once any other is."""

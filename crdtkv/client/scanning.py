@@ -11,6 +11,7 @@ from typing import Any
 from crdtkv.client.caller import Caller
 from crdtkv.client.codecs import CBOR, Codec
 from crdtkv.client.entry import ValueEntry
+from crdtkv.client.values import shown_key
 from crdtkv.crdt.entry import Entry
 from crdtkv.quorum.level import ConsistencyLevel
 from crdtkv.ring.token import partition_of, token_of
@@ -28,10 +29,11 @@ async def scan(
     start: bytes,
     strip: bytes,
     level: ConsistencyLevel,
-    timeout: float | None,
+    timeout_s: float,
     codec: Codec[Any] = CBOR,
 ) -> AsyncIterator[tuple[str | bytes, ValueEntry[Any]]]:
     """Yield every key whose identity begins with `start`, without the prefix `strip`."""
+    caller.router.check_loop()
     ring = caller.router.views[0].ring
     assert ring is not None
     samples = _identities_by_partition(ring.partitions)
@@ -39,7 +41,7 @@ async def scan(
     try:
         for partition in range(ring.partitions + PARTITIONS_AHEAD):
             if partition < ring.partitions:
-                work = _read_partition(caller, partition, samples[partition], start, level, timeout or PAGE_TIMEOUT_S)
+                work = _read_partition(caller, partition, samples[partition], start, level, timeout_s)
                 reading.append(asyncio.create_task(work))
             if len(reading) >= PARTITIONS_AHEAD or partition >= ring.partitions:
                 if not reading:
@@ -77,11 +79,3 @@ def _identities_by_partition(partitions: int) -> dict[int, bytes]:
         samples.setdefault(partition_of(token_of(identity), partitions), identity)
         number += 1
     return samples
-
-
-def shown_key(key: bytes) -> str | bytes:
-    """Return a key as users see it: str where it is UTF-8, else bytes."""
-    try:
-        return key.decode()
-    except UnicodeDecodeError:
-        return key

@@ -15,6 +15,7 @@ from crdtkv.causality.context import EMPTY, CausalContext
 from crdtkv.causality.dot import Dot
 from crdtkv.causality.hybrid_clock import HybridTimestamp
 from crdtkv.causality.seen import Seen
+from crdtkv.client.arguments import checked_timeout
 from crdtkv.client.buckets import Buckets
 from crdtkv.client.caller import FIRST_PAUSE_S, LONGEST_PAUSE_S, Caller
 from crdtkv.client.place import Shelf
@@ -71,7 +72,7 @@ class SessionCaller(Caller):
             CrdtkvError: as `Caller.entry` does.
         """
         self._seen.check_room(identity)
-        deadline = time.monotonic() + (timeout or self.timeout_s)
+        deadline = time.monotonic() + (self.timeout_s if timeout is None else checked_timeout(timeout))
         pause_s = FIRST_PAUSE_S
         encoded = await super().entry(identity, level, timeout)
         while not self._seen.is_in(identity, context := _context_of(encoded)):

@@ -1,10 +1,12 @@
 """What the states of all types are in Python: the one place that turns stored states into values."""
 
-from collections.abc import Callable
-from typing import Any
+from collections import Counter as Counted
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from crdtkv import cbor
-from crdtkv.client.codecs import CBOR, Codec
+from crdtkv.client.codecs import CBOR, Codec, decoded, encoded, from_plain
 from crdtkv.crdt.board import Board
 from crdtkv.crdt.bounded_counter import BoundedCounter
 from crdtkv.crdt.causal import CausalState
@@ -13,41 +15,125 @@ from crdtkv.crdt.flags import DisableWinsFlag, EnableWinsFlag
 from crdtkv.crdt.hll import HyperLogLog
 from crdtkv.crdt.joined import MaxRegister, MinRegister
 from crdtkv.crdt.lww import LastWriterWins
-from crdtkv.crdt.map import Map
+from crdtkv.crdt.map import Field, Map
 from crdtkv.crdt.register import Register
 from crdtkv.crdt.remove_wins_set import RemoveWinsSet
 from crdtkv.crdt.sets import AddWinsSet, GrowOnlySet
-from crdtkv.errors import InvalidRequest
-from crdtkv.ids import printable
+from crdtkv.errors import CrdtkvError, InvalidRequest
+
+V = TypeVar("V")
+
+
+@dataclass(frozen=True, slots=True)
+class Undecodable:
+    """Something stored that a codec refuses: its encoding, and what the codec says of it."""
+
+    encoded: bytes
+    error: CrdtkvError
+
+    @property
+    def plain(self) -> Any:
+        """What is stored, without the codec.
+
+        Raises:
+            ProtocolError: it is no value at all.
+        """
+        return cbor.decode_value(self.encoded)
+
+
+class Read(NamedTuple, Generic[V]):
+    """The values of a state, the winner first, and what of it the codec refuses."""
+
+    values: list[V]
+    undecodable: list[Undecodable]
+    #: Why there is no winner to show, though there is one.
+    winner_refused: CrdtkvError | None = None
+    are_siblings: bool = False
 
 
 def value_of(state: CausalState, default: Any, codec: Codec[Any] = CBOR) -> Any:
-    """Return the value of a state, `default` if it is empty."""
+    """Return the value of a state, `default` if it is empty.
+
+    Raises:
+        InvalidRequest: the codec refuses it. (What it may say of other siblings does not matter.)
+    """
     if type(state) is Register and len(state.versions) == 1:
-        return codec.from_plain(cbor.decode_value(state.versions[0].value))
-    values = values_of(state, codec)
-    return values[0] if values else default
+        return decoded(codec, state.versions[0].value)
+    if state.is_empty:
+        return default
+    if isinstance(state, Register):
+        return decoded(codec, next(iter(state.siblings())).value)
+    return _VALUES[state.type_tag](state, lambda element: (element_value(element, codec),), codec)
 
 
 def values_of(state: CausalState, codec: Codec[Any] = CBOR) -> list[Any]:
-    """Return all values of a state, the winner first; none if it is empty. Only registers have more than one."""
-    if state.is_empty:
-        return []
-    if isinstance(state, Register):
-        # Equal values written twice (a retried put, say) are no conflict to a reader.
-        distinct = dict.fromkeys(version.value for version in state.siblings())
-        return [codec.from_plain(cbor.decode_value(value)) for value in distinct]
-    return [_VALUES[state.type_tag](state, codec)]
+    """Return all values of a state, the winner first; none if it is empty. Only registers have more than one.
+
+    Raises:
+        InvalidRequest: the codec refuses one of them.
+    """
+    read = read_of(state, codec)
+    if read.undecodable:
+        raise read.undecodable[0].error
+    return read.values
 
 
-def fields_of(state: Map) -> dict[str, Any]:
-    """Return the fields of a map by name; `name:type` for a name that several types share."""
+def read_of(state: CausalState | None, codec: Codec[V]) -> Read[V]:
+    """Return all values of a state, and what of it the codec refuses."""
+    if state is None or state.is_empty:
+        return Read([], [])
+    values: list[Any] = []
+    refused: list[Undecodable] = []
+
+    def tolerant(stored: bytes, decode: Callable[[Codec[Any], bytes], Any]) -> tuple[Any, ...]:
+        try:
+            return (decode(codec, stored),)
+        except CrdtkvError as error:
+            refused.append(Undecodable(stored, error))
+            return ()
+
+    if isinstance(state, (Register, LastWriterWins)):
+        versions = _stored(state)
+        for version in versions:
+            values += tolerant(version, decoded)
+        is_refused = bool(refused) and refused[0].encoded == versions[0]
+        return Read(values, refused, refused[0].error if is_refused else None, isinstance(state, Register))
+    values = [_VALUES[state.type_tag](state, lambda element: tolerant(element, _element), codec)]
+    return Read(values, refused, refused[0].error if refused else None)
+
+
+def fields_of(state: Map) -> dict[str | bytes, Any]:
+    """Return the fields of a map by name, each under one of its own (`shown_names`)."""
     shown = sorted(state.shown(), key=lambda field: (field[0].name, field[0].type_tag))
-    names = [name for (_, name), _ in shown]
-    return {
-        printable(name) if names.count(name) == 1 else f"{printable(name)}:{type_tag}": value_of(inner, None)
-        for (type_tag, name), inner in shown
-    }
+    names = shown_names([field for field, _ in shown])
+    return {names[field]: value_of(inner, None) for field, inner in shown}
+
+
+def shown_names(fields: Collection[Field]) -> dict[Field, str | bytes]:
+    """Return how fields are shown: by name, str where it is UTF-8, else bytes; no two of them alike.
+
+    A name that several types share is shown as `name:type`. So is one that would be taken for such a form of another
+    field, and one that would be taken for that. `name:type` is never ambiguous: a type has no colon.
+    """
+    shared = Counted(field.name for field in fields)
+    long = {field: field.name + b":" + field.type_tag.encode() for field in fields}
+    by_name = {field.name: field for field in fields}
+    waiting = [field for field in fields if shared[field.name] > 1]
+    shown_long = set(waiting)
+    while waiting:
+        taken_for = by_name.get(long[waiting.pop()])
+        if taken_for is not None and taken_for not in shown_long:
+            shown_long.add(taken_for)
+            waiting.append(taken_for)
+    return {field: shown_key(long[field] if field in shown_long else field.name) for field in fields}
+
+
+def shown_key(key: bytes) -> str | bytes:
+    """Return a key as users see it: str where it is UTF-8, else bytes."""
+    try:
+        return key.decode()
+    except UnicodeDecodeError:
+        return key
 
 
 def element_bytes(element: Any, codec: Codec[Any]) -> bytes:
@@ -62,12 +148,25 @@ def element_bytes(element: Any, codec: Codec[Any]) -> bytes:
         raise InvalidRequest(
             f"a member is hashable, which a {type(element).__name__} is not: use a tuple, or text"
         ) from None
-    return cbor.encode_value(codec.to_plain(element))
+    return encoded(codec, element)
 
 
-def element_value(encoded: bytes, codec: Codec[Any]) -> Any:
-    """Decode a member of a set or board; lists and sets in it come back as tuples and frozen sets."""
-    return codec.from_plain(_hashable(cbor.decode_value(encoded)))
+def element_value(element: bytes, codec: Codec[Any]) -> Any:
+    """Decode a member of a set or board; lists and sets in it come back as tuples and frozen sets.
+
+    Raises:
+        InvalidRequest: the codec refuses it, or somebody stored what cannot be a member.
+    """
+    return _element(codec, element)
+
+
+def _element(codec: Codec[Any], element: bytes) -> Any:
+    value = from_plain(codec, _hashable(cbor.decode_value(element)))
+    try:
+        hash(value)
+    except TypeError:
+        raise InvalidRequest(f"a {type(value).__name__} is stored as a member, and cannot be one in Python") from None
+    return value
 
 
 def _hashable(value: Any) -> Any:
@@ -78,33 +177,40 @@ def _hashable(value: Any) -> Any:
     return value
 
 
-def _last_written(state: LastWriterWins, codec: Codec[Any]) -> Any:
+def _stored(state: Register | LastWriterWins) -> list[bytes]:
+    if isinstance(state, Register):
+        # Equal values written twice (a retried put, say) are no conflict to a reader.
+        return list(dict.fromkeys(version.value for version in state.siblings()))
     assert state.winner is not None
     assert state.winner.value is not None
-    return codec.from_plain(cbor.decode_value(state.winner.value))
+    return [state.winner.value]
 
 
-def _members(state: AddWinsSet | RemoveWinsSet, codec: Codec[Any]) -> set[Any]:
-    return {element_value(member, codec) for member in state.members}
+#: Decodes an element: one value, or none if that was refused and noted.
+_Decode = Callable[[bytes], tuple[Any, ...]]
 
 
-def _scores(state: Board, codec: Codec[Any]) -> dict[Any, Any]:
-    return {element_value(member, codec): score for member, score in state.ranking()}
+def _members(state: AddWinsSet | RemoveWinsSet, decode: _Decode, _: Codec[Any]) -> set[Any]:
+    return {value for member in state.members for value in decode(member)}
+
+
+def _scores(state: Board, decode: _Decode, _: Codec[Any]) -> dict[Any, Any]:
+    return {value: score for member, score in state.ranking() for value in decode(member)}
 
 
 #: What the value of each type is, of a state that is not empty.
-_VALUES: dict[str, Callable[[Any, Codec[Any]], Any]] = {
-    LastWriterWins.type_tag: _last_written,
-    Counter.type_tag: lambda counter, _: counter.value,
-    BoundedCounter.type_tag: lambda counter, _: counter.value,
+_VALUES: dict[str, Callable[[Any, _Decode, Codec[Any]], Any]] = {
+    LastWriterWins.type_tag: lambda state, _, codec: decoded(codec, _stored(state)[0]),
+    Counter.type_tag: lambda counter, *_: counter.value,
+    BoundedCounter.type_tag: lambda counter, *_: counter.value,
     AddWinsSet.type_tag: _members,
     RemoveWinsSet.type_tag: _members,
     GrowOnlySet.type_tag: _members,
-    EnableWinsFlag.type_tag: lambda flag, _: flag.is_on,
-    DisableWinsFlag.type_tag: lambda flag, _: flag.is_on,
-    MaxRegister.type_tag: lambda number, _: number.joined,
-    MinRegister.type_tag: lambda number, _: number.joined,
-    HyperLogLog.type_tag: lambda sketch, _: sketch.count,
+    EnableWinsFlag.type_tag: lambda flag, *_: flag.is_on,
+    DisableWinsFlag.type_tag: lambda flag, *_: flag.is_on,
+    MaxRegister.type_tag: lambda number, *_: number.joined,
+    MinRegister.type_tag: lambda number, *_: number.joined,
+    HyperLogLog.type_tag: lambda sketch, *_: sketch.count,
     Board.type_tag: _scores,
-    Map.type_tag: lambda fields, _: fields_of(fields),
+    Map.type_tag: lambda fields, *_: fields_of(fields),
 }

@@ -14,6 +14,8 @@ from crdtkv.ring.partition_set import from_bits, to_bits
 
 VERSION = 1
 _DIGEST_BYTES = 8
+#: No node makes longer ones.
+MAX_CURSOR_BYTES = 4096
 
 
 class Part(NamedTuple):
@@ -41,7 +43,7 @@ def parts_in(token: str, prefixes: Sequence[bytes], partitions: int) -> list[Par
     except ProtocolError:
         fields = None
     match fields:
-        case [1, bytes() as digest, int() as counted, list() as rows]:
+        case [int() as version, bytes() as digest, int() as counted, list() as rows] if _are(version, counted):
             if digest != _digest(prefixes) or counted != partitions:
                 raise InvalidRequest("the token is that of another watch: bucket, type and prefix must be the same")
             return _parts(rows, partitions)
@@ -53,7 +55,7 @@ def _parts(rows: list[object], partitions: int) -> list[Part]:
     seen = 0
     for row in rows:
         match row:
-            case [str() as node, bytes() as bits, bytes() as cursor]:
+            case [str() as node, bytes() as bits, bytes() as cursor] if len(cursor) <= MAX_CURSOR_BYTES:
                 mask = from_bits(bits, partitions)
                 if mask & seen:
                     raise InvalidRequest("the token of a watch names a partition twice")
@@ -62,6 +64,10 @@ def _parts(rows: list[object], partitions: int) -> list[Part]:
             case _:
                 raise InvalidRequest("this is no token of a watch")
     return parts
+
+
+def _are(version: int, counted: int) -> bool:
+    return version == VERSION and type(version) is int and type(counted) is int
 
 
 def _digest(prefixes: Sequence[bytes]) -> bytes:

@@ -58,8 +58,9 @@ class Watch(Generic[V]):
 
         Raises:
             ClosedError: the client was closed.
-            UnknownBucket, InvalidRequest: there is nothing to watch.
+            UnknownBucket, InvalidRequest: there is nothing to watch, or this is another event loop than the client's.
         """
+        self._caller.router.check_loop()
         self._following.start()
         while not self._rows:
             if self._following.is_current and not self._is_marked:
@@ -89,6 +90,7 @@ class Watch(Generic[V]):
 
     async def aclose(self) -> None:
         """End the watch: whoever waits for a change is told that there are no more. `token` stays valid."""
+        self._caller.router.check_loop()
         self._rows.clear()
         self._page = None
         await self._following.close()

@@ -12,6 +12,7 @@ HyperLogLog sketches" (2017), algorithm 6, for an estimate without tables and th
 """
 
 import math
+from collections.abc import Iterable
 from typing import ClassVar
 
 from crdtkv.crdt.dotted import elements_of
@@ -69,6 +70,15 @@ class HyperLogLog(JoinedState[bytes]):
         if max(registers) > RANK_BITS + 1 or sketch_of(registers) != sketch:
             raise InvalidRequest("a sketch is in its shortest form, and its registers are in range")
         return sketch
+
+
+def count_of_all(sketches: Iterable[HyperLogLog]) -> int:
+    """Return the estimated number of distinct elements of all of these together."""
+    registers: bytes | bytearray = bytes(REGISTERS)
+    for sketch in sketches:
+        if sketch.joined is not None:
+            registers = bytes(map(max, registers, registers_of(sketch.joined)))
+    return round(estimate(registers))
 
 
 def registers_of(sketch: bytes) -> bytes | bytearray:

@@ -48,5 +48,5 @@ def type_named(type_tag: str) -> type[CausalState]:
     """
     try:
         return TYPES[type_tag]
-    except KeyError:
+    except (KeyError, TypeError):  # what cannot be looked up is no name
         raise InvalidRequest(f"unknown type {type_tag!r}: this version knows {', '.join(TYPES)}") from None

@@ -358,10 +358,12 @@ class NodeCore:
             self._dispatch.dropped(error)
 
     def _tell_topology(self, peer: Peer, request: TopologyRequest) -> None:
-        buckets: list[object] = [
-            [name, bucket.consistency] for name, bucket in self._settings.config.all_buckets.items()
-        ]
-        self.step.effects.send(peer, TopologyReply(request.id, self.topology.to_json(), buckets))
+        config = self._settings.config
+        buckets: list[object] = [[name, bucket.consistency] for name, bucket in config.all_buckets.items()]
+        reply = TopologyReply(
+            request.id, self.topology.to_json(), buckets, [*sorted(config.datacenters)], config.limits.entry_kib * 1024
+        )
+        self.step.effects.send(peer, reply)
 
     def _tell_status(self, peer: Peer, request: StatusRequest) -> None:
         self.step.effects.send(peer, StatusReply(request.id, json.dumps(self.status()).encode()))

@@ -9,8 +9,10 @@ some (`rights`), and is then begun anew.
 from collections.abc import Callable
 from typing import NamedTuple
 
+from crdtkv import cbor
 from crdtkv.causality.context import CausalContext
 from crdtkv.crdt.entry import Entry
+from crdtkv.crdt.outcome import counts, outcome_of
 from crdtkv.errors import CrdtkvError, InsufficientRights, Overloaded, Unavailable
 from crdtkv.handoff.seats import Seat
 from crdtkv.node.finding import FindCall
@@ -155,7 +157,7 @@ class Mutating:
             return
         dot, timestamp = write.event
         record = Record(request.operation_id, *dot, timestamp)
-        self._send(mutation, record, write.entry, write.part)
+        self._send(mutation, record, write.entry, write.part, self._outcome(mutation, own.is_home))
 
     def _waits_for_rights(self, mutation: Mutation, amount: int) -> bool:
         """Have a decrement wait until there are rights for it, its time is almost up, or it must not begin any more."""
@@ -178,7 +180,17 @@ class Mutating:
         self._step.stats.count("operations_found")
         whole = self._handoff.read(mutation.key)[0]
         assert whole is not None
-        self._send(mutation, record, whole)
+        self._send(mutation, record, whole, value=self._outcome(mutation, is_home=False))
+
+    def _outcome(self, mutation: Mutation, is_home: bool) -> bytes | None:
+        """Return the number that the operation has made, as this node holds it now; None if there is none to tell."""
+        request, key = mutation.request, mutation.key
+        if not counts(request.operation, request.arguments):
+            return None
+        held = self._replica.entry(key.located) if is_home else Entry.from_bytes(self._handoff.read(key)[0] or b"")
+        assert held is not None
+        number = outcome_of(held.at(self._replica.hybrid_now).state, request.operation, request.arguments)
+        return cbor.encode_value(number) if number is not None else None
 
     def _holds(self, mutation: Mutation, entry: bytes | None) -> bool:
         """Merge what others hold into what this node's seat holds; False if it cannot, which was answered."""
@@ -191,7 +203,9 @@ class Mutating:
             return False
         return True
 
-    def _send(self, mutation: Mutation, record: Record, entry: bytes, part: Part | None = None) -> None:
+    def _send(
+        self, mutation: Mutation, record: Record, entry: bytes, part: Part | None = None, value: bytes | None = None
+    ) -> None:
         encoded = record.to_bytes() if record.operation_id else b""
         if encoded:
             self._operations.note(encoded)
@@ -200,7 +214,7 @@ class Mutating:
             self._replica,
             self._handoff,
             mutation.key,
-            then=lambda: self._reply(mutation, record),
+            then=lambda: self._reply(mutation, record, value),
             failed=lambda error: mutation.requester.refuse(self._step, error),
         ).start(
             entry,
@@ -212,10 +226,10 @@ class Mutating:
             encoded,
         )
 
-    def _reply(self, mutation: Mutation, record: Record) -> None:
+    def _reply(self, mutation: Mutation, record: Record, value: bytes | None) -> None:
         # Our own replica counts, so the answer waits for our own commit.
         _, actor, counter, timestamp = record
-        reply = MutateReply(mutation.request.id, timestamp, actor, counter)
+        reply = MutateReply(mutation.request.id, timestamp, actor, counter, value)
         mutation.requester.reply(self._step, reply, is_durable=False)
 
     def _refusal(self, mutation: Mutation) -> Failed:

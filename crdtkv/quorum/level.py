@@ -11,6 +11,10 @@ from dataclasses import dataclass
 from crdtkv.errors import InvalidRequest
 
 MAX_TEXT = 16
+#: More replicas than any data center has.
+MAX_COUNT = 9_999
+#: The names of all levels, the weakest first.
+LEVEL_NAMES = ("ANY", "ONE", "SLOPPY_QUORUM", "LOCAL_QUORUM", "LOCAL_ALL", "LINEARIZABLE")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +24,19 @@ class ConsistencyLevel:
     name: str
     read: int = 0
     write: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what would be no level to a node.
+
+        Raises:
+            InvalidRequest: it is none.
+        """
+        counts = self.read, self.write
+        are_counts = all(type(count) is int and 1 <= count <= MAX_COUNT for count in counts)
+        if not (are_counts if self.name == "QUORUM" else self.name in LEVEL_NAMES and counts == (0, 0)):
+            raise InvalidRequest(
+                f"no such level: {self.name!r:.40}, one of {', '.join(LEVEL_NAMES)}, or Quorum(r=, w=)"
+            )
 
     def __repr__(self) -> str:
         return f"Quorum(r={self.read}, w={self.write})" if self.name == "QUORUM" else self.name
@@ -80,17 +97,15 @@ LOCAL_ALL = ConsistencyLevel("LOCAL_ALL")
 LINEARIZABLE = ConsistencyLevel("LINEARIZABLE")
 
 _NAMED = {level.name: level for level in (ANY, ONE, SLOPPY_QUORUM, LOCAL_QUORUM, LOCAL_ALL, LINEARIZABLE)}
-#: The names of all levels, the weakest first.
-LEVEL_NAMES = tuple(_NAMED)
 
 
 def Quorum(r: int, w: int) -> ConsistencyLevel:  # noqa: N802 - reads as a level among the others
     """Return the level that asks `r` replicas to read and waits for `w` to write.
 
     Raises:
-        InvalidRequest: a count below 1.
+        InvalidRequest: a count below 1, or above all there may be.
     """
-    if type(r) is not int or type(w) is not int or r < 1 or w < 1:
+    if type(r) is not int or type(w) is not int or not (1 <= r <= MAX_COUNT and 1 <= w <= MAX_COUNT):
         raise InvalidRequest("Quorum(r=, w=) takes whole numbers from 1")
     return ConsistencyLevel("QUORUM", r, w)
 

@@ -3,17 +3,24 @@
 A frame's payload is `[wire version, epoch, [[number, field…]…]]`; on the bus it is the same with one message and
 epoch 0. What arrives is decoded with bounds (`crdtkv.cbor`), then every message's number, length and field types
 are checked. A message of an unknown number is skipped and counted, because a newer peer may know more; a malformed one
-is an error of the whole frame, because nothing else in it can be trusted.
+is an error of the whole frame, because nothing else in it can be trusted. An older peer may leave out fields at the end
+that have defaults.
+
+`check_outgoing` asks the same of a message before it goes out, so that what nobody could decode fails alone.
 """
 
 from itertools import product
 from typing import Any, NamedTuple, get_type_hints
 
 from crdtkv import cbor
-from crdtkv.errors import ProtocolError
-from crdtkv.wire.messages import NUMBERS, WIRE_VERSION, Message
+from crdtkv.errors import InvalidRequest, ProtocolError, ValueTooLarge
+from crdtkv.wire.messages import NUMBERS, WIRE_VERSION, Message, MutateRequest
 
 MAX_INT = 2**64 - 1
+#: What one message may take: a frame, which holds one at least, may have 16 MiB.
+MAX_MESSAGE_BYTES = 12 * 1024 * 1024
+#: How deep lists in a field may be nested; frame, messages and message are three more.
+_MAX_FIELD_DEPTH = cbor.MAX_DEPTH - 3
 
 
 class Frame(NamedTuple):
@@ -53,12 +60,69 @@ def decode_frame(payload: bytes) -> Frame:
     raise ProtocolError("a frame is [version, epoch, messages]")
 
 
+def check_outgoing(message: Message) -> None:
+    """Check that whoever gets a message can decode it. It is not encoded for that: the time this takes is small.
+
+    Raises:
+        InvalidRequest: something in it has no form on the wire.
+        ValueTooLarge: it takes more than a message may.
+    """
+    if type(message) is MutateRequest:
+        # What clients send most: of its fields only these hold what a caller handed in.
+        size = 0 if message.context is None else _size_of(message.context, 0)
+        for argument in message.arguments:
+            size += len(argument) if type(argument) is bytes else _size_of(argument, 1)
+    else:
+        size = _size_of_fields(message)
+    if size > MAX_MESSAGE_BYTES:
+        raise ValueTooLarge(size, MAX_MESSAGE_BYTES)
+
+
+def _size_of_fields(message: Message) -> int:
+    spec = _SPEC_OF[type(message)]
+    if tuple(map(type, message)) not in spec.signatures:
+        names = ", ".join(type(item).__name__ for item in message)
+        raise InvalidRequest(f"{spec.message_class.__name__} cannot be sent with the fields ({names})")
+    size = 0
+    for item in message:
+        if type(item) is int and not 0 <= item <= MAX_INT:
+            raise InvalidRequest(f"{spec.message_class.__name__} cannot be sent: a number is out of range")
+        size += _size_of(item, 0)
+    return size
+
+
+def _size_of(item: object, depth: int) -> int:
+    """Return about how many bytes an item of a field takes, seldom more than it does."""
+    kind = type(item)
+    if kind is bytes:
+        return len(item) + 1  # type: ignore[arg-type]
+    if kind is str:
+        try:
+            return len(item.encode()) + 1  # type: ignore[attr-defined]
+        except UnicodeEncodeError as error:
+            raise InvalidRequest(f"text is sent as UTF-8, which this one has not: {error.reason}") from None
+    if kind is list and depth < _MAX_FIELD_DEPTH:
+        items: list[object] = item  # type: ignore[assignment]
+        return sum([_size_of(inner, depth + 1) for inner in items]) + 1
+    if kind is int and -MAX_INT <= item <= MAX_INT:  # type: ignore[operator]
+        return 1
+    if item is None or kind is float or kind is bool:
+        return 1
+    raise InvalidRequest(f"this cannot be sent: {item!r:.80}")
+
+
 class _Spec(NamedTuple):
-    """What a message of one number looks like. `signatures` are the allowed combinations of field types."""
+    """What a message of one number looks like.
+
+    `signatures` are the allowed combinations of field types, `integers` the places of numbers, `defaults` the values of
+    the fields that may be left out at the end.
+    """
 
     message_class: Any
     signatures: frozenset[tuple[type, ...]]
     integers: tuple[int, ...]
+    width: int
+    defaults: tuple[object, ...]
 
 
 def _message(item: object) -> Message | None:
@@ -68,6 +132,9 @@ def _message(item: object) -> Message | None:
     if spec is None:
         return None
     del item[0]
+    left_out = spec.width - len(item)
+    if 0 < left_out <= len(spec.defaults):
+        item += spec.defaults[-left_out:]
     signature = tuple(map(type, item))
     if signature not in spec.signatures:
         names = ", ".join(kind.__name__ for kind in signature)
@@ -83,7 +150,8 @@ def _spec(message_class: Any) -> _Spec:
     hints = get_type_hints(message_class)
     allowed = [_plain_types(hints[name]) for name in message_class._fields]
     integers = tuple(index for index, types in enumerate(allowed) if int in types)
-    return _Spec(message_class, frozenset(product(*allowed)), integers)
+    defaults = tuple(message_class._field_defaults.values())
+    return _Spec(message_class, frozenset(product(*allowed)), integers, len(allowed), defaults)
 
 
 def _plain_types(hint: Any) -> tuple[type, ...]:
@@ -92,3 +160,4 @@ def _plain_types(hint: Any) -> tuple[type, ...]:
 
 
 _SPECS = {number: _spec(message_class) for message_class, number in NUMBERS.items()}
+_SPEC_OF = {message_class: _SPECS[number] for message_class, number in NUMBERS.items()}

@@ -7,6 +7,7 @@ unless one message alone is larger.
 
 from crdtkv.errors import ProtocolError
 from crdtkv.wire.codec import encode_frame
+from crdtkv.wire.foreign import too_long
 from crdtkv.wire.messages import Message
 
 MAX_FRAME_BYTES = 16 * 1024 * 1024
@@ -53,7 +54,7 @@ class FrameSplitter:
         while len(buffer) - start >= 4:
             length = int.from_bytes(buffer[start : start + 4], "big")
             if length > MAX_FRAME_BYTES:
-                raise ProtocolError(f"a frame of {length} bytes is announced, {MAX_FRAME_BYTES} are allowed")
+                raise too_long(bytes(buffer[start : start + 4]), MAX_FRAME_BYTES)
             if len(buffer) - start - 4 < length:
                 break
             if length:

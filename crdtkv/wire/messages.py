@@ -151,13 +151,16 @@ class EntriesReply(NamedTuple):
 class MutateReply(NamedTuple):
     """The write is durable on as many replicas as its level asks.
 
-    `timestamp` is its hybrid timestamp; `actor` and `counter` are its dot, the name of this one operation.
+    `timestamp` is its hybrid timestamp; `actor` and `counter` are its dot, the name of this one operation. `value` is
+    what the operation has made of the number it is on, as the coordinator sees it, encoded as values are: of a counter,
+    or of a member of a board that was incremented; None for all other operations.
     """
 
     id: int
     timestamp: int
     actor: str
     counter: int
+    value: bytes | None = None
 
 
 class ScanReply(NamedTuple):
@@ -183,11 +186,17 @@ class WatchReply(NamedTuple):
 
 
 class TopologyReply(NamedTuple):
-    """The topology document (JSON) and the buckets as `[[name, default level]…]`."""
+    """The topology document (JSON) and the buckets as `[[name, default level]…]`.
+
+    `datacenters` are the names of all data centers of the cluster, None from a node that does not tell; `entry_bytes`
+    is what an entry may take, 0 if it is not told.
+    """
 
     id: int
     document: bytes
     buckets: list[object]
+    datacenters: list[object] | None = None
+    entry_bytes: int = 0
 
 
 class StatusReply(NamedTuple):

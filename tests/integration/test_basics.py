@@ -265,6 +265,19 @@ async def test_increments_and_decrements_add_up(eu: Client) -> None:
     assert (await counter.entry()).value == 30
 
 
+async def test_an_increment_returns_what_it_made(eu: Client) -> None:
+    assert await eu.counter("told").increment() == 1
+    assert await eu.counter("told").increment(41) == 42
+    assert await eu.counter("told").decrement(2) == 40
+    assert await eu.bcounter("told").increment(10) == 10
+    assert await eu.bcounter("told").decrement(4) == 6
+    assert await eu.board("told").increment("ada", 2) == 2
+    assert await eu.board("told").increment("ada", 0.5) == 2.5
+    profile = eu.map("told")
+    assert await profile.counter("logins").increment() == 1
+    assert await profile.map("inner").counter("logins").decrement(3) == -3
+
+
 async def test_concurrent_increments_all_count(eu: Client) -> None:
     counter = eu.counter("busy")
     await asyncio.gather(*(counter.increment(amount) for amount in range(1, 101)))
@@ -299,6 +312,59 @@ async def test_of_last_writer_wins_values_the_last_one_is_kept(eu: Client) -> No
     assert await settings.get("theme") is None
     await settings.put("theme", "dark")
     assert await settings.get("theme") == "dark"
+
+
+# What handles tell without being read as a whole.
+
+
+@pytest.mark.parametrize("kind", ["set", "rwset", "gset"])
+async def test_a_set_tells_what_it_contains_and_how_many(eu: Client, kind: str) -> None:
+    members: Any = eu.of_type(kind, "asked")
+    assert (await members.size(), await members.contains("book")) == (0, False)
+    await members.add("book", 1, (1, "two"))
+    assert await members.size() == 3
+    assert [await members.contains(one) for one in ("book", 1, (1, "two"), 1.0, True, "lamp")] == [
+        True, True, True, False, False, False,
+    ]  # fmt: skip
+    assert await members.members() == {"book", 1, (1, "two")}
+
+
+async def test_a_map_tells_its_names_and_fields(eu: Client) -> None:
+    fields = eu.map("asked")
+    assert (await fields.keys(), await fields.items(), await fields.size()) == ([], [], 0)
+    await fields.register("name").put("Ada")
+    await fields.counter("name").increment(2)
+    await fields.register("name:counter").put("a name")
+    await fields.register(b"\xff").put("bytes")
+    await fields.register("0xff").put("text")
+    expected = {
+        "name:register": "Ada", "name:counter": 2, "name:counter:register": "a name", b"\xff": "bytes", "0xff": "text",
+    }  # fmt: skip
+    assert await fields.value() == expected
+    assert dict(await fields.items()) == expected
+    assert set(await fields.keys()) == set(expected)
+    assert await fields.size() == len(expected)
+    assert await fields.contains("name")
+    assert await fields.contains("name", of_type="counter")
+    assert not await fields.contains("name", of_type="set")
+    assert not await fields.contains("other")
+    await fields.counter("name").delete()
+    assert not await fields.contains("name", of_type="counter")
+
+
+async def test_the_union_of_sketches_counts_what_is_in_several_once(eu: Client) -> None:
+    await eu.hll("monday").add(*range(1000))
+    await eu.hll("tuesday").add(*range(500, 1500))
+    await eu.bucket("carts").hll("wednesday").add(*range(1400, 2000))
+    monday = eu.hll("monday")
+    assert await monday.count_union("tuesday") == pytest.approx(1500, rel=0.05)
+    assert await monday.count_union("tuesday", eu.bucket("carts").hll("wednesday")) == pytest.approx(2000, rel=0.05)
+    assert await monday.count_union() == await monday.count()
+    assert await eu.hll("no day").count_union("nor this") == 0
+    fields = eu.map("days")
+    await fields.hll("monday").add("a", "b")
+    await fields.hll("tuesday").add("b", "c")
+    assert await fields.hll("monday").count_union("tuesday") == 3
 
 
 async def test_types_and_buckets_do_not_share_keys(eu: Client) -> None:

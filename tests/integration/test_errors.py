@@ -1,7 +1,12 @@
 """Calls that are wrong: each has its own error, which says so before anything is written."""
 
+import asyncio
 import contextlib
+import datetime as dt
+import math
 from collections.abc import Awaitable, Callable
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -33,6 +38,10 @@ def nested(depth: int) -> Any:
     for _ in range(depth):
         value = [value]
     return value
+
+
+#: Together more than a frame may have.
+LARGE = [bytes([number]) * 500_000 for number in range(40)]
 
 
 async def scan_all(bucket: crdtkv.Bucket) -> list[Any]:
@@ -74,7 +83,109 @@ WRONG: dict[str, tuple[type[CrdtkvError], str, Act]] = {
     "increment by text": (InvalidRequest, "whole number", lambda kv: kv.counter("wrong").increment("1")),  # type: ignore[arg-type]
     "increment by a truth": (InvalidRequest, "whole number", lambda kv: kv.counter("wrong").increment(True)),
     "increment by too much": (InvalidRequest, "2**63", lambda kv: kv.counter("wrong").increment(2**63)),
+    "context that is none": (InvalidRequest, "`entry` has read", lambda kv: kv.put("wrong", 1, context="c")),  # type: ignore[arg-type]
+    "time to live that is none": (InvalidRequest, "time to live", lambda kv: kv.put("wrong", 1, ttl=math.nan)),
+    "time to live of text": (InvalidRequest, "time to live", lambda kv: kv.counter("wrong").increment(ttl="5")),  # type: ignore[arg-type]
+    "prefix that is no text": (InvalidRequest, "a prefix is", lambda kv: nothing(kv.scan(7))),  # type: ignore[arg-type]
+    "watched prefix that is no text": (InvalidRequest, "a prefix is", lambda kv: nothing(kv.watch(7))),  # type: ignore[arg-type]
+    "watched type that is none": (InvalidRequest, "unknown type", lambda kv: nothing(kv.watch(of_type=[]))),  # type: ignore[arg-type]
+    "token of a watch that is none": (InvalidRequest, "no token", lambda kv: nothing(kv.watch(token=7))),  # type: ignore[arg-type]
+    "token of a session that is none": (InvalidRequest, "not the token", lambda kv: kv.session("x").get("wrong")),
+    "name of a field that is none": (InvalidKey, "not int", lambda kv: kv.map("m").counter(7).increment()),  # type: ignore[arg-type]
+    "key that is no UTF-8": (InvalidKey, "UTF-8", lambda kv: kv.put("caf\udce9", 1)),
+    "codec that is a type": (InvalidRequest, "of= takes a codec", lambda kv: kv.set("wrong", of=str).add("x")),  # type: ignore[arg-type]
+    "no members": (InvalidRequest, "one or more", lambda kv: kv.set("wrong").add()),
+    "members of more than an entry": (ValueTooLarge, "the limit is 524288", lambda kv: kv.set("wrong").add(*LARGE[:2])),
+    "members of more than a frame": (ValueTooLarge, "the limit is 524288", lambda kv: kv.gset("wrong").add(*LARGE)),
+    "removes of more than a frame": (ValueTooLarge, "the limit is 8388608", lambda kv: kv.set("w").remove(*LARGE)),
+    "elements of more than a frame": (ValueTooLarge, "the limit is 8388608", lambda kv: kv.hll("wrong").add(*LARGE)),
+    "too many elements": (InvalidRequest, "at most 10,000", lambda kv: kv.hll("wrong").add(*range(10_001))),
+    "partition that there is not": (InvalidRequest, "are numbered from 0", lambda kv: kv.repair(partition=2**70)),
+    "identity that is text": (InvalidRequest, "an identity is bytes", lambda kv: kv.inspect("text")),  # type: ignore[arg-type]
+    "many keys that are one": (InvalidRequest, "several keys", lambda kv: kv.get_many("wrong")),
+    "many values that are a list": (InvalidRequest, "a dictionary", lambda kv: kv.put_many([1])),  # type: ignore[arg-type]
+    "level that was made up": (
+        InvalidRequest,
+        "no such level",
+        lambda kv: kv.get("wrong", consistency=crdtkv.ConsistencyLevel(7)),  # type: ignore[arg-type]
+    ),
 }
+
+
+async def nothing(_: object) -> None:
+    """Stand for a call that is refused before there is anything to wait for."""
+
+
+NO_NUMBERS: list[Any] = [
+    2**63,
+    -(2**63),
+    2**64,
+    "1",
+    True,
+    None,
+    Decimal(3),
+    Fraction(1, 3),
+    dt.date(2024, 2, 29),
+    object(),
+]
+NO_NUMBERS += [math.nan, math.inf]
+SET_TO: dict[str, Callable[[Client, Any], Awaitable[Any]]] = {
+    "maxreg": lambda kv, number: kv.maxreg("wrong").set(number),
+    "minreg": lambda kv, number: kv.minreg("wrong").set(number),
+    "score": lambda kv, number: kv.board("wrong").set("m", number),
+    "score of a field": lambda kv, number: kv.map("wrong").board("b").set("m", number),
+    "increment of a score": lambda kv, number: kv.board("wrong").increment("m", number),
+    "increment": lambda kv, number: kv.counter("wrong").increment(number),
+    "decrement": lambda kv, number: kv.counter("wrong").decrement(number),
+    "increment of a bcounter": lambda kv, number: kv.bcounter("wrong").increment(number),
+    "decrement of a bcounter": lambda kv, number: kv.bcounter("wrong").decrement(number),
+}
+
+
+@pytest.mark.parametrize("number", NO_NUMBERS, ids=repr)
+async def test_what_is_no_number_is_refused_at_once_and_nobody_beside_it_notices(eu: Client, number: Any) -> None:
+    links = links_of(eu)
+    for act in SET_TO.values():
+        wrong, *right = await asyncio.gather(
+            act(eu, number), *(eu.put(f"innocent {n}", n) for n in range(20)), return_exceptions=True
+        )
+        assert type(wrong) is InvalidRequest
+        assert right == [None] * 20
+    assert links_of(eu) == links, "a link that broke would be another one now"
+
+
+def links_of(kv: Client) -> dict[str, object]:
+    """Return the links of a client by node."""
+    return {name: connection._link for name, connection in kv._router.views[0].connections.items()}
+
+
+NO_TIMEOUTS: list[Any] = [math.inf, math.nan, 0, -1, 1e17, "5", True, Decimal(5)]
+WITH_TIMEOUT: dict[str, Callable[[Client, Any], Awaitable[Any]]] = {
+    "get": lambda kv, timeout: kv.get("wrong", timeout=timeout),
+    "entry": lambda kv, timeout: kv.entry("wrong", timeout=timeout),
+    "put": lambda kv, timeout: kv.put("wrong", 1, timeout=timeout),
+    "delete": lambda kv, timeout: kv.delete("wrong", timeout=timeout),
+    "update": lambda kv, timeout: kv.update("wrong", lambda value: 1, timeout=timeout),
+    "put_many": lambda kv, timeout: kv.put_many({"wrong": 1}, timeout=timeout),
+    "get_many": lambda kv, timeout: kv.get_many(["wrong"], timeout=timeout),
+    "counter": lambda kv, timeout: kv.counter("wrong").increment(timeout=timeout),
+    "members": lambda kv, timeout: kv.set("wrong").members(timeout=timeout),
+    "map": lambda kv, timeout: kv.map("wrong").keys(timeout=timeout),
+    "session": lambda kv, timeout: kv.session().get("wrong", timeout=timeout),
+    "scan": lambda kv, timeout: nothing(kv.scan(timeout=timeout)),
+    "status": lambda kv, timeout: kv.status(timeout=timeout),
+    "repair": lambda kv, timeout: kv.repair(timeout=timeout),
+    "inspect": lambda kv, timeout: kv.inspect(b"default\0register\0wrong", timeout=timeout),
+    "connect": lambda kv, timeout: nothing(crdtkv.connect("127.0.0.1:7401", timeout=timeout)),
+}
+
+
+@pytest.mark.parametrize("timeout", NO_TIMEOUTS, ids=repr)
+async def test_a_timeout_that_is_none_is_refused_at_once_by_every_call(eu: Client, timeout: Any) -> None:
+    for act in WITH_TIMEOUT.values():
+        with pytest.raises(InvalidRequest, match="a timeout is in seconds, above 0"):
+            await act(eu, timeout)
+    assert not (await eu.entry("wrong")).exists
 
 
 @pytest.mark.parametrize("name", sorted(WRONG))

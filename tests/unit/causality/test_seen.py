@@ -1,5 +1,7 @@
 """What a session has seen, and its token."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -73,8 +75,30 @@ def test_there_is_a_bound_on_keys(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
+    "token",
+    ["", "garbage", "caf\udce9", "é", None, 7, b"bytes", [], "A" * 100_000],
+    ids=lambda token: repr(token)[:20],
+)
+def test_what_is_no_token_is_refused(token: Any) -> None:
+    with pytest.raises(InvalidRequest):
+        Seen.from_token(token)
+
+
+@pytest.mark.parametrize(
     "wire",
-    [1, [], [2, 0, []], [1, -1, []], [1, 0, [1]], [1, 0, [[b"k"]]], [1, 0, [["k", [[], []]]]], [1, 0, [[b"k", [1]]]]],
+    [
+        1,
+        [],
+        [2, 0, []],
+        [True, 0, []],
+        [1, True, []],
+        [1, 2**63, []],
+        [1, -1, []],
+        [1, 0, [1]],
+        [1, 0, [[b"k"]]],
+        [1, 0, [["k", [[], []]]]],
+        [1, 0, [[b"k", [1]]]],
+    ],
     ids=str,
 )
 def test_a_malformed_token_is_refused(wire: object) -> None:

@@ -1,6 +1,7 @@
 """The token of a watch: it comes out as it went in, and whatever is not the token of this watch is refused."""
 
 import base64
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -45,6 +46,17 @@ def test_a_partition_is_followed_once() -> None:
 def test_what_is_no_token_is_refused(text: str) -> None:
     with pytest.raises(InvalidRequest):
         parts_in(text, PREFIXES, 4)
+
+
+@pytest.mark.parametrize("token", [None, 7, b"bytes", [], "caf\udce9"], ids=repr)
+def test_what_is_no_text_is_no_token(token: Any) -> None:
+    with pytest.raises(InvalidRequest, match="no token"):
+        parts_in(token, PREFIXES, 4)
+
+
+def test_a_cursor_longer_than_any_node_makes_is_refused_before_it_is_sent() -> None:
+    with pytest.raises(InvalidRequest, match="no token"):
+        parts_in(to_token(PREFIXES, 4, [Part("eu-1", 0b11, b"x" * 5000)]), PREFIXES, 4)
 
 
 @given(st.lists(st.none() | st.integers() | st.binary() | st.text() | st.lists(st.binary() | st.text()), max_size=4))

@@ -1,5 +1,7 @@
 """Consistency levels: how many replicas they ask, which of them overlap, and the text they travel as."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -91,3 +93,13 @@ def test_long_digits_are_refused_before_they_are_counted() -> None:
 def test_a_level_is_named_by_text_only(text: object) -> None:
     with pytest.raises(InvalidRequest):
         level_named(text)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "made_up",
+    [(7,), ("MOST",), ("QUORUM",), ("QUORUM", 0, 1), ("QUORUM", 1, 2**70), ("QUORUM", True, 1), ("ONE", 1, 1), ([],)],
+    ids=repr,
+)
+def test_a_level_that_no_node_would_know_cannot_be_made(made_up: tuple[Any, ...]) -> None:
+    with pytest.raises(InvalidRequest, match="no such level"):
+        ConsistencyLevel(*made_up)

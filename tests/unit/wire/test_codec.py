@@ -2,6 +2,8 @@
 
 import types
 import typing
+from datetime import date
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 import pytest
@@ -10,10 +12,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crdtkv import cbor
-from crdtkv.errors import ProtocolError
+from crdtkv.errors import InvalidRequest, ProtocolError, ValueTooLarge
 from crdtkv.wire import codec
-from crdtkv.wire.codec import MAX_INT, Frame, decode_frame, encode_frame
-from crdtkv.wire.messages import NUMBERS, GetRequest, Hello, Message, MutateReply, ReplicaEntry, StatusRequest
+from crdtkv.wire.codec import MAX_INT, MAX_MESSAGE_BYTES, Frame, check_outgoing, decode_frame, encode_frame
+from crdtkv.wire.frames import framed
+from crdtkv.wire.messages import (
+    NUMBERS,
+    GetRequest,
+    Hello,
+    Message,
+    MutateReply,
+    MutateRequest,
+    ReplicaEntry,
+    ScanRequest,
+    StatusRequest,
+)
 
 CLASSES: list[Any] = list(NUMBERS)
 UNSIGNED = st.integers(0, MAX_INT)
@@ -102,10 +115,75 @@ def test_a_negative_or_huge_number_is_refused(message_class: Any) -> None:
 @every_class
 def test_a_message_with_a_field_too_few_or_too_many_is_refused(message_class: Any) -> None:
     fields = tuple(plain(message_class))
-    for wrong in (fields[:-1], (*fields, fields[-1]), ()):
+    required = len(fields) - len(message_class._field_defaults)
+    for wrong in (fields[: required - 1], (*fields, fields[-1]), ()):
         # A named tuple made past its constructor may have any length, like a message of a careless peer.
         with pytest.raises(ProtocolError, match=message_class.__name__):
             decode_frame(encode_frame(1, [tuple.__new__(message_class, wrong)]))
+
+
+@every_class
+def test_what_an_older_peer_leaves_out_at_the_end_has_its_default(message_class: Any) -> None:
+    fields = tuple(plain(message_class))
+    defaults = message_class._field_defaults
+    for left_out in range(1, len(defaults) + 1):
+        sent = tuple.__new__(message_class, fields[:-left_out])
+        expected = message_class(*fields[:-left_out])
+        assert decode_frame(encode_frame(1, [sent])).messages == [expected]
+        assert expected[-left_out:] == tuple(defaults.values())[-left_out:]
+
+
+# What goes out.
+
+
+@given(ANY_MESSAGE)
+def test_every_message_that_can_be_decoded_may_go_out(message: Message) -> None:
+    check_outgoing(message)
+
+
+UNSENDABLE = [2**64, -(2**64), Decimal(1), date(2024, 2, 29), object(), {}, {1}, "caf\udce9", bytearray(b"x")]
+
+
+@pytest.mark.parametrize("item", UNSENDABLE, ids=repr)
+def test_what_nobody_could_decode_is_refused_before_it_goes_out(item: object) -> None:
+    for arguments in ([item], [b"x", [item]]):
+        with pytest.raises(InvalidRequest):
+            check_outgoing(mutation(arguments))
+
+
+def test_fields_of_other_types_and_numbers_out_of_range_do_not_go_out() -> None:
+    scan = ScanRequest(1, 2, b"default\0register\0", b"", 500, "ONE", 1000)
+    check_outgoing(scan)
+    for wrong in ({"level": 7}, {"timeout_ms": 1.5}, {"prefix": "text"}, {"partition": -1}, {"limit": 2**64}):
+        with pytest.raises(InvalidRequest, match="ScanRequest cannot be sent"):
+            check_outgoing(scan._replace(**wrong))  # type: ignore[arg-type]
+
+
+def test_lists_that_are_nested_as_deep_as_the_decoder_takes_go_out_and_deeper_ones_do_not() -> None:
+    nested: list[object] = []
+    depth = 1
+    while True:
+        message = mutation([nested])
+        try:
+            check_outgoing(message)
+        except InvalidRequest:
+            break
+        assert decode_frame(encode_frame(1, [message])).messages == [message]
+        nested, depth = [nested], depth + 1
+    assert depth > 8, "as deep as maps are nested"
+
+
+def test_a_message_may_not_take_more_than_a_frame_has_room_for() -> None:
+    piece = b"x" * (512 * 1024)
+    check_outgoing(mutation([piece] * 23))
+    framed(encode_frame(1, [mutation([piece] * 23)]))
+    with pytest.raises(ValueTooLarge) as caught:
+        check_outgoing(mutation([piece] * 25))
+    assert caught.value.limit_bytes == MAX_MESSAGE_BYTES
+
+
+def mutation(arguments: list[object]) -> MutateRequest:
+    return MutateRequest(1, b"default\0set\0k", "add", arguments, None, 0, "ONE", 1000)
 
 
 class FromTheFuture(NamedTuple):

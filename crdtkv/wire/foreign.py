@@ -1,0 +1,24 @@
+"""What something else than a node says first, and what that means for whoever has connected to it.
+
+A frame begins with its length; text in that place is a length no frame has. So a wrong port shows at the first bytes.
+"""
+
+from crdtkv.errors import ProtocolError
+
+_NODES_PORT = "connect to a node's `port`, as in datacenters.yaml"
+_GREETINGS = (
+    (b"INFO", "this is a NATS server, not a node"),
+    (b"HTTP", "this is an HTTP server, not a node (it may be a node's http_port)"),
+    (b"SSH-", "this is an SSH server, not a node"),
+    (b"-ERR", "this is a Redis server, not a node"),
+    (b"\x15\x03", "this speaks TLS, which nodes do not yet"),
+)
+
+
+def too_long(announced: bytes, limit_bytes: int) -> ProtocolError:
+    """Return what is wrong with four bytes that announce more than a frame may have."""
+    for greeting, what in _GREETINGS:
+        if announced.startswith(greeting):
+            return ProtocolError(f"{what}: {_NODES_PORT}")
+    length = int.from_bytes(announced, "big")
+    return ProtocolError(f"a frame of {length} bytes is announced, {limit_bytes} are allowed")
