@@ -11,13 +11,13 @@ well, the topology bucket, and `outlive` ends an incarnation that has been start
 """
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from crdtkv.errors import StorageError
 from crdtkv.storage import rows
+from crdtkv.storage.files import write_whole
 from crdtkv.storage.store import Store
 
 FILE_NAME = "identity.json"
@@ -153,18 +153,8 @@ class IdentityFile:
 
     def write(self, document: dict[str, Any]) -> None:
         """See `IdentityRecord.write`."""
-        temporary = self._directory / (FILE_NAME + ".new")
         try:
-            with temporary.open("w", encoding="utf-8") as file:
-                json.dump(document, file)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(self._directory / FILE_NAME)
-            descriptor = os.open(self._directory, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            write_whole(self._directory / FILE_NAME, json.dumps(document))
         except OSError as error:
             raise StorageError(f"{self.where}: the identity file cannot be written: {error.strerror}") from None
 
