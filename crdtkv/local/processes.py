@@ -52,8 +52,7 @@ class Child:
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
-                umask=0o077,
-                preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+                preexec_fn=_begin,
             )
 
     def send_signal(self, number: signal.Signals) -> None:
@@ -91,6 +90,12 @@ class Child:
 
 def _appending(log_file: Path) -> BinaryIO:
     return open(os.open(log_file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, PRIVATE_FILE), "ab")
+
+
+def _begin() -> None:
+    os.umask(0o077)
+    if sys.platform == "linux":
+        _die_with_parent()
 
 
 def _die_with_parent() -> None:
