@@ -1,21 +1,27 @@
 """What is written on a command line, as values: JSON, or else plain text."""
 
-import json
-from typing import Any, NoReturn
+from typing import Any
 
+from crdtkv.cli import strict_json
 from crdtkv.crdt.number import Number, is_number
 from crdtkv.crdt.registry import type_named
 from crdtkv.errors import InvalidRequest
 
 
 def parsed_value(text: str, as_text: bool = False) -> Any:
-    """Return a value: what the JSON says, or the text itself if it is none, or shall be text."""
+    """Return a value: what the JSON says, or the text itself if it is none, or shall be text.
+
+    Raises:
+        InvalidRequest: it is JSON of which something would be lost.
+    """
     if as_text:
         return text
     try:
-        return json.loads(text, parse_constant=_refuse)
-    except (ValueError, RecursionError):
+        return strict_json.loads(text)
+    except strict_json.NoJson:
         return text
+    except strict_json.Lossy as error:
+        raise InvalidRequest(f"{error}: write it otherwise, or take it as text (--text)") from None
 
 
 def parsed_member(text: str, as_text: bool = False) -> Any:
@@ -60,7 +66,3 @@ def _as_tuple(value: Any) -> Any:
     if isinstance(value, dict):
         raise InvalidRequest("a JSON object cannot be a member: take a list, or the text of it (--text)")
     return tuple(_as_tuple(inner) for inner in value) if isinstance(value, list) else value
-
-
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no JSON")
