@@ -1,11 +1,59 @@
 """What is written on a command line, as values: JSON, or else plain text."""
 
+import math
+import os
+from collections.abc import Callable
 from typing import Any
+
+import typer
 
 from crdtkv.cli import strict_json
 from crdtkv.crdt.number import Number, is_number
 from crdtkv.crdt.registry import type_named
 from crdtkv.errors import InvalidRequest
+
+
+def typed_bytes(typed: str | bytes) -> bytes:
+    """Return the bytes of a key or prefix as they stand on the command line, UTF-8 or not."""
+    return os.fsencode(typed)
+
+
+def key_of(typed: str | None) -> str | bytes | None:
+    """Return the key, or prefix, that was typed: text, or bytes where it is no UTF-8."""
+    if typed is None:
+        return None
+    encoded = typed_bytes(typed)
+    try:
+        return encoded.decode()
+    except UnicodeDecodeError:
+        return encoded
+
+
+def seconds(least: float, most: float, is_least_taken: bool = True) -> Callable[[typer.CallbackParam, Any], Any]:
+    """Return what checks an option that is a number of seconds.
+
+    Raises (when it is called):
+        InvalidRequest: it is out of these bounds, or no finite number.
+    """
+
+    def check(option: typer.CallbackParam, value: float | None) -> float | None:
+        if value is not None and not (least < value <= most or (is_least_taken and value == least)):
+            lower = f"from {least:g}" if is_least_taken else f"above {least:g}"
+            raise InvalidRequest(f"{option.opts[0]} takes seconds, {lower} and up to {most:g}, not {value:g}")
+        return value
+
+    return check
+
+
+def no_nan(value: float | None) -> float | None:
+    """Return a bound.
+
+    Raises:
+        InvalidRequest: nothing is below or above it.
+    """
+    if value is not None and math.isnan(value):
+        raise InvalidRequest("a bound is a number, which nan is not")
+    return value
 
 
 def parsed_value(text: str, as_text: bool = False) -> Any:

@@ -50,13 +50,13 @@ def loads(text: str) -> Any:
     return found
 
 
-def dumps(document: Any, sort_keys: bool = False) -> str:
+def dumps(document: Any, sort_keys: bool = False, is_ascii: bool = False) -> str:
     r"""Return plain data as JSON on one line; what a terminal would act on, or not show, is written as `\u…`.
 
     Raises:
         ValueError: a number is not finite.
     """
-    text = json.dumps(document, ensure_ascii=False, allow_nan=False, sort_keys=sort_keys)
+    text = json.dumps(document, ensure_ascii=is_ascii, allow_nan=False, sort_keys=sort_keys)
     if text.isprintable():
         return text
     # Outside of strings there is nothing but printable ASCII.
