@@ -127,8 +127,8 @@ def lag(
         table("", _LAG, rows)
     for dc, names in strangers(cluster, told).items():
         complain(
-            f"{', '.join(names)} do not know the data center {dc!r}, and send it nothing: give them this configuration, "
-            "and start them again one after the other"
+            f"{', '.join(names)} do not know the data center {dc!r}, and send it nothing: give them this "
+            "configuration, and start them again one after the other"
         )
     if is_behind:
         raise typer.Exit(EXIT_NO)
