@@ -29,7 +29,7 @@ def key_of(typed: str | None) -> str | bytes | None:
         return encoded
 
 
-def seconds(least: float, most: float, is_least_taken: bool = True) -> Callable[[typer.CallbackParam, Any], Any]:
+def seconds(least: float, most: int, is_least_taken: bool = True) -> Callable[[typer.CallbackParam, Any], Any]:
     """Return what checks an option that is a number of seconds.
 
     Raises (when it is called):
@@ -39,7 +39,7 @@ def seconds(least: float, most: float, is_least_taken: bool = True) -> Callable[
     def check(option: typer.CallbackParam, value: float | None) -> float | None:
         if value is not None and not (least < value <= most or (is_least_taken and value == least)):
             lower = f"from {least:g}" if is_least_taken else f"above {least:g}"
-            raise InvalidRequest(f"{option.opts[0]} takes seconds, {lower} and up to {most:g}, not {value:g}")
+            raise InvalidRequest(f"{option.opts[0]} takes seconds, {lower} and up to {most:,}, not {value:g}")
         return value
 
     return check

@@ -39,7 +39,10 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], 
         _console.print(_rich_table(title, columns, cells, numeric))
         return
     lines = [list(columns), *cells]
-    widths = [min(_WIDEST_ALIGNED, max(cell_len(line[index]) for line in lines)) for index in range(len(columns))]
+    widths = [
+        max((width for line in lines if (width := cell_len(line[index])) <= _WIDEST_ALIGNED), default=0)
+        for index in range(len(columns))
+    ]
     if title:
         say(escaped(title))
     for line in lines:
