@@ -30,19 +30,24 @@ def key_of(typed: str | None) -> str | bytes | None:
 
 
 def seconds(least: float, most: int, is_least_taken: bool = True) -> Callable[[typer.CallbackParam, Any], Any]:
-    """Return what checks an option that is a number of seconds.
-
-    Raises (when it is called):
-        InvalidRequest: it is out of these bounds, or no finite number.
-    """
+    """Return what checks an option that is a number of seconds."""
 
     def check(option: typer.CallbackParam, value: float | None) -> float | None:
-        if value is not None and not (least < value <= most or (is_least_taken and value == least)):
-            lower = f"from {least:g}" if is_least_taken else f"above {least:g}"
-            raise InvalidRequest(f"{option.opts[0]} takes seconds, {lower} and up to {most:,}, not {value:g}")
-        return value
+        return value if value is None else checked_seconds(option.opts[0], value, least, most, is_least_taken)
 
     return check
+
+
+def checked_seconds(option: str, value: float, least: float, most: int, is_least_taken: bool = True) -> float:
+    """Return a number of seconds.
+
+    Raises:
+        InvalidRequest: it is out of these bounds, or no finite number.
+    """
+    if least < value <= most or (is_least_taken and value == least):
+        return value
+    lower = f"from {least:g}" if is_least_taken else f"above {least:g}"
+    raise InvalidRequest(f"{option} takes seconds, {lower} and up to {most:,}, not {value:g}")
 
 
 def no_nan(value: float | None) -> float | None:
