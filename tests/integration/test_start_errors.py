@@ -163,7 +163,7 @@ SERVERS: dict[str, tuple[str, str]] = {
         "max_payload is 1048576: set 'max_payload: 8MB'",
     ),
     "token": (
-        'authorization {{ token: secret }}\nmax_payload: 8MB\njetstream {{ store_dir: "{store}", sync_interval: always }}',
+        'authorization {{ token: x }}\nmax_payload: 8MB\njetstream {{ store_dir: "{store}", sync_interval: always }}',
         "does not let this node in",
     ),
 }
@@ -237,7 +237,7 @@ async def test_a_nats_server_that_wants_a_token_is_told_at_once_and_without_secr
 async def test_a_node_that_knows_its_ring_serves_although_nats_does_not_let_it_in(own_server: Path) -> None:
     document = load(own_server).model_dump(mode="json")
     nats = document["datacenters"]["eu"]["nats"]
-    nats["url"], refused_url = nats["url"].replace("//", "//secret@"), nats["url"]
+    nats["url"], refused_url = nats["url"].replace("//", "//x@"), nats["url"]
     for url, sign in (
         (nats["url"], "serves on"),
         (refused_url, "does not let this node in"),
