@@ -187,9 +187,12 @@ async def _up(config: ClusterConfig, data: Path, config_path: str, cuttable: boo
             cutting.cancel()
             cuts.end()
     finally:
-        say("stopping …")
+        has_begun = bool(cluster.nodes)
+        if has_begun:
+            say("stopping …")
         await cluster.stop()
-        say("stopped; the data stays, `crdtkv up` goes on with it")
+        if has_begun:
+            say("stopped; the data stays, `crdtkv up` goes on with it")
 
 
 def _explain(config: ClusterConfig, config_path: str) -> None:
