@@ -61,10 +61,10 @@ def check_record(record: Record, named: str = "key") -> None:
     type_tag = type_in(record)
     content, read = _READ[type_tag]
     known = {named, f"{named}_hex", "type", *content} | ({"expires_at_s"} if named == "key" else set())
-    _refuse_others(record, known)
     key_bytes(name_in(record, named))
     expiry_in(record)
     read(record)
+    _refuse_others(record, known)
 
 
 def succeeded(earlier: Record | None, later: Record) -> Record:

@@ -9,6 +9,7 @@ Errors are the `OSError` of the system: what that means, and what to do, only th
 """
 
 import contextlib
+import errno
 import os
 import stat
 import tempfile
@@ -60,6 +61,8 @@ def sync_directory(directory: Path) -> None:
 
 def make_private_directory(directory: Path) -> None:
     """Make a directory, and those above it, that nobody else looks into; one that is there stays as it is."""
+    if directory.exists() and not directory.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(directory))
     if not directory.is_dir():
         if directory.parent != directory:
             make_private_directory(directory.parent)

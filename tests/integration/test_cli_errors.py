@@ -137,7 +137,6 @@ CALLS: dict[str, tuple[list[str], str]] = {
     "field of a large number": (["field", "k", "register:f", "put", "1e400"], "too large"),
     "watch from nowhere": (["watch", "--token", "x"], "this is no token of a watch"),
     "export to a directory": (["export", "."], "cannot be written: Is a directory"),
-    "data that is a file": (["up", "--data", "datacenters.yaml"], "not writable (Not a directory)"),
     "export nowhere": (["export", "/nowhere/file"], "/nowhere/file"),
     "import from nowhere": (["import", "/nowhere/file"], "/nowhere/file"),
     "decode from nowhere": (["decode", "/nowhere/file"], "/nowhere/file"),

@@ -124,6 +124,9 @@ async def test_a_directory_that_cannot_be_written_is_told_with_what_to_do(
     (tmp_path / "file").write_text("")
     told = await refused(cluster.directory / "datacenters.yaml", tmp_path / "file")
     assert "not writable (Not a directory): choose another --data directory" in told
+    up = await program.run("up", "--data", tmp_path / "file" / "below", cwd=cluster.directory)
+    assert up.code == 2
+    assert "not writable (Not a directory): choose another --data directory" in up.complaint
 
 
 async def test_a_damaged_database_is_told_with_what_to_do_and_left_alone(cluster: LocalCluster, tmp_path: Path) -> None:
