@@ -5,6 +5,7 @@ ever, and a silent server is noticed within about ten seconds.
 """
 
 import asyncio
+import http.client
 import json
 import logging
 import random
@@ -21,6 +22,9 @@ from crdtkv.errors import BusError
 MIN_VERSION = (2, 14, 3)
 MIN_PAYLOAD_BYTES = 4 * 1024 * 1024
 
+#: What a server says that will not let this user in, however often it is asked.
+_REFUSALS = ("authorization violation", "authentication expired", "authentication revoked", "authorization failed")
+
 log = logging.getLogger("crdtkv.bus")
 
 Callback = Callable[[], Awaitable[None]]
@@ -30,31 +34,92 @@ async def _nothing() -> None:
     pass
 
 
-async def connect(url: str, name: str, lost: Callback = _nothing, regained: Callback = _nothing) -> Client:
+async def connect(
+    url: str, name: str, lost: Callback = _nothing, regained: Callback = _nothing, must_be_let_in: bool = False
+) -> Client:
     """Connect, retrying until it succeeds; afterwards nats-py reconnects by itself, for ever.
 
-    `lost` and `regained` are called when the connection breaks and stands again.
+    `lost` and `regained` are called when the connection breaks and stands again. A server that does not let this node
+    in is asked again, like one that is not there: somebody may mend it; unless the node cannot begin without it.
+
+    Raises:
+        BusError: `must_be_let_in`, and the server refuses who this is.
     """
     await _wait_for_server(url)
     while True:
-        try:
-            return await nats.connect(
+        client, complaints = Client(), _Complaints(url)
+
+        async def again(heard: "_Complaints" = complaints) -> None:
+            heard.forget()
+            await regained()
+
+        connecting = asyncio.ensure_future(
+            client.connect(
                 url,
                 name=name,
-                error_cb=_log_error,
+                error_cb=complaints.hear,
                 disconnected_cb=lost,
-                reconnected_cb=regained,
+                reconnected_cb=again,
                 connect_timeout=2,
                 allow_reconnect=True,
                 max_reconnect_attempts=-1,
-                reconnect_time_wait=random.uniform(0.2, 0.8),  # noqa: S311 - jitter
+                reconnect_time_wait=random.uniform(0.2, 0.8),  # type: ignore[arg-type]  # noqa: S311 - jitter
                 ping_interval=3,
                 max_outstanding_pings=2,
                 pending_size=16 * 1024 * 1024,
             )
+        )
+        try:
+            ends: list[asyncio.Future[Any]] = [connecting, complaints.refused] if must_be_let_in else [connecting]
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            if connecting.done():
+                connecting.result()
+                return client
+            raise BusError(complaints.refused.result())
         except (TimeoutError, OSError, nats.errors.Error) as error:
-            log.warning("%s: connecting failed (%s): trying on", url, error or type(error).__name__)
+            log.warning("%s: connecting failed (%s): trying on", shown(url), error or type(error).__name__)
             await asyncio.sleep(random.uniform(0.3, 1.0))  # noqa: S311 - jitter
+        finally:
+            if not connecting.done():  # refused, or cancelled from outside
+                connecting.cancel()
+                await asyncio.gather(connecting, return_exceptions=True)
+                await client.close()
+
+
+class _Complaints:
+    """What nats-py tells while it tries on by itself: each thing once, until the connection stands again."""
+
+    def __init__(self, url: str) -> None:
+        self._url = shown(url)
+        self._told: set[str] = set()
+        #: The message, when the server refuses who this is.
+        self.refused: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    async def hear(self, error: Exception) -> None:
+        """Log what matters to an operator."""
+        text = str(error) or type(error).__name__
+        log.debug("nats: %s", text)
+        if not any(reason in text.lower() for reason in _REFUSALS):
+            return
+        message = (
+            f"{self._url}: the NATS server does not let this node in ({text.removeprefix('nats: ')}): put the user and "
+            "password, or the token, that it wants into nats.url (nats://USER:PASSWORD@HOST:PORT, nats://TOKEN@HOST:PORT)"
+        )
+        if message not in self._told:
+            self._told.add(message)
+            log.warning("%s", message)
+        if not self.refused.done():
+            self.refused.set_result(message)
+
+    def forget(self) -> None:
+        """Tell everything again when it comes again: the connection stands."""
+        self._told.clear()
+
+
+def shown(url: str) -> str:
+    """Return a URL without the secrets that may be in it."""
+    head, separator, rest = url.partition("://")
+    return head + separator + rest.rpartition("@")[2]
 
 
 async def _wait_for_server(url: str) -> None:
@@ -67,7 +132,7 @@ async def _wait_for_server(url: str) -> None:
                 _, writer = await asyncio.open_connection(address.hostname, address.port or 4222)
         except (OSError, TimeoutError) as error:
             if not is_told:
-                log.warning("no NATS server at %s (%s): start it; trying on", url, error or "no answer")
+                log.warning("no NATS server at %s (%s): start it; trying on", shown(url), error or "no answer")
                 is_told = True
             await asyncio.sleep(random.uniform(0.2, 0.6))  # noqa: S311 - jitter
         else:
@@ -81,6 +146,7 @@ async def check_server(client: Client, url: str, monitor_url: str | None) -> Non
     Raises:
         BusError: too old, payload limit too small, or it acknowledges before it has fsynced.
     """
+    url = shown(url)
     server = client.connected_server_version
     version = (server.major, server.minor, server.patch)
     if version < MIN_VERSION:
@@ -96,20 +162,21 @@ async def check_server(client: Client, url: str, monitor_url: str | None) -> Non
         log.warning("%s: without nats.monitor_url nobody can check that it runs with 'sync_interval: always'", url)
         return
     try:
-        figures: dict[str, Any] = await asyncio.to_thread(_fetch, f"{monitor_url}/varz")
-    except (OSError, ValueError) as error:
-        raise BusError(f"{monitor_url}: no answer ({error}): set 'http' in the server's configuration") from None
-    settings = figures.get("jetstream", {}).get("config", {})
+        figures = await asyncio.to_thread(_fetch, f"{monitor_url}/varz")
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        raise BusError(f"{shown(monitor_url)}: no answer ({error}): set 'http' in the server's configuration") from None
+    settings: dict[str, Any] = _inside(_inside(figures, "jetstream"), "config")
     if not settings:
         raise BusError(f"{url}: JetStream is off: add 'jetstream {{ store_dir: …, sync_interval: always }}'")
     if not settings.get("sync_always"):
         raise BusError(f"{url}: acknowledges before it has fsynced: set 'sync_interval: always' in 'jetstream {{ }}'")
 
 
+def _inside(document: Any, name: str) -> dict[str, Any]:
+    found = document.get(name) if isinstance(document, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
 def _fetch(url: str) -> Any:
     with urllib.request.urlopen(url, timeout=3) as response:  # noqa: S310 - the scheme is checked by the configuration
         return json.load(response)
-
-
-async def _log_error(error: Exception) -> None:
-    log.debug("nats: %s", error or type(error).__name__)

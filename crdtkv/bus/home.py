@@ -64,10 +64,11 @@ class HomeBus:
         """Connect and check the server; waits as long as there is none.
 
         Raises:
-            BusError: the server may not carry a durable cluster.
+            BusError: the server may not carry a durable cluster, or does not let this node in and no topology is known
+                with which it could serve without.
         """
         url = self._config.nats_url(self._datacenter, self._datacenter)
-        client = await connection.connect(url, self._node, self._lost, self._regained)
+        client = await connection.connect(url, self._node, self._lost, self._regained, self.known is None)
         try:
             await connection.check_server(client, url, self._config.datacenters[self._datacenter].nats.monitor_url)
             await client.subscribe(self._names.geo_of(self._node), cb=self._heard)

@@ -2,9 +2,13 @@
 
 Exit codes: 0 yes or done; 1 no (a key is absent, a cluster lags, a bounded counter has not so much left); 2 the call or
 the configuration is wrong; 3 the cluster could not do it (unavailable, timed out, unreachable).
+
+Whatever goes wrong is one line on standard error, also what nobody expected; CRDTKV_DEBUG=1 shows where that came from.
 """
 
+import os
 import sys
+import traceback
 
 import typer
 
@@ -21,7 +25,7 @@ from crdtkv.cli import (
     tools,
     watching,
 )
-from crdtkv.cli.output import EXIT_CALL, EXIT_CLUSTER, EXIT_NO, complain
+from crdtkv.cli.output import EXIT_CALL, EXIT_CLUSTER, EXIT_NO, complain, escaped
 from crdtkv.errors import (
     ConfigError,
     CrdtkvError,
@@ -45,21 +49,55 @@ app = typer.Typer(
 for group in (cluster, cutting, data, collections, fields, watching, moving, inspection, holdings, mending, tools):
     group.register(app)
 
+#: The variable that has the program show where an unexpected error came from.
+DEBUG = "CRDTKV_DEBUG"
 _CALL_ERRORS = (ConfigError, InvalidKey, InvalidRequest, UnknownBucket, ValueTooLarge, StorageError)
 
 
 def main() -> None:
     """Run the program; errors become one line and an exit code."""
+    for stream in (sys.stdout, sys.stderr):  # a terminal that lacks a letter is shown its number
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
         app()
-    except CrdtkvError as error:
-        complain(str(error))
-        sys.exit(_exit_code(error))
     except KeyboardInterrupt:
         sys.exit(130)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(0)
+    except Exception as error:
+        sys.exit(_told(_cause_of(error)))
+
+
+def _told(error: BaseException) -> int:
+    """Tell what went wrong in one line, and return the exit code."""
+    if isinstance(error, BrokenPipeError):
+        _give_up_output()
+        return 0
+    if isinstance(error, CrdtkvError):
+        complain(str(error))
+        return _exit_code(error)
+    if os.environ.get(DEBUG):
+        traceback.print_exception(error)
+    if isinstance(error, OSError):  # a disk that is full, behind standard output for instance
+        _give_up_output()
+        complain(f"{error.filename or 'standard output'}: {error.strerror or error}")
+        return EXIT_CALL
+    complain(
+        f"unexpected {type(error).__name__}: {escaped(str(error))}: this is a fault of crdtkv; set {DEBUG}=1, run it "
+        "again, and report what it prints"
+    )
+    return EXIT_CLUSTER
+
+
+def _cause_of(error: BaseException) -> BaseException:
+    """Return the first error of a group: the others came of it, or are like it."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _give_up_output() -> None:
+    """Keep the interpreter from writing what is left to somebody who does not take it."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
 
 
 def _exit_code(error: CrdtkvError) -> int:

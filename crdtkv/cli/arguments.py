@@ -1,21 +1,80 @@
 """What is written on a command line, as values: JSON, or else plain text."""
 
-import json
-from typing import Any, NoReturn
+import math
+import os
+from collections.abc import Callable
+from typing import Any
 
+import typer
+
+from crdtkv.cli import strict_json
 from crdtkv.crdt.number import Number, is_number
 from crdtkv.crdt.registry import type_named
 from crdtkv.errors import InvalidRequest
 
 
+def typed_bytes(typed: str | bytes) -> bytes:
+    """Return the bytes of a key or prefix as they stand on the command line, UTF-8 or not."""
+    return os.fsencode(typed)
+
+
+def key_of(typed: str | None) -> str | bytes | None:
+    """Return the key, or prefix, that was typed: text, or bytes where it is no UTF-8."""
+    if typed is None:
+        return None
+    encoded = typed_bytes(typed)
+    try:
+        return encoded.decode()
+    except UnicodeDecodeError:
+        return encoded
+
+
+def seconds(least: float, most: int, is_least_taken: bool = True) -> Callable[[typer.CallbackParam, Any], Any]:
+    """Return what checks an option that is a number of seconds."""
+
+    def check(option: typer.CallbackParam, value: float | None) -> float | None:
+        return value if value is None else checked_seconds(option.opts[0], value, least, most, is_least_taken)
+
+    return check
+
+
+def checked_seconds(option: str, value: float, least: float, most: int, is_least_taken: bool = True) -> float:
+    """Return a number of seconds.
+
+    Raises:
+        InvalidRequest: it is out of these bounds, or no finite number.
+    """
+    if least < value <= most or (is_least_taken and value == least):
+        return value
+    lower = f"from {least:g}" if is_least_taken else f"above {least:g}"
+    raise InvalidRequest(f"{option} takes seconds, {lower} and up to {most:,}, not {value:g}")
+
+
+def no_nan(value: float | None) -> float | None:
+    """Return a bound.
+
+    Raises:
+        InvalidRequest: nothing is below or above it.
+    """
+    if value is not None and math.isnan(value):
+        raise InvalidRequest("a bound is a number, which nan is not")
+    return value
+
+
 def parsed_value(text: str, as_text: bool = False) -> Any:
-    """Return a value: what the JSON says, or the text itself if it is none, or shall be text."""
+    """Return a value: what the JSON says, or the text itself if it is none, or shall be text.
+
+    Raises:
+        InvalidRequest: it is JSON of which something would be lost.
+    """
     if as_text:
         return text
     try:
-        return json.loads(text, parse_constant=_refuse)
-    except (ValueError, RecursionError):
+        return strict_json.loads(text)
+    except strict_json.NoJson:
         return text
+    except strict_json.Lossy as error:
+        raise InvalidRequest(f"{error}: write it otherwise, or take it as text (--text)") from None
 
 
 def parsed_member(text: str, as_text: bool = False) -> Any:
@@ -60,7 +119,3 @@ def _as_tuple(value: Any) -> Any:
     if isinstance(value, dict):
         raise InvalidRequest("a JSON object cannot be a member: take a list, or the text of it (--text)")
     return tuple(_as_tuple(inner) for inner in value) if isinstance(value, list) else value
-
-
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no JSON")

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import http.client
 import json
 import random
 import resource
@@ -19,6 +20,8 @@ from crdtkv.errors import CrdtkvError
 from crdtkv.quorum.level import level_named
 
 WARM_UP_S = 0.5
+#: What asking a node for its status raises when nobody answers, or somebody else.
+_NO_STATUS = (OSError, http.client.HTTPException, ValueError, KeyError, TypeError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +165,6 @@ def _servers_cpu_s(config: ClusterConfig) -> float:
     for dc in config.datacenters.values():
         for node in dc.nodes:
             url = f"http://{node.host}:{node.http_port}/status"
-            with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=5) as response:
+            with contextlib.suppress(*_NO_STATUS), urllib.request.urlopen(url, timeout=5) as response:
                 total += float(json.load(response)["figures"]["cpu_seconds"])
     return total

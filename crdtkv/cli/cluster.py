@@ -12,15 +12,18 @@ import tempfile
 import time
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from crdtkv.cli.options import ConfigFile
 from crdtkv.cli.output import EXIT_CALL, complain, say
-from crdtkv.config.loader import load
+from crdtkv.config.loader import dump, load
 from crdtkv.config.model import ClusterConfig
-from crdtkv.errors import ConfigError, CrdtkvError, DamagedStore
+from crdtkv.errors import ConfigError, CrdtkvError, DamagedStore, StorageError
+
+if TYPE_CHECKING:
+    from crdtkv.server.node_server import NodeServer
 
 T = TypeVar("T")
 
@@ -71,6 +74,7 @@ def node(
             "this node runs open, without TLS and keys: everybody who reaches it can read and write everything"
         )
     sys.setswitchinterval(0.001)  # the fsync thread gets the interpreter back sooner
+    os.umask(0o077)
     code = run_loop(_serve(cluster_config, name, data or Path("crdtkv-data") / name, listen))
     if code == _AGAIN:
         os.execv(sys.executable, [sys.executable, "-m", "crdtkv.cli", *sys.argv[1:]])  # noqa: S606 - this very command
@@ -83,7 +87,12 @@ def up(
     cuttable: Annotated[bool, typer.Option("--cuttable", help="Let `crdtkv cut` cut data centers apart.")] = False,
 ) -> None:
     """Run the whole cluster of a configuration on this machine, until Ctrl-C."""
-    run_loop(_up(load(config), data, str(config), cuttable))
+    os.umask(0o077)
+    cluster_config = load(config)
+    _require_another_file(config, data, cluster_config)
+    if (warning := _open_directory(data)) is not None:
+        complain(warning)
+    run_loop(_up(cluster_config, data, str(config), cuttable))
 
 
 def demo(
@@ -94,6 +103,7 @@ def demo(
     from crdtkv.cli.demonstration import Demonstration
     from crdtkv.local.ports import on_free_ports
 
+    os.umask(0o077)
     moved = on_free_ports(load(config))
     if len(moved.datacenters) < 2:
         raise ConfigError("the demonstration needs a configuration with at least two data centers")
@@ -106,8 +116,20 @@ def demo(
 
 async def _serve(config: ClusterConfig, name: str, data: Path, listen: str | None) -> int:
     from crdtkv.server.node_server import NodeServer
+    from crdtkv.storage.directory_lock import holding
 
     server = NodeServer(config, name, data, listen)
+    try:
+        with holding(data, f"crdtkv node {name}"):
+            if (warning := _open_directory(data)) is not None:
+                logging.getLogger("crdtkv.node").warning("%s", warning)
+            return await _serve_until_told(server, name)
+    except StorageError as error:  # the directory cannot be had
+        complain(f"{name}: {error}")
+        return EXIT_CALL
+
+
+async def _serve_until_told(server: "NodeServer", name: str) -> int:
     stopping = _stop_signal()
     starting = asyncio.ensure_future(server.start())
     try:
@@ -165,9 +187,12 @@ async def _up(config: ClusterConfig, data: Path, config_path: str, cuttable: boo
             cutting.cancel()
             cuts.end()
     finally:
-        say("stopping …")
+        has_begun = bool(cluster.nodes)
+        if has_begun:
+            say("stopping …")
         await cluster.stop()
-        say("stopped; the data stays, `crdtkv up` goes on with it")
+        if has_begun:
+            say("stopped; the data stays, `crdtkv up` goes on with it")
 
 
 def _explain(config: ClusterConfig, config_path: str) -> None:
@@ -219,6 +244,29 @@ def _stop_signal() -> "asyncio.Future[None]":
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
     return stopping
+
+
+def _require_another_file(config_path: Path, data: Path, config: ClusterConfig) -> None:
+    """Keep `up` from writing its own configuration over the one that people wrote.
+
+    Raises:
+        ConfigError: they are the same file.
+    """
+    from crdtkv.local.directory import CONFIGURATION
+
+    own = data / CONFIGURATION
+    if own.exists() and own.samefile(config_path) and own.read_text(encoding="utf-8") != dump(config):
+        raise ConfigError(f"{config_path}: would be written anew by `crdtkv up`: choose another --data directory")
+
+
+def _open_directory(data: Path) -> str | None:
+    """Return a warning if others than its owner may look into a data directory."""
+    from crdtkv.storage.files import open_to_others
+
+    mode = open_to_others(data) if data.is_dir() else None
+    if mode is None:
+        return None
+    return f"{data}: its group or others may read or write what is stored (mode {mode}): chmod -R go= {data}"
 
 
 def _require_openness(address: str, insecure: bool, insecure_network: bool) -> None:

@@ -5,9 +5,9 @@ from typing import Annotated, Any
 
 import typer
 
-from crdtkv.cli.arguments import only_for, parsed_member, parsed_number
+from crdtkv.cli.arguments import no_nan, only_for, parsed_member, parsed_number
 from crdtkv.cli.options import AsText, BucketName, ConfigFile, Datacenter, Json, Key, LevelText, Timeout, Ttl
-from crdtkv.cli.output import EXIT_NO, as_json, complain, done, in_order, say
+from crdtkv.cli.output import EXIT_NO, as_json, complain, done, in_order, named, say, shown
 from crdtkv.cli.session import with_client
 from crdtkv.cli.showing import FLAGS, RANKING, SETS, Ranked, members_of, print_members, print_ranking, ranked
 from crdtkv.client.client import Client
@@ -56,7 +56,7 @@ def add(
         await handle.add(*[parsed_member(member, text) for member in members], ttl=ttl)
 
     with_client(config, dc, level, timeout, act)
-    done(json_output, key, f"added {len(members)} to {key}")
+    done(json_output, key, f"added {len(members)} to {shown(key)}")
 
 
 def remove(
@@ -85,7 +85,7 @@ def remove(
             await board.remove(member)
 
     with_client(config, dc, level, timeout, act)
-    done(json_output, key, f"removed {len(members)} from {key}")
+    done(json_output, key, f"removed {len(members)} from {shown(key)}")
 
 
 def members(
@@ -107,11 +107,11 @@ def members(
 
     found = with_client(config, dc, level, timeout, act)
     if json_output:
-        as_json({"key": key, "members": found})
+        as_json({**named(key), "members": found})
     elif found:
         print_members(found)
     else:
-        complain(f"{key} has no members")
+        complain(f"{shown(key)} has no members")
     if not found:
         raise typer.Exit(EXIT_NO)
 
@@ -135,7 +135,7 @@ def enable(
         await handle.enable(ttl=ttl)
 
     with_client(config, dc, level, timeout, act)
-    done(json_output, key, f"{key} is on")
+    done(json_output, key, f"{shown(key)} is on")
 
 
 def disable(
@@ -156,7 +156,7 @@ def disable(
         await handle.disable()
 
     with_client(config, dc, level, timeout, act)
-    done(json_output, key, f"{key} is off")
+    done(json_output, key, f"{shown(key)} is off")
 
 
 def score(
@@ -183,7 +183,7 @@ def score(
 
     value = with_client(config, dc, level, timeout, act)
     if json_output:
-        as_json({"key": key, "member": who, "score": value})
+        as_json({**named(key), "member": who, "score": value})
     else:
         say(str(value))
 
@@ -192,8 +192,8 @@ def ranking(
     key: Key,
     start: Annotated[int | None, typer.Option("--from", help="The first rank; 0 is the highest score.")] = None,
     stop: Annotated[int | None, typer.Option("--to", help="The rank to stop before; negative from the end.")] = None,
-    low: Annotated[float | None, typer.Option(help="Only scores from this on.")] = None,
-    high: Annotated[float | None, typer.Option(help="Only scores up to this.")] = None,
+    low: Annotated[float | None, typer.Option(help="Only scores from this on.", callback=no_nan)] = None,
+    high: Annotated[float | None, typer.Option(help="Only scores up to this.", callback=no_nan)] = None,
     bucket: BucketName = DEFAULT_BUCKET,
     config: ConfigFile = _CONFIG,
     dc: Datacenter = None,
@@ -214,7 +214,9 @@ def ranking(
     elif found:
         print_ranking(found)
     else:
-        complain(f"{key} has no members there" if start or stop or low or high else f"{key} has no members")
+        complain(
+            f"{shown(key)} has no members there" if start or stop or low or high else f"{shown(key)} has no members"
+        )
     if not found:
         raise typer.Exit(EXIT_NO)
 

@@ -6,15 +6,27 @@ from typing import Annotated, Any
 import typer
 
 from crdtkv.cli.arguments import only_for, parsed_number, parsed_value
-from crdtkv.cli.options import AsText, BucketName, ConfigFile, Datacenter, Json, Key, LevelText, Timeout, Ttl, TypeName
-from crdtkv.cli.output import EXIT_NO, as_json, done, say, table
+from crdtkv.cli.options import (
+    AsText,
+    BucketName,
+    ConfigFile,
+    Datacenter,
+    Json,
+    Key,
+    LevelText,
+    Prefix,
+    Timeout,
+    Ttl,
+    TypeName,
+)
+from crdtkv.cli.output import EXIT_NO, as_json, done, named, say, shown, table
 from crdtkv.cli.session import with_client
 from crdtkv.cli.showing import WITH_SIBLINGS, cell_of, fields_of, print_read
 from crdtkv.client.client import Client
 from crdtkv.client.entry import ValueEntry
 from crdtkv.crdt.number import Number
 from crdtkv.errors import InvalidRequest
-from crdtkv.ids import DEFAULT_BUCKET, printable
+from crdtkv.ids import DEFAULT_BUCKET
 
 _CONFIG = Path("datacenters.yaml")
 
@@ -44,7 +56,7 @@ def get(
     async def act(client: Client) -> ValueEntry[Any]:
         return await client.bucket(bucket).of_type(type_tag, key).entry()
 
-    if not print_read(type_tag, {"key": key}, with_client(config, dc, level, timeout, act), json_output):
+    if not print_read(type_tag, shown(key), named(key), with_client(config, dc, level, timeout, act), json_output):
         raise typer.Exit(EXIT_NO)
 
 
@@ -69,7 +81,7 @@ def put(
         await handle.put(parsed_value(value, text), ttl=ttl)
 
     with_client(config, dc, level, timeout, act)
-    done(json_output, key, f"wrote {key}")
+    done(json_output, key, f"wrote {shown(key)}")
 
 
 def delete(
@@ -88,7 +100,7 @@ def delete(
         await client.bucket(bucket).of_type(type_tag, key).delete()
 
     with_client(config, dc, level, timeout, act)
-    done(json_output, key, f"deleted {key}")
+    done(json_output, key, f"deleted {shown(key)}")
 
 
 def incr(
@@ -144,10 +156,10 @@ def set_(
 
 
 def scan(
-    prefix: Annotated[str, typer.Argument(help="What the keys begin with; default all.")] = "",
+    prefix: Prefix = "",
     bucket: BucketName = DEFAULT_BUCKET,
     type_tag: TypeName = "register",
-    limit: Annotated[int, typer.Option(help="Stop after so many keys; 0 for all.")] = 0,
+    limit: Annotated[int, typer.Option(help="Stop after so many keys; 0 for all.", min=0)] = 0,
     config: ConfigFile = _CONFIG,
     dc: Datacenter = None,
     level: LevelText = None,
@@ -162,11 +174,10 @@ def scan(
         count = 0
         async for key, entry in client.bucket(bucket).keys_of(type_tag).scan(prefix):
             count += 1
-            name = key if isinstance(key, str) else printable(key)
             if json_output:
-                as_json({"key": name, **fields_of(type_tag, entry)})
+                as_json({**named(key), **fields_of(type_tag, entry)})
             else:
-                rows.append((name, cell_of(type_tag, entry), *([len(entry.siblings)] if has_siblings else [])))
+                rows.append((shown(key), cell_of(type_tag, entry), *([len(entry.siblings)] if has_siblings else [])))
             if count == limit:
                 break
         return rows
@@ -178,6 +189,6 @@ def scan(
 
 def _print_value(json_output: bool, key: str, value: Number | None) -> None:
     if json_output:
-        as_json({"key": key, "value": value})
+        as_json({**named(key), "value": value})
     else:
         say(str(value))

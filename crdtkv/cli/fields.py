@@ -12,7 +12,7 @@ import typer
 
 from crdtkv.cli.arguments import either, parsed_member, parsed_number, parsed_value
 from crdtkv.cli.options import AsText, BucketName, ConfigFile, Datacenter, Json, Key, LevelText, Timeout, Ttl
-from crdtkv.cli.output import EXIT_NO, as_json, say
+from crdtkv.cli.output import EXIT_NO, as_json, escaped, named, say, shown
 from crdtkv.cli.session import with_client
 from crdtkv.cli.showing import print_read
 from crdtkv.client.client import Client
@@ -82,12 +82,14 @@ def field(
 
     entry = with_client(config, dc, level, timeout, act)
     if entry is not None:
-        if not print_read(type_tag, {"key": key, "field": path}, entry, json_output):
+        if not print_read(
+            type_tag, f"{escaped(path)} of {shown(key)}", {**named(key), "field": path}, entry, json_output
+        ):
             raise typer.Exit(EXIT_NO)
     elif json_output:
-        as_json({"key": key, "field": path, "ok": True})
+        as_json({**named(key), "field": path, "ok": True})
     else:
-        say(f"{'deleted' if operation == 'delete' else 'wrote'} {path} of {key}")
+        say(f"{'deleted' if operation == 'delete' else 'wrote'} {escaped(path)} of {shown(key)}")
 
 
 def fields_on(path: str) -> list[tuple[str, str]]:

@@ -17,7 +17,7 @@ from crdtkv import cbor
 from crdtkv.causality.dot import Dot
 from crdtkv.causality.hybrid_clock import HybridTimestamp, from_wall_ms, wall_ms_of
 from crdtkv.cli.options import BucketName, ConfigFile, Json, Key, TypeName
-from crdtkv.cli.output import EXIT_NO, as_json, say, table, value_text
+from crdtkv.cli.output import EXIT_NO, as_json, escaped, named, say, table, value_text
 from crdtkv.cli.session import only
 from crdtkv.cli.showing import FLAGS, cell_of, document_of
 from crdtkv.client.client import Held, connect
@@ -87,7 +87,7 @@ def inspect(
     rows = asyncio.run(_ask_everybody(load(config), identity))
     verdict = verdict_on(rows)
     if json_output:
-        document = {"key": key, "agree": verdict.is_agreed, "nodes": [_document(row, identity) for row in rows]}
+        document = {**named(key), "agree": verdict.is_agreed, "nodes": [_document(row, identity) for row in rows]}
         as_json({**document, "silent": [row.node for row in rows if row.held is None]})
     else:
         table("", _COLUMNS, [_cells(row, identity) for row in rows], right=["bytes"])
@@ -206,7 +206,7 @@ def _told_once(rows: list[Holding]) -> list[str]:
         lines += ["", f"{_digest(encoded)} has seen {entry.context or 'nothing'}"]
         for sibling in _siblings(entry):
             expires = f", expires {_time(sibling['expires_at_s'])}" if sibling["expires_at_s"] else ""
-            value = value_text(sibling["value"]) if not sibling["is_deleted"] else "(deleted)"
+            value = escaped(value_text(sibling["value"])) if not sibling["is_deleted"] else "(deleted)"
             lines.append(f"  {sibling['dot']} at {_time(sibling['timestamp_ms'] / 1000)}{expires}: {value}")
     return lines
 

@@ -7,8 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from crdtkv.cli.options import BucketName, ConfigFile, Datacenter, Json, TypeName
-from crdtkv.cli.output import EXIT_NO, as_json, table
+from crdtkv.cli.arguments import key_of
+from crdtkv.cli.options import BucketName, ConfigFile, Datacenter, Json, TypeName, Wait
+from crdtkv.cli.output import EXIT_NO, as_json, complain, named, shown, table
 from crdtkv.cli.session import only, with_client
 from crdtkv.client.client import Client, connect
 from crdtkv.config.loader import load
@@ -64,7 +65,7 @@ def status(config: ConfigFile = _CONFIG, json_output: Json = False) -> None:
 
 
 def ring(
-    key: Annotated[str | None, typer.Option(help="Show where this key lives.")] = None,
+    key: Annotated[str | None, typer.Option(help="Show where this key lives.", callback=key_of)] = None,
     bucket: BucketName = DEFAULT_BUCKET,
     type_tag: TypeName = "register",
     config: ConfigFile = _CONFIG,
@@ -96,10 +97,10 @@ def ring(
     replicas = hash_ring.preference_list(located(identity))
     stand_ins = hash_ring.stand_ins(partition)
     if json_output:
-        found = {"key": key, "token": f"{token:016x}", "partition": partition}
+        found = {**named(key), "token": f"{token:016x}", "partition": partition}
         as_json({**found, "replicas": replicas, "stand_ins": stand_ins})
         return
-    title = f"{bucket}/{type_tag}/{key}: token {token:016x}, partition {partition} of {topology.partitions}"
+    title = f"{bucket}/{type_tag}/{shown(key)}: token {token:016x}, partition {partition} of {topology.partitions}"
     roles = [(name, "replica") for name in replicas] + [(name, "stand-in") for name in stand_ins]
     rows_by_role = [(name, role, topology.node(name).zone) for name, role in roles]  # type: ignore[union-attr]
     table(title, ("node", "role", "zone"), rows_by_role)
@@ -107,14 +108,15 @@ def ring(
 
 def lag(
     config: ConfigFile = _CONFIG,
-    wait: Annotated[float, typer.Option(help="Wait up to so many seconds until nothing lags.")] = 0.0,
+    wait: Wait = 0.0,
     json_output: Json = False,
 ) -> None:
     """Show what each data center has not confirmed to the others; exit code 0 if that is nothing."""
     cluster = load(config)
     deadline = time.monotonic() + wait
     while True:
-        rows = _lag_rows(cluster, asyncio.run(ask_everybody(cluster)))
+        told = asyncio.run(ask_everybody(cluster))
+        rows = _lag_rows(cluster, told)
         is_behind = any(row[2] or row[4] for row in rows)
         if not is_behind or time.monotonic() >= deadline:
             break
@@ -123,6 +125,11 @@ def lag(
         as_json([dict(zip(_LAG, row, strict=True)) for row in rows])
     else:
         table("", _LAG, rows)
+    for dc, names in strangers(cluster, told).items():
+        complain(
+            f"{', '.join(names)} do not know the data center {dc!r}, and send it nothing: give them this "
+            "configuration, and start them again one after the other"
+        )
     if is_behind:
         raise typer.Exit(EXIT_NO)
 
@@ -147,8 +154,9 @@ async def ask_everybody(config: ClusterConfig) -> Told:
 
 
 def _seen_by_others(name: str, nodes: dict[str, dict[str, Any] | None]) -> str:
-    """Return what the other nodes say of one: `alive`, or how many say otherwise."""
-    said = [node["members"][name]["state"] for other, node in nodes.items() if node is not None and other != name]
+    """Return what the other nodes say of one: `alive`, or how many say otherwise; nothing if they do not know it."""
+    members = [node.get("members", {}) for other, node in nodes.items() if node is not None and other != name]
+    said = [known[name]["state"] for known in members if name in known]
     counts = {state: said.count(state) for state in ("down", "suspected") if state in said}
     return ", ".join(f"{count} of {len(said)}: {state}" for state, count in counts.items()) or "alive" * bool(said)
 
@@ -156,24 +164,35 @@ def _seen_by_others(name: str, nodes: dict[str, dict[str, Any] | None]) -> str:
 def _status_row(dc: str, name: str, node: dict[str, Any] | None, others_say: str) -> list[object]:
     if node is None:
         return [dc, name, "no answer", others_say or None, *[None] * 8]
-    behind = ", ".join(f"{peer} {lag['rows']}" for peer, lag in node["lag"].items() if lag["rows"])
-    state = "up" if node["disk_space"] else "up, disk full"
-    if node["standing"] != "member":
+    behind = ", ".join(f"{peer} {lag['rows']}" for peer, lag in node.get("lag", {}).items() if lag["rows"])
+    state = "up" if node.get("disk_space", True) else "up, disk full"
+    if node.get("standing", "member") != "member":
         state += f", {node['standing']}"
     return [
         dc,
         name,
         state,
         others_say or None,
-        _duration(node["uptime_s"]),
-        node["epoch"],
-        ", ".join(node["peers_up"]) or "nobody",
-        "up" if node["bus_up"] else "down",
-        node["calls_in_flight"],
-        sum(kept["rows"] for kept in node["hints"].values()),
-        node["outbox_rows"],
+        _duration(node["uptime_s"]) if "uptime_s" in node else None,
+        node.get("epoch"),
+        ", ".join(node.get("peers_up", [])) or "nobody",
+        "up" if node.get("bus_up") else "down",
+        node.get("calls_in_flight"),
+        sum(kept["rows"] for kept in node.get("hints", {}).values()),
+        node.get("outbox_rows"),
         behind or "none",
     ]
+
+
+def strangers(config: ClusterConfig, told: Told) -> dict[str, list[str]]:
+    """Return, by data center of the configuration, the nodes of others that answer and do not know it."""
+    found: dict[str, list[str]] = {}
+    for dc, nodes in told.items():
+        for peer in config.peers_of(dc):
+            names = [name for name, node in nodes.items() if node is not None and peer not in node.get("lag", {})]
+            if names:
+                found.setdefault(peer, []).extend(names)
+    return found
 
 
 def _lag_rows(config: ClusterConfig, told: Told) -> list[tuple[str, str, int, float, int]]:
@@ -182,11 +201,12 @@ def _lag_rows(config: ClusterConfig, told: Told) -> list[tuple[str, str, int, fl
     for dc, nodes in told.items():
         answers = [node for node in nodes.values() if node is not None]
         for peer in config.peers_of(dc):
-            lags = [node["lag"][peer] for node in answers]
+            lags = [node["lag"][peer] for node in answers if peer in node.get("lag", {})]
             count = sum(lag["rows"] for lag in lags)
             oldest = max((lag["age_s"] for lag in lags), default=0.0)
             # Rows that were dropped are not counted by anybody: as long as some are, the pair is behind.
-            silent = len(nodes) - len(answers) + sum(node["outbox_dropped"] for node in answers)
+            # A node that does not know the other data center tells nothing of it.
+            silent = len(nodes) - len(lags) + sum(bool(node.get("outbox_dropped")) for node in answers)
             rows.append((dc, peer, count, oldest, silent))
     return rows
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from crdtkv.cli.inspection import ask_everybody
-from crdtkv.cli.options import ConfigFile, Datacenter, Json
+from crdtkv.cli.options import ConfigFile, Datacenter, Json, Wait
 from crdtkv.cli.output import EXIT_NO, as_json, say, table
 from crdtkv.cli.session import with_client
 from crdtkv.client.client import Client
@@ -47,7 +47,7 @@ def hints(config: ConfigFile = _CONFIG, json_output: Json = False) -> None:
 
 def repair(
     partition: Annotated[int | None, typer.Option(help="Only this partition; default all.")] = None,
-    wait: Annotated[float, typer.Option(help="Wait up to so many seconds until all is compared.")] = 600.0,
+    wait: Wait = 600.0,
     config: ConfigFile = _CONFIG,
     dc: Datacenter = None,
     json_output: Json = False,
@@ -65,7 +65,7 @@ def repair(
         began, shown = time.monotonic(), -1
         while True:
             status = await client.status()
-            left = sum(sum(node["comparing"].values()) for node in status.values() if node is not None)
+            left = sum(sum(node.get("comparing", {}).values()) for node in status.values() if node is not None)
             if left != shown and not json_output:
                 say(f"{left:,} comparisons of partitions to go")
                 shown = left
@@ -97,12 +97,12 @@ def _hint_rows(dc: str, nodes: _Status) -> list[tuple[object, ...]]:
     for name, node in nodes.items():
         if node is None:
             continue
-        dropped = node["needing_repair"]
-        for target in sorted({*node["hints"], *dropped}):
-            kept = node["hints"].get(target, {"rows": 0, "bytes": 0, "age_s": 0.0})
+        dropped, hints = node.get("needing_repair", []), node.get("hints", {})
+        for target in sorted({*hints, *dropped}):
+            kept = hints.get(target, {"rows": 0, "bytes": 0, "age_s": 0.0})
             rows.append((dc, name, target, kept["rows"], kept["bytes"], kept["age_s"], target in dropped))
     return rows
 
 
 def _mended(node: dict[str, Any]) -> int:
-    return int(node["counters"].get("merkle_mended", 0))
+    return int(node.get("counters", {}).get("merkle_mended", 0))

@@ -1,24 +1,29 @@
-"""`import`, `export`: JSON lines in and out, one record a line (`records`).
+"""`import`, `export`: JSON lines in and out, one record a line (`records`, `record_file`).
 
 Importing reads each key first and writes only what differs (`restoring`), registers with the context it read: so
 importing twice changes nothing, an interrupted import goes on when it is run again, and a value somebody wrote
-meanwhile is kept as a sibling.
+meanwhile is kept as a sibling. Of a key that comes twice the last line is written.
+
+An export is written beside the file it replaces, and takes its place when it is whole: one that fails leaves the last.
 """
 
 import asyncio
-import json
+import contextlib
+import os
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, TextIO, cast
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from crdtkv.cli import strict_json
 from crdtkv.cli.options import BucketName, ConfigFile, Datacenter, Json, LevelText, Timeout
 from crdtkv.cli.output import EXIT_NO, as_json, complain
+from crdtkv.cli.record_file import Line, opened
 from crdtkv.cli.records import Record, record_of
 from crdtkv.cli.restoring import restore
 from crdtkv.cli.session import with_client
@@ -26,24 +31,25 @@ from crdtkv.client.bucket import Bucket
 from crdtkv.client.client import Client
 from crdtkv.crdt.registry import TYPES
 from crdtkv.errors import (
-    ConfigError,
     CrdtkvError,
     InsufficientStorage,
     NoNodeReachable,
     Overloaded,
     ReadTimeout,
+    StorageError,
     Unavailable,
     UnknownBucket,
     WriteTimeout,
 )
 from crdtkv.ids import DEFAULT_BUCKET
+from crdtkv.storage.files import replacing
 
 WORKERS = 128
 RETRY_FOR_S = 60.0
 #: What a node that goes down or comes back causes, and what passes.
 WAITED_OUT = (Unavailable, ReadTimeout, WriteTimeout, Overloaded, InsufficientStorage, NoNodeReachable)
 _CONFIG = Path("datacenters.yaml")
-_RARE = ("left_out", "failed")
+_RARE = ("replaced", "left_out", "failed")
 
 
 def register(app: typer.Typer) -> None:
@@ -65,16 +71,17 @@ def import_(
 
     async def act(client: Client) -> "_Import":
         _require_bucket(client, bucket)
-        with _open(file) as lines, _progress() as progress:
-            total = file.stat().st_size if file is not None else None
-            work = _Import(client.bucket(bucket), progress, progress.add_task("importing", total=total))
-            await work.run(_records(lines, str(file or "standard input")))
+        with opened(file, sys.stdin.buffer) as records, _progress() as progress:
+            task = progress.add_task("importing", total=records.size)
+            records.survey()
+            work = _Import(client.bucket(bucket), progress, task)
+            await work.run(records.lines())
             return work
 
     began = time.monotonic()
     done = with_client(config, dc, level, timeout, act)
     seconds = time.monotonic() - began
-    counts = {"written": done.written, "unchanged": done.unchanged, "left_out": done.left_out, "failed": done.failed}
+    counts = {name: getattr(done, name) for name in ("written", "unchanged", "replaced", "left_out", "failed")}
     _report(json_output, seconds, **counts)
     if done.left_out:
         complain(f"{done.left_out} sketches (hll) were left out: add their elements again, no sketch can be written")
@@ -101,18 +108,13 @@ def export(
     async def act(client: Client) -> int:
         count = 0
         _require_bucket(client, bucket)
-        target = _open(file, "w") if file is not None else sys.stdout
-        try:
-            with _progress() as progress:
-                task = progress.add_task("exporting", total=None)
-                async for record in _everything(client, bucket, prefix):
-                    target.write(json.dumps(record, ensure_ascii=False, sort_keys=True) + "\n")
-                    count += 1
-                    if count % 500 == 0:
-                        progress.update(task, records=count)
-        finally:
-            if file is not None:
-                target.close()
+        with exporting_to(file) as write, _progress() as progress:
+            task = progress.add_task("exporting", total=None)
+            async for record in _everything(client, bucket, os.fsencode(prefix)):
+                write(strict_json.dumps(record, sort_keys=True) + "\n")
+                count += 1
+                if count % 500 == 0:
+                    progress.update(task, records=count)
         return count
 
     began = time.monotonic()
@@ -128,24 +130,24 @@ class _Import:
         self._bucket = bucket
         self._progress = progress
         self._task = task
-        self.written = self.unchanged = self.left_out = self.failed = 0
+        self.written = self.unchanged = self.replaced = self.left_out = self.failed = 0
         self.first_error: CrdtkvError | None = None
 
-    async def run(self, records: Iterator[tuple[Record, int]]) -> None:
-        """Write all records."""
+    async def run(self, lines: Iterator[Line]) -> None:
+        """Write all records that count."""
 
         async def work() -> None:
-            for record, size in records:
-                await self._one(record)
-                count = self.written + self.unchanged + self.left_out
+            for record, size in lines:
+                if record is None:
+                    self.replaced += 1
+                else:
+                    await self._one(record)
+                count = self.written + self.unchanged + self.replaced + self.left_out
                 self._progress.update(self._task, advance=size, records=count)
 
-        try:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(WORKERS):
-                    group.create_task(work())
-        except* CrdtkvError as errors:  # a line that is no record
-            raise errors.exceptions[0] from None
+        async with asyncio.TaskGroup() as group:
+            for _ in range(WORKERS):
+                group.create_task(work())
 
     async def _one(self, record: Record) -> None:
         """Write one record; a node that goes down or comes back in the middle is waited for."""
@@ -168,39 +170,41 @@ class _Import:
             pause_s = min(1.0, pause_s * 2)
 
 
-async def _everything(client: Client, bucket: str, prefix: str) -> AsyncIterator[Record]:
+async def _everything(client: Client, bucket: str, prefix: bytes) -> AsyncIterator[Record]:
     for type_tag in TYPES:
         async for key, entry in client.bucket(bucket).keys_of(type_tag).scan(prefix):
             if entry.exists and entry.state is not None:
                 yield record_of(key, entry.state, entry.expires_at_s)
 
 
-def _records(lines: TextIO, source: str) -> Iterator[tuple[Record, int]]:
-    """Yield each record with its size in bytes."""
-    for number, line in enumerate(_readable(lines, source), 1):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-        except ValueError as error:
-            raise ConfigError(f"{source}, line {number}: not JSON: {error}") from None
-        if not isinstance(record, dict):
-            raise ConfigError(f"{source}, line {number}: a record is an object")
-        yield record, len(line.encode())
+@contextlib.contextmanager
+def exporting_to(file: Path | None) -> Iterator[Callable[[str], object]]:
+    """Give what writes lines to a file, which is replaced when all are written, or to standard output.
 
+    What is no regular file, a pipe or a device, is written to as it is.
 
-def _readable(lines: TextIO, source: str) -> Iterator[str]:
+    Raises:
+        StorageError: it cannot be written; what was there before is there still.
+    """
     try:
-        yield from lines
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{source}: not UTF-8: {error}") from None
-
-
-def _open(file: Path | None, mode: str = "r") -> TextIO:
-    try:
-        return cast(TextIO, file.open(mode, encoding="utf-8")) if file is not None else sys.stdin
+        if file is None or _is_standard_output(file):
+            yield lambda line: sys.stdout.buffer.write(line.encode())
+            sys.stdout.buffer.flush()
+        elif file.exists() and not file.is_file():
+            with file.open("w", encoding="utf-8") as stream:
+                yield stream.write
+        else:
+            with replacing(file) as stream:
+                yield stream.write
+    except BrokenPipeError:
+        raise
     except OSError as error:
-        raise ConfigError(f"{file}: cannot be opened: {error.strerror}") from None
+        raise StorageError(f"{file or 'standard output'}: cannot be written: {error.strerror}") from None
+
+
+def _is_standard_output(file: Path) -> bool:
+    """Tell whether a name such as /dev/stdout, behind which a regular file may be, is standard output."""
+    return str(file).startswith(("/dev/", "/proc/")) and os.path.samestat(file.stat(), os.fstat(1))
 
 
 def _require_bucket(client: Client, bucket: str) -> None:

@@ -5,9 +5,12 @@ from typing import Annotated
 
 import typer
 
-from crdtkv.cli.arguments import either
+from crdtkv.cli.arguments import either, key_of, seconds
 from crdtkv.crdt.registry import TYPES
 from crdtkv.quorum.level import LEVEL_NAMES
+
+DAY_S = 86_400
+YEAR_S = 365 * DAY_S
 
 ConfigFile = Annotated[
     Path, typer.Option("--config", "-c", envvar="CRDTKV_CONFIG", help="The cluster's configuration.")
@@ -20,10 +23,15 @@ LevelText = Annotated[
     str | None,
     typer.Option("--level", "-l", help=f"{', '.join(LEVEL_NAMES)}, or R,W as numbers; default the bucket's."),
 ]
-Timeout = Annotated[float, typer.Option(help="Deadline of a request, seconds.")]
+Timeout = Annotated[
+    float, typer.Option(help="Deadline of a request, seconds.", callback=seconds(0, DAY_S, is_least_taken=False))
+]
+Wait = Annotated[float, typer.Option(help="Wait up to so many seconds until it is so.", callback=seconds(0, YEAR_S))]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 TypeName = Annotated[str, typer.Option("--type", "-t", help=f"{either(tuple(TYPES))}.")]
-Key = Annotated[str, typer.Argument(help="The key.")]
+# What is typed for a key or prefix need not be UTF-8: it then arrives as `bytes` in the place of `str`.
+Key = Annotated[str, typer.Argument(help="The key.", callback=key_of)]
+Prefix = Annotated[str, typer.Argument(help="What the keys begin with; default all.", callback=key_of)]
 Ttl = Annotated[
     float | None, typer.Option(help="After how many seconds it expires, 0 for never; default the bucket's.")
 ]

@@ -1,58 +1,97 @@
-"""What the program prints: tables for people on standard output, JSON for programs, complaints on standard error."""
+"""What the program prints: tables for people on standard output, JSON for programs, complaints on standard error.
 
-import json
+Keys, values and members are anybody's text. Nothing in them is markup, and what a terminal would act on is shown as an
+escape sequence: in tables, JSON and complaints always; in a value that is printed alone, on a terminal.
+"""
+
+import math
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
+
+from crdtkv.cli import strict_json
+from crdtkv.cli.arguments import typed_bytes
+from crdtkv.ids import printable
 
 EXIT_NO = 1
 EXIT_CALL = 2
 EXIT_CLUSTER = 3
 
-# Into a pipe or file, lines are as long as they need to be.
-_console = Console(soft_wrap=False, highlight=False)
-if not _console.is_terminal:
-    _console.width = 240
+_console = Console(highlight=False)
+#: Into a pipe or file a row is one line, however long; the columns behind a wider cell are shifted.
+_WIDEST_ALIGNED = 120
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], right: Sequence[str] = ()) -> None:
     """Print a table; numbers, and the columns named so, are aligned to the right."""
     content = [list(row) for row in rows]
-    shown = Table(
-        title=title or None, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False
-    )
-    for index, name in enumerate(columns):
-        numeric = name in right or (bool(content) and all(isinstance(row[index], (int, float)) for row in content))
-        shown.add_column(name, justify="right" if numeric else "left", overflow="fold")
-    for row in content:
-        shown.add_row(*(_cell(value) for value in row))
-    _console.print(shown)
+    cells = [[_cell(value) for value in row] for row in content]
+    numeric = [
+        name in right or (bool(content) and all(isinstance(row[index], (int, float)) for row in content))
+        for index, name in enumerate(columns)
+    ]
+    if _console.is_terminal:
+        _console.print(_rich_table(title, columns, cells, numeric))
+        return
+    lines = [list(columns), *cells]
+    widths = [
+        max((width for line in lines if (width := cell_len(line[index])) <= _WIDEST_ALIGNED), default=0)
+        for index in range(len(columns))
+    ]
+    if title:
+        say(escaped(title))
+    for line in lines:
+        padded = [_padded(cell, width, is_right) for cell, width, is_right in zip(line, widths, numeric, strict=True)]
+        _write("  ".join(padded).rstrip())
 
 
 def say(text: str) -> None:
-    """Print a line of plain text."""
-    print(text, flush=True)
+    """Print text, a value for instance; on a terminal without what that would act on."""
+    _write(escaped(text, keeping="\n\t") if sys.stdout.isatty() else text)
 
 
 def as_json(document: Any) -> None:
-    """Print a document for programs: one line of JSON."""
-    print(json_text(document), flush=True)
+    """Print a document for programs: one line of JSON, in ASCII where standard output is not UTF-8."""
+    _write(strict_json.dumps(_plain(document), is_ascii=sys.stdout.encoding.lower() not in ("utf-8", "utf8")))
 
 
 def done(json_output: bool, key: str, text: str) -> None:
     """Tell that a write is done."""
     if json_output:
-        as_json({"key": key, "ok": True})
+        as_json({**named(key), "ok": True})
     else:
         say(text)
 
 
+def shown(key: str | bytes) -> str:
+    """Return a key, as it was typed or read, as people read it: hexadecimal where it is no printable text."""
+    return printable(typed_bytes(key))
+
+
+def named(key: str | bytes, name: str = "key") -> dict[str, str]:
+    """Return a key, as it was typed or read, as fields of a JSON document, such that no two keys look the same."""
+    encoded = typed_bytes(key)
+    try:
+        return {name: encoded.decode()}
+    except UnicodeDecodeError:
+        return {name: printable(encoded), f"{name}_hex": encoded.hex()}
+
+
+def escaped(text: str, keeping: str = "") -> str:
+    """Return text on which no terminal acts: what cannot be printed is written as in Python, but for `keeping`."""
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() or one in keeping else ascii(one)[1:-1] for one in text)
+
+
 def json_text(value: Any) -> str:
     """Return any value as JSON. What JSON lacks becomes something readable: bytes hexadecimal, sets sorted lists."""
-    return json.dumps(_plain(value), default=str, ensure_ascii=False)
+    return strict_json.dumps(_plain(value))
 
 
 def value_text(value: Any) -> str:
@@ -65,9 +104,11 @@ def member_text(member: Any) -> str:
     if not isinstance(member, str) or not member.isprintable() or not member:
         return json_text(member)
     try:
-        json.loads(member)
-    except ValueError:
+        strict_json.loads(member)
+    except strict_json.NoJson:
         return member
+    except strict_json.Lossy:
+        pass
     return json_text(member)
 
 
@@ -77,21 +118,60 @@ def in_order(members: Iterable[Any]) -> list[Any]:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, (bytes, bytearray)):
-        return {"bytes": value.hex()}
-    if isinstance(value, dict):
-        return {key if isinstance(key, str) else json_text(key): _plain(inner) for key, inner in value.items()}
-    if isinstance(value, (set, frozenset)):
-        return [_plain(member) for member in in_order(value)]
-    if isinstance(value, (list, tuple)):
-        return [_plain(inner) for inner in value]
-    return value
+    match value:
+        case None | str() | bool() | int():
+            return value
+        case float():
+            return value if math.isfinite(value) else {"float": str(value)}
+        case bytes() | bytearray():
+            return {"bytes": value.hex()}
+        case dict():
+            return _plain_items(value)
+        case set() | frozenset():
+            value = in_order(value)
+        case list() | tuple():
+            pass
+        case _:
+            return str(value)
+    return [_plain(inner) for inner in value]
+
+
+def _plain_items(mapping: dict[Any, Any]) -> Any:
+    named = [(key if isinstance(key, str) else json_text(key), _plain(inner)) for key, inner in mapping.items()]
+    plain = dict(named)
+    # {1: …, "1": …}: names that are one to JSON would hide each other.
+    return plain if len(plain) == len(named) else [[_plain(key), _plain(inner)] for key, inner in mapping.items()]
 
 
 def complain(text: str) -> None:
     """Print an error."""
-    for line in text.splitlines() or ["error"]:
-        print(f"crdtkv: {line}", file=sys.stderr, flush=True)
+    for line in text.split("\n") if text else ["error"]:
+        print(f"crdtkv: {escaped(line)}", file=sys.stderr, flush=True)
+
+
+def _write(line: str) -> None:
+    print(line, flush=True)
+
+
+def _rich_table(title: str, columns: Sequence[str], rows: list[list[str]], numeric: Sequence[bool]) -> Table:
+    """Return a table of `Text`, in which nothing is markup."""
+    table = Table(
+        title=Text(escaped(title), style="bold") if title else None,
+        title_justify="left",
+        header_style="bold",
+        box=None,
+        pad_edge=False,
+    )
+    for name, is_right in zip(columns, numeric, strict=True):
+        table.add_column(name, justify="right" if is_right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    return table
+
+
+def _padded(cell: str, width: int, is_right: bool) -> str:
+    room = " " * (width - cell_len(cell))
+    return room + cell if is_right else cell + room
 
 
 def _cell(value: object) -> str:
@@ -103,4 +183,4 @@ def _cell(value: object) -> str:
         return f"{value:,.3f}" if abs(value) < 10 else f"{value:,.1f}"
     if isinstance(value, int):
         return f"{value:,}"
-    return str(value)
+    return escaped(str(value))

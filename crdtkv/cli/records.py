@@ -11,29 +11,34 @@
 | map | `"fields": [record, …]`, each with `"field"` in the place of `"key"` |
 | hll | `"value"`, the count, and `"sketch"`, hexadecimal |
 
-What JSON cannot say is kept exactly: `"key_hex"` (`"field_hex"`) for names that are not UTF-8, `"cbor"` (hexadecimal)
-in the place of any `"value"` that has bytes, dates and the like in it. A record is made of the stored state, not of
-Python values, to which 1, 1.0 and True would be one member.
+Nothing else may stand in one: a field that would be dropped is an error. What JSON cannot say is kept exactly:
+`"key_hex"` (`"field_hex"`) for names that are not UTF-8, `"cbor"` (hexadecimal) in the place of any `"value"` that has
+bytes, dates and the like in it. A record is made of the stored state, not of Python values, to which 1, 1.0 and True
+would be one member.
 """
 
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from crdtkv import cbor
+from crdtkv.cli import strict_json
 from crdtkv.client.values import values_of
 from crdtkv.crdt.board import Board
 from crdtkv.crdt.causal import CausalState
-from crdtkv.crdt.hll import HyperLogLog
+from crdtkv.crdt.hll import HyperLogLog, registers_of
 from crdtkv.crdt.map import Map
-from crdtkv.crdt.number import Number, is_number
+from crdtkv.crdt.number import Number, is_number, rank
 from crdtkv.crdt.registry import TYPES
 from crdtkv.crdt.remove_wins_set import RemoveWinsSet
 from crdtkv.crdt.sets import AddWinsSet
 from crdtkv.errors import InvalidRequest
+from crdtkv.ids import key_bytes
 
 Record = dict[str, Any]
+#: Types that only grow: of several records of a key each counts.
+GROWING = ("gset", "maxreg", "minreg", "hll")
 _DEFAULT_TYPE = "register"
+_FORM = frozenset(("value", "cbor"))
 
 
 def record_of(name: str | bytes, state: CausalState, expires_at_s: float | None = None, named: str = "key") -> Record:
@@ -47,8 +52,34 @@ def record_of(name: str | bytes, state: CausalState, expires_at_s: float | None 
     return record
 
 
+def check_record(record: Record, named: str = "key") -> None:
+    """Check that everything in a record is known, and can be read.
+
+    Raises:
+        InvalidRequest, InvalidKey, ProtocolError: it is no record.
+    """
+    type_tag = type_in(record)
+    content, read = _READ[type_tag]
+    known = {named, f"{named}_hex", "type", *content} | ({"expires_at_s"} if named == "key" else set())
+    key_bytes(name_in(record, named))
+    expiry_in(record)
+    read(record)
+    _refuse_others(record, known)
+
+
+def succeeded(earlier: Record | None, later: Record) -> Record:
+    """Return the record of a map that says what importing two of them, one after the other, leaves.
+
+    Fields of types that only grow are joined where both have them.
+    """
+    before = {_field_key(field): field for field in fields_in(earlier)} if earlier is not None else {}
+    return {**later, "fields": [_succeeded_field(before.get(_field_key(field)), field) for field in fields_in(later)]}
+
+
 def name_in(record: Record, named: str = "key") -> str | bytes:
     """Return the key, or field's name, of a record."""
+    if named in record and f"{named}_hex" in record:
+        raise InvalidRequest(f'a record has "{named}" or "{named}_hex", not both')
     if isinstance(record.get(named), str):
         return str(record[named])
     if isinstance(record.get(f"{named}_hex"), str):
@@ -74,7 +105,12 @@ def expiry_in(record: Record) -> float | None:
 
 def values_in(record: Record) -> list[bytes]:
     """Return the encoded values of a register or lww record, the winner first."""
-    return [_encoded(form) for form in _objects(record, "siblings")] if record.get("siblings") else [_encoded(record)]
+    if "siblings" not in record:
+        return [_encoded(record)]
+    values = list(dict.fromkeys(_forms(record, "siblings")))
+    if not values or (_FORM & record.keys() and _encoded(record) != values[0]):
+        raise InvalidRequest('"siblings" are one value or more, the first of them the "value"')
+    return values
 
 
 def whole_in(record: Record) -> int:
@@ -103,24 +139,41 @@ def flag_in(record: Record) -> bool:
 
 def members_in(record: Record) -> list[bytes]:
     """Return the encoded members of a set's record."""
-    return [_encoded(form) for form in _objects(record, "members")]
+    return _forms(record, "members")
 
 
 def scores_in(record: Record) -> dict[bytes, Number]:
     """Return encoded members and scores of a board's record."""
-    return {_encoded(form): number_in(form, "score") for form in _objects(record, "scores")}
+    scores: dict[bytes, Number] = {}
+    for form in _objects(record, "scores"):
+        _refuse_others(form, {*_FORM, "score"})
+        member = _encoded(form)
+        if member in scores:
+            raise InvalidRequest(f"a board has a member once, not {form!r:.80} again")
+        scores[member] = number_in(form, "score")
+    return scores
 
 
 def fields_in(record: Record) -> list[Record]:
     """Return the records of a map's fields."""
-    return _objects(record, "fields")
+    fields = _objects(record, "fields")
+    names = set()
+    for field in fields:
+        if _field_key(field) in names:
+            raise InvalidRequest(f"a map has a field once, not {name_in(field, 'field')!r:.80} again")
+        names.add(_field_key(field))
+    return fields
 
 
 def sketch_in(record: Record) -> bytes:
     """Return the sketch of an hll's record."""
     if not isinstance(record.get("sketch"), str):
         raise InvalidRequest('an hll\'s record has "sketch"')
-    return _unhex(record["sketch"])
+    if "value" in record and type(record["value"]) is not int:
+        raise InvalidRequest("an hll's value is its count, a whole number")
+    sketch = _unhex(record["sketch"])
+    registers_of(sketch)
+    return sketch
 
 
 def _content_of(state: CausalState) -> Record:
@@ -148,18 +201,71 @@ _CONTENTS: dict[type, Callable[[Any], Record]] = {
 }
 
 
+def _check_fields(record: Record) -> None:
+    for field in fields_in(record):
+        check_record(field, "field")
+
+
+#: By type, what its records have besides a name, and what reads that.
+_READ: dict[str, tuple[tuple[str, ...], Callable[[Record], object]]] = {
+    "register": (("value", "cbor", "siblings"), values_in),
+    "lww": (("value", "cbor"), values_in),
+    **dict.fromkeys(("counter", "bcounter"), (("value",), whole_in)),
+    **dict.fromkeys(("maxreg", "minreg"), (("value",), number_in)),
+    **dict.fromkeys(("flag", "dwflag"), (("value",), flag_in)),
+    **dict.fromkeys(("set", "rwset", "gset"), (("members",), members_in)),
+    "board": (("scores",), scores_in),
+    "map": (("fields",), _check_fields),
+    "hll": (("value", "sketch"), sketch_in),
+}
+
+
+def _field_key(field: Record) -> tuple[str, bytes]:
+    return type_in(field), key_bytes(name_in(field, "field"))
+
+
+def _succeeded_field(earlier: Record | None, later: Record) -> Record:
+    if earlier is None:
+        return later
+    match type_in(later):
+        case "map":
+            return succeeded(earlier, later)
+        case "gset":
+            return {**later, "members": [*earlier["members"], *later["members"]]}
+        case "maxreg":
+            return {**later, "value": max(earlier["value"], later["value"], key=rank)}
+        case "minreg":
+            return {**later, "value": min(earlier["value"], later["value"], key=rank)}
+    return later
+
+
 def _form(encoded: bytes) -> Record:
     """Return `{"value": …}` if JSON brings a value back exactly, else `{"cbor": …}`."""
     try:
         value = cbor.decode_value(encoded)
-        if cbor.encode_value(json.loads(json.dumps(value, allow_nan=False))) == encoded:
+        if cbor.encode_value(strict_json.loads(strict_json.dumps(value))) == encoded:
             return {"value": value}
     except (TypeError, ValueError):
         pass
     return {"cbor": encoded.hex()}
 
 
+def _forms(record: Record, name: str) -> list[bytes]:
+    forms = _objects(record, name)
+    for form in forms:
+        _refuse_others(form, _FORM)
+    return [_encoded(form) for form in forms]
+
+
+def _refuse_others(record: Record, known: Collection[str]) -> None:
+    others = sorted(record.keys() - set(known))
+    if others:
+        raise InvalidRequest(f'a record has no "{others[0]:.40}" here: take it away, nothing would be done with it')
+
+
 def _encoded(form: Record) -> bytes:
+    if "cbor" in form and "value" in form:
+        raise InvalidRequest('a record has "value" or "cbor", not both')
     if "cbor" in form:
         return cbor.encode_value(cbor.decode_value(_unhex(form["cbor"])))
     if "value" in form:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from crdtkv import cbor
 from crdtkv.cli.records import (
     Record,
+    check_record,
     expiry_in,
     fields_in,
     flag_in,
@@ -30,6 +31,7 @@ from crdtkv.client.entry import ReadContext
 from crdtkv.client.values import element_value, values_of
 from crdtkv.crdt.hll import REGISTERS, registers_of
 from crdtkv.crdt.map import Field
+from crdtkv.crdt.number import rank
 from crdtkv.ids import key_bytes
 
 #: How many members are added or removed with one request.
@@ -50,6 +52,7 @@ async def restore(bucket: Bucket[Any], record: Record) -> Restored:
         InvalidRequest: it is no record.
         CrdtkvError: as a read and a write raise. Some of it may be written; doing it again writes the rest.
     """
+    check_record(record)
     handle = bucket.of_type(type_in(record), name_in(record))
     expires_at_s = expiry_in(record)
     ttl = expires_at_s - time.time() if expires_at_s is not None else None
@@ -100,16 +103,16 @@ class _Restoring:
         return True
 
     async def _counter(self, handle: Any, state: Any, record: Record) -> bool:
-        difference = whole_in(record) - (state.value if state is not None else 0)
-        if difference:
+        is_there, difference = _compared(state, record)
+        if difference or not is_there:  # also one of 0 is made
             await handle.increment(difference, ttl=self._ttl)
-        return bool(difference)
+        return bool(difference) or not is_there
 
     async def _bounded_counter(self, handle: Any, state: Any, record: Record) -> bool:
-        difference = whole_in(record) - (state.value if state is not None else 0)
-        if difference:
-            await (handle.increment(difference) if difference > 0 else handle.decrement(-difference))
-        return bool(difference)
+        is_there, difference = _compared(state, record)
+        if difference or not is_there:
+            await (handle.decrement(-difference) if difference < 0 else handle.increment(difference))
+        return bool(difference) or not is_there
 
     async def _members(self, handle: Any, state: Any, record: Record) -> bool:
         wanted, present = members_in(record), state.members if state is not None else []
@@ -147,7 +150,11 @@ class _Restoring:
 
     async def _scores(self, handle: Any, state: Any, record: Record) -> bool:
         wanted, present = scores_in(record), dict(state.ranking()) if state is not None else {}
-        differing = {member: score for member, score in wanted.items() if present.get(member) != score}
+        differing = {
+            member: score
+            for member, score in wanted.items()
+            if member not in present or rank(present[member]) != rank(score)  # 3 and 3.0 are two numbers
+        }
         extra = present.keys() - wanted.keys()
         for member, score in differing.items():
             await handle.set(element_value(member, CBOR), score, ttl=self._ttl)
@@ -165,3 +172,9 @@ class _Restoring:
         for type_tag, name in present:
             await handle.of_type(type_tag, name).delete()
         return has_written or bool(present)
+
+
+def _compared(state: Any, record: Record) -> tuple[bool, int]:
+    """Return whether a counter is there, and what it has to be changed by."""
+    is_there = state is not None and not state.is_empty
+    return is_there, whole_in(record) - (state.value if is_there else 0)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from crdtkv.causality.hybrid_clock import wall_ms_of
-from crdtkv.cli.output import as_json, complain, in_order, member_text, say, table, value_text
+from crdtkv.cli.output import as_json, complain, escaped, in_order, member_text, say, table, value_text
 from crdtkv.client.codecs import CBOR
 from crdtkv.client.entry import ValueEntry
 from crdtkv.client.values import element_value
@@ -67,17 +67,17 @@ def cell_of(type_tag: str, entry: ValueEntry[Any]) -> str:
     return value_text(entry.value)
 
 
-def print_read(type_tag: str, named: dict[str, str], entry: ValueEntry[Any], json_output: bool) -> bool:
+def print_read(type_tag: str, what: str, names: dict[str, str], entry: ValueEntry[Any], json_output: bool) -> bool:
     """Print what was read of a key, or of a field in it; return whether anything is there (a flag that is off is not).
 
-    `named` is `{"key": …}` or `{"key": …, "field": …}`.
+    `what` names it to people, `names` in a JSON document.
     """
     if json_output:
-        as_json({**named, "exists": entry.exists, **fields_of(type_tag, entry)})
+        as_json({**names, "exists": entry.exists, **fields_of(type_tag, entry)})
     elif type_tag in FLAGS:
         say(on_or_off(entry))
     elif not entry.exists:
-        complain(f"{' of '.join(reversed(named.values()))} has no value")
+        complain(f"{what} has no value")
     elif type_tag in SETS:
         print_members(members_of(entry))
     elif type_tag == "board":
@@ -108,4 +108,4 @@ def _complain_of_siblings(siblings: list[Any]) -> None:
     if len(siblings) > 1:
         complain(f"{len(siblings)} concurrent values; the others:")
         for sibling in siblings[1:]:
-            complain(f"  {value_text(sibling)}")
+            complain(f"  {escaped(value_text(sibling))}")

@@ -7,12 +7,13 @@ from typing import Annotated, Any
 import typer
 
 from crdtkv import cbor
-from crdtkv.cli.options import ConfigFile, Datacenter, Json, LevelText
-from crdtkv.cli.output import as_json, table
+from crdtkv.cli.arguments import seconds as seconds_within
+from crdtkv.cli.options import DAY_S, ConfigFile, Datacenter, Json, LevelText
+from crdtkv.cli.output import as_json, named, table
 from crdtkv.client.values import values_of
 from crdtkv.crdt.entry import Entry
 from crdtkv.errors import ConfigError, CrdtkvError, InvalidRequest
-from crdtkv.ids import parse_identity, printable
+from crdtkv.ids import MAX_VALUE_BYTES, parse_identity
 from crdtkv.wire.codec import decode_frame
 from crdtkv.wire.messages import GeoBatch
 
@@ -27,9 +28,11 @@ def bench(
     operations: Annotated[str, typer.Option("--op", help="put, get or incr; several with commas.")] = "put,get",
     level: LevelText = None,
     workers: Annotated[str, typer.Option(help="Concurrent workers; several with commas.")] = "1,64,256",
-    seconds: Annotated[float, typer.Option(help="How long each measurement runs.")] = 5.0,
-    value_bytes: Annotated[int, typer.Option(help="Size of a value.")] = 100,
-    keys: Annotated[int, typer.Option(help="How many different keys.")] = 10_000,
+    seconds: Annotated[
+        float, typer.Option(help="How long each measurement runs.", callback=seconds_within(0.01, DAY_S))
+    ] = 5.0,
+    value_bytes: Annotated[int, typer.Option(help="Size of a value.", min=0, max=MAX_VALUE_BYTES - 8)] = 100,
+    keys: Annotated[int, typer.Option(help="How many different keys.", min=1)] = 10_000,
     config: ConfigFile = Path("datacenters.yaml"),
     dc: Datacenter = None,
     json_output: Json = False,
@@ -100,7 +103,7 @@ def _row(row: Any) -> dict[str, Any]:
         "oseq": oseq,
         "bucket": key.bucket,
         "type": key.type_tag,
-        "key": printable(key.key),
+        **named(key.key),
         "values": values_of(entry.state),
         "tombstone": entry.is_tombstone,
         "context": repr(entry.context),

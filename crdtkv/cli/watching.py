@@ -8,14 +8,14 @@ from typing import Annotated, Any
 import typer
 
 from crdtkv.cli.arguments import either
-from crdtkv.cli.options import BucketName, ConfigFile, Datacenter, Json, Timeout
-from crdtkv.cli.output import as_json, complain, say
+from crdtkv.cli.options import BucketName, ConfigFile, Datacenter, Json, Prefix, Timeout
+from crdtkv.cli.output import as_json, complain, escaped, named, say, shown
 from crdtkv.cli.session import with_client
 from crdtkv.cli.showing import FLAGS, cell_of, fields_of
 from crdtkv.client.change import CAUGHT_UP, Change
 from crdtkv.client.client import Client
 from crdtkv.crdt.registry import TYPES
-from crdtkv.ids import DEFAULT_BUCKET, key_bytes, printable
+from crdtkv.ids import DEFAULT_BUCKET
 
 _CONFIG = Path("datacenters.yaml")
 MARK = "--- this is what is stored; changes follow (Ctrl-C ends) ---"
@@ -27,7 +27,7 @@ def register(app: typer.Typer) -> None:
 
 
 def watch(
-    prefix: Annotated[str, typer.Argument(help="What the keys begin with; default all.")] = "",
+    prefix: Prefix = "",
     bucket: BucketName = DEFAULT_BUCKET,
     type_tag: Annotated[
         str | None, typer.Option("--type", "-t", help=f"{either(tuple(TYPES))}; default all of them.")
@@ -59,13 +59,13 @@ def watch(
 
 
 def _print_change(change: Change[Any], json_output: bool) -> None:
-    key = printable(key_bytes(change.key))
     if json_output:
-        fields = {"key": key, "type": change.type_tag, "exists": not change.is_deleted}
+        fields = {**named(change.key), "type": change.type_tag, "exists": not change.is_deleted}
         as_json({**fields, **fields_of(change.type_tag, change.entry)})
         return
     is_gone = change.is_deleted and change.type_tag not in FLAGS
-    say(f"{change.type_tag} {key}: {'(deleted)' if is_gone else cell_of(change.type_tag, change.entry)}")
+    value = "(deleted)" if is_gone else escaped(cell_of(change.type_tag, change.entry))
+    say(f"{change.type_tag} {shown(change.key)}: {value}")
 
 
 def _print_mark(token: str, json_output: bool) -> None:

@@ -1,14 +1,19 @@
 """Reading `datacenters.yaml`, and saying what is wrong with it in the words of the file.
 
-Every mistake becomes one line: the path of the field as one would write it, and what is allowed there.
+Every mistake becomes one line: the path of the field as one would write it, and what is allowed there. What YAML would
+take without a word is a mistake as well: a name that is there twice, of which the last would count, and `no` for a
+name, which is false.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import ValidationError
+from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
+from crdtkv.config.contradictions import contradictions
 from crdtkv.config.model import ClusterConfig
 from crdtkv.errors import ConfigError
 
@@ -54,15 +59,58 @@ def parse(text: str, source: str = "datacenters.yaml") -> ClusterConfig:
         ConfigError: not YAML, or wrong; one line per mistake.
     """
     try:
-        document = yaml.safe_load(text)
+        document, mistakes = _read(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # dates that are none, brackets without end
         raise ConfigError(f"{source}: not valid YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(document, dict):
-        raise ConfigError(f"{source}: must be a mapping with the field 'datacenters'")
+    if not mistakes and not isinstance(document, dict):
+        mistakes = ["must be a mapping with the field 'datacenters'"]
+    if not mistakes:
+        try:
+            config = ClusterConfig.model_validate(document)
+        except ValidationError as error:
+            mistakes = [_sentence(item) for item in error.errors()]
+        else:
+            mistakes = contradictions(config)
+    if mistakes:
+        raise ConfigError("\n".join(f"{source}: {mistake}" for mistake in mistakes))
+    return config
+
+
+def _read(text: str) -> tuple[Any, list[str]]:
+    """Return what YAML says, and what it would say wrongly or not at all."""
+    loader = yaml.SafeLoader(text)
     try:
-        return ClusterConfig.model_validate(document)
-    except ValidationError as error:
-        raise ConfigError("\n".join(f"{source}: {_sentence(item)}" for item in error.errors())) from None
+        node = loader.get_single_node()
+        mistakes = list(_wrong_names(node, "", set()))
+        return (None if node is None or mistakes else loader.construct_document(node)), mistakes
+    finally:
+        loader.dispose()
+
+
+def _wrong_names(node: Node | None, path: str, seen: set[int]) -> Iterator[str]:
+    """Yield a line for every name that is there twice in one mapping, or is no text to YAML."""
+    if node is None or id(node) in seen:  # an alias is looked at once
+        return
+    seen.add(id(node))
+    if isinstance(node, SequenceNode):
+        for index, item in enumerate(node.value):
+            yield from _wrong_names(item, f"{path}[{index}]", seen)
+    if not isinstance(node, MappingNode):
+        return
+    lines: dict[str, int] = {}
+    for key, value in node.value:
+        if not isinstance(key, ScalarNode):
+            continue  # YAML itself refuses it
+        where = f"{path}.{key.value}" if path else str(key.value)
+        line = key.start_mark.line + 1
+        if key.tag == "tag:yaml.org,2002:bool":
+            yield f"{where} must be text: YAML reads {key.value} as true or false (put it in quotes)"
+        elif key.tag not in ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"):
+            yield f"{where} must be text (put it in quotes)"
+        elif key.value in lines:
+            yield f"{where} is there twice, in lines {lines[key.value]} and {line}: take one away"
+        lines.setdefault(key.value, line)
+        yield from _wrong_names(value, where, seen)
 
 
 def dump(config: ClusterConfig) -> str:
@@ -73,8 +121,13 @@ def dump(config: ClusterConfig) -> str:
 def _sentence(item: Any) -> str:
     context = item.get("ctx") or {}
     if item["type"] == "value_error":  # ours: it brings its own path
-        path, _, text = str(context["error"]).partition(": ")
+        text = str(context["error"])
+        if item["loc"]:
+            return f"{_path(item['loc'])} {text}"
+        path, _, text = text.partition(": ")
         return f"{path} {text}"
+    if item["type"] == "boolean":
+        return f"{_path(item['loc'])} {item['msg']}"
     context = {name: f"{value:g}" if isinstance(value, float) else value for name, value in context.items()}
     phrase = _PHRASES.get(item["type"], item["msg"].lower())
     return f"{_path(item['loc'])} {phrase.format(**context)}"

@@ -4,10 +4,12 @@ The model says what is allowed and is the reference for every default. It is pur
 validation errors into `path must …` lines is the loader's part.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
+from crdtkv.config.addresses import check_host, check_monitor_url, check_nats_url
 from crdtkv.ids import DEFAULT_BUCKET
 from crdtkv.ring.token import MAX_PARTITIONS
 from crdtkv.ring.topology import RingNode, Topology
@@ -16,18 +18,32 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 # Cluster and data center names stand in NATS stream names, where `_` separates them.
 ShortName = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,32}$")]
 Port = Annotated[int, Field(ge=1, le=65535)]
+Host = Annotated[str, AfterValidator(check_host)]
+NatsUrl = Annotated[str, AfterValidator(check_nats_url)]
+MonitorUrl = Annotated[str, AfterValidator(check_monitor_url)]
 LevelName = Literal["ANY", "ONE", "SLOPPY_QUORUM", "LOCAL_QUORUM", "LOCAL_ALL", "LINEARIZABLE"]
 
 
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _refuse_booleans(cls, value: Any) -> Any:
+        """No field is a boolean, and pydantic would take one for a number."""
+        if isinstance(value, bool):
+            raise PydanticCustomError(
+                "boolean", "must not be {word}: YAML reads yes, no, on and off as true and false (put text in quotes)",
+                {"word": str(value).lower()},
+            )  # fmt: skip
+        return value
+
 
 class NodeConfig(_Model):
     """One node. `port` serves nodes and clients, `http_port` metrics and health."""
 
     name: Name
-    host: str = "127.0.0.1"
+    host: Host = "127.0.0.1"
     port: Port
     http_port: Port
     zone: Name = "default"
@@ -42,9 +58,9 @@ class NatsConfig(_Model):
     keeps what it acknowledges (`sync_interval: always`).
     """
 
-    url: str = Field(pattern=r"^(nats|tls)://")
-    url_from: dict[ShortName, str] = Field(default_factory=dict)
-    monitor_url: str | None = Field(default=None, pattern=r"^https?://")
+    url: NatsUrl
+    url_from: dict[ShortName, NatsUrl] = Field(default_factory=dict)
+    monitor_url: MonitorUrl | None = None
 
 
 class DatacenterConfig(_Model):

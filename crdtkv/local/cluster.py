@@ -1,16 +1,17 @@
 """`LocalCluster`: every data center of a configuration as processes on this machine.
 
 Per data center a nats-server, per node a `crdtkv node` process, all under one directory: `<dc>/` for NATS, `<node>/`
-for a node's data and log. With `cuttable=True` data centers reach each other through proxies that `cut` breaks. A node
-that is `fronted` is reached by everybody through a proxy that `cut_off` breaks; it must be the last one of its data
-center by name, because of two nodes the first one dials.
+for a node's data and log. That directory is this cluster's alone while it runs. With `cuttable=True` data centers reach
+each other through proxies that `cut` breaks. A node that is `fronted` is reached by everybody through a proxy that
+`cut_off` breaks; it must be the last one of its data center by name, because of two nodes the first one dials.
 """
 
 import asyncio
+import contextlib
+import http.client
 import shutil
 import sys
 import time
-import urllib.error
 import urllib.request
 from pathlib import Path
 from types import TracebackType
@@ -18,10 +19,13 @@ from urllib.parse import urlsplit
 
 from crdtkv.config.loader import dump
 from crdtkv.config.model import ClusterConfig
-from crdtkv.errors import CrdtkvError
+from crdtkv.errors import CrdtkvError, StorageError
+from crdtkv.local.directory import check_directory
 from crdtkv.local.nats_server import NatsServer
 from crdtkv.local.processes import Child
 from crdtkv.local.proxy import CuttableLink
+from crdtkv.storage.directory_lock import holding
+from crdtkv.storage.files import write_whole
 
 READY_TIMEOUT_S = 60.0
 
@@ -40,6 +44,7 @@ class LocalCluster:
         self.nats: dict[str, NatsServer] = {}
         self.nodes: dict[str, Child] = {}
         self._links: dict[tuple[str, str], CuttableLink] = {}
+        self._held = contextlib.ExitStack()  # the directory, until everything is stopped
 
     async def __aenter__(self) -> "LocalCluster":
         try:
@@ -58,17 +63,28 @@ class LocalCluster:
         """Start everything; returns when every node is ready.
 
         Raises:
-            CrdtkvError: something does not start; the message says what and why.
+            CrdtkvError: something does not start; the message says what and why. If the directory is in use, or
+                belongs to another cluster, nothing in it was touched.
         """
-        self.directory.mkdir(parents=True, exist_ok=True)
+        self._held.enter_context(holding(self.directory, f"crdtkv up, cluster {self.config.cluster}"))
+        check_directory(self.directory, self.config)
+        for dc, dc_config in self.config.datacenters.items():
+            self.nats[dc] = NatsServer(dc, dc_config.nats, self.directory / dc)
+        await asyncio.gather(*(server.check_port() for server in self.nats.values()))
+        try:
+            await self._start()
+        except OSError as error:
+            where = error.filename or self.directory
+            raise StorageError(f"{where}: {error.strerror}: choose another --data directory") from None
+
+    async def _start(self) -> None:
         if self._cuttable:
             await self._put_links_between()
         if self._fronted is not None:
             await self._put_front(self._fronted)
         path = self.directory / "datacenters.yaml"
-        path.write_text(dump(self.config))
-        for dc, dc_config in self.config.datacenters.items():
-            self.nats[dc] = NatsServer(dc, dc_config.nats, self.directory / dc)
+        write_whole(path, dump(self.config))
+        for dc_config in self.config.datacenters.values():
             for node in dc_config.nodes:
                 own = self.directory / f"{node.name}.yaml" if node.name == self._fronted else path
                 command: list[str | Path] = [sys.executable, "-m", "crdtkv.cli", "node", node.name, "--insecure"]
@@ -85,11 +101,12 @@ class LocalCluster:
 
     async def stop(self) -> None:
         """Stop everything; data stays."""
-        await asyncio.gather(*(child.stop() for child in self.nodes.values()))
-        await asyncio.gather(*(server.stop() for server in self.nats.values()))
-        await asyncio.gather(*(link.stop() for link in self._links.values()))
-        if self._front is not None:
-            await self._front.stop()
+        with self._held:
+            await asyncio.gather(*(child.stop() for child in self.nodes.values()))
+            await asyncio.gather(*(server.stop() for server in self.nats.values()))
+            await asyncio.gather(*(link.stop() for link in self._links.values()))
+            if self._front is not None:
+                await self._front.stop()
 
     async def start_node(self, name: str, ready: bool = True) -> None:
         """Start a node's process, and wait until it is ready.
@@ -156,7 +173,7 @@ class LocalCluster:
         """Put a proxy before a node: its own file has its port, everybody else's that of the proxy."""
         found = self.config.find_node(name)
         assert found is not None
-        (self.directory / f"{name}.yaml").write_text(dump(self.config))
+        write_whole(self.directory / f"{name}.yaml", dump(self.config))
         self._front = CuttableLink(found[1].host, found[1].port)
         await self._front.start()
         fields = self.config.model_dump(mode="json")
@@ -181,5 +198,5 @@ def _is_good(url: str) -> bool:
     try:
         with urllib.request.urlopen(url, timeout=1) as response:  # noqa: S310 - a loopback address from the configuration
             return bool(response.status == 200)
-    except (urllib.error.URLError, OSError):
+    except (OSError, http.client.HTTPException):  # nobody, or somebody who speaks something else
         return False

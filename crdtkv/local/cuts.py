@@ -8,6 +8,7 @@ from pathlib import Path
 
 from crdtkv.errors import InvalidRequest
 from crdtkv.local.cluster import LocalCluster
+from crdtkv.storage.files import make_private_directory
 
 LOOK_EVERY_S = 0.1
 WAIT_S = 5.0
@@ -21,7 +22,7 @@ class Cuts:
 
     def prepare(self) -> None:
         """Begin without any cut; from now on there is somebody who carries out what is asked."""
-        self._directory.mkdir(parents=True, exist_ok=True)
+        make_private_directory(self._directory)
         for file in self._directory.iterdir():
             file.unlink()
 
@@ -41,8 +42,11 @@ class Cuts:
                 f"no cluster that can be cut runs under {self._directory.parent}: start it with `crdtkv up --cuttable`"
             )
         wanted = [self._directory / ("--".join(sorted(pair)) + (".cut" if is_cut else ".heal")) for pair in pairs]
-        for file in wanted:
-            file.touch()
+        try:
+            for file in wanted:
+                file.touch()
+        except OSError as error:
+            raise InvalidRequest(f"{self._directory}: {error.strerror}: cut as the user who runs `crdtkv up`") from None
         for _ in range(round(WAIT_S / LOOK_EVERY_S)):
             if not any(file.exists() for file in wanted):
                 return

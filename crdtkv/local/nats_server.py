@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from crdtkv.config.model import NatsConfig
 from crdtkv.errors import BusError
 from crdtkv.local.processes import Child
+from crdtkv.storage.files import make_private_directory, write_whole
 
 START_TIMEOUT_S = 20.0
 
@@ -63,18 +64,26 @@ class NatsServer:
         path = directory / "nats.conf"
         self.process = Child(f"nats-{name}", [binary(), "-c", path], directory / "nats.log")
 
+    async def check_port(self) -> None:
+        """Check that nobody else answers where this server is to listen.
+
+        Raises:
+            BusError: somebody does.
+        """
+        if await _answers(self._host, self._port):
+            raise BusError(
+                f"{self._host}:{self._port}: in use: stop what uses the port, or change nats.url in datacenters.yaml"
+            )
+
     async def start(self) -> None:
         """Start the server, and return when it takes connections.
 
         Raises:
             BusError: it did not start; the message says why.
         """
-        if await _answers(self._host, self._port):
-            raise BusError(
-                f"{self._host}:{self._port}: in use: stop what uses the port, or change nats.url in datacenters.yaml"
-            )
-        self.directory.mkdir(parents=True, exist_ok=True)
-        (self.directory / "nats.conf").write_text(self._text)
+        await self.check_port()
+        make_private_directory(self.directory)
+        write_whole(self.directory / "nats.conf", self._text)
         await self.process.start()
         deadline = asyncio.get_running_loop().time() + START_TIMEOUT_S
         while asyncio.get_running_loop().time() < deadline:

@@ -1,17 +1,22 @@
 """Child processes that never outlive their parent.
 
 A child gets its own session, so that Ctrl-C reaches only the parent, which then stops it in order; and a death signal,
-so that it ends even if the parent is killed.
+so that it ends even if the parent is killed. What it writes, and its log, only its owner may read: that holds for the
+files of a nats-server, too.
 """
 
 import asyncio
 import contextlib
 import ctypes
+import os
 import signal
 import sys
 from asyncio.subprocess import Process
 from collections.abc import Sequence
 from pathlib import Path
+from typing import BinaryIO
+
+from crdtkv.storage.files import PRIVATE_FILE, make_private_directory
 
 PR_SET_PDEATHSIG = 1
 STOP_TIMEOUT_S = 10.0
@@ -39,15 +44,15 @@ class Child:
 
     async def start(self) -> None:
         """Start the process."""
-        self.log_file.parent.mkdir(parents=True, exist_ok=True)
-        with self.log_file.open("ab") as output:
+        make_private_directory(self.log_file.parent)
+        with _appending(self.log_file) as output:
             self._process = await asyncio.create_subprocess_exec(
                 *self._command,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
-                preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+                preexec_fn=_begin,
             )
 
     def send_signal(self, number: signal.Signals) -> None:
@@ -81,6 +86,16 @@ class Child:
             return "\n".join(self.log_file.read_text(errors="replace").strip().splitlines()[-lines:])
         except OSError:
             return ""
+
+
+def _appending(log_file: Path) -> BinaryIO:
+    return open(os.open(log_file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, PRIVATE_FILE), "ab")
+
+
+def _begin() -> None:
+    os.umask(0o077)
+    if sys.platform == "linux":
+        _die_with_parent()
 
 
 def _die_with_parent() -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from crdtkv.config.model import StorageConfig
 from crdtkv.errors import DamagedStore, StorageError
+from crdtkv.storage.files import write_whole
 from crdtkv.storage.identity import FILE_NAME
 from crdtkv.storage.rocks import RocksStore
 
@@ -58,7 +59,7 @@ def fence(store: RocksStore, data: Path, config: StorageConfig) -> RocksStore:
 
 def mark_damaged(data: Path) -> None:
     """Have the store set aside when the node starts next."""
-    (data / _MARK).touch()
+    write_whole(data / _MARK, "")
 
 
 def _open(data: Path, config: StorageConfig) -> RocksStore:

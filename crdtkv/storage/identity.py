@@ -13,7 +13,6 @@ the bucket are no part of that comparison: a copy may fail to start as often as 
 """
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,6 +20,7 @@ from typing import Any, Protocol
 from crdtkv.errors import StorageError
 from crdtkv.ids import MAX_STARTS
 from crdtkv.storage import rows
+from crdtkv.storage.files import write_whole
 from crdtkv.storage.store import Store
 
 FILE_NAME = "identity.json"
@@ -165,18 +165,8 @@ class IdentityFile:
 
     def write(self, document: dict[str, Any]) -> None:
         """See `IdentityRecord.write`."""
-        temporary = self._directory / (FILE_NAME + ".new")
         try:
-            with temporary.open("w", encoding="utf-8") as file:
-                json.dump(document, file)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(self._directory / FILE_NAME)
-            descriptor = os.open(self._directory, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            write_whole(self._directory / FILE_NAME, json.dumps(document))
         except OSError as error:
             raise StorageError(f"{self.where}: the identity file cannot be written: {error.strerror}") from None
 

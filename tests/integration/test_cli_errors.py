@@ -1,6 +1,10 @@
 """What is wrong with a call is told in one line, exit code 2; what the cluster cannot do, 3; never a traceback."""
 
+import asyncio
 import json
+import os
+import sys
+from asyncio.subprocess import PIPE
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
@@ -10,8 +14,9 @@ import pytest_asyncio
 
 from crdtkv import Client
 from crdtkv.config.loader import dump, load
+from crdtkv.config.model import ClusterConfig
 from crdtkv.local.cluster import LocalCluster
-from crdtkv.local.ports import on_free_ports
+from crdtkv.local.ports import free_ports, on_free_ports
 
 from . import program
 from .conftest import DATACENTERS
@@ -115,6 +120,23 @@ CALLS: dict[str, tuple[list[str], str]] = {
     "counter, fraction": (["incr", "k", str(2**63)], "below 2**63"),
     "bench of nothing": (["bench", "--op", "dance"], "--op takes put, get and incr"),
     "bench with words": (["bench", "--workers", "many", "--seconds", "1"], "workers"),
+    **{
+        f"{verb} --timeout {number}": ([verb, *arguments, "--timeout", number], "--timeout takes seconds, above 0")
+        for verb, arguments, number in [("get", ["k"], "inf"), ("put", ["k", "1"], "nan"), ("watch", [], "1e17")]
+    },
+    "lag --wait inf": (["lag", "--wait", "inf"], "--wait takes seconds"),
+    "repair --wait -1": (["repair", "--wait", "-1"], "--wait takes seconds"),
+    "bench --seconds nan": (["bench", "--seconds", "nan"], "--seconds takes seconds"),
+    "put --ttl inf": (["put", "k", "1", "--ttl", "inf"], "a time to live is"),
+    "ranking from nan": (["ranking", "k", "--low", "nan"], "a bound is a number"),
+    "put of a name twice": (["put", "k", '{"a": 1, "a": 2}'], 'the name "a" is there twice in one object'),
+    "put of a large number": (["put", "k", "1e400"], "the number 1e400 is too large"),
+    "put of deep JSON": (["put", "k", "[" * 60_000], "it is nested too deeply"),
+    "put of text that is not UTF-8": (["put", "k", os.fsdecode(b"\xff")], "cannot be stored"),
+    "add of a name twice": (["add", "k", '[{"a": 1, "a": 2}]'], "there twice"),
+    "field of a large number": (["field", "k", "register:f", "put", "1e400"], "too large"),
+    "watch from nowhere": (["watch", "--token", "x"], "this is no token of a watch"),
+    "export to a directory": (["export", "."], "cannot be written: Is a directory"),
     "export nowhere": (["export", "/nowhere/file"], "/nowhere/file"),
     "import from nowhere": (["import", "/nowhere/file"], "/nowhere/file"),
     "decode from nowhere": (["decode", "/nowhere/file"], "/nowhere/file"),
@@ -145,12 +167,68 @@ async def test_a_call_the_program_does_not_know_exits_with_2(run: Run) -> None:
         assert "Usage:" in outcome.err
 
 
+async def test_keys_and_prefixes_need_not_be_utf_8(run: Run, eu: Client) -> None:
+    typed = os.fsdecode(b"odd:\xff\x1b")
+    assert (await run("put", typed, "1")).out == "wrote 0x6f64643aff1b\n"
+    assert await eu.get(b"odd:\xff\x1b") == 1
+    for arguments in (["get", typed], ["scan", typed], ["scan", os.fsdecode(b"odd:\xff")]):
+        shown = (await run(*arguments, "--json")).json
+        assert (shown["key"], shown["key_hex"], shown["value"]) == ("0x6f64643aff1b", "6f64643aff1b", 1)
+    assert (await run("export", "--prefix", typed)).out == '{"key_hex": "6f64643aff1b", "value": 1}\n'
+    assert (await run("inspect", typed)).code in (0, 1)
+    assert "default/register/0x6f64643aff1b: token" in (await run("ring", "--key", typed)).out
+
+
+async def test_what_is_stored_is_shown_as_text_and_nothing_else(run: Run, eu: Client) -> None:
+    await eu.put("[/x]:key:", "[red]v[/red] \x1b[2J\n:heart:")
+    await eu.board("[/x]:key:").set("[/b]", 5)
+    scanned = (await run("scan", "[/x]")).out.splitlines()
+    assert scanned[1].split("  ")[:2] == ["[/x]:key:", "[red]v[/red] \\x1b[2J\\n:heart:"]
+    assert "[/b]" in (await run("ranking", "[/x]:key:")).out
+    assert "[red]v[/red] \\x1b[2J\\n:heart:" in (await run("inspect", "[/x]:key:")).out
+    assert "default/register/[/x]:key:: token" in (await run("ring", "--key", "[/x]:key:")).out
+
+
+async def test_output_that_nobody_takes_is_one_line_or_none(cluster: LocalCluster, eu: Client) -> None:
+    await eu.put("taken", "grüße")
+    arguments = [
+        sys.executable,
+        "-m",
+        "crdtkv.cli",
+        "get",
+        "taken",
+        "--config",
+        str(cluster.directory / "datacenters.yaml"),
+    ]
+    with open("/dev/full", "w") as full:  # noqa: ASYNC230
+        process = await asyncio.create_subprocess_exec(*arguments, stdout=full, stderr=PIPE)
+        _, err = await process.communicate()
+    assert (process.returncode, err) == (2, b"crdtkv: standard output: No space left on device\n")
+    reading, writing = os.pipe()
+    os.close(reading)
+    process = await asyncio.create_subprocess_exec(*arguments, stdout=writing, stderr=PIPE)
+    os.close(writing)
+    _, err = await process.communicate()
+    assert err == b""
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    for more, told in ([], b"gr\\xfc\\xdfe\n"), (["--json"], b'{"key": "taken", "exists": true, "value": "gr\\u00fc'):
+        process = await asyncio.create_subprocess_exec(*arguments, *more, env=environment, stdout=PIPE, stderr=PIPE)
+        out, err = await process.communicate()
+        assert (out[: len(told)], err) == (told, b"")
+
+
 # Records that are none.
 
 RECORDS: dict[str, tuple[str | bytes, str]] = {
     "no json": ("{oops", "line 2: not JSON"),
     "no object": ("[1, 2]", "line 2: a record is an object"),
     "no utf-8": (b'{"key": "\xff", "value": 1}', "UTF-8"),
+    "nan": ('{"key": "k", "value": NaN}', "line 2: not JSON"),
+    "name twice": (
+        '{"key": "a", "key": "b", "value": 1}',
+        'line 2: not JSON that can be kept: the name "key" is there',
+    ),
+    "deep": ('{"key": "k", "value": ' + "[" * 100_000 + "]" * 100_000 + "}", "line 2: not JSON that can be kept"),
 }
 
 
@@ -160,6 +238,11 @@ async def test_a_line_that_is_no_record_ends_the_import_with_2(run: Run, tmp_pat
     outcome = await run("import", lines(tmp_path / "records", '{"key": "before", "value": 1}', line))
     assert outcome.code == 2
     assert message in outcome.complaint
+    # Nothing is written of a file that has such a line, also not by standard input.
+    piped = await run("import", stdin=(tmp_path / "records").read_bytes())
+    assert (piped.code, piped.out) == (2, "")
+    assert message in piped.complaint
+    assert (await run("get", "before")).code == 1
 
 
 FAILING: dict[str, tuple[str, str]] = {
@@ -181,6 +264,11 @@ FAILING: dict[str, tuple[str, str]] = {
     "type that is a list": ('{"key": "k", "type": ["lww"], "value": 1}', "type"),
     "counter that is text": ('{"key": "k", "type": "counter", "value": "1"}', "whole number"),
     "siblings that are numbers": ('{"key": "k", "siblings": [1, 2]}', "value"),
+    "field that is unknown": ('{"key": "k", "value": 1, "colour": "red"}', 'a record has no "colour"'),
+    "field of a map that is unknown": (
+        '{"key": "k", "type": "map", "fields": [{"field": "f", "value": 1, "ttl": 1}]}',
+        'a record has no "ttl"',
+    ),
     "siblings that are a number": ('{"key": "k", "siblings": 3}', "value"),
 }
 
@@ -245,6 +333,33 @@ async def test_a_cluster_that_does_not_run_is_told_in_one_line_and_exits_with_3(
         assert (outcome.code, outcome.out) == (3, ""), outcome.err
         assert "no node answers at 127.0.0.1:" in outcome.complaint
         assert "is the cluster running?" in outcome.complaint
+
+
+async def test_a_data_center_that_running_nodes_do_not_know_is_told_with_what_to_do(
+    run: Run, cluster: LocalCluster, tmp_path: Path
+) -> None:
+    document = load(cluster.directory / "datacenters.yaml").model_dump(mode="json")
+    *ports, nats = free_ports(3)
+    added = {
+        "nats": {"url": f"nats://127.0.0.1:{nats}"},
+        "nodes": [{"name": "ap-1", "port": ports[0], "http_port": ports[1]}],
+    }
+    document["datacenters"]["ap"] = added
+    file = tmp_path / "more.yaml"
+    file.write_text(dump(ClusterConfig.model_validate(document)))
+    lag = await run("lag", "--config", file)
+    assert lag.code == 1
+    assert lag.complaint == (
+        "crdtkv: eu-1, eu-2, eu-3, us-1, us-2, us-3 do not know the data center 'ap', and send it nothing: "
+        "give them this configuration, and start them again one after the other"
+    )
+    rows = {
+        (row["from"], row["to"]): row["silent_nodes"] for row in (await run("lag", "--config", file, "--json")).json
+    }
+    assert (rows["eu", "ap"], rows["ap", "eu"]) == (3, 1)
+    for verb, code in ("status", 1), ("hints", 0):
+        outcome = await run(verb, "--config", file)
+        assert (outcome.code, outcome.err) == (code, "")
 
 
 async def test_the_status_of_a_cluster_that_does_not_run_exits_with_1(nobody: Path) -> None:

@@ -273,6 +273,30 @@ async def test_up_serves_starts_a_killed_node_again_and_ends_when_it_is_interrup
     await no_process_left(tmp_path)
 
 
+async def test_nobody_but_their_owner_reads_what_up_writes(up: asyncio.subprocess.Process, tmp_path: Path) -> None:
+    assert (await program.run("put", "k", "1", cwd=tmp_path)).code == 0
+    assert (await program.run("lag", "--wait", "30", cwd=tmp_path)).code == 0
+    written = [tmp_path / "data", *(tmp_path / "data").rglob("*")]
+    names = {path.name for path in written}
+    assert {"datacenters.yaml", "nats.conf", "nats.log", "node.log", "identity.json", "db", "jetstream"} <= names
+    assert [path for path in written if path.stat().st_mode & 0o077] == []
+
+
+async def test_a_directory_that_others_may_read_is_warned_of(tmp_path: Path) -> None:
+    (tmp_path / "datacenters.yaml").write_text(dump(on_free_ports(load(DATACENTERS))))
+    (tmp_path / "data").mkdir(mode=0o755)
+    process = await program.start("node", "eu-1", "--insecure", "--data", tmp_path / "data", cwd=tmp_path)
+    assert process.stderr is not None
+    try:
+        async with asyncio.timeout(20):
+            line = await process.stderr.readline()
+        assert b"WARNING" in line
+        assert b"may read or write what is stored (mode 0755): chmod -R go= " in line
+    finally:
+        process.kill()
+        await process.communicate()
+
+
 async def test_no_process_outlives_an_up_that_was_killed(up: asyncio.subprocess.Process, tmp_path: Path) -> None:
     up.kill()
     await up.wait()

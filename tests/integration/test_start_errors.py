@@ -88,7 +88,10 @@ async def test_an_http_port_in_use_is_told_with_what_to_do(cluster: LocalCluster
 
 async def test_a_directory_in_use_is_told_with_what_to_do(cluster: LocalCluster) -> None:
     told = await refused(cluster.directory / "datacenters.yaml", cluster.directory / "eu-1")
-    assert told == f"{cluster.directory / 'eu-1' / 'db'}: in use by another process: stop that node first"
+    assert told == (
+        f"{cluster.directory / 'eu-1'}: in use by crdtkv node eu-1, process {cluster.nodes['eu-1'].pid}: "
+        "stop that first, or choose another --data directory"
+    )
     await assert_still_serving(cluster)
 
 
@@ -121,6 +124,9 @@ async def test_a_directory_that_cannot_be_written_is_told_with_what_to_do(
     (tmp_path / "file").write_text("")
     told = await refused(cluster.directory / "datacenters.yaml", tmp_path / "file")
     assert "not writable (Not a directory): choose another --data directory" in told
+    up = await program.run("up", "--data", tmp_path / "file" / "below", cwd=cluster.directory)
+    assert up.code == 2
+    assert "not writable (Not a directory): choose another --data directory" in up.complaint
 
 
 async def test_a_damaged_database_is_told_with_what_to_do_and_left_alone(cluster: LocalCluster, tmp_path: Path) -> None:
@@ -159,6 +165,10 @@ SERVERS: dict[str, tuple[str, str]] = {
         'jetstream {{ store_dir: "{store}", sync_interval: always }}',
         "max_payload is 1048576: set 'max_payload: 8MB'",
     ),
+    "token": (
+        'authorization {{ token: x }}\nmax_payload: 8MB\njetstream {{ store_dir: "{store}", sync_interval: always }}',
+        "does not let this node in",
+    ),
 }
 
 
@@ -181,6 +191,10 @@ async def own_server(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIte
         await server.stop()
 
 
+def write(config: Path, document: dict[str, Any]) -> None:
+    config.write_text(dump(ClusterConfig.model_validate(document)))
+
+
 async def answers(address: str) -> bool:
     host, _, port = address.partition(":")
     with contextlib.suppress(OSError):
@@ -190,13 +204,92 @@ async def answers(address: str) -> bool:
     return False
 
 
-@pytest.mark.parametrize("own_server", sorted(SERVERS), indirect=True)
+@pytest.mark.parametrize("own_server", sorted(SERVERS.keys() - {"token"}), indirect=True)
 async def test_a_nats_server_that_would_lose_messages_is_refused(
     request: pytest.FixtureRequest, own_server: Path
 ) -> None:
     told = await refused(own_server, own_server.parent / "data")
     assert SERVERS[request.node.callspec.params["own_server"]][1] in told
     assert told.startswith("nats://127.0.0.1:")
+
+
+@pytest.mark.parametrize("own_server", ["token"], indirect=True)
+async def test_a_nats_server_that_wants_a_token_is_told_at_once_and_without_secrets(own_server: Path) -> None:
+    document = load(own_server).model_dump(mode="json")
+    nats = document["datacenters"]["eu"]["nats"]
+    for url in (nats["url"], nats["url"].replace("//", "//not-it@")):
+        nats["url"] = url
+        write(own_server, document)
+        outcome = await program.run(
+            "node",
+            "eu-1",
+            "--insecure",
+            "--config",
+            own_server,
+            "--data",
+            own_server.parent / "data",
+            cwd=own_server.parent,
+        )
+        assert outcome.code == 2
+        assert "does not let this node in ('Authorization Violation'): put the user" in outcome.complaint
+        assert "WARNING nats://127.0.0.1:" in outcome.err
+        assert "not-it" not in outcome.err
+
+
+@pytest.mark.parametrize("own_server", ["token"], indirect=True)
+async def test_a_node_that_knows_its_ring_serves_although_nats_does_not_let_it_in(own_server: Path) -> None:
+    document = load(own_server).model_dump(mode="json")
+    nats = document["datacenters"]["eu"]["nats"]
+    nats["url"], refused_url = nats["url"].replace("//", "//x@"), nats["url"]
+    for url, sign in (
+        (nats["url"], "serves on"),
+        (refused_url, "does not let this node in"),
+        (refused_url, "serves on"),
+    ):
+        nats["url"] = url
+        write(own_server, document)
+        process = await program.start(
+            "node", "eu-1", "--insecure", "--data", own_server.parent / "data", cwd=own_server.parent
+        )
+        assert process.stderr is not None
+        async with asyncio.timeout(30):
+            while sign not in (line := (await process.stderr.readline()).decode()):
+                assert line, "it ended instead"
+        process.terminate()
+        await process.communicate()
+        assert process.returncode == 0
+
+
+async def test_up_does_not_touch_a_directory_in_which_a_cluster_runs(cluster: LocalCluster, tmp_path: Path) -> None:
+    def content() -> dict[str, tuple[bytes, int]]:
+        names = ["datacenters.yaml", "eu/nats.conf", "us/nats.conf", "lock", "eu-1/lock"]
+        files = {name: cluster.directory / name for name in names}
+        return {name: (file.read_bytes(), file.stat().st_mtime_ns) for name, file in files.items()}
+
+    (tmp_path / "datacenters.yaml").write_text(dump(on_free_ports(load(DATACENTERS))))
+    before = content()
+    in_use = await program.run("up", "--data", cluster.directory, cwd=tmp_path)
+    assert (in_use.code, in_use.complaint.partition(", process ")[0]) == (
+        2,
+        f"crdtkv: {cluster.directory}: in use by crdtkv up, cluster shop",
+    )
+    nodes = await program.run("up", "--data", cluster.directory / "eu-1", cwd=tmp_path)
+    assert (nodes.code, nodes.complaint.partition(", process ")[0]) == (
+        2,
+        f"crdtkv: {cluster.directory / 'eu-1'}: in use by crdtkv node eu-1",
+    )
+    assert "in use by crdtkv up" in await refused(tmp_path / "datacenters.yaml", cluster.directory)
+    assert content() == before
+    await assert_still_serving(cluster)
+
+
+async def test_up_does_not_write_over_the_file_it_is_given(tmp_path: Path) -> None:
+    text = "# ours\n" + dump(on_free_ports(load(DATACENTERS)))
+    (tmp_path / "datacenters.yaml").write_text(text)
+    outcome = await program.run("up", "--data", tmp_path, cwd=tmp_path)
+    assert outcome.code == 2
+    assert "would be written anew by `crdtkv up`: choose another --data directory" in outcome.complaint
+    assert (tmp_path / "datacenters.yaml").read_text() == text
 
 
 async def test_up_does_not_begin_on_a_port_that_is_taken(cluster: LocalCluster, tmp_path: Path) -> None:

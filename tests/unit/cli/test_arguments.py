@@ -1,13 +1,15 @@
 """What is written on a command line: JSON, or else plain text; and what is shown can be written again."""
 
 import json
+import math
+import os
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crdtkv.cli.arguments import either, only_for, parsed_member, parsed_number, parsed_value
+from crdtkv.cli.arguments import checked_seconds, either, key_of, only_for, parsed_member, parsed_number, parsed_value
 from crdtkv.cli.fields import fields_on, parsed
 from crdtkv.cli.output import in_order, json_text, member_text
 from crdtkv.errors import InvalidRequest
@@ -15,9 +17,30 @@ from crdtkv.errors import InvalidRequest
 MEMBERS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 
 
-@pytest.mark.parametrize("text", ["plain", "", "NaN", "-Infinity", "{oops", "1 2", "[" * 100_000, "9" * 10_000])
+@pytest.mark.parametrize("text", ["plain", "", "NaN", "-Infinity", "{oops", "1 2", "9" * 10_000])
 def test_what_is_no_json_is_text(text: str) -> None:
     assert parsed_value(text) == text
+
+
+@pytest.mark.parametrize("text", ['{"a": 1, "a": 2}', "1e400", "[" * 100_000, "[" * 100_000 + "]" * 100_000], ids=len)
+def test_json_of_which_something_would_be_lost_is_refused_but_as_text(text: str) -> None:
+    for parse in (parsed_value, parsed_member):
+        with pytest.raises(InvalidRequest, match=r"take it as text \(--text\)"):
+            parse(text)
+        assert parse(text, as_text=True) == text
+
+
+def test_keys_are_the_bytes_that_were_typed() -> None:
+    typed = os.fsdecode(b"\xff")
+    assert (key_of("grüße"), key_of(typed), key_of(None)) == ("grüße", b"\xff", None)
+
+
+@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan, 0, -1, 86_401, 1e17])
+def test_seconds_are_a_number_within_bounds(value: float) -> None:
+    with pytest.raises(InvalidRequest, match="--timeout takes seconds, above 0 and up to 86,400, not "):
+        checked_seconds("--timeout", value, 0, 86_400, is_least_taken=False)
+    assert checked_seconds("--wait", 0, 0, 86_400) == 0
+    assert checked_seconds("--wait", 86_400, 0, 86_400) == 86_400
 
 
 def test_text_that_is_json_can_be_taken_as_text() -> None:

@@ -9,6 +9,7 @@ from crdtkv import cbor
 from crdtkv.causality.dot import Dot
 from crdtkv.cli.records import (
     Record,
+    check_record,
     fields_in,
     flag_in,
     members_in,
@@ -151,3 +152,45 @@ def test_an_expiry_is_told() -> None:
 def test_what_is_no_record_is_refused(read: Any, wrong: Record) -> None:
     with pytest.raises(InvalidRequest):
         read(wrong)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        ({"value": 1, "valeu": 2}, 'has no "valeu"'),
+        ({"value": 1, "members": []}, 'has no "members"'),
+        ({"type": "counter", "value": 1, "cbor": "01"}, 'has no "cbor"'),
+        ({"type": "lww", "value": 1, "siblings": [{"value": 1}]}, 'has no "siblings"'),
+        ({"type": "set", "members": [{"value": 1, "score": 2}]}, 'has no "score"'),
+        ({"type": "board", "scores": [{"value": 1, "score": 2, "rank": 0}]}, 'has no "rank"'),
+        ({"type": "map", "fields": [{"field": "f", "value": 1, "expires_at_s": 9}]}, 'has no "expires_at_s"'),
+        ({"type": "map", "fields": [{"field": "f", "key": "k", "value": 1}]}, 'has no "key"'),
+        ({"key_hex": "6b", "value": 1}, '"key" or "key_hex", not both'),
+        ({"value": 1, "cbor": "01"}, '"value" or "cbor", not both'),
+        ({"value": 1, "siblings": [{"value": 2}]}, '"siblings" are one value or more'),
+        ({"value": 1, "siblings": []}, '"siblings" are one value or more'),
+        ({"value": 1, "siblings": None}, '"siblings" is a list'),
+        ({"type": "board", "scores": [{"value": 1, "score": 2}, {"cbor": "01", "score": 3}]}, "a member once"),
+        ({"type": "map", "fields": [{"field": "f", "value": 1}, {"field_hex": "66", "value": 2}]}, "a field once"),
+        ({"type": "hll", "value": 1.5, "sketch": "000101"}, "a whole number"),
+        ({"type": "hll", "value": 1, "sketch": "0001"}, "a sketch has"),
+    ],
+    ids=str,
+)
+def test_nothing_in_a_record_is_dropped_without_a_word(wrong: Record, why: str) -> None:
+    with pytest.raises(InvalidRequest, match=why):
+        check_record({"key": "k", **wrong})
+
+
+def test_every_record_that_is_written_is_one() -> None:
+    for found in (
+        record("register", ("put", *encoded({"a": 1}))),
+        record("lww", ("put", *encoded(b"x"))),
+        record("bcounter", ("increment", 3)),
+        record("rwset", ("add", *encoded(1, b"x"))),
+        record("board", ("set", *encoded("ada"), 3)),
+        record("hll", ("add", *encoded("a"))),
+        record("map", ("update", ["map", b"m", "hll", b"\xff"], "add", *encoded("x"))),
+        {**record("flag", ("enable",)), "expires_at_s": 1.5},
+    ):
+        check_record(found)

@@ -1,0 +1,50 @@
+"""What `crdtkv status`, `lag` and `hints` make of nodes that know less than the file, or tell less."""
+
+from typing import Any
+
+from crdtkv.cli.inspection import _lag_rows, _seen_by_others, _status_row, strangers
+from crdtkv.cli.mending import _hint_rows
+from crdtkv.config.loader import parse
+
+CONFIG = parse("""
+datacenters:
+  eu:
+    nats: { url: nats://eu }
+    nodes: [{ name: eu-1, port: 1, http_port: 2 }, { name: eu-2, port: 3, http_port: 4 }]
+  us: { nats: { url: nats://us }, nodes: [{ name: us-1, port: 5, http_port: 6 }] }
+  ap: { nats: { url: nats://ap }, nodes: [{ name: ap-1, port: 7, http_port: 8 }] }
+""")
+
+
+def node(rows: int = 0, peers: tuple[str, ...] = ("us",)) -> dict[str, Any]:
+    return {"lag": {peer: {"rows": rows, "age_s": 1.5} for peer in peers}, "outbox_dropped": False}
+
+
+def test_a_data_center_that_running_nodes_do_not_know_is_told_with_them_and_is_never_equal() -> None:
+    told = {
+        "eu": {"eu-1": node(2), "eu-2": node(peers=("us", "ap"))},
+        "us": {"us-1": node(peers=("eu",))},
+        "ap": {"ap-1": None},
+    }
+    assert strangers(CONFIG, told) == {"ap": ["eu-1", "us-1"]}
+    rows = {(row[0], row[1]): row[2:] for row in _lag_rows(CONFIG, told)}
+    assert rows["eu", "us"] == (2, 1.5, 0)
+    assert rows["eu", "ap"] == (0, 1.5, 1)
+    assert rows["us", "ap"] == (0, 0.0, 1)
+    assert rows["ap", "eu"] == (0, 0.0, 1)
+
+
+def test_a_node_that_tells_less_than_today_is_shown_as_far_as_it_goes() -> None:
+    older: dict[str, Any] = {"epoch": 3}
+    assert _status_row("eu", "eu-1", older, "") == [
+        *("eu", "eu-1", "up", None, None, 3, "nobody", "down", None, 0, None, "none")
+    ]
+    assert _seen_by_others("eu-1", {"eu-1": older, "eu-2": older}) == ""
+    assert _hint_rows("eu", {"eu-1": older, "eu-2": None}) == []
+    assert strangers(CONFIG, {"eu": {"eu-1": older}}) == {"us": ["eu-1"], "ap": ["eu-1"]}
+
+
+def test_a_node_the_others_do_not_know_yet_is_shown_without_their_word() -> None:
+    knows: dict[str, Any] = {"members": {"eu-1": {"state": "alive"}}}
+    assert _seen_by_others("eu-9", {"eu-9": knows, "eu-1": knows}) == ""
+    assert _seen_by_others("eu-1", {"eu-9": knows, "eu-1": knows}) == "alive"
