@@ -227,6 +227,7 @@ class SimCluster:
         """See `World.sending`."""
         self.monitors.revealing.sent(host, peer, messages)
         self.monitors.retrying.sent(messages)
+        self.monitors.superseding.sent(host, peer, messages)
         self.monitors.watched.sent(host, messages)
 
     def trace(self, sender: str, receiver: str, payload: bytes) -> None:

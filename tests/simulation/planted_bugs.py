@@ -42,10 +42,13 @@ from crdtkv.wire.codec import decode_frame, encode_frame
 from crdtkv.wire.messages import Confirm, GeoBatch, WriteReplica
 
 from .planted_in_collection import (
+    collection_that_ignores_a_hint,
+    collection_with_one_node_unasked,
     collected_counters_reused,
     tombstones_collected_by_time_only,
     tombstones_collected_without_those_that_are_down,
 )
+from .planted_in_repair import BUGS_OF_REPAIR
 from .planted_in_retries import (
     begun_after_its_time,
     operations_not_kept,
@@ -404,11 +407,14 @@ BUGS: dict[Bug, int] = {
     linearizable_over_stand_ins: 300,
     tombstones_collected_by_time_only: 150,
     tombstones_collected_without_those_that_are_down: 150,
+    collection_that_ignores_a_hint: 300,
+    collection_with_one_node_unasked: 300,
     collected_counters_reused: 150,
     retry_done_without_asking: 50,
     operations_not_kept: 50,
     begun_after_its_time: 200,
     session_that_forgets_its_writes: 50,
+    **BUGS_OF_REPAIR,
     **BUGS_OF_TYPES,
     **BUGS_OF_WATCHES,
 }
@@ -432,10 +438,13 @@ def seeds_until_found(bug: Bug, first: int, limit: int) -> tuple[int, Verdict] |
 
 
 def main() -> None:
-    """Print the table of seeds to detection, from several first seeds."""
-    firsts = [int(argument) for argument in sys.argv[1:]] or [0, 100_000, 200_000]
+    """Print the table of seeds to detection, from several first seeds: of all bugs, or of those that are named."""
+    firsts = [int(argument) for argument in sys.argv[1:] if argument.isdecimal()] or [0, 100_000, 200_000]
+    names = [argument for argument in sys.argv[1:] if not argument.isdecimal()]
     print("| planted bug | seeds until found | found by |\n|---|---|---|")
     for bug, limit in BUGS.items():
+        if names and bug.__name__ not in names:
+            continue
         found = [seeds_until_found(bug, first, limit) for first in firsts]
         counts = ", ".join(str(one[0]) if one else f"not in {limit}" for one in found)
         judges = ", ".join(sorted({one[1].invariant for one in found if one}))
