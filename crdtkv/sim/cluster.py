@@ -67,6 +67,8 @@ class SimCluster:
                 self.monitors.retrying,
                 self.times.at,
                 self.coverage.count,
+                plan.keys,
+                plan.shape.partitions,
             )
             for number in range(plan.shape.clients + 1)
         ]

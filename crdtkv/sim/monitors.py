@@ -63,7 +63,7 @@ class Monitors:
         self._full: set[str] = set()
         limits, geo = cluster.config.limits, cluster.config.geo
         peers = len(cluster.config.datacenters) - 1
-        keys = len({(call.type, call.key) for call in cluster.plan.calls})
+        keys = len(cluster.plan.keys)
         # A visit of anti-entropy is a call, too, and so are a round of collection, hints on their way, and entries of
         # other data centers, bounded by what is fetched.
         self._calls_max = limits.calls_in_flight_max + 2 + BATCH_HINTS

@@ -118,3 +118,12 @@ BUGS_OF_REPAIR: dict[Bug, int] = {
     outbox_row_deleted_on_the_first_confirmation: 150,
     restored_copy_whose_incarnation_goes_on: 300,
 }
+#: In lives of which class they are looked for.
+CLASSES_OF_REPAIR: dict[Bug, str] = {
+    learner_promoted_one_partition_early: "disks",
+    learner_promoted_after_the_first_peer: "disks",
+    restored_copy_whose_incarnation_goes_on: "disks",
+    hint_dropped_on_a_refusal: "fallbacks",
+    write_of_a_fallback_never_sent_elsewhere: "fallbacks",
+    fallback_goes_on_under_its_name: "fallbacks",
+}
