@@ -1,9 +1,9 @@
 """`FaultClass`: lives of which most of what breaks is of one kind.
 
-A plan drawn at large has a little of everything, so what needs several rare things at once is hardly ever met: a learner
-and replicas that differ, a hint that outlives a tombstone. A class draws the shape, the weather and the incidents in which
-its kind of mistakes shows; clients do what they do in any life. Weights say how many lives of a round are of each
-class (`EACH`), by what they have found: docs/simulation.md has the figures.
+A plan drawn at large has a little of everything, so what needs several rare things at once is hardly ever met: a
+learner and replicas that differ, a hint that outlives a tombstone. A class draws the shape, the weather and the
+incidents in which its kind of mistakes shows; clients do what they do in any life. Weights say how many lives of a
+round are of each class (`EACH`), by what they find: docs/simulation.md has the figures.
 
 A life of a class is named by both, its class and its seed. Without a class a seed means what it always has.
 """
@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import TYPE_CHECKING
 
-from crdtkv.sim.incidents import FORGETFUL, Incident, draw_focused
+from crdtkv.sim.incidents import FORGETFUL, KINDS, Incident, draw_focused
 
 if TYPE_CHECKING:
     from crdtkv.sim.plan import Shape, Weather
@@ -23,6 +23,11 @@ _Weathering = Callable[[Random, "Weather"], "Weather"]
 _Adding = Callable[[Random, "Shape", tuple[str, ...], float], Iterable[Incident]]
 
 _SLOPPY_LEVELS = ("ANY", "SLOPPY_QUORUM")
+
+
+def _kinds(*names: str) -> frozenset[str]:
+    assert set(names) <= set(KINDS)
+    return frozenset(names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +85,7 @@ def _several_datacenters(random: Random, shape: "Shape") -> "Shape":
     return replace(shape, datacenters=random.choice((2, 3)), nodes=random.choice((1, 2, 3, 3)))
 
 
-def _at_least_three_nodes(random: Random, shape: "Shape") -> "Shape":
+def _at_least_three_nodes(_: Random, shape: "Shape") -> "Shape":
     return replace(shape, nodes=max(3, shape.nodes))
 
 
@@ -132,15 +137,24 @@ CLASSES: dict[str, FaultClass] = {
     "crashes": FaultClass(
         "processes and disks that fail, and forget nothing that was synced",
         weight=1,
-        kinds=frozenset(
-            ("kill", "power_loss", "restart", "pause", "rolling_restart", "disk_full", "slow_disk", "commit_error",
-             "sync_error", "read_error", "scan_error")
-        ),  # fmt: skip
+        kinds=_kinds(
+            "kill",
+            "power_loss",
+            "restart",
+            "pause",
+            "rolling_restart",
+            "disk_full",
+            "slow_disk",
+            "commit_error",
+            "sync_error",
+            "read_error",
+            "scan_error",
+        ),
     ),
     "disks": FaultClass(
         "disks that forget, among replicas that differ",
         weight=3,
-        kinds=FORGETFUL | {"restart", "ring_change"},
+        kinds=FORGETFUL | _kinds("restart", "ring_change"),
         forgets=("once", "once", "once", "often"),
         shaped=_three_replicas,
         weathered=_lossy,
@@ -149,14 +163,14 @@ CLASSES: dict[str, FaultClass] = {
     "partitions": FaultClass(
         "links inside a data center that are cut, slow or black holes",
         weight=1,
-        kinds=frozenset(("cut", "one_way", "slow_link", "pause")),
+        kinds=_kinds("cut", "one_way", "slow_link", "pause"),
         shaped=_at_least_three_nodes,
         weathered=_lossy,
     ),
     "fallbacks": FaultClass(
         "absent replicas, and others that stand in for them",
         weight=2,
-        kinds=frozenset(("kill", "pause", "cut", "disk_full")),
+        kinds=_kinds("kill", "pause", "cut", "disk_full"),
         shaped=_few_replicas_of_many,
         more=_absent_replicas,
         sloppy=0.7,
@@ -164,7 +178,7 @@ CLASSES: dict[str, FaultClass] = {
     "collection": FaultClass(
         "tombstones that go, while hints stay and nodes are away",
         weight=2,
-        kinds=frozenset(("pause", "restart", "slow_link")),
+        kinds=_kinds("pause", "restart", "slow_link"),
         shaped=_one_datacenter,
         more=_hints_that_stay,
         collects=True,
@@ -172,28 +186,35 @@ CLASSES: dict[str, FaultClass] = {
     "streams": FaultClass(
         "streams that lose, repeat and refuse messages",
         weight=1,
-        kinds=frozenset(
-            ("stream_wipe", "stream_lose_suffix", "stream_lose_middle", "stream_rewind", "stream_redeliver",
-             "stream_refuse", "stream_ack_loss", "stream_junk", "consumer_lost")
-        ),  # fmt: skip
+        kinds=_kinds(
+            "stream_wipe",
+            "stream_lose_suffix",
+            "stream_lose_middle",
+            "stream_rewind",
+            "stream_redeliver",
+            "stream_refuse",
+            "stream_ack_loss",
+            "stream_junk",
+            "consumer_lost",
+        ),
         shaped=_several_datacenters,
     ),
     "nats": FaultClass(
         "NATS that is away, and the topology bucket that forgets",
         weight=1,
-        kinds=frozenset(("bus_down", "bus_cut", "bucket_wipe", "bucket_rewind", "ring_change", "restart")),
+        kinds=_kinds("bus_down", "bus_cut", "bucket_wipe", "bucket_rewind", "ring_change", "restart"),
         forgets=("never", "never", "once"),
     ),
     "clocks": FaultClass(
         "clocks that are wrong, drift and jump",
         weight=1,
-        kinds=frozenset(("clock_jump", "restart")),
+        kinds=_kinds("clock_jump", "restart"),
         weathered=_wrong_clocks,
     ),
     "watchers": FaultClass(
         "watchers of nodes that restart, forget and leave",
         weight=1,
-        kinds=frozenset(("kill", "restart", "rolling_restart", "cut", "ring_change")),
+        kinds=_kinds("kill", "restart", "rolling_restart", "cut", "ring_change"),
         forgets=("never", "once"),
         shaped=_at_least_three_nodes,
         is_watched=True,

@@ -5,8 +5,6 @@ every node knows the same ring, and all replicas hold the same bytes (I7). Then 
 center, and the whole history is judged.
 """
 
-import math
-
 from crdtkv.checking.history import Operation
 from crdtkv.checking.verdict import judge
 from crdtkv.checking.violation import Violation

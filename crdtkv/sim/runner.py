@@ -32,12 +32,13 @@ class Verdict:
     def __str__(self) -> str:
         if self.failure is None:
             counts = ", ".join(f"{count} {outcome}" for outcome, count in self.outcomes.items())
-            return f"seed {self.plan.seed}{self._of_class}: {counts}; {self.messages} messages; trace {self.digest[:16]}"
+            return (
+                f"seed {self.plan.seed}{self._of_class}: {counts}; {self.messages} messages; trace {self.digest[:16]}"
+            )
         replay = f"python -m crdtkv.sim {self.plan.seed}{self._of_class} --trace"
         if self.plan != Plan.draw(self.plan.seed, self.plan.fault_class):
             replay = "store it with --save FILE, then python -m crdtkv.sim --plan FILE --trace"
         return f"seed {self.plan.seed}{self._of_class} FAILED\n{self.failure}\n  {self.plan}\n  replay: {replay}"
-
 
     @property
     def _of_class(self) -> str:

@@ -1,9 +1,9 @@
 """A simulated client's scans: all partitions that hold keys of one type, page by page, as the real client reads them.
 
-Every page is a read of all keys that lie between its two ends, and goes into the history as such: what it tells of a key
-must be what a read at its level may show, and of a key it does not tell of, that there is nothing. So a key that is
-there all the time and is passed over, or an acknowledged write that a quorum's page lacks, is found by the judges of
-reads. Only that later reads show as much is not promised: a scan writes nothing back.
+Every page is a read of all keys that lie between its two ends, and goes into the history as such: what it tells of a
+key must be what a read at its level may show, and of a key it does not tell of, that there is nothing. So a key that
+is there all the time and is passed over, or an acknowledged write that a quorum's page lacks, is found by the judges
+of reads. Only that later reads show as much is not promised: a scan writes nothing back.
 
 What no read can show is judged here: rows that are not of the page, or come twice; pages that lead nowhere (`scan`).
 
@@ -112,9 +112,7 @@ class Scanner:
         call = page.call
         assert isinstance(call.argument, int)
         prefix = identity_prefix("default", call.type)
-        request = ScanRequest(
-            0, page.partition, prefix, page.after, call.argument, call.level, int(TIMEOUT_S * 1000)
-        )
+        request = ScanRequest(0, page.partition, prefix, page.after, call.argument, call.level, int(TIMEOUT_S * 1000))
         page.tries -= 1
         number = self._reader.send_scan(call.datacenter, request)
         if not number:
@@ -172,4 +170,3 @@ class Scanner:
 
 def _is_within(identity: bytes, after: bytes, end: bytes | None) -> bool:
     return after < located(identity) and (end is None or located(identity) <= end)
-

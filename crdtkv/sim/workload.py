@@ -21,8 +21,8 @@ class Call:
     """One thing a client does.
 
     `argument` is an amount, or the value to write, or a tuple of all an operation takes; what is written expires after
-    `ttl_ms`, if that is not 0; `others` are more keys to read. A `scan` reads all keys of a type, by pages of `argument`
-    rows; by a `move` the client numbered `argument` goes on with the session of this one.
+    `ttl_ms`, if that is not 0; `others` are more keys to read. A `scan` reads all keys of a type, by pages of
+    `argument` rows; by a `move` the client numbered `argument` goes on with the session of this one.
     """
 
     at_s: float
@@ -88,7 +88,9 @@ def draw_calls(
     return sorted(calls, key=lambda call: call.at_s)
 
 
-def draw_scans(random: Random, datacenters: tuple[str, ...], clients: int, types: list[str], until_s: float) -> list[Call]:
+def draw_scans(
+    random: Random, datacenters: tuple[str, ...], clients: int, types: list[str], until_s: float
+) -> list[Call]:
     """Draw the scans of a life, most of them with pages that are soon full."""
     return [
         Call(
@@ -111,7 +113,9 @@ def draw_moves(random: Random, datacenters: tuple[str, ...], clients: int, until
     moves = random.choice((0, 1, 2, 4)) if clients > 1 else 0
     pairs = [random.sample(range(clients), 2) for _ in range(moves)]
     return [
-        Call(round(random.uniform(0, until_s), 4), one, datacenters[0], "move", "", "", other, "ONE", with_context=False)
+        Call(
+            round(random.uniform(0, until_s), 4), one, datacenters[0], "move", "", "", other, "ONE", with_context=False
+        )
         for one, other in pairs
     ]
 

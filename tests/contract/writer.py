@@ -1,7 +1,8 @@
-"""A process that writes to a disk that forgets, until it is killed: `python -m tests.contract.writer DIRECTORY [FAULT]`.
+"""A process that writes to a disk that forgets, until it is killed.
 
-It establishes an identity, says so, and then commits and syncs groups of rows; after each sync it prints the number of the
-last row it covers. A fault is a mistake in the product, to see that it would be found.
+`python -m tests.contract.writer DIRECTORY [FAULT]` establishes an identity, says so, and then commits and syncs groups
+of rows; after each sync it prints the number of the last row it covers. A fault is a mistake in the product, to see
+that it would be found.
 """
 
 import os

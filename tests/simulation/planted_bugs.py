@@ -43,9 +43,9 @@ from crdtkv.wire.codec import decode_frame, encode_frame
 from crdtkv.wire.messages import Confirm, GeoBatch, WriteReplica
 
 from .planted_in_collection import (
+    collected_counters_reused,
     collection_that_ignores_a_hint,
     collection_with_one_node_unasked,
-    collected_counters_reused,
     tombstones_collected_by_time_only,
     tombstones_collected_without_those_that_are_down,
 )

@@ -73,7 +73,7 @@ def session_token_with_old_contexts() -> Any:
         fewer = Seen()
         fewer.newest = self.newest
         for key, context in self.contexts.items():
-            fewer.contexts[key] = type(context)({actor: 1 for actor in context.vector})
+            fewer.contexts[key] = type(context)(dict.fromkeys(context.vector, 1))
         return to_token(fewer)
 
     to_token = Seen.to_token
