@@ -43,6 +43,8 @@ class FaultClass:
     more: _Adding = lambda *_: ()
     #: The share of calls at levels at which others stand in.
     sloppy: float = 0.0
+    #: How many scans there may be.
+    scans: tuple[int, ...] = (0, 1, 2, 4, 8)
     is_watched: bool = False
     collects: bool = False
 
@@ -83,6 +85,10 @@ def _one_datacenter(random: Random, shape: "Shape") -> "Shape":
 
 def _several_datacenters(random: Random, shape: "Shape") -> "Shape":
     return replace(shape, datacenters=random.choice((2, 3)), nodes=random.choice((1, 2, 3, 3)))
+
+
+def _few_partitions(random: Random, shape: "Shape") -> "Shape":
+    return replace(shape, nodes=max(3, shape.nodes), partitions=random.choice((1, 1, 8)))
 
 
 def _at_least_three_nodes(_: Random, shape: "Shape") -> "Shape":
@@ -161,11 +167,12 @@ CLASSES: dict[str, FaultClass] = {
         more=_replicas_that_differ,
     ),
     "partitions": FaultClass(
-        "links inside a data center that are cut, slow or black holes",
+        "links inside a data center that are cut, slow or black holes, among many scans",
         weight=1,
         kinds=_kinds("cut", "one_way", "slow_link", "pause"),
-        shaped=_at_least_three_nodes,
+        shaped=_few_partitions,
         weathered=_lossy,
+        scans=(4, 8, 16),
     ),
     "fallbacks": FaultClass(
         "absent replicas, and others that stand in for them",

@@ -279,8 +279,10 @@ def _with_scans_and_moves(plan: Plan) -> Plan:
     types = sorted({type_tag for type_tag, _ in plan.keys})
     if not types:
         return plan
+    random = Random(f"scans {plan.seed}")
+    scans = random.choice(_focus(plan).scans)
     more = [
-        *draw_scans(Random(f"scans {plan.seed}"), plan.datacenters, plan.shape.clients, types, plan.seconds),
+        *draw_scans(random, plan.datacenters, plan.shape.clients, types, plan.seconds, scans),
         *draw_moves(Random(f"moves {plan.seed}"), plan.datacenters, plan.shape.clients, plan.seconds),
     ]
     return replace(plan, calls=tuple(sorted((*plan.calls, *more), key=lambda call: call.at_s)))

@@ -89,7 +89,7 @@ def draw_calls(
 
 
 def draw_scans(
-    random: Random, datacenters: tuple[str, ...], clients: int, types: list[str], until_s: float
+    random: Random, datacenters: tuple[str, ...], clients: int, types: list[str], until_s: float, count: int
 ) -> list[Call]:
     """Draw the scans of a life, most of them with pages that are soon full."""
     return [
@@ -104,7 +104,7 @@ def draw_scans(
             random.choice(LEVELS),
             with_context=False,
         )
-        for _ in range(random.choice((0, 1, 2, 4, 8)))
+        for _ in range(count)
     ]
 
 

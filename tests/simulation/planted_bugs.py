@@ -49,14 +49,14 @@ from .planted_in_collection import (
     tombstones_collected_by_time_only,
     tombstones_collected_without_those_that_are_down,
 )
-from .planted_in_repair import BUGS_OF_REPAIR, CLASSES_OF_REPAIR
+from .planted_in_repair import BUGS_OF_REPAIR, CLASSES_OF_REPAIR, FIRST_SEEDS_OF_REPAIR
 from .planted_in_retries import (
     begun_after_its_time,
     operations_not_kept,
     retry_done_without_asking,
     session_that_forgets_its_writes,
 )
-from .planted_in_scans import BUGS_OF_SCANS
+from .planted_in_scans import BUGS_OF_SCANS, CLASSES_OF_SCANS
 from .planted_in_types import BUGS_OF_TYPES
 from .planted_in_watches import BUGS_OF_WATCHES, watchers_told_by_a_learner
 from .planting import Bug, replaced
@@ -427,11 +427,14 @@ BUGS: dict[Bug, int] = {
 FIRST_SEEDS: dict[Bug, int] = {
     learner_counted_in_a_quorum: 270,
     watchers_told_by_a_learner: 100_150,
+    collection_that_ignores_a_hint: 100_000,
+    **FIRST_SEEDS_OF_REPAIR,
 }
 
 #: Bugs that are looked for in lives of one class, because few others show them (`sim.fault_classes`).
 CLASSES_OF: dict[Bug, str] = {
     **CLASSES_OF_REPAIR,
+    **CLASSES_OF_SCANS,
     collection_that_ignores_a_hint: "collection",
     collection_with_one_node_unasked: "collection",
 }

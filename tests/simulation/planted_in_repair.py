@@ -127,3 +127,9 @@ CLASSES_OF_REPAIR: dict[Bug, str] = {
     write_of_a_fallback_never_sent_elsewhere: "fallbacks",
     fallback_goes_on_under_its_name: "fallbacks",
 }
+#: Where the tests begin, to stay short.
+FIRST_SEEDS_OF_REPAIR: dict[Bug, int] = {
+    learner_promoted_one_partition_early: 200_000,
+    restored_copy_whose_incarnation_goes_on: 30,
+    fallback_goes_on_under_its_name: 100_000,
+}

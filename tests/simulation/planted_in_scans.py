@@ -88,3 +88,5 @@ BUGS_OF_SCANS: dict[Bug, int] = {
     session_token_that_drops_a_key: 150,
     session_token_with_old_contexts: 150,
 }
+#: In lives of which class they are looked for.
+CLASSES_OF_SCANS: dict[Bug, str] = {scan_page_as_long_as_the_longest: "partitions", scan_of_one_replica: "partitions"}
