@@ -163,7 +163,8 @@ async def node() -> AsyncIterator[Node]:
     yield node
     node.store.is_open = True
     node.store.let(1000)
-    await node.stepper.stop()
+    async with asyncio.timeout(WITHIN_S):
+        await node.stepper.stop()
 
 
 async def test_a_write_is_answered_only_after_a_sync_that_began_after_its_commit(node: Node) -> None:
@@ -298,3 +299,12 @@ async def test_after_a_stop_nothing_is_handled(node: Node) -> None:
     node.stepper.put(Received(CLIENT, 0, [put_request(1)]))
     await all_that_is_ready()
     assert (node.steps, node.left) == (steps, [])
+
+
+async def test_what_was_put_just_before_a_stop_is_not_handled_any_more(node: Node) -> None:
+    """Its step was due; but the disk is about to be closed."""
+    steps = node.steps
+    node.stepper.put(Received(CLIENT, 0, [put_request(1)]))
+    await node.stepper.stop()
+    await all_that_is_ready()
+    assert (node.steps, node.store.covered, node.left) == (steps, [], [])

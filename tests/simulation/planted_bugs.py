@@ -428,6 +428,7 @@ FIRST_SEEDS: dict[Bug, int] = {
     learner_counted_in_a_quorum: 270,
     watchers_told_by_a_learner: 100_150,
     collection_that_ignores_a_hint: 100_000,
+    session_token_that_drops_a_key: 200_000,
     **FIRST_SEEDS_OF_REPAIR,
 }
 
