@@ -56,7 +56,7 @@ from .planted_in_retries import (
     retry_done_without_asking,
     session_that_forgets_its_writes,
 )
-from .planted_in_scans import BUGS_OF_SCANS, CLASSES_OF_SCANS
+from .planted_in_scans import BUGS_OF_SCANS, CLASSES_OF_SCANS, FIRST_SEEDS_OF_SCANS
 from .planted_in_types import BUGS_OF_TYPES
 from .planted_in_watches import BUGS_OF_WATCHES, watchers_told_by_a_learner
 from .planting import Bug, replaced
@@ -428,7 +428,7 @@ FIRST_SEEDS: dict[Bug, int] = {
     learner_counted_in_a_quorum: 270,
     watchers_told_by_a_learner: 100_150,
     collection_that_ignores_a_hint: 100_000,
-    session_token_that_drops_a_key: 200_000,
+    **FIRST_SEEDS_OF_SCANS,
     **FIRST_SEEDS_OF_REPAIR,
 }
 
