@@ -22,8 +22,8 @@ bench: $(VENV)/.for-demo           ## measure a cluster of one data center, and 
 	$(BIN)/python benchmarks/group_commit.py
 	$(BIN)/python benchmarks/core_path.py
 
-night: $(VENV)/.for-demo           ## simulate lives from fresh seeds on, on all cores, until stopped
-	$(BIN)/python -m crdtkv.sim --seeds $$(date +%s)000.. --jobs $$(nproc)
+night: $(VENV)/.for-demo           ## simulate lives of all fault classes from fresh seeds on, on all cores, until stopped
+	$(BIN)/python -m crdtkv.sim --seeds $$(date +%s)000.. --class each --jobs $$(nproc)
 
 $(VENV)/.for-demo: EXTRAS := fast
 $(VENV)/.for-test: EXTRAS := fast,test

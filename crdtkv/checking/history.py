@@ -21,8 +21,9 @@ Dot = tuple[str, int]
 WRITES = frozenset(
     ("put", "delete", "increment", "decrement", "add", "remove", "enable", "disable", "set", "update", "transfer")
 )
-#: `final` is a read of everything in one data center, at the end, when all is healed and quiet.
-KINDS = WRITES | {"get", "final"}
+#: `scan` is what a page of a scan told of a key; `final` a read of everything in one data center, at the end, when all
+#: is healed and quiet.
+KINDS = WRITES | {"get", "scan", "final"}
 OUTCOMES = frozenset(("ok", "fail", "info"))
 
 

@@ -4,6 +4,7 @@ python -m crdtkv.sim 42                       one life
 python -m crdtkv.sim 42 --trace               with everything that was sent
 python -m crdtkv.sim --seeds 0..10000 --jobs 2
 python -m crdtkv.sim --seeds 0..              until it is stopped
+python -m crdtkv.sim --seeds 0..500 --class disks   lives of one class of faults; `each` takes all in turn
 python -m crdtkv.sim 42 --shrink              cut a failing life down to the smallest story
 python -m crdtkv.sim --plan FILE              replay a stored plan
 python -m crdtkv.sim scale --help             ring and gossip of up to thousands of nodes
@@ -18,6 +19,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from crdtkv.checking.history import Operation
+from crdtkv.sim.fault_classes import CLASSES, EACH, class_in_turn
 from crdtkv.sim.life import Life
 from crdtkv.sim.plan import Plan
 from crdtkv.sim.runner import Total, live, live_all
@@ -38,6 +40,14 @@ def main() -> int:
     )
     parser.add_argument("seed", type=int, nargs="?", help="one life")
     parser.add_argument("--seeds", type=_seeds, metavar="A..B", help="many lives; A.. goes on until stopped")
+    parser.add_argument(
+        "--class",
+        dest="fault_class",
+        choices=[*CLASSES, EACH],
+        default="",
+        help=f"lives of one class of faults, or of each in turn: {', '.join(CLASSES)}, {EACH}",
+        metavar="CLASS",
+    )
     parser.add_argument("--plan", type=Path, metavar="FILE", help="the life of a stored plan")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes (default 1)")
     parser.add_argument("--trace", action="store_true", help="print everything that is sent and happens")
@@ -48,16 +58,23 @@ def main() -> int:
     arguments = parser.parse_args()
     if sum(given is not None for given in (arguments.seed, arguments.seeds, arguments.plan)) != 1:
         parser.error("give one of: a seed, --seeds A..B, --plan FILE")
+    if arguments.fault_class and arguments.plan is not None:
+        parser.error("a stored plan has the class it was drawn from: leave --class out")
     if arguments.jobs < 1:
         parser.error("--jobs counts from 1")
     if arguments.seeds is not None:
-        return _many(arguments.seeds, arguments.jobs, arguments.coverage)
+        return _many(arguments.seeds, arguments.jobs, arguments.coverage, arguments.fault_class)
     try:
-        plan = Plan.from_json(arguments.plan.read_text()) if arguments.plan else Plan.draw(arguments.seed)
+        plan = Plan.from_json(arguments.plan.read_text()) if arguments.plan else _drawn(arguments)
     except (OSError, ValueError) as error:
         print(f"{arguments.plan}: {error}", file=sys.stderr)
         return 2
     return _one(plan, arguments)
+
+
+def _drawn(arguments: argparse.Namespace) -> Plan:
+    name = arguments.fault_class
+    return Plan.draw(arguments.seed, class_in_turn(arguments.seed) if name == EACH else name)
 
 
 def _one(plan: Plan, arguments: argparse.Namespace) -> int:
@@ -79,10 +96,10 @@ def _one(plan: Plan, arguments: argparse.Namespace) -> int:
     return 1 if verdict.failure is not None else 0
 
 
-def _many(seeds: Iterable[int], jobs: int, tell_coverage: bool) -> int:
+def _many(seeds: Iterable[int], jobs: int, tell_coverage: bool, fault_class: str) -> int:
     total = Total()
     try:
-        for verdict in live_all(seeds, jobs):
+        for verdict in live_all(seeds, jobs, fault_class):
             total.add(verdict)
             if verdict.failure is not None:
                 print(verdict, flush=True)
@@ -94,6 +111,8 @@ def _many(seeds: Iterable[int], jobs: int, tell_coverage: bool) -> int:
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
     print(total.line(jobs))
+    if total.classes():
+        print(total.classes())
     if tell_coverage:
         print(total.coverage.table())
     return 1 if total.failures else 0

@@ -3,9 +3,11 @@
 It behaves as the real client does: it carries the highest timestamp it has seen, hands over contexts it has read,
 tries again what was certainly not done (elsewhere, a few times), and repeats reads that were not answered. A write that
 may have been applied is tried again under the same operation id when no earlier try can begin any more. In a session
-it reads again what does not show all that the session has seen.
+it reads again what does not show all that the session has seen; another client may go on with the session, by its
+token. Its scans are `scanner`'s part.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import cycle
@@ -21,11 +23,12 @@ from crdtkv.errors import error_from_wire
 from crdtkv.ids import identity_of
 from crdtkv.node.operations import ID_BYTES
 from crdtkv.sim.retrying import Retrying
+from crdtkv.sim.scanner import Scanner
 from crdtkv.sim.scheduler import Scheduler
 from crdtkv.sim.shown import plain, values_of
 from crdtkv.sim.workload import Call
 from crdtkv.wire.codec import decode_frame, encode_frame
-from crdtkv.wire.messages import EntriesReply, ErrorReply, GetRequest, MutateReply, MutateRequest
+from crdtkv.wire.messages import EntriesReply, ErrorReply, GetRequest, MutateReply, MutateRequest, ScanRequest
 
 TIMEOUT_S = 2.0
 GRACE_S = 1.0
@@ -72,6 +75,8 @@ class SimClient:
         retrying: Retrying,
         times: Callable[[str], tuple[int, int]],
         count: Callable[[str], None],
+        keys: list[tuple[str, str]],
+        partitions: int,
     ) -> None:
         self.name = name
         self._replicas = replicas
@@ -80,9 +85,12 @@ class SimClient:
         self._send = send
         self._retrying = retrying
         self._times = times
-        self._count = count
+        self.count = count
+        self.scanner = Scanner(self, keys, partitions)
         #: What its session has seen; about half of the clients have one.
         self._seen = Seen() if random.random() < SESSIONS else None
+        self._session = name
+        self._sessions = 1
         self.history: list[Operation] = []
         self._waiting: dict[int, _Waiting] = {}
         self._contexts: dict[bytes, CausalContext] = {}
@@ -93,7 +101,7 @@ class SimClient:
     @property
     def is_waiting(self) -> bool:
         """Whether a call has neither been answered nor given up, or will be tried again."""
-        return bool(self._waiting) or self._pauses > 0
+        return bool(self._waiting) or self._pauses > 0 or self.scanner.is_waiting
 
     def call(self, call: Call) -> Operation:
         """Begin a call; its outcome is filled in as answers come. Of a read of several keys, return the first."""
@@ -124,6 +132,23 @@ class SimClient:
         self._try([_Waiting(operation, identity, request, deadline_s, TRIES)])
         return operation
 
+    def hand_session_to(self, other: "SimClient") -> None:
+        """Let another client go on with this one's session, by its token, and begin a new one."""
+        if self._seen is None or other is self:
+            return
+        self.count("sessions_moved")
+        other._go_on_with(self._session, Seen.from_token(self._seen.to_token()))
+        self._sessions += 1
+        self._go_on_with(f"{self.name} session {self._sessions}", Seen())
+
+    def _go_on_with(self, session: str, seen: Seen) -> None:
+        """Be in that session from now on, with all that is under way: its answers are compared with that, too."""
+        self._session, self._seen = session, seen
+        self._observed = max(self._observed, seen.newest)
+        for operation in self.history:
+            if math.isinf(operation.ended) and operation.kind not in ("final", "scan"):
+                operation.session = session
+
     def _operation(self, call: Call, key: str, seen: CausalContext | None) -> Operation:
         reads, writes = read_and_write_quorum(call.level, self._replicas)
         operation = Operation(
@@ -144,8 +169,8 @@ class SimClient:
             earliest=self._times(call.datacenter)[0],
         )
         if self._seen is not None and call.kind != "final":
-            operation.session = self.name
-        elif min(operation.reads, operation.writes) * 2 > self._replicas:
+            operation.session = self._session
+        elif call.kind != "scan" and min(operation.reads, operation.writes) * 2 > self._replicas:
             # Whoever stays with majorities in one data center reads his own writes, whichever node takes them.
             operation.session = f"{self.name} in {call.datacenter}"
         self.history.append(operation)
@@ -154,6 +179,8 @@ class SimClient:
     def receive(self, _: str, payload: bytes) -> None:
         """Take a node's answers."""
         for message in decode_frame(payload).messages:
+            if self.scanner.receive(message):
+                continue
             match message:
                 case ErrorReply(number, code, fields):
                     waiting = self._waiting.pop(number, None)
@@ -175,7 +202,7 @@ class SimClient:
         left_s = first.deadline_s - self._scheduler.now
         if left_s <= 0 or not first.tries:
             for waiting in group:
-                self._end(waiting, "info" if waiting.is_unsettled else "fail")
+                self._end(waiting.operation, "info" if waiting.is_unsettled else "fail")
             return
         numbers = range(self._last_id + 1, self._last_id + 1 + len(group))
         self._last_id = numbers[-1]
@@ -223,7 +250,7 @@ class SimClient:
         if waiting is None:
             return
         if waiting.request is None:
-            self._end(waiting, "fail")  # a read changes nothing
+            self._end(waiting.operation, "fail")  # a read changes nothing
         else:
             waiting.is_unsettled = True
             self._again(waiting)
@@ -233,13 +260,13 @@ class SimClient:
         if code in RETRIED and waiting.tries:
             self._again(waiting)
         else:
-            self._end(waiting, "info" if waiting.is_unsettled else "fail")
+            self._end(waiting.operation, "info" if waiting.is_unsettled else "fail")
 
     def _written(self, waiting: _Waiting, reply: MutateReply) -> None:
-        self._end(waiting, "ok")
+        self._end(waiting.operation, "ok")
         waiting.operation.dot = (reply.actor, reply.counter)
         waiting.operation.timestamp = reply.timestamp
-        self._observed = max(self._observed, reply.timestamp)
+        self._observe(reply.timestamp)
         if self._seen is not None:
             self._seen.written(waiting.identity, Dot(reply.actor, reply.counter), reply.timestamp)
 
@@ -248,24 +275,69 @@ class SimClient:
         if self._seen is not None and waiting.operation.kind == "get":
             context = entry.context if entry is not None else EMPTY
             if not self._seen.is_in(waiting.identity, context):
-                self._count("session_reads_again")
+                self.count("session_reads_again")
                 waiting.tries += 1
                 self._again(waiting)
                 return
             self._seen.read(waiting.identity, context)
-        self._end(waiting, "ok")
-        operation = waiting.operation
+        self._end(waiting.operation, "ok")
+        self._show(waiting.operation, entry)
+        if entry is not None:
+            self._contexts[waiting.identity] = entry.context
+
+    def _show(self, operation: Operation, entry: Entry | None) -> None:
         operation.values, operation.context = [], {}
         if entry is None:
             return
         operation.values = plain(values_of(entry.state))
         operation.context = plain_context(entry.context)
         operation.timestamp = entry.state.newest()
-        self._observed = max(self._observed, operation.timestamp)
-        self._contexts[waiting.identity] = entry.context
+        self._observe(operation.timestamp)
 
-    def _end(self, waiting: _Waiting, outcome: str) -> None:
-        operation = waiting.operation
+    def _observe(self, timestamp: int) -> None:
+        self._observed = max(self._observed, timestamp)
+        if self._seen is not None:
+            self._seen.observe(timestamp)
+
+    # What a scan needs (`scanner.Reader`).
+
+    def send_scan(self, datacenter: str, request: ScanRequest) -> int:
+        """See `Reader.send_scan`."""
+        self._last_id += 1
+        node = self._send(self.name, datacenter, encode_frame(1, [request._replace(id=self._last_id)]))
+        return self._last_id if node else 0
+
+    def begin(self, call: Call, key: str) -> Operation:
+        """See `Reader.begin`."""
+        return self._operation(call, key, None)
+
+    def begin_anew(self, operation: Operation) -> None:
+        """See `Reader.begin_anew`."""
+        operation.began = self._scheduler.now
+        operation.earliest = self._times(operation.datacenter)[0]
+
+    def found(self, operation: Operation, encoded: bytes | None) -> None:
+        """See `Reader.found`: in a session, read again what does not show all it has seen."""
+        entry = Entry.from_bytes(encoded) if encoded is not None else None
+        if self._seen is not None and operation.kind == "scan":
+            context = entry.context if entry is not None else EMPTY
+            identity = identity_of("default", operation.type, operation.key)
+            if self._seen.is_in(identity, context):
+                self._seen.read(identity, context)
+                operation.session = self._session
+            else:
+                self.count("session_reads_again")
+                operation.session = ""
+                dc, type_tag, key, level = operation.datacenter, operation.type, operation.key, operation.level
+                self.call(Call(0.0, 0, dc, "get", type_tag, key, None, level, with_context=False))
+        self._end(operation, "ok")
+        self._show(operation, entry)
+
+    def later(self, delay_s: float, act: Callable[[], None]) -> None:
+        """See `Reader.later`."""
+        self._scheduler.after(delay_s, act)
+
+    def _end(self, operation: Operation, outcome: str) -> None:
         operation.outcome = outcome
         operation.ended = self._scheduler.now
         earliest, operation.latest = self._times(operation.datacenter)

@@ -67,6 +67,8 @@ class SimCluster:
                 self.monitors.retrying,
                 self.times.at,
                 self.coverage.count,
+                plan.keys,
+                plan.shape.partitions,
             )
             for number in range(plan.shape.clients + 1)
         ]
@@ -231,6 +233,7 @@ class SimCluster:
         """See `World.sending`."""
         self.monitors.revealing.sent(host, peer, messages)
         self.monitors.retrying.sent(messages)
+        self.monitors.superseding.sent(host, peer, messages)
         self.monitors.watched.sent(host, messages)
 
     def trace(self, sender: str, receiver: str, payload: bytes) -> None:

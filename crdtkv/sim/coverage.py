@@ -52,6 +52,8 @@ REQUIRED: Mapping[str, str] = {
     "operations_retried": "a client tried a write of unknown fate again",
     "operations_found": "an operation that was tried again had been carried out, and was completed",
     "session_reads_again": "a read did not show what its session had seen, and was repeated",
+    "scan_pages_continued": "a scan went on behind a full page",
+    "sessions_moved": "another client went on with a session, by its token",
     "siblings_read": "a read returned concurrent writes",
     "rights_refused": "a bounded counter was not decremented for lack of rights",
     "inner_fields_read": "a read showed a field of a map inside a map",

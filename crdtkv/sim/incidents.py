@@ -82,6 +82,31 @@ def draw_incidents(random: Random, datacenters: tuple[str, ...], nodes: int, sec
             drawn += _draw_one(random, kind, datacenters, nodes, seconds)
     if forgets == "once":
         drawn += _draw_one(random, random.choice(sorted(FORGETFUL)), datacenters, nodes, seconds)
+    return _in_order(drawn)
+
+
+def draw_focused(
+    random: Random,
+    datacenters: tuple[str, ...],
+    nodes: int,
+    seconds: float,
+    kinds: frozenset[str],
+    forgets: str,
+) -> list[Incident]:
+    """Draw many incidents of some kinds, and few others; of disks that forget as many as `forgets` says, as above."""
+    drawn: list[Incident] = []
+    for kind in KINDS:
+        chance = 0.7 if kind in kinds else 0.05
+        if random.random() >= chance or (kind in FORGETFUL and forgets != "often"):
+            continue
+        for _ in range(random.randint(1, 3 if kind in kinds else 1)):
+            drawn += _draw_one(random, kind, datacenters, nodes, seconds)
+    if forgets == "once":
+        drawn += _draw_one(random, random.choice(sorted(FORGETFUL)), datacenters, nodes, seconds * 0.7)
+    return _in_order(drawn)
+
+
+def _in_order(drawn: list[Incident]) -> list[Incident]:
     if any(incident.kind == "restored_copy" for incident in drawn):
         drawn = [incident for incident in drawn if incident.kind not in _BUCKET_IS_GONE]
     return sorted(drawn, key=lambda incident: incident.at_s)

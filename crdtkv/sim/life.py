@@ -5,8 +5,6 @@ every node knows the same ring, and all replicas hold the same bytes (I7). Then 
 center, and the whole history is judged.
 """
 
-import math
-
 from crdtkv.checking.history import Operation
 from crdtkv.checking.verdict import judge
 from crdtkv.checking.violation import Violation
@@ -36,7 +34,7 @@ class Life:
         self.plan = plan
         self.cluster = SimCluster(plan)
         self._judge = self.cluster.clients[-1]
-        self._keys = sorted({(call.type, call.key) for call in plan.calls})
+        self._keys = plan.keys
 
     @property
     def history(self) -> list[Operation]:
@@ -56,8 +54,7 @@ class Life:
         began_s = cluster.scheduler.now
         chaos = Chaos(cluster)
         for call in plan.calls:
-            client = cluster.clients[call.client]
-            cluster.scheduler.after(call.at_s, lambda client=client, call=call: client.call(call))  # type: ignore[misc]
+            cluster.scheduler.after(call.at_s, lambda call=call: self._begin(call))  # type: ignore[misc]
         for watcher in cluster.watchers:
             watcher.start(plan.seconds / 2)
         cluster.scheduler.run_until(began_s + plan.seconds)
@@ -83,6 +80,17 @@ class Life:
             ]
         if violations:
             raise InvariantViolated(violations)
+
+    def _begin(self, call: Call) -> None:
+        clients = self.cluster.clients
+        client = clients[call.client]
+        if call.kind == "scan":
+            client.scanner.scan(call)
+        elif call.kind == "move":
+            assert isinstance(call.argument, int)
+            client.hand_session_to(clients[call.argument % self.plan.shape.clients])
+        else:
+            client.call(call)
 
     def _wait_for_members(self) -> None:
         """Let all nodes enter themselves into the topology: a cluster that has just been started is not used yet."""
@@ -120,16 +128,21 @@ class Life:
         return self._why_not_equal()
 
     def _read_everything(self) -> None:
-        """Read every key at `LOCAL_ALL` in every data center."""
+        """Read every key at `LOCAL_ALL` in every data center; and scan all of them, by small pages."""
         cluster = self.cluster
         finals = [
             self._judge.call(Call(0.0, 0, dc, "final", type_tag, key, None, "LOCAL_ALL", False))
             for dc in self.plan.datacenters
             for type_tag, key in self._keys
         ]
+        for dc in self.plan.datacenters:
+            for type_tag in dict.fromkeys(type_tag for type_tag, _ in self._keys):
+                self._judge.scanner.scan(Call(0.0, 0, dc, "final", type_tag, "", 2, "LOCAL_QUORUM", False))
         until_s = cluster.scheduler.now + READ_WITHIN_S
-        while cluster.scheduler.now < until_s and any(math.isinf(final.ended) for final in finals):
+        while cluster.scheduler.now < until_s and self._judge.is_waiting:
             cluster.scheduler.run_until(cluster.scheduler.now + READ_STEP_S)
+        if self._judge.scanner.failures or self._judge.scanner.is_waiting:
+            raise InvariantViolated([Violation("I7", "all is healed, but a scan does not end")])
         unread = [Violation("I7", f"all is healed, but: {final}") for final in finals if final.outcome != "ok"]
         if unread:
             raise InvariantViolated(unread)

@@ -2,7 +2,7 @@
 
 Clients do not learn the dots of writes of unknown fate, nor what a coordinator had seen. The judges need both, to say
 what a reader of given dots must be shown (`checking.specified`). So this listens at the two places where a node makes a
-dot: for a client's operation, and where a replica drops older versions.
+dot: for a client's operation, and where a replica drops older versions. Who may do that is `superseding`'s part.
 
 What has been collected is seen by everybody: an operation that is made later has seen it, too.
 
@@ -20,13 +20,15 @@ from crdtkv.node.core import NodeCore
 from crdtkv.node.keys import PlacedKey
 from crdtkv.sim.collecting import Collecting
 from crdtkv.sim.shown import plain
+from crdtkv.sim.superseding import Superseding
 
 
 class Making:
     """All operations of one life."""
 
-    def __init__(self, collecting: Collecting) -> None:
+    def __init__(self, collecting: Collecting, superseding: Superseding) -> None:
         self._collecting = collecting
+        self._superseding = superseding
         self._made: dict[bytes, dict[Dot, Operation]] = {}
 
     def by_key(self) -> dict[tuple[str, str], dict[Dot, Operation]]:
@@ -45,6 +47,9 @@ class Making:
             return made(actor, stored, *request)
 
         def merging(key: PlacedKey, incoming: Entry, supersede_before: int = 0) -> bytes | None:
+            if supersede_before:
+                is_replica = core.step.node in core.step.ring.replicas_at(key.token)
+                self._superseding.merging(core.step.node, key.identity, supersede_before, is_replica)
             trimmed = merge(key, incoming, supersede_before)
             if trimmed is not None:
                 context = Entry.from_bytes(trimmed).context
@@ -56,7 +61,9 @@ class Making:
         def noting(mutate: Any) -> Any:
             def mutating(key: PlacedKey, *request: Any) -> Any:
                 write = mutate(key, *request)
-                self._note(key, _operation(write.event, replica.expiry_now, *asked))
+                made = _operation(write.event, replica.expiry_now, *asked)
+                self._note(key, made)
+                self._superseding.made(key.identity, made.dot, made.timestamp, is_blind=asked[3] is None)
                 return write
 
             return mutating

@@ -12,6 +12,7 @@ leaves a node is `revealing`'s part.
 - I9: outbox and table of calls stay within their limits; a full disk takes no entry; a clock follows nobody into the
   future.
 - Rule 12: a hint goes only when its target has, durably, what the hint carries.
+- Rule 14: only a blind write supersedes (`superseding`).
 - An operation that is tried again is done once (`retrying`). Watchers are told the truth, and all of it (`watched`).
 - Rule 5: a stream message is acknowledged only when a majority of the home replicas has made all of it durable.
 """
@@ -32,6 +33,7 @@ from crdtkv.sim.retrying import Retrying
 from crdtkv.sim.revealing import Revealing
 from crdtkv.sim.stored import Stored, descends, parse, violated
 from crdtkv.sim.stream import UNFINISHED_MAX
+from crdtkv.sim.superseding import Superseding
 from crdtkv.sim.watched import Watched
 from crdtkv.storage import rows
 from crdtkv.storage.memory import Batch
@@ -51,7 +53,8 @@ class Monitors:
         self.collecting = Collecting(cluster)
         self.retrying = Retrying(cluster)
         self.watched = Watched(cluster)
-        self.making = Making(self.collecting)
+        self.superseding = Superseding(cluster)
+        self.making = Making(self.collecting, self.superseding)
         self._bytes_of: dict[tuple[bytes, bytes], bytes] = {}
         self._claimed: dict[tuple[bytes, object], object] = {}
         self._rings = {dc: HashRing(cluster.config.first_topology(dc)) for dc in cluster.config.datacenters}
@@ -60,7 +63,7 @@ class Monitors:
         self._full: set[str] = set()
         limits, geo = cluster.config.limits, cluster.config.geo
         peers = len(cluster.config.datacenters) - 1
-        keys = len({(call.type, call.key) for call in cluster.plan.calls})
+        keys = len(cluster.plan.keys)
         # A visit of anti-entropy is a call, too, and so are a round of collection, hints on their way, and entries of
         # other data centers, bounded by what is fetched.
         self._calls_max = limits.calls_in_flight_max + 2 + BATCH_HINTS
@@ -80,6 +83,7 @@ class Monitors:
     def stepping(self, node: "SimNode", events: list[Event]) -> None:
         """Look at a node before its step."""
         assert node.core is not None
+        self.superseding.stepping(node, events)
         if node.core.step.has_disk_space or any(type(event) is DiskSpace for event in events):
             self._full.discard(node.place.node)
         else:

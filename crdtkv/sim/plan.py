@@ -12,9 +12,10 @@ from random import Random
 from typing import Any
 
 from crdtkv.checking.history import WRITES
+from crdtkv.sim.fault_classes import AT_LARGE, CLASSES, FaultClass
 from crdtkv.sim.incidents import FORGETFUL, KINDS, Incident, draw_incidents
 from crdtkv.sim.more_types import NOT_DELETED, with_expiries, with_sets, with_types
-from crdtkv.sim.workload import Call, draw_calls
+from crdtkv.sim.workload import NO_KEY, Call, draw_calls, draw_moves, draw_scans
 
 DATACENTERS = ("eu", "us", "ap")
 #: As long as no life lasts: nothing is collected.
@@ -67,6 +68,8 @@ class Plan:
     weather: Weather
     incidents: tuple[Incident, ...]
     calls: tuple[Call, ...]
+    #: Which of `fault_classes` it was drawn from; "" is at large.
+    fault_class: str = ""
 
     @property
     def is_forgetful(self) -> bool:
@@ -90,6 +93,11 @@ class Plan:
         return self.weather.clock_offset_s <= 5 and not is_jumping
 
     @property
+    def keys(self) -> list[tuple[str, str]]:
+        """The types and names of all keys that are used, sorted."""
+        return sorted({(call.type, call.key) for call in self.calls if call.kind not in NO_KEY})
+
+    @property
     def datacenters(self) -> tuple[str, ...]:
         """The data centers' names."""
         return DATACENTERS[: self.shape.datacenters]
@@ -104,24 +112,27 @@ class Plan:
         return f"{len(self.calls)} calls in {self.seconds:g} s: " + ", ".join(part for part in parts if part)
 
     @classmethod
-    def draw(cls, seed: int) -> "Plan":
-        """Draw a plan."""
+    def draw(cls, seed: int, fault_class: str = "") -> "Plan":
+        """Draw a plan, at large or of a class."""
         random = Random(f"plan {seed}")
         # Drawn apart, so that the other draws of a seed stay what they were.
         read_share = Random(f"read share {seed}").choice((0.0, 0.1, 1.0))
         shape = replace(_draw_shape(random), read_share=read_share)
         seconds = random.choice((2.0, 4.0, 8.0))
+        focus, of_class = CLASSES.get(fault_class), Random(f"{fault_class} {seed}")
+        if focus is not None:
+            shape = focus.shaped(of_class, shape)
         names = DATACENTERS[: shape.datacenters]
-        plan = cls(
-            seed,
-            seconds,
-            shape,
-            _draw_weather(random),
-            tuple(draw_incidents(random, names, shape.nodes, seconds)),
-            tuple(_draw_calls(random, names, shape, seconds)),
-        )
+        weather = _draw_weather(random)
+        incidents = draw_incidents(random, names, shape.nodes, seconds)
+        calls = _draw_calls(random, names, shape, seconds)
+        if focus is not None:
+            weather = focus.weathered(of_class, weather)
+            incidents = focus.incidents(of_class, shape, names, seconds)
+            calls = [replace(call, level=focus.level(of_class, call.level)) for call in calls]
+        plan = cls(seed, seconds, shape, weather, tuple(incidents), tuple(calls), fault_class)
         plan = _with_watchers(_with_more_types(plan))
-        return _collecting(plan) if shape.datacenters == 1 else plan
+        return _with_scans_and_moves(_collecting(plan) if shape.datacenters == 1 else plan)
 
     def to_json(self) -> str:
         """Return the whole plan, to be stored and replayed."""
@@ -143,6 +154,7 @@ class Plan:
                 Weather(**document["weather"]),
                 tuple(Incident(**incident) for incident in document["incidents"]),
                 tuple(Call.from_document(call) for call in document["calls"]),
+                document.get("fault_class", ""),
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"not a plan: {error!r}") from None
@@ -198,7 +210,7 @@ def _collecting(plan: Plan) -> Plan:
     """
     random = Random(f"collection {plan.seed}")
     # Disks that forget have more to show in lives that are short.
-    if random.random() < (0.8 if plan.is_forgetful else 0.3):
+    if random.random() < (0.8 if plan.is_forgetful else 0.3) and not _focus(plan).collects:
         return plan
     middle_s, pause_s = plan.seconds / 2, random.uniform(18, 30)
 
@@ -215,6 +227,8 @@ def _collecting(plan: Plan) -> Plan:
         replace(i, at_s=round(random.uniform(0, pause_s), 4) if random.random() < 0.2 else later(i.at_s))
         for i in plan.incidents
     ]
+    if _focus(plan).collects:
+        incidents = [replace(i, for_s=pause_s) if i.for_s >= middle_s else i for i in incidents]
     if random.random() < 0.3:
         # Somebody is away all the time, and comes back with what was deleted meanwhile.
         absent = f"{plan.datacenters[0]}-{random.randint(1, plan.shape.nodes)}"
@@ -251,9 +265,27 @@ def _with_more_types(plan: Plan) -> Plan:
 def _with_watchers(plan: Plan) -> Plan:
     """Let somebody watch, in more of the lives in which nodes stop counting: disks that forget make learners."""
     random = Random(f"watchers {plan.seed}")
-    if random.random() >= (0.6 if plan.is_forgetful else 0.3):
+    if random.random() >= (0.6 if plan.is_forgetful else 0.3) and not _focus(plan).is_watched:
         return plan
     return replace(plan, shape=replace(plan.shape, watchers=1, watch_log_max=random.choice((50_000, 50_000, 8, 2))))
+
+
+def _focus(plan: Plan) -> FaultClass:
+    return CLASSES.get(plan.fault_class, AT_LARGE)
+
+
+def _with_scans_and_moves(plan: Plan) -> Plan:
+    """Let clients scan, and go on with each other's sessions; drawn apart from all that they do with single keys."""
+    types = sorted({type_tag for type_tag, _ in plan.keys})
+    if not types:
+        return plan
+    random = Random(f"scans {plan.seed}")
+    scans = random.choice(_focus(plan).scans)
+    more = [
+        *draw_scans(random, plan.datacenters, plan.shape.clients, types, plan.seconds, scans),
+        *draw_moves(Random(f"moves {plan.seed}"), plan.datacenters, plan.shape.clients, plan.seconds),
+    ]
+    return replace(plan, calls=tuple(sorted((*plan.calls, *more), key=lambda call: call.at_s)))
 
 
 def _changed(mine: Any, default: Any) -> str:

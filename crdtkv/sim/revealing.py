@@ -6,16 +6,17 @@ These look at every message a simulated node sends.
   not, and acknowledges nothing.
 - What a client is told is on the disks of as many home replicas as its level says: the dot of its write, or what it
   read.
-- A node whose disk has forgotten answers no read that counts before it holds what the others held (rule 3).
+- A node whose disk has forgotten answers no read that counts, and proposes to count again, before it holds what the
+  others held (rule 3).
 - Nothing is served that came under another ring epoch (rule 13).
 """
 
 from typing import TYPE_CHECKING, Any
 
 from crdtkv.checking.levels import SLOPPY, nodes_asked_and_awaited
-from crdtkv.node.effects import Effects
+from crdtkv.node.effects import Effects, Proposal
 from crdtkv.node.events import Event, Peer, Received
-from crdtkv.ring.token import located
+from crdtkv.ring.token import identity_in, located
 from crdtkv.sim.stored import descends, has, parse, violated
 from crdtkv.storage import rows
 from crdtkv.wire.messages import (
@@ -82,6 +83,8 @@ class Revealing:
         for peer, messages in effects.at_once.items():
             for message in messages:
                 self._leaves_at_once(node, peer, message)
+        if effects.held_proposal is not None and self._cluster.plan.lost_disks == 1:
+            self._may_count_again(node, effects.held_proposal)
 
     def forgot(self, node: "SimNode") -> None:
         """Learn that a node starts on a disk that forgot: before it counts, it must hold what others hold now."""
@@ -119,13 +122,21 @@ class Revealing:
         asked = self._asked.get((node.place.node, node.life, peer, message.id))
         if asked is None:
             return
-        row = rows.data_row(located(asked[0]))
-        held = node.disk.durable(row)
-        for owed in self._debts[node.place.node].get(row, []):
-            if self._cluster.monitors.collecting.is_gone(asked[0], parse(owed)):
+        self._pays(node, asked[0], node.disk.durable(rows.data_row(located(asked[0]))))
+
+    def _may_count_again(self, node: "SimNode", proposal: Proposal) -> None:
+        """Look at a learner that proposes to be a member."""
+        known, wanted = (topology.node(node.place.node) for topology in proposal)
+        if known is not None and wanted is not None and known.is_learner and not wanted.is_learner:
+            for row in self._debts.get(node.place.node, {}):
+                self._pays(node, identity_in(rows.located_in(row)), node.disk.visible(row))
+
+    def _pays(self, node: "SimNode", identity: bytes, held: bytes | None) -> None:
+        for owed in self._debts[node.place.node].get(rows.data_row(located(identity)), []):
+            if self._cluster.monitors.collecting.is_gone(identity, parse(owed)):
                 continue
             if held is None or not descends(parse(held), parse(owed)):
-                violated("rule 3", f"{node.place.node} counts again, and lacks what others held of {asked[0]!r}")
+                violated("rule 3", f"{node.place.node} counts again, and lacks what others held of {identity!r}")
 
     def _note(self, node: "SimNode", frame: Received) -> None:
         where = (node.place.node, node.life, frame.peer)

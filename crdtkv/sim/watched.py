@@ -89,7 +89,7 @@ class Watched:
         """Tell of the keys whose last entry a watcher was not told."""
         partitions = self._cluster.plan.shape.partitions
         wrong: list[str] = []
-        for type_tag, key in sorted({(call.type, call.key) for call in self._cluster.plan.calls}):
+        for type_tag, key in self._cluster.plan.keys:
             if type_tag not in watcher.types:
                 continue
             identity = identity_of("default", type_tag, key)

@@ -19,7 +19,7 @@ def _watcher(cluster: "SimCluster", name: str) -> SimWatcher:
     plan = cluster.plan
     random = Random(f"{name} {plan.seed}")
     datacenter = random.choice(plan.datacenters)
-    types = sorted({call.type for call in plan.calls}) or ["register"]
+    types = sorted({type_tag for type_tag, _ in plan.keys}) or ["register"]
 
     def send(watcher: str, node_name: str, frame: bytes) -> None:
         node = cluster.nodes[node_name]

@@ -10,6 +10,9 @@ from typing import Any
 #: At `Quorum(r, w)` as well: drawn apart.
 LEVELS = ("ANY", "ONE", "SLOPPY_QUORUM", "LOCAL_QUORUM", "LOCAL_QUORUM", "LOCAL_ALL")
 
+#: What a client does that is no operation on one key: a scan of a type, and going on with a session elsewhere.
+NO_KEY = frozenset(("scan", "move"))
+
 Argument = str | int | float | tuple[Any, ...] | None
 
 
@@ -18,7 +21,8 @@ class Call:
     """One thing a client does.
 
     `argument` is an amount, or the value to write, or a tuple of all an operation takes; what is written expires after
-    `ttl_ms`, if that is not 0; `others` are more keys to read.
+    `ttl_ms`, if that is not 0; `others` are more keys to read. A `scan` reads all keys of a type, by pages of
+    `argument` rows; by a `move` the client numbered `argument` goes on with the session of this one.
     """
 
     at_s: float
@@ -82,6 +86,38 @@ def draw_calls(
             )
         )
     return sorted(calls, key=lambda call: call.at_s)
+
+
+def draw_scans(
+    random: Random, datacenters: tuple[str, ...], clients: int, types: list[str], until_s: float, count: int
+) -> list[Call]:
+    """Draw the scans of a life, most of them with pages that are soon full."""
+    return [
+        Call(
+            round(random.uniform(0, until_s), 4),
+            random.randrange(clients),
+            random.choice(datacenters),
+            "scan",
+            random.choice(types),
+            "",
+            random.choice((1, 1, 2, 500)),
+            random.choice(LEVELS),
+            with_context=False,
+        )
+        for _ in range(count)
+    ]
+
+
+def draw_moves(random: Random, datacenters: tuple[str, ...], clients: int, until_s: float) -> list[Call]:
+    """Draw when a session moves to another client, where there are several."""
+    moves = random.choice((0, 1, 2, 4)) if clients > 1 else 0
+    pairs = [random.sample(range(clients), 2) for _ in range(moves)]
+    return [
+        Call(
+            round(random.uniform(0, until_s), 4), one, datacenters[0], "move", "", "", other, "ONE", with_context=False
+        )
+        for one, other in pairs
+    ]
 
 
 def _draw_linearizable(random: Random, datacenters: tuple[str, ...], clients: int, seconds: float, number: int) -> Call:

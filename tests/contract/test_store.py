@@ -15,6 +15,8 @@ from crdtkv.storage.memory import MemoryStore
 from crdtkv.storage.rocks import RocksStore
 from crdtkv.storage.store import Store, is_whole
 
+from .lossy_disk import durable_image, shadow_here
+
 ALL = (b"", b"\xff" * 8)
 
 
@@ -50,7 +52,9 @@ class MemoryDisk:
 
 
 class RocksDisk:
-    """A directory. Power is lost by going on with a copy of the files of an open database."""
+    """A directory. Power is lost by going on with a copy of the files of an open database; of what was synced of them
+    only, where this process writes to a disk that forgets (`lossy_disk`).
+    """
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -70,7 +74,11 @@ class RocksDisk:
         assert isinstance(store, RocksStore)
         self._images += 1
         image = self._directory / f"image-{self._images}"
-        shutil.copytree(store.directory, image)
+        shadow = shadow_here()
+        if shadow is not None:
+            durable_image(store.directory, shadow, image)
+        else:
+            shutil.copytree(store.directory, image)
         return self._open(image)
 
     def release(self) -> None:

@@ -5,9 +5,10 @@ them all; `python -m tests.simulation.planted_bugs` counts how many seeds it tak
 `docs/simulation.md`. Those of parts that are not built yet join with these parts.
 """
 
-import sys
+import argparse
 from collections.abc import Iterator
 from contextlib import contextmanager
+from statistics import median
 from typing import Any
 
 from crdtkv.causality.context import CausalContext
@@ -43,15 +44,19 @@ from crdtkv.wire.messages import Confirm, GeoBatch, WriteReplica
 
 from .planted_in_collection import (
     collected_counters_reused,
+    collection_that_ignores_a_hint,
+    collection_with_one_node_unasked,
     tombstones_collected_by_time_only,
     tombstones_collected_without_those_that_are_down,
 )
+from .planted_in_repair import BUGS_OF_REPAIR, CLASSES_OF_REPAIR, FIRST_SEEDS_OF_REPAIR
 from .planted_in_retries import (
     begun_after_its_time,
     operations_not_kept,
     retry_done_without_asking,
     session_that_forgets_its_writes,
 )
+from .planted_in_scans import BUGS_OF_SCANS, CLASSES_OF_SCANS, FIRST_SEEDS_OF_SCANS
 from .planted_in_types import BUGS_OF_TYPES
 from .planted_in_watches import BUGS_OF_WATCHES, watchers_told_by_a_learner
 from .planting import Bug, replaced
@@ -404,11 +409,15 @@ BUGS: dict[Bug, int] = {
     linearizable_over_stand_ins: 300,
     tombstones_collected_by_time_only: 150,
     tombstones_collected_without_those_that_are_down: 150,
+    collection_that_ignores_a_hint: 300,
+    collection_with_one_node_unasked: 300,
     collected_counters_reused: 150,
     retry_done_without_asking: 50,
     operations_not_kept: 50,
     begun_after_its_time: 200,
     session_that_forgets_its_writes: 50,
+    **BUGS_OF_REPAIR,
+    **BUGS_OF_SCANS,
     **BUGS_OF_TYPES,
     **BUGS_OF_WATCHES,
 }
@@ -418,14 +427,25 @@ BUGS: dict[Bug, int] = {
 FIRST_SEEDS: dict[Bug, int] = {
     learner_counted_in_a_quorum: 270,
     watchers_told_by_a_learner: 100_150,
+    collection_that_ignores_a_hint: 100_000,
+    **FIRST_SEEDS_OF_SCANS,
+    **FIRST_SEEDS_OF_REPAIR,
+}
+
+#: Bugs that are looked for in lives of one class, because few others show them (`sim.fault_classes`).
+CLASSES_OF: dict[Bug, str] = {
+    **CLASSES_OF_REPAIR,
+    **CLASSES_OF_SCANS,
+    collection_that_ignores_a_hint: "collection",
+    collection_with_one_node_unasked: "collection",
 }
 
 
-def seeds_until_found(bug: Bug, first: int, limit: int) -> tuple[int, Verdict] | None:
+def seeds_until_found(bug: Bug, first: int, limit: int, fault_class: str = "") -> tuple[int, Verdict] | None:
     """Live from seed `first` on until the bug shows; return after how many seeds, None if it never does."""
     with bug():
         for count in range(1, limit + 1):
-            verdict = live_seed(first + count - 1)
+            verdict = live_seed(first + count - 1, fault_class)
             if verdict.failure is not None:
                 return count, verdict
     return None
@@ -433,13 +453,27 @@ def seeds_until_found(bug: Bug, first: int, limit: int) -> tuple[int, Verdict] |
 
 def main() -> None:
     """Print the table of seeds to detection, from several first seeds."""
-    firsts = [int(argument) for argument in sys.argv[1:]] or [0, 100_000, 200_000]
-    print("| planted bug | seeds until found | found by |\n|---|---|---|")
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation.planted_bugs", description=main.__doc__)
+    parser.add_argument("firsts", type=int, nargs="*", default=[0, 100_000, 200_000], help="where to begin")
+    parser.add_argument("--bugs", nargs="+", default=[], metavar="NAME", help="these only (default: all)")
+    parser.add_argument("--class", dest="classes", nargs="+", metavar="CLASS", help="lives of these; '' is at large")
+    arguments = parser.parse_args()
+    print("| planted bug | lives | seeds until found | median | found by |\n|---|---|---|---|---|")
     for bug, limit in BUGS.items():
-        found = [seeds_until_found(bug, first, limit) for first in firsts]
-        counts = ", ".join(str(one[0]) if one else f"not in {limit}" for one in found)
-        judges = ", ".join(sorted({one[1].invariant for one in found if one}))
-        print(f"| {bug.__name__.replace('_', ' ')} | {counts} | {judges} |", flush=True)
+        if arguments.bugs and bug.__name__ not in arguments.bugs:
+            continue
+        for name in arguments.classes or [CLASSES_OF.get(bug, "")]:
+            found = [seeds_until_found(bug, first, limit, name) for first in arguments.firsts]
+            print(_row(bug, name, limit, found), flush=True)
+
+
+def _row(bug: Bug, fault_class: str, limit: int, found: list[tuple[int, Verdict] | None]) -> str:
+    counts = [one[0] if one is not None else limit + 1 for one in found]
+    middle = int(median(counts))
+    shown = ", ".join(str(count) if count <= limit else f"not in {limit}" for count in counts)
+    judges = ", ".join(sorted({one[1].invariant for one in found if one}))
+    what = bug.__name__.replace("_", " ")
+    return f"| {what} | {fault_class or 'at large'} | {shown} | {middle if middle <= limit else 'none'} | {judges} |"
 
 
 if __name__ == "__main__":

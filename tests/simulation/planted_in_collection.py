@@ -75,3 +75,42 @@ def collected_counters_reused() -> Any:
             yield
 
     return planted()
+
+
+def collection_that_ignores_a_hint() -> Any:
+    """A node agrees to a tombstone although it keeps a hint for the key: for whoever has not heard of the delete."""
+
+    @contextmanager
+    def planted() -> Iterator[None]:
+        with (
+            replaced(Hints, "has", lambda self, located: False),
+            replaced(Stability, "_hint_kept", lambda self, located: None),
+        ):
+            yield
+
+    return planted()
+
+
+def collection_with_one_node_unasked() -> Any:
+    """The last node of the ring is not asked, and told nothing."""
+
+    def wrong(self: Collection, due: list[Any]) -> None:
+        self._is_asking = True
+        others = [node.name for node in self._step.ring.topology.nodes if node.name != self._step.node]
+        CollectionRound(self._step, self, due, others[:-1]).start(*self._stability.judge(due))
+
+    @contextmanager
+    def planted() -> Iterator[None]:
+        with (
+            replaced(Collection, "_ask", wrong),
+            replaced(
+                CollectionRound,
+                "_other_homes",
+                lambda self, question: [
+                    home for home in self._step.ring.replicas_at(token_in(question.located)) if home in self._others
+                ],
+            ),
+        ):
+            yield
+
+    return planted()

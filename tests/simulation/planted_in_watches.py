@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from crdtkv.node import watching
 from crdtkv.node.change_log import ChangeLog
 from crdtkv.node.effects import Effects
 from crdtkv.node.replica import Replica
@@ -88,6 +89,32 @@ def waiting_poll_forgotten() -> Any:
     return replaced(Watching, "_concerned_behind", lambda self, number: [])
 
 
+def watch_that_skips_at_the_end_of_a_page() -> Any:
+    """After a full page of the initial state a watcher goes on behind a key that it was not told of."""
+    right = watching.read_page
+
+    def wrong(store: Any, partitions: int, partition: int, prefix: Any, after: bytes, limit: int) -> Any:
+        page, end = right(store, partitions, partition, prefix, after, limit)
+        if end is None:
+            return page, end
+        following, _ = right(store, partitions, partition, prefix, end, 1)
+        return page, following[0][0] if following else end
+
+    return replaced(watching, "read_page", wrong)
+
+
+def changes_skipped_at_the_end_of_a_page() -> Any:
+    """After a full page of changes a watcher goes on at the head of the log."""
+    right = Watching._answer
+
+    def wrong(self: Watching, poll: Any, rows: Any, cursor: Cursor) -> None:
+        if cursor.partition is None and len(rows) >= poll.limit:
+            cursor = cursor._replace(since=self._changes.head)
+        right(self, poll, rows, cursor)
+
+    return replaced(Watching, "_answer", wrong)
+
+
 #: Bug: within how many seeds it must be found.
 BUGS_OF_WATCHES: dict[Bug, int] = {
     log_forgets_without_a_floor: 150,
@@ -97,4 +124,6 @@ BUGS_OF_WATCHES: dict[Bug, int] = {
     told_before_flush: 150,
     watchers_told_by_a_learner: 300,
     waiting_poll_forgotten: 150,
+    watch_that_skips_at_the_end_of_a_page: 150,
+    changes_skipped_at_the_end_of_a_page: 150,
 }

@@ -2,14 +2,14 @@
 
 import pytest
 
-from .planted_bugs import BUGS, FIRST_SEEDS, Bug, seeds_until_found
+from .planted_bugs import BUGS, CLASSES_OF, FIRST_SEEDS, Bug, seeds_until_found
 
 FIRST_SEED = 0
 
 
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.__name__)
 def test_a_planted_bug_is_found(bug: Bug) -> None:
-    found = seeds_until_found(bug, FIRST_SEEDS.get(bug, FIRST_SEED), BUGS[bug])
+    found = seeds_until_found(bug, FIRST_SEEDS.get(bug, FIRST_SEED), BUGS[bug], CLASSES_OF.get(bug, ""))
     assert found is not None, f"not found within {BUGS[bug]} seeds"
 
 

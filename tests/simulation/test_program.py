@@ -42,6 +42,19 @@ def test_many_lives_over_two_processes_end_in_their_sum_and_what_they_reached() 
     assert "a quorum read wrote back to a replica that lacked something" in done.stdout
 
 
+def test_a_life_of_a_class_of_faults_is_named_by_both_its_class_and_its_seed() -> None:
+    done = run("3", "--class", "disks")
+    assert done.returncode == 0
+    assert done.stdout.startswith("seed 3 --class disks: ")
+    assert run("3").stdout != done.stdout
+
+
+def test_all_classes_have_their_turn_and_are_counted() -> None:
+    done = run("--seeds", "0..16", "--class", "each")
+    assert done.returncode == 0
+    assert "disks that forget, among replicas that differ" in done.stdout
+
+
 def test_a_failure_names_seed_faults_and_replay_and_is_cut_down(tmp_path: Path) -> None:
     many = run("--seeds", "0..30", bug=True)
     assert many.returncode == 1
@@ -67,7 +80,17 @@ def test_a_history_is_stored_and_judged_by_the_same_checkers(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["1", "--seeds", "0..2"], ["--seeds", "5"], ["--seeds", "a..b"], ["1", "--jobs", "0"], ["x"]]
+    "arguments",
+    [
+        [],
+        ["1", "--seeds", "0..2"],
+        ["--seeds", "5"],
+        ["--seeds", "a..b"],
+        ["1", "--jobs", "0"],
+        ["x"],
+        ["1", "--class", "x"],
+        ["--plan", "x", "--class", "disks"],
+    ],
 )
 def test_a_wrong_call_is_told_in_one_line_and_exits_with_2(arguments: list[str]) -> None:
     done = run(*arguments)

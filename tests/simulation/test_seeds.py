@@ -1,11 +1,14 @@
 """Whole simulated lives: every fault, healing, and all invariants."""
 
 import os
+from collections import Counter
 from dataclasses import replace
 from random import SystemRandom
 
 import pytest
 
+from crdtkv.sim.fault_classes import AT_LARGE, CLASSES, EACH, class_in_turn
+from crdtkv.sim.incidents import FORGETFUL
 from crdtkv.sim.plan import Plan
 from crdtkv.sim.runner import Total, live, live_all
 
@@ -16,7 +19,7 @@ def test_fresh_seeds_hold_every_invariant_and_reach_every_interesting_path() -> 
     """Other seeds at every run: a failure names its seed, which then becomes a named story."""
     first = int(os.environ.get("SIM_FIRST_SEED", SystemRandom().randrange(10**6, 10**9)))
     total = Total()
-    for verdict in live_all(range(first, first + FRESH), jobs=os.cpu_count() or 1):
+    for verdict in live_all(range(first, first + FRESH), jobs=os.cpu_count() or 1, fault_class=EACH):
         total.add(verdict)
     assert not total.failures, "\n".join(str(verdict) for verdict in total.failures)
     assert total.lives == FRESH
@@ -51,8 +54,34 @@ def test_every_kind_of_incident_is_drawn() -> None:
 
 def test_a_plan_survives_being_stored() -> None:
     for seed in range(20):
-        plan = Plan.draw(seed)
-        assert Plan.from_json(plan.to_json()) == plan
+        for fault_class in ("", *CLASSES):
+            plan = Plan.draw(seed, fault_class)
+            assert Plan.from_json(plan.to_json()) == plan
+
+
+@pytest.mark.parametrize("fault_class", CLASSES)
+def test_most_lives_of_a_class_have_its_kinds_of_faults(fault_class: str) -> None:
+    focus = CLASSES[fault_class]
+    plans = [Plan.draw(seed, fault_class) for seed in range(60)]
+    lives = Counter(kind for plan in plans for kind in {incident.kind for incident in plan.incidents})
+    assert focus.kinds <= set(lives)
+    assert [kind for kind in focus.kinds - FORGETFUL if lives[kind] < 24] == []
+    if focus.forgets == ("never",):
+        assert not any(plan.is_forgetful for plan in plans)
+    elif "never" not in focus.forgets:
+        assert all(plan.is_forgetful for plan in plans)
+
+
+def test_every_class_has_its_turn_as_often_as_its_weight_says() -> None:
+    weights = {"": AT_LARGE.weight, **{name: focus.weight for name, focus in CLASSES.items()}}
+    turns = Counter(class_in_turn(seed) for seed in range(1000, 1000 + sum(weights.values())))
+    assert turns == weights
+
+
+def test_what_is_done_in_scans_and_sessions_is_drawn_in_most_lives() -> None:
+    kinds = [{call.kind for call in Plan.draw(seed).calls} for seed in range(60)]
+    assert sum("scan" in drawn for drawn in kinds) > 30
+    assert sum("move" in drawn for drawn in kinds) > 20
 
 
 def test_a_plan_is_one_line_that_names_what_is_on() -> None:

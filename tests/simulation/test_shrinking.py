@@ -1,5 +1,6 @@
 """A failing life is cut down to a story short enough to read."""
 
+from dataclasses import replace
 from itertools import islice
 
 from crdtkv.sim.plan import Plan
@@ -31,5 +32,7 @@ def test_a_shrunk_life_says_how_to_replay_it() -> None:
     whole = live(Plan.draw(1))
     whole.failure = "it failed"
     assert "replay: python -m crdtkv.sim 1 --trace" in str(whole)
+    of_class = replace(whole, plan=Plan.draw(1, "disks"))
+    assert "replay: python -m crdtkv.sim 1 --class disks --trace" in str(of_class)
     whole.plan = Plan.from_json(whole.plan.to_json().replace('"seconds": ', '"seconds": 1'))
     assert "--plan FILE" in str(whole)

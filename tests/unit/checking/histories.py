@@ -22,6 +22,10 @@ def get(values: list[Any], began: float, context: Context, **more: Any) -> Opera
     return _read("get", values, began, context, **more)
 
 
+def scan(values: list[Any], began: float, context: Context, **more: Any) -> Operation:
+    return _read("scan", values, began, context, **more)
+
+
 def final(values: list[Any], context: Context, **more: Any) -> Operation:
     return _read("final", values, 1000.0, context, **{"level": "LOCAL_ALL", "reads": 3, **more})
 

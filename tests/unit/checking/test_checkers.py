@@ -8,7 +8,7 @@ import pytest
 from crdtkv.checking.history import Operation, covers, missing
 from crdtkv.checking.levels import nodes_asked_and_awaited, read_and_write_quorum
 
-from .histories import broken, delete, final, get, increment, put
+from .histories import broken, delete, final, get, increment, put, scan
 
 LWW = {"type": "lww"}
 COUNTER = {"type": "counter"}
@@ -329,6 +329,29 @@ def test_quorum_reads_do_not_go_back_in_time() -> None:
     assert broken(write, get(["x"], 1, {"a": [1]}), get([], 5, {})) == ["I10"]
     assert broken(write, get(["x"], 1, {"a": [1]}), get([], 1.5, {})) == []
     assert broken(write, get(["x"], 1, {"a": [1]}, reads=1), get([], 5, {})) == []
+
+
+def test_a_quorum_scan_sees_what_a_quorum_acknowledged_or_a_quorum_read_has_shown() -> None:
+    write = put("x", 0, "a1")
+    assert broken(write, scan(["x"], 5, {"a": [1]})) == []
+    assert broken(write, scan([], 5, {})) == ["I10"]
+    assert broken(write, scan([], 5, {}, reads=1)) == []
+    assert broken(put("x", 0, None), get(["x"], 1, {"a": [1]}), scan([], 5, {})) == ["I10"]
+
+
+def test_a_later_read_need_not_show_what_a_scan_has_which_repairs_nothing() -> None:
+    write = put("x", 0, None)
+    assert broken(write, scan(["x"], 1, {"a": [1]}), get([], 5, {})) == []
+    assert broken(write, scan(["x"], 1, {"a": [1]}), scan([], 5, {})) == []
+
+
+def test_a_scan_shows_nothing_that_nobody_wrote() -> None:
+    assert broken(put("x", 0, "a1"), scan(["y"], 5, {"a": [1]})) == ["I1", "I5"]
+
+
+def test_a_session_sees_in_a_scan_what_it_has_seen() -> None:
+    write = put("x", 0, "a1", session="s", writes=1)
+    assert broken(write, scan([], 5, {}, datacenter="us", reads=1, session="s")) == ["I10"]
 
 
 def test_a_session_reads_its_own_writes_in_whatever_data_center() -> None:

@@ -1,0 +1,135 @@
+"""Planted bugs of repair: read repair, learners, hints, what fallback replicas write, and restored copies."""
+
+from typing import Any
+
+from crdtkv.crdt.entry import Entry
+from crdtkv.geo.outbox import Outbox
+from crdtkv.node import reading
+from crdtkv.node.handoff import Handoff, _Delivery
+from crdtkv.node.standing import Standing
+from crdtkv.storage import identity
+from crdtkv.wire.messages import WriteReplica
+
+from .planting import Bug, replaced
+
+
+def read_repair_that_supersedes() -> Any:
+    """Read repair tells replicas to drop what is older than the newest value it has read."""
+
+    def wrong(number: int, key: bytes, merged: bytes, _: int) -> WriteReplica:
+        return WriteReplica(number, key, merged, Entry.from_bytes(merged).state.newest())
+
+    return replaced(reading, "WriteReplica", wrong)
+
+
+def coordinator_supersedes_what_it_has_read() -> Any:
+    """A coordinator that merges what a quorum has told drops older siblings."""
+    hold = Handoff.hold
+
+    def wrong(self: Handoff, key: Any, entry: Entry, seats: Any) -> None:
+        if any(seat.node == self._step.node and seat.is_home for seat in seats):
+            self._replica.merge(key, entry, entry.state.newest())
+        else:
+            hold(self, key, entry, seats)
+
+    return replaced(Handoff, "hold", wrong)
+
+
+def learner_promoted_one_partition_early() -> Any:
+    """A learner counts again when all partitions but one are compared."""
+    learn = Standing._learn
+
+    def wrong(self: Standing) -> None:
+        if self._learning_from is not None and sum(self._anti_entropy.passes.values()) <= 1:
+            self._enter(is_learner=False)
+        else:
+            learn(self)
+
+    return replaced(Standing, "_learn", wrong)
+
+
+def learner_promoted_after_the_first_peer() -> Any:
+    """A learner counts again when it has compared everything with one of the others."""
+    learn = Standing._learn
+
+    def wrong(self: Standing) -> None:
+        peers = self._learning_from
+        if peers is not None and len(peers) > 1 and len(self._anti_entropy.passes) < len(peers):
+            self._enter(is_learner=False)
+        else:
+            learn(self)
+
+    return replaced(Standing, "_learn", wrong)
+
+
+def hint_dropped_on_a_refusal() -> Any:
+    """A hint whose target refuses it counts as delivered."""
+    return replaced(_Delivery, "refused", lambda self, replica, code: self._end(is_taken=replica == self._hint.target))
+
+
+def write_of_a_fallback_never_sent_elsewhere() -> Any:
+    """A home replica that is handed a fallback's write does not put it into its outbox."""
+    take = Handoff.take
+
+    def wrong(self: Handoff, key: Any, target: str, entry: Entry, is_unsent: bool) -> None:
+        take(self, key, target, entry, is_unsent=is_unsent and target != self._step.node)
+
+    return replaced(Handoff, "take", wrong)
+
+
+def fallback_goes_on_under_its_name() -> Any:
+    """A fallback makes dots under the same name after it has forgotten a key: it counts from 1 again."""
+    ended = Handoff.ended
+
+    def wrong(self: Handoff, hint: Any, is_taken: bool) -> None:
+        name = self._guest_actor
+        ended(self, hint, is_taken)
+        self._guest_actor = name
+
+    return replaced(Handoff, "ended", wrong)
+
+
+def outbox_row_deleted_on_the_first_confirmation() -> Any:
+    """One data center's confirmation counts for all."""
+    confirm = Outbox.confirm
+
+    def wrong(self: Outbox, datacenter: str, oseqs: Any) -> None:
+        numbers = list(oseqs)
+        for peer in self._peers:
+            confirm(self, peer, numbers)
+
+    return replaced(Outbox, "confirm", wrong)
+
+
+def restored_copy_whose_incarnation_goes_on() -> Any:
+    """A node believes its own directory, whatever number of starts the topology bucket remembers."""
+    return replaced(identity, "outlive", lambda record, store, owner, who, remembered, fresh_incarnation: who)
+
+
+#: Bug: within how many seeds it must be found.
+BUGS_OF_REPAIR: dict[Bug, int] = {
+    read_repair_that_supersedes: 150,
+    coordinator_supersedes_what_it_has_read: 150,
+    learner_promoted_one_partition_early: 300,
+    learner_promoted_after_the_first_peer: 300,
+    hint_dropped_on_a_refusal: 300,
+    write_of_a_fallback_never_sent_elsewhere: 300,
+    fallback_goes_on_under_its_name: 300,
+    outbox_row_deleted_on_the_first_confirmation: 150,
+    restored_copy_whose_incarnation_goes_on: 300,
+}
+#: In lives of which class they are looked for.
+CLASSES_OF_REPAIR: dict[Bug, str] = {
+    learner_promoted_one_partition_early: "disks",
+    learner_promoted_after_the_first_peer: "disks",
+    restored_copy_whose_incarnation_goes_on: "disks",
+    hint_dropped_on_a_refusal: "fallbacks",
+    write_of_a_fallback_never_sent_elsewhere: "fallbacks",
+    fallback_goes_on_under_its_name: "fallbacks",
+}
+#: Where the tests begin, to stay short.
+FIRST_SEEDS_OF_REPAIR: dict[Bug, int] = {
+    learner_promoted_one_partition_early: 200_000,
+    restored_copy_whose_incarnation_goes_on: 30,
+    fallback_goes_on_under_its_name: 100_000,
+}
