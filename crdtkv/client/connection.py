@@ -24,6 +24,7 @@ from crdtkv.links.dialer import Dialer
 from crdtkv.links.link import Link
 from crdtkv.wire.codec import Frame
 from crdtkv.wire.messages import EntriesReply, ErrorReply, GetRequest, Hello, Leaving, Message
+from crdtkv.wire.outgoing import Outgoing
 
 SWEEP_S = 0.1
 SUSPECT_S = 0.25
@@ -187,17 +188,15 @@ class Connection:
                     if future is not None and not future.done():
                         future.set_result(entry)
                 continue
-            self._owed.discard(message[0])
-            future = take(message[0], None) or self._polls.get(message[0])  # type: ignore[arg-type]
-            if future is None or future.done():
-                continue
-            if type(message) is ErrorReply:
-                future.set_exception(error_from_wire(message.code, message.fields))
-            else:
-                future.set_result(message)
+            self._take_answer(message)
         self.saw_epoch(frame.epoch)
         if self._is_leaving:
             self._leave_when_done()
+
+    def unsent(self, link: Link, outgoing: Outgoing) -> None:
+        """See `LinkUser.unsent`: requests that could not be sent end as if the node had refused them."""
+        for answer in outgoing.returned:
+            self._take_answer(answer)
 
     def beat(self, link: Link) -> None:
         """See `LinkUser.beat`."""
@@ -212,6 +211,20 @@ class Connection:
             self.is_suspected = self._is_leaving = False
             self._fail_waiting()
             self._dialer.lost()
+
+    def _take_answer(self, message: Message) -> None:
+        number: int = message[0]  # type: ignore[assignment]
+        if type(message) is ErrorReply and number == 0:
+            self.refused = str(error_from_wire(message.code, message.fields))  # the link itself is not wanted
+            return
+        self._owed.discard(number)
+        future = self._waiting.pop(number, None) or self._polls.get(number)
+        if future is None or future.done():
+            return
+        if type(message) is ErrorReply:
+            future.set_exception(error_from_wire(message.code, message.fields))
+        else:
+            future.set_result(message)
 
     def _make_link(self) -> Link:
         return Link(self, self._hello, lambda: 0)

@@ -28,6 +28,7 @@ from crdtkv.node.events import (
     BusDown,
     BusMessage,
     BusUp,
+    ClientGone,
     ConsumerIdle,
     DiskSpace,
     Durable,
@@ -294,6 +295,8 @@ class NodeCore:
                 self.step.clocks_ahead_s[node] = clock_ahead_s
             case PeerDown(node):
                 self.membership.peer_down(node)
+            case ClientGone(client):
+                self.watching.client_gone(client)
             case Published(number, ok):
                 self.geo.published(number, ok)
             case StreamMessage(datacenter, handle, payload):

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from crdtkv.errors import CrdtkvError, InsufficientStorage, Overloaded, StorageError
+from crdtkv.log_text import LineRate
 from crdtkv.node.events import Peer, Received
 from crdtkv.node.membership import Membership
 from crdtkv.node.step import Step
@@ -33,15 +34,20 @@ from crdtkv.wire.messages import (
     ReplicaEntry,
     ReplicaSuperseded,
     ReplicaWritten,
+    RepairRequest,
     RightsRequest,
     RootsReply,
     ScanReply,
     ScanRequest,
+    StatusRequest,
     TombstonesDropped,
     TombstonesReply,
     TombstonesRequest,
+    TopologyRequest,
+    WatchRequest,
     WriteReplica,
 )
+from crdtkv.wire.outgoing import CONGESTED
 
 _ANSWERS = frozenset(
     (
@@ -57,6 +63,14 @@ _COUNTED = frozenset(
         RightsRequest,
     )
 )  # fmt: skip
+#: What a request of a client counts as besides its answer, because it is more work than that shows.
+_CHARGES: dict[type, int] = {
+    ScanRequest: 64 * 1024,
+    WatchRequest: 32 * 1024,
+    StatusRequest: 256 * 1024,
+    TopologyRequest: 16 * 1024,
+    RepairRequest: 1024 * 1024,
+}
 #: What a learner is not asked for, unless by those who have lost the document that made it one.
 _READS = frozenset((ReadReplica, FindOperation, ReadPartition))
 
@@ -81,6 +95,7 @@ class Dispatch:
         self._acknowledge = acknowledge
         self._from_client = from_client
         self._from_node = from_node
+        self._dropped_lines = LineRate()
         #: How many requests of other nodes were carried out.
         self.served = 0
 
@@ -96,8 +111,11 @@ class Dispatch:
                 handler = self._from_client.get(type(message))
                 if handler is None:
                     self._step.stats.count("junk_messages")  # a client may not speak the node protocol
-                else:
+                elif self._step.effects.has_room_for(peer):
+                    self._step.effects.charge(peer, _CHARGES.get(type(message), 0))
                     handler(peer, message)
+                else:
+                    self._refuse(peer, message)
             return
         if epoch > self._step.epoch:
             self._step.effects.refresh_topology = True
@@ -142,6 +160,8 @@ class Dispatch:
             self._step.stats.count("junk_messages")
         elif type(request) in self._unserved:
             self._step.effects.send(node, Refusal(request.id, "quarantined", []))
+        elif type(request) in _READS and not self._step.effects.has_room_for(node):
+            self._step.effects.send(node, Refusal(request.id, CONGESTED, []))
         elif epoch != self._step.epoch:
             self._step.stats.count("epoch_refusals")
             self._step.effects.send(node, Refusal(request.id, "wrong_epoch", [self._step.epoch]))
@@ -156,6 +176,14 @@ class Dispatch:
                     self.dropped(error)
                 self._step.effects.send(node, Refusal(request.id, error.code, list(error.fields)))
 
+    def _refuse(self, client: int, request: Any) -> None:
+        """Refuse what would make the answers of this step to one client too much."""
+        error = Overloaded("too much was asked for at once: read the answers, then ask again")
+        count = len(request.identities) if type(request) is GetRequest else 1
+        self._step.stats.count("client_requests_over_budget", count)
+        for number in range(request.id, request.id + count):
+            self._step.effects.send(client, ErrorReply(number, error.code, list(error.fields)))
+
     @property
     def _unserved(self) -> frozenset[type]:
         """What this node must not serve now, because others would count, or believe, its answer."""
@@ -166,4 +194,6 @@ class Dispatch:
     def dropped(self, error: CrdtkvError) -> None:
         """Count what a peer sent and nobody can use."""
         self._step.stats.count("junk_messages")
-        self._step.effects.notes.append(f"a message was dropped: {error}")
+        line = self._dropped_lines.admit(f"a message was dropped: {error}", self._step.now.monotonic_s)
+        if line is not None:
+            self._step.effects.notes.append(line)

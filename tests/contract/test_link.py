@@ -15,13 +15,18 @@ from crdtkv.links.dialer import Dialer, connect
 from crdtkv.links.link import Link
 from crdtkv.local.ports import free_ports
 from crdtkv.wire.codec import Frame, decode_frame
-from crdtkv.wire.frames import HEARTBEAT, MAX_FRAME_BYTES, TARGET_FRAME_BYTES, framed, frames_for
-from crdtkv.wire.messages import Beat, Hello, Message, ReplicaEntry
+from crdtkv.wire.frames import HEARTBEAT, MAX_FRAME_BYTES, TARGET_FRAME_BYTES, framed
+from crdtkv.wire.messages import Beat, ErrorReply, GetRequest, Hello, Message, MutateReply, ReplicaEntry
+from crdtkv.wire.outgoing import Outgoing, packed
 
 NODE = Hello("shop", "eu", "node", "eu-1")
 CLIENT = Hello("shop", "eu", "client", "python-1")
 EPOCH = 7
 PATIENCE_S = 20.0
+
+
+def frames_for(epoch: int, messages: list[Message]) -> bytes:
+    return b"".join(packed(epoch, messages).frames)
 
 
 def timeless(message: Message) -> Message:
@@ -43,6 +48,7 @@ class Owner:
         self.greetings: list[Hello] = []
         self.frames: list[Frame] = []
         self.reasons: list[str] = []
+        self.outgoing: list[Outgoing] = []
         self.close_at_first_frame = False
         self.beats = 0
         self._changed = asyncio.Event()
@@ -58,6 +64,10 @@ class Owner:
         self.frames.append(frame)
         if self.close_at_first_frame:
             link.close("enough")
+        self._changed.set()
+
+    def unsent(self, link: Link, outgoing: Outgoing) -> None:
+        self.outgoing.append(outgoing)
         self._changed.set()
 
     def beat(self, link: Link) -> None:
@@ -536,6 +546,9 @@ class Kept:
 
     def frame(self, link: Link, frame: Frame) -> None:
         self.owner.frame(link, frame)
+
+    def unsent(self, link: Link, outgoing: Outgoing) -> None:
+        self.owner.unsent(link, outgoing)
 
     def beat(self, link: Link) -> None:
         self.owner.beat(link)
