@@ -19,8 +19,8 @@ from crdtkv.node.events import Durable, Event, Now, PeerUp, Received
 from crdtkv.storage.store import Store
 from crdtkv.wire.codec import decode_frame
 from crdtkv.wire.frames import FrameSplitter
-from crdtkv.wire.outgoing import packed
 from crdtkv.wire.messages import LeafReply, MembersPush, MembersReply, Message, WriteReplica
+from crdtkv.wire.outgoing import packed
 
 GOSSIP = (MembersPush, MembersReply)
 

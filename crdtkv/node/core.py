@@ -246,6 +246,8 @@ class NodeCore:
         for event in events:
             if type(event) is Received:
                 self._dispatch.received(event)
+            elif type(event) is ClientGone:
+                self.watching.client_gone(event.client)
             else:
                 self._happened(event)
         step.calls.fire(now.monotonic_s)
@@ -295,8 +297,6 @@ class NodeCore:
                 self.step.clocks_ahead_s[node] = clock_ahead_s
             case PeerDown(node):
                 self.membership.peer_down(node)
-            case ClientGone(client):
-                self.watching.client_gone(client)
             case Published(number, ok):
                 self.geo.published(number, ok)
             case StreamMessage(datacenter, handle, payload):

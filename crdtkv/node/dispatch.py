@@ -31,10 +31,10 @@ from crdtkv.wire.messages import (
     ReadPartition,
     ReadReplica,
     Refusal,
+    RepairRequest,
     ReplicaEntry,
     ReplicaSuperseded,
     ReplicaWritten,
-    RepairRequest,
     RightsRequest,
     RootsReply,
     ScanReply,
@@ -65,9 +65,9 @@ _COUNTED = frozenset(
 )  # fmt: skip
 #: What a request of a client counts as besides its answer, because it is more work than that shows.
 _CHARGES: dict[type, int] = {
-    ScanRequest: 64 * 1024,
-    WatchRequest: 32 * 1024,
-    StatusRequest: 256 * 1024,
+    ScanRequest: 128 * 1024,
+    WatchRequest: 64 * 1024,
+    StatusRequest: 512 * 1024,
     TopologyRequest: 16 * 1024,
     RepairRequest: 1024 * 1024,
 }

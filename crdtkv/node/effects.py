@@ -14,7 +14,7 @@ from crdtkv.wire.messages import Message
 from crdtkv.wire.weights import weight_of
 
 #: What a step sends one peer before it refuses to read more for it.
-CLIENT_BYTES_A_STEP = 16 * 1024 * 1024
+CLIENT_BYTES_A_STEP = 32 * 1024 * 1024
 NODE_BYTES_A_STEP = 64 * 1024 * 1024
 
 Sends = dict[Peer, list[Message]]

@@ -14,7 +14,6 @@ from typing import NamedTuple
 
 from crdtkv.node.events import Peer
 
-
 MAX_WAITING = 10_000
 MAX_WAITING_OF_ONE = 512
 #: Prefixes of all polls, which is what they take in memory.

@@ -1,8 +1,8 @@
 """How many files and connections this process may open, and whether that is enough for what it may be asked for.
 
-A node that runs out of file descriptors can neither accept a connection nor open a table of its store. So the soft limit
-is raised to the hard one at the start, and clients get only the places that are left when everything else has its own:
-the store's tables, links to nodes, NATS, HTTP, connections before their handshake.
+A node that runs out of file descriptors can neither accept a connection nor open a table of its store. So the soft
+limit is raised to the hard one at the start, and clients get only the places that are left when everything else has its
+own: the store's tables, links to nodes, NATS, HTTP, connections before their handshake.
 """
 
 import logging
@@ -22,7 +22,9 @@ log = logging.getLogger("crdtkv.node")
 
 
 def places_for_clients(connections_max: int, nodes: int) -> int:
-    """Raise the limit of open files as far as it goes; return how many clients may be connected, which is as wanted or less.
+    """Raise the limit of open files as far as it goes; return how many clients may be connected.
+
+    That is as many as wanted, or fewer, with a warning.
 
     Raises:
         ConfigError: hardly any could be.

@@ -44,7 +44,10 @@ class Group:
 
 
 class SimWatcher:
-    """One watch. `ring` tells the data center's ring; `is_up` whether a node runs; `send` hands it a frame, `hang_up` ends the link."""
+    """One watch.
+
+    `ring` tells the data center's ring; `is_up` whether a node runs; `send` hands it a frame, `hang_up` ends the link.
+    """
 
     def __init__(
         self,

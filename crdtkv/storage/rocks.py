@@ -213,7 +213,7 @@ def _opening_failed(directory: Path, error: Exception) -> StorageError:
             f"{directory}: the process may not open more files: raise its limit (`ulimit -n`, LimitNOFILE=), or lower "
             "limits.connections_max"
         )
-    if "hold by current process" in text or "lock file" in text.lower() and "temporarily unavailable" in text:
+    if "hold by current process" in text or ("lock file" in text.lower() and "temporarily unavailable" in text):
         return StorageError(f"{directory}: in use by another process: stop that node first")
     if _is_damage(text):
         return DamagedStore(

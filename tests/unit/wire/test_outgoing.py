@@ -1,4 +1,4 @@
-"""What leaves on a link: every message is sent, divided, shortened, or its requester told; and none disturbs another."""
+"""What leaves on a link: every message is sent, divided or shortened, or its requester told; none disturbs another."""
 
 from typing import Any
 
