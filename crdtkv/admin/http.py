@@ -3,9 +3,9 @@
 `/healthz` says the process runs its loop; `/readyz` says it should be sent requests: it counts, its disk has room, and
 it is linked to all other nodes, or (when it has been up for a while) to enough of them that every key has a quorum.
 
-Connections are bounded in number (`CONNECTIONS_MAX`; one more gets 503) and in time: within `REQUEST_S` a connection
-has sent a whole request and taken the answer, or it is closed. uvicorn's own limits count requests, not connections
-that never send one.
+Connections are bounded in number (for one above `CONNECTIONS_MAX` the oldest that asks for nothing gives way; if there
+is none, it gets 503) and in time: within `REQUEST_S` a connection has sent a whole request and taken the answer, or it is
+closed. uvicorn's own limits count requests, not connections that never send one.
 """
 
 import asyncio
@@ -93,14 +93,16 @@ class _BoundedProtocol(H11Protocol):
 
     _deadline: asyncio.TimerHandle | None = None
     _is_refused = False
+    _made_at_s = 0.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        if len(self.connections) >= CONNECTIONS_MAX:
+        if len(self.connections) >= CONNECTIONS_MAX and not self._evict():
             self._is_refused = True
             transport.write(_FULL)
             transport.close()
             return
         super().connection_made(transport)
+        self._made_at_s = self.loop.time()
         self._deadline = self.loop.call_later(REQUEST_S, self._expire, self.cycle)
 
     def data_received(self, data: bytes) -> None:
@@ -117,9 +119,23 @@ class _BoundedProtocol(H11Protocol):
         if not self._is_refused:
             super().connection_lost(exc)
 
+    @property
+    def _is_idle(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
+
+    def _evict(self) -> bool:
+        """Close the oldest connection that asks for nothing, if there is one."""
+        idle = [other for other in self.connections if isinstance(other, _BoundedProtocol) and other._is_idle]
+        if not idle:
+            return False
+        oldest = min(idle, key=lambda other: other._made_at_s)
+        self.connections.discard(oldest)
+        oldest.transport.abort()
+        return True
+
     def _expire(self, last: object) -> None:
         """Close the connection, unless it has begun and ended a request since it was looked at last."""
-        if self.cycle is last or not self.cycle.response_complete:
+        if self.cycle is last or not self._is_idle:
             self.transport.abort()
         else:
             self._deadline = self.loop.call_later(REQUEST_S, self._expire, self.cycle)

@@ -39,7 +39,7 @@ class Child:
 
     async def start(self) -> None:
         """Start the process."""
-        self.log_file.parent.mkdir(parents=True, exist_ok=True)
+        self.log_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with self.log_file.open("ab") as output:
             self._process = await asyncio.create_subprocess_exec(
                 *self._command,

@@ -100,7 +100,10 @@ def test_the_budget_is_that_of_one_client_and_of_one_step(node: OneNode) -> None
 
 @pytest.mark.parametrize(
     ("request_", "answer", "at_most"),
-    [(StatusRequest(1), StatusReply, 64), (ScanRequest(1, 0, b"default\0register\0", b"", 1000, "ONE", 5_000), ScanReply, 256)],
+    [
+        (StatusRequest(1), StatusReply, 64),
+        (ScanRequest(1, 0, b"default\0register\0", b"", 1000, "ONE", 5_000), ScanReply, 256),
+    ],
     ids=["status", "scan"],
 )
 def test_requests_that_are_work_count_as_such(node: OneNode, request_: Message, answer: type, at_most: int) -> None:
