@@ -4,8 +4,8 @@
 it is linked to all other nodes, or (when it has been up for a while) to enough of them that every key has a quorum.
 
 Connections are bounded in number (for one above `CONNECTIONS_MAX` the oldest that asks for nothing gives way; if there
-is none, it gets 503) and in time: within `REQUEST_S` a connection has sent a whole request and taken the answer, or it is
-closed. uvicorn's own limits count requests, not connections that never send one.
+is none, it gets 503) and in time: within `REQUEST_S` a connection has sent a whole request and taken the answer, or it
+is closed. uvicorn's own limits count requests, not connections that never send one.
 """
 
 import asyncio

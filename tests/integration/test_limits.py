@@ -1,4 +1,4 @@
-"""One client must not hurt another: what a stranger opens, sends, asks for or does not read is bounded at every door."""
+"""One client must not hurt another: what a stranger opens, sends, asks for or leaves unread is bounded."""
 
 import asyncio
 import contextlib
