@@ -211,7 +211,9 @@ class Link(asyncio.Protocol):
         self.is_open = False
         if self._transport is not None:
             self._transport.close()
-            asyncio.get_running_loop().call_later(FAREWELL_S, self._transport.abort)
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = asyncio.get_running_loop().call_later(FAREWELL_S, self._transport.abort)
 
     def _learn_clock(self, clock_ms: int) -> None:
         """Learn by how much the other clock is ahead, or a little more: what tells it was on its way for a while.

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from crdtkv.errors import CrdtkvError, Overloaded, ProtocolError, ValueTooLarge
 from crdtkv.ring.token import located
-from crdtkv.wire.codec import MAX_MESSAGES, encode_frame
+from crdtkv.wire.codec import encode_frame
 from crdtkv.wire.frames import MAX_FRAME_BYTES, TARGET_FRAME_BYTES, framed
 from crdtkv.wire.messages import (
     EntriesReply,
@@ -133,7 +133,7 @@ class _Packing:
             self._give_up(message, Overloaded("the link has too much to send: read the answers, then ask again"))
             return
         self._room_bytes -= weight
-        if self._batch and (self._batch_bytes + weight > TARGET_FRAME_BYTES or len(self._batch) == MAX_MESSAGES):
+        if self._batch and self._batch_bytes + weight > TARGET_FRAME_BYTES:
             self._flush()
         self._batch.append(message)
         self._batch_bytes += weight

@@ -62,7 +62,8 @@ def weight_of_item(item: object) -> int:
 
 
 def _of_entries(message: EntriesReply) -> int:
-    return SMALL + sum(len(entry) + 5 if entry else 1 for entry in message.entries)  # type: ignore[arg-type, misc]
+    entries = message.entries
+    return SMALL + 5 * len(entries) + sum(map(len, filter(None, entries)))  # type: ignore[arg-type]
 
 
 def _of_pairs(pairs: list[Any]) -> int:

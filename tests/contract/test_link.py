@@ -615,8 +615,12 @@ async def test_a_frame_of_millions_of_empty_lists_is_refused_and_not_decoded(lis
 
 async def test_whoever_is_turned_away_reads_why(listener: Listener, raw: Raw) -> None:
     listener.owner.is_full = True
-    raw.greet()
     assert frame_in(await raw.payload()).messages == [NODE]
+    # More than the kernel takes: what is behind it must be waited for.
+    ahead: list[Message] = [ReplicaEntry(1, bytes(12_000_000))]
+    listener.made[0].send(ahead)
+    raw.greet()
+    assert frame_in(await raw.payload()).messages == ahead
     assert frame_in(await raw.payload()).messages == [ErrorReply(0, "overloaded", ["no place"])]
     assert await raw.ended()
     await listener.owner.until(lambda owner: bool(owner.reasons))
