@@ -157,7 +157,7 @@ class Link(asyncio.Protocol):
         """Close at once; `reason` is for the log."""
         self._reason = reason
         self.is_open = False
-        if self._transport is not None:
+        if self._transport is not None and not self._transport.is_closing():
             self._transport.abort()
 
     def pause_writing(self) -> None:
