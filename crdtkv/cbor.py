@@ -3,7 +3,8 @@
 cbor2 believes its input: it follows cyclic references, builds any known tag, ignores trailing bytes, and its encoder
 overruns the C stack on deep nesting. So everything from outside is decoded here, with bounds. Three doors:
 
-- `decode`: protocol data from the network. No tags, no floats' surprises, nothing behind the item.
+- `decode`: protocol data from the network. No tags, no floats' surprises, nothing behind the item. An item takes up to
+  a hundred times its bytes in memory, so whoever decodes what strangers send bounds their number (`items_max`).
 - `decode_own`: what this program wrote itself (its own disk rows and already checked entries); the same bounds,
   without the costly check for trailing bytes.
 - `encode_value` and `decode_value`: users' values, which may hold dates, decimals, UUIDs and sets, but neither
@@ -70,12 +71,15 @@ def array_of(encoded: list[bytes], length: int) -> bytes:
     return head + b"".join(encoded)
 
 
-def decode(data: bytes) -> Any:
+def decode(data: bytes, items_max: int | None = None) -> Any:
     """Decode one item of protocol data, and nothing behind it.
 
     Raises:
-        ProtocolError: malformed, tagged, nested deeper than 16, or followed by more bytes.
+        ProtocolError: malformed, tagged, nested deeper than 16, followed by more bytes, or of more items than that.
     """
+    # An item takes a byte at least, so what is short needs no counting.
+    if items_max is not None and len(data) > items_max and _has_more_items(data, items_max):
+        raise ProtocolError(f"not valid here: more than {items_max} items")
     try:
         pair = cbor2.loads(
             b"\x82" + data + _END,
@@ -90,6 +94,26 @@ def decode(data: bytes) -> Any:
     if pair[1] != _END_ITEM:
         raise ProtocolError("not valid CBOR: more than one item")
     return pair[0]
+
+
+def _has_more_items(data: bytes, limit: int) -> bool:
+    """Count the heads of items, strings skipped; what is malformed is left to the decoder."""
+    position, end = 0, len(data)
+    for _ in range(limit):
+        if position >= end:
+            return False
+        head = data[position]
+        position += 1
+        size = head & 31
+        if size > 23:
+            if size > 27:
+                return False
+            width = 1 << (size - 24)
+            size = int.from_bytes(data[position : position + width], "big")
+            position += width
+        if 0x40 <= head < 0x80:
+            position += size
+    return position < end
 
 
 def decode_own(data: bytes) -> Any:

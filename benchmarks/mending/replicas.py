@@ -18,8 +18,9 @@ from crdtkv.node.effects import Sends
 from crdtkv.node.events import Durable, Event, Now, PeerUp, Received
 from crdtkv.storage.store import Store
 from crdtkv.wire.codec import decode_frame
-from crdtkv.wire.frames import FrameSplitter, frames_for
+from crdtkv.wire.frames import FrameSplitter
 from crdtkv.wire.messages import LeafReply, MembersPush, MembersReply, Message, WriteReplica
+from crdtkv.wire.outgoing import packed
 
 GOSSIP = (MembersPush, MembersReply)
 
@@ -140,7 +141,7 @@ class Replicas:
     def _send(self, sender: str, sends: Sends) -> None:
         for receiver, messages in sends.items():
             if isinstance(receiver, str):
-                data = frames_for(self.cores[sender].topology.epoch, messages)
+                data = b"".join(packed(self.cores[sender].topology.epoch, messages).frames)
                 self.traffic.note(sender, receiver, messages, len(data))
                 self._inbox[receiver] += _received(sender, data)
 

@@ -2,8 +2,13 @@
 
 `/healthz` says the process runs its loop; `/readyz` says it should be sent requests: it counts, its disk has room, and
 it is linked to all other nodes, or (when it has been up for a while) to enough of them that every key has a quorum.
+
+Connections are bounded in number (for one above `CONNECTIONS_MAX` the oldest that asks for nothing gives way; if there
+is none, it gets 503) and in time: within `REQUEST_S` a connection has sent a whole request and taken the answer, or it
+is closed. uvicorn's own limits count requests, not connections that never send one.
 """
 
+import asyncio
 import contextlib
 import socket
 import time
@@ -14,6 +19,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from crdtkv.admin import metrics
 from crdtkv.errors import ConfigError
@@ -22,6 +28,13 @@ from crdtkv.quorum.level import majority
 
 #: How long a node that has just started waits for links to all others before it counts as ready with fewer.
 LINKING_S = 5.0
+CONNECTIONS_MAX = 64
+REQUEST_S = 10.0
+_REFUSAL = b"too many HTTP connections to this node: close some\n"
+_FULL = (
+    b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain; charset=utf-8\r\nconnection: close\r\n"
+    b"content-length: %d\r\n\r\n%b"
+) % (len(_REFUSAL), _REFUSAL)
 
 Figures = Callable[[], Iterable[tuple[str, str, float]]]
 
@@ -75,6 +88,59 @@ def application(core: NodeCore, figures: Figures, is_draining: Callable[[], bool
     )
 
 
+class _BoundedProtocol(H11Protocol):
+    """One HTTP connection; there are few, and none is kept that does not get on."""
+
+    _deadline: asyncio.TimerHandle | None = None
+    _is_refused = False
+    _made_at_s = 0.0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        if len(self.connections) >= CONNECTIONS_MAX and not self._evict():
+            self._is_refused = True
+            transport.write(_FULL)
+            transport.close()
+            return
+        super().connection_made(transport)
+        self._made_at_s = self.loop.time()
+        self._deadline = self.loop.call_later(REQUEST_S, self._expire, self.cycle)
+
+    def data_received(self, data: bytes) -> None:
+        if not self._is_refused:
+            super().data_received(data)
+
+    def eof_received(self) -> None:
+        if not self._is_refused:
+            super().eof_received()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+        if not self._is_refused:
+            super().connection_lost(exc)
+
+    @property
+    def _is_idle(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
+
+    def _evict(self) -> bool:
+        """Close the oldest connection that asks for nothing, if there is one."""
+        idle = [other for other in self.connections if isinstance(other, _BoundedProtocol) and other._is_idle]
+        if not idle:
+            return False
+        oldest = min(idle, key=lambda other: other._made_at_s)
+        self.connections.discard(oldest)
+        oldest.transport.abort()
+        return True
+
+    def _expire(self, last: object) -> None:
+        """Close the connection, unless it has begun and ended a request since it was looked at last."""
+        if self.cycle is last or not self._is_idle:
+            self.transport.abort()
+        else:
+            self._deadline = self.loop.call_later(REQUEST_S, self._expire, self.cycle)
+
+
 class _Server(uvicorn.Server):
     """uvicorn, but the process's signals stay with the node."""
 
@@ -101,7 +167,11 @@ class HttpFace:
                 f"{host}:{port}: the HTTP port cannot be used ({reason}): stop what uses it, or change "
                 "http_port in datacenters.yaml"
             ) from None
-        config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=1)
+        # Its warnings are of requests that are none, one for each: whoever sends them would fill the log.
+        config = uvicorn.Config(
+            app, http=_BoundedProtocol, ws="none", log_level="error", access_log=False, lifespan="off",
+            timeout_graceful_shutdown=1,
+        )  # fmt: skip
         self._server = _Server(config)
 
     async def serve(self) -> None:

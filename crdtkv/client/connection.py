@@ -28,6 +28,7 @@ from crdtkv.links.dialer import Dialer
 from crdtkv.links.link import Link
 from crdtkv.wire.codec import Frame, check_outgoing
 from crdtkv.wire.messages import EntriesReply, ErrorReply, GetRequest, Hello, Leaving, Message
+from crdtkv.wire.outgoing import Outgoing
 
 SWEEP_S = 0.1
 SUSPECT_S = 0.25
@@ -85,7 +86,7 @@ class Connection:
         self._is_flush_due = False
         self._sweeper: asyncio.TimerHandle | None = None
         self._opened = asyncio.Event()
-        self.refused: str | None = None
+        self.refused: CrdtkvError | None = None
         self.server: Hello | None = None
 
     @property
@@ -212,28 +213,16 @@ class Connection:
                     if future is not None and not future.done():
                         future.set_result(entry)
                 continue
-            self._answered(message)
+            self._take_answer(message)
         self.saw_epoch(frame.epoch)
         self.window.give()
         if self._is_leaving:
             self._leave_when_done()
 
-    def _answered(self, message: Message) -> None:
-        """Take an answer to a request that was sent alone."""
-        number: Any = message[0]
-        if number == self._probe:
-            self._measure()
-        self._owed.discard(number)
-        future = self._waiting.pop(number, None) or self._polls.get(number)
-        if future is None or future.done():
-            return
-        if type(message) is ErrorReply:
-            error = error_from_wire(message.code, message.fields)
-            if type(error) is Overloaded:
-                self.window.refused(self._quiet_since)
-            future.set_exception(error)
-        else:
-            future.set_result(message)
+    def unsent(self, link: Link, outgoing: Outgoing) -> None:
+        """See `LinkUser.unsent`: requests that could not be sent end as if the node had refused them."""
+        for answer in outgoing.returned:
+            self._take_answer(answer)
 
     def beat(self, link: Link) -> None:
         """See `LinkUser.beat`."""
@@ -241,7 +230,7 @@ class Connection:
     def lost(self, link: Link, reason: str) -> None:
         """See `LinkUser.lost`."""
         if reason.startswith("protocol error") and link.hello is None:
-            self.refused = f"{self.address}: {reason.removeprefix('protocol error: ')}"
+            self.refused = ProtocolError(f"{self.address}: {reason.removeprefix('protocol error: ')}")
             self._opened.set()
         if self._link in (None, link):
             self._link = None
@@ -255,6 +244,26 @@ class Connection:
     def _measure(self) -> None:
         self._probe = 0
         self.window.measured(self._quiet_since - self._probe_sent_at)
+
+    def _take_answer(self, message: Message) -> None:
+        """Take an answer to a request that was sent alone."""
+        number: int = message[0]  # type: ignore[assignment]
+        error = error_from_wire(message.code, message.fields) if type(message) is ErrorReply else None
+        if error is not None and number == 0:
+            self.refused = error  # the link itself is not wanted
+            return
+        if number == self._probe:
+            self._measure()
+        self._owed.discard(number)
+        future = self._waiting.pop(number, None) or self._polls.get(number)
+        if future is None or future.done():
+            return
+        if error is None:
+            future.set_result(message)
+            return
+        if type(error) is Overloaded:
+            self.window.refused(self._quiet_since)
+        future.set_exception(error)
 
     def _make_link(self) -> Link:
         return Link(self, self._hello, lambda: 0)

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 from crdtkv.client.connection import Connection
-from crdtkv.errors import ClosedError, CrdtkvError, InvalidRequest, NoNodeReachable, ProtocolError
+from crdtkv.errors import ClosedError, CrdtkvError, InvalidRequest, NoNodeReachable
 from crdtkv.ids import is_name
 from crdtkv.quorum.level import ConsistencyLevel
 from crdtkv.ring.hash_ring import HashRing
@@ -181,7 +181,7 @@ class Router:
         if not self.views:
             refused = next((contact.refused for contact in contacts if contact.refused), None)
             if refused is not None:
-                raise ProtocolError(refused)
+                raise refused
             tried = ", ".join(contact.address for contact in contacts)
             raise NoNodeReachable(f"no node answers at {tried}: is the cluster running?")
         self._check_preferred()

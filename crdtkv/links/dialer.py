@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import random
 import ssl
+import time
 from collections.abc import Callable
 
 from crdtkv.links.link import Link
@@ -74,7 +75,10 @@ class Dialer:
             except OSError:
                 pass
             else:
-                wait_s = RETRY_MIN_S
+                began_at = time.monotonic()
                 await self._lost.wait()
+                # Who is turned away each time does not come back twenty times a second.
+                if time.monotonic() - began_at > RETRY_MAX_S:
+                    wait_s = RETRY_MIN_S
             await asyncio.sleep(wait_s * random.uniform(0.5, 1.5))  # noqa: S311 - jitter, not a secret
             wait_s = min(wait_s * 2, RETRY_MAX_S)

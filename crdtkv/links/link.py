@@ -1,11 +1,15 @@
 """`Link`: one TCP connection that carries frames.
 
 After the handshake both sides send a heartbeat every half second; a link that is silent for two is taken for dead and
-closed, so a black hole is noticed as surely as a reset. What cannot be written queues up to a bound: a client that
-does not read its answers is not read from either (its requests wait in its own socket), and a node link past the
-bound is closed, because requests that old are of no use.
+closed, so a black hole is noticed as surely as a reset.
 
-Invariant: after `lost` was called nothing more is delivered from this link.
+Nothing queues without bound. Before the handshake a frame has 4 KiB at most. A client that does not read its answers is
+not read from either (its requests wait in its own socket); large messages for which a link has no room are given up,
+and their requesters told (`crdtkv.wire.outgoing`); of links with clients all together hold no more than their `Room`.
+A link that gets rid of nothing for ten seconds is closed.
+
+Invariant: after `lost` was called nothing more is delivered from this link. A message that cannot be sent disturbs no
+other one.
 """
 
 import asyncio
@@ -14,17 +18,26 @@ import time
 from collections.abc import Callable
 from typing import Protocol, cast
 
-from crdtkv.errors import ProtocolError
+from crdtkv.errors import Overloaded, ProtocolError
+from crdtkv.links.room import Room
 from crdtkv.wire.codec import Frame, decode_frame
-from crdtkv.wire.frames import FrameSplitter, frames_for
-from crdtkv.wire.messages import Beat, Hello, Message
+from crdtkv.wire.frames import HANDSHAKE_FRAME_BYTES, MAX_FRAME_BYTES, FrameSplitter
+from crdtkv.wire.messages import Beat, ErrorReply, Hello, Message
+from crdtkv.wire.outgoing import Outgoing, packed
 
 HEARTBEAT_S = 0.5
 DEAD_AFTER_S = 2.0
 HANDSHAKE_S = 5.0
+STALLED_S = 10.0
+#: How long a link that was turned away is kept, so that the other side can read why.
+FAREWELL_S = 1.0
 CLOCK_WINDOW_S = 30.0
+#: What one link may hold unsent; acknowledgments may make it twice as much.
 MAX_UNSENT_BYTES = 64 * 1024 * 1024
+MAX_UNSENT_TO_CLIENT_BYTES = 32 * 1024 * 1024
 HIGH_WATER_BYTES = 4 * 1024 * 1024
+#: A frame this large may wait for its end also when the room is full.
+MODEST_BYTES = 64 * 1024
 
 
 class LinkUser(Protocol):
@@ -35,11 +48,16 @@ class LinkUser(Protocol):
 
         Raises:
             ProtocolError: it may not talk to us; the link is closed.
+            Overloaded: there is no place for it; it is told so, and the link is closed.
         """
         ...
 
     def frame(self, link: "Link", frame: Frame) -> None:
         """Take a frame; called only after `greeted`."""
+        ...
+
+    def unsent(self, link: "Link", outgoing: Outgoing) -> None:
+        """Learn that messages could not be sent; `returned` is to be taken as if the other side had answered so."""
         ...
 
     def beat(self, link: "Link") -> None:
@@ -54,16 +72,21 @@ class LinkUser(Protocol):
 class Link(asyncio.Protocol):
     """One connection, from either side. `hello` is what the other side said of itself, once it has."""
 
-    def __init__(self, user: LinkUser, own_hello: Hello, epoch: Callable[[], int]) -> None:
+    def __init__(self, user: LinkUser, own_hello: Hello, epoch: Callable[[], int], room: Room | None = None) -> None:
         self._user = user
         self._own_hello = own_hello
         self._epoch = epoch
-        self._splitter = FrameSplitter()
+        self._shared_room = room or Room()
+        self._held_bytes = 0
+        self._splitter = FrameSplitter(HANDSHAKE_FRAME_BYTES)
         self._transport: asyncio.Transport | None = None
         self._reason = "closed by the other side"
         self._heard_at = time.monotonic()
         self._timer: asyncio.TimerHandle | None = None
         self._opened_at = self._heard_at
+        self._written_bytes = 0
+        self._passed_bytes = 0
+        self._passing_at = self._heard_at
         self.hello: Hello | None = None
         self.is_open = False
         self.number = 0
@@ -85,6 +108,7 @@ class Link(asyncio.Protocol):
         self.is_open = False
         if self._timer is not None:
             self._timer.cancel()
+        self._hold(0)
         self._user.lost(self, str(exc) if exc else self._reason)
 
     def data_received(self, data: bytes) -> None:
@@ -101,27 +125,44 @@ class Link(asyncio.Protocol):
                     continue
                 if self.is_open and (frame.messages or frame.skipped):
                     self._user.frame(self, frame)
+                if not self.is_open:
+                    return
+            if self._splitter.buffered_bytes or self._held_bytes:
+                self._note_held()
         except ProtocolError as error:
             self.close(f"protocol error: {error}")
+        except Overloaded as error:
+            self._turn_away(error)
 
     def send(self, messages: list[Message]) -> None:
-        """Send messages as one frame (several when they are large); dropped when the link is gone."""
+        """Send messages as one frame (several when they are large); dropped when the link is gone.
+
+        The owner is told of those that could not be sent (`LinkUser.unsent`).
+        """
         if self._transport is None or not self.is_open:
             return
-        self._transport.write(frames_for(self._epoch(), messages))
-        if self._transport.get_write_buffer_size() > MAX_UNSENT_BYTES:
+        outgoing = packed(self._epoch(), messages, self._room_bytes())
+        for frame in outgoing.frames:
+            self._written_bytes += len(frame)
+            self._transport.write(frame)
+        unsent_bytes = self._transport.get_write_buffer_size()
+        if unsent_bytes or self._held_bytes:
+            self._note_held()
+        if outgoing.returned or outgoing.unsendable or outgoing.held_back:
+            self._user.unsent(self, outgoing)
+        if unsent_bytes > 2 * MAX_UNSENT_BYTES:
             self.close("the other side does not keep up")
 
     def close(self, reason: str) -> None:
         """Close at once; `reason` is for the log."""
         self._reason = reason
         self.is_open = False
-        if self._transport is not None:
+        if self._transport is not None and not self._transport.is_closing():
             self._transport.abort()
 
     def pause_writing(self) -> None:
         """Stop reading requests from a client that does not read its answers."""
-        if self.hello is not None and self.hello.role == "client" and self._transport is not None:
+        if self._is_with_client and self._transport is not None:
             self._transport.pause_reading()
 
     def resume_writing(self) -> None:
@@ -130,6 +171,29 @@ class Link(asyncio.Protocol):
             self._transport.resume_reading()
             self._heard_at = time.monotonic()
 
+    @property
+    def _is_with_client(self) -> bool:
+        return self.hello is not None and self.hello.role == "client"
+
+    def _room_bytes(self) -> int:
+        assert self._transport is not None
+        unsent_bytes = self._transport.get_write_buffer_size()
+        if not self._is_with_client:
+            return MAX_UNSENT_BYTES - unsent_bytes
+        return min(MAX_UNSENT_TO_CLIENT_BYTES - unsent_bytes, self._shared_room.left_bytes)
+
+    def _note_held(self) -> None:
+        """Count what this link holds; a large frame that is not complete ends a client's link when the room is full."""
+        if self._transport is None or not self._is_with_client:
+            return
+        self._hold(self._transport.get_write_buffer_size() + self._splitter.buffered_bytes)
+        if self._shared_room.left_bytes < 0 and self._splitter.buffered_bytes > MODEST_BYTES:
+            self.close("too many large requests at once")
+
+    def _hold(self, held_bytes: int) -> None:
+        self._shared_room.held_bytes += held_bytes - self._held_bytes
+        self._held_bytes = held_bytes
+
     def _greeting(self, frame: Frame) -> Frame:
         if not frame.messages or not isinstance(frame.messages[0], Hello):
             raise ProtocolError("the first message on a link is the handshake")
@@ -137,7 +201,19 @@ class Link(asyncio.Protocol):
         self._learn_clock(hello.clock_ms)
         self._user.greeted(self, hello)
         self.hello = hello
+        self._splitter.limit_bytes = MAX_FRAME_BYTES
         return frame._replace(messages=frame.messages[1:])
+
+    def _turn_away(self, error: Overloaded) -> None:
+        """Close, but let the other side read why first; id 0 is that of the link itself."""
+        self.send([ErrorReply(0, error.code, list(error.fields))])
+        self._reason = str(error)
+        self.is_open = False
+        if self._transport is not None:
+            self._transport.close()
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = asyncio.get_running_loop().call_later(FAREWELL_S, self._transport.abort)
 
     def _learn_clock(self, clock_ms: int) -> None:
         """Learn by how much the other clock is ahead, or a little more: what tells it was on its way for a while.
@@ -159,7 +235,19 @@ class Link(asyncio.Protocol):
             self.close("no handshake")
         elif now - self._heard_at > DEAD_AFTER_S and self._transport.is_reading():
             self.close(f"silent for {DEAD_AFTER_S:g} s")
+        elif self._is_stalled(now):
+            self.close("the other side does not keep up")
         else:
             if self.hello is not None:
                 self.send([Beat(int(now * 1000))])
             self._timer = asyncio.get_running_loop().call_later(HEARTBEAT_S, self._beat)
+
+    def _is_stalled(self, now: float) -> bool:
+        """Tell whether something has waited for long, and nothing was got rid of meanwhile."""
+        assert self._transport is not None
+        unsent_bytes = self._transport.get_write_buffer_size()
+        passed_bytes = self._written_bytes - unsent_bytes
+        if not unsent_bytes or passed_bytes != self._passed_bytes:
+            self._passed_bytes = passed_bytes
+            self._passing_at = now
+        return now - self._passing_at > STALLED_S

@@ -6,6 +6,7 @@ from crdtkv.links.dialer import connect
 from crdtkv.links.link import Link
 from crdtkv.wire.codec import Frame
 from crdtkv.wire.messages import Hello
+from crdtkv.wire.outgoing import Outgoing
 
 PROBE_S = 1.0
 
@@ -24,6 +25,9 @@ class _Visitor:
         pass
 
     def beat(self, link: Link) -> None:
+        pass
+
+    def unsent(self, link: Link, outgoing: Outgoing) -> None:
         pass
 
     def lost(self, link: Link, reason: str) -> None:

@@ -35,6 +35,8 @@ STEP_SHORT_S = 0.02
 #: How long requests may wait; and how many units may in any case, because they are no more than a step or two.
 QUEUE_MAX_S = 0.25
 ALWAYS_UNITS = 2 * BUDGET_MAX
+#: How many requests of clients that have enough for this step are passed over, to come to those of others.
+PASSED_OVER_MAX = 1_000
 #: What waits at most, however fast it seems to go.
 UNITS_MAX = 100 * BUDGET_MAX
 
@@ -85,12 +87,18 @@ class Admission:
         """Begin as much as a step may; called once a step, behind what other nodes have sent."""
         self._learn()
         left = self._budget
-        while self._waiting and left > 0:
-            peer, request, units, arrived_s = self._waiting.popleft()
+        passed_over: list[tuple[Peer, Any, int, float]] = []
+        while self._waiting and left > 0 and len(passed_over) < PASSED_OVER_MAX:
+            item = self._waiting.popleft()
+            peer, request, units, arrived_s = item
+            if not self._step.effects.has_room_for(peer):
+                passed_over.append(item)  # the answers to this client are enough for one step
+                continue
             self._units -= units
             left -= units
             self._step.arrived_s = arrived_s
             self._begin[type(request)](peer, request)
+        self._waiting.extendleft(reversed(passed_over))
         self._begun_units = self._budget - left
 
     def next_timer(self) -> float | None:

@@ -9,11 +9,13 @@ import heapq
 from typing import Protocol
 
 from crdtkv.wire.messages import Message
+from crdtkv.wire.outgoing import CONGESTED
 
 TICK_S = 0.001
 
-#: Refusals that pass, because a node is about to follow a ring epoch or to enter itself; and when to ask again.
-FOR_A_MOMENT = frozenset(("wrong_epoch", "quarantined"))
+#: Refusals that pass, because a node is about to follow a ring epoch or to enter itself, or a link has much to send;
+#: and when to ask again.
+FOR_A_MOMENT = frozenset(("wrong_epoch", "quarantined", CONGESTED))
 AGAIN_S = 0.05
 #: The refusal of a part of an entry by a replica that has not seen what it builds on.
 BEHIND = "behind"

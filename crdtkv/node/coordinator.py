@@ -47,6 +47,8 @@ from crdtkv.wire.messages import EntriesReply, GetRequest, MutateRequest, ScanRe
 MAX_TIMEOUT_MS = 10 * 60 * 1000
 MAX_TTL_MS = 100 * 365 * 86_400 * 1000
 MAX_LEVELS = 256
+#: Reads are answered together up to that size.
+RUN_BYTES = 256 * 1024
 UNKNOWN = "unknown"
 
 
@@ -96,13 +98,21 @@ class Coordinator:
             return
         run: list[object] = []
         run_id = first_id
+        run_bytes = 0
         for number, identity in enumerate(identities, first_id):
             try:
                 key = self._keys.from_client(identity)
+                if not step.effects.has_room_for(peer):
+                    raise Overloaded("too much was read at once: read the answers, then ask again")
                 if required == 1 and step.serves(key.token):
                     entry, is_durable = self._replica.shown(key.located)
                     if is_durable:
                         run.append(entry)
+                        run_bytes += len(entry or b"")
+                        if run_bytes < RUN_BYTES:
+                            continue
+                        self._answer_run(peer, request, run_id, run, level.name)
+                        run, run_id, run_bytes = [], number + 1, 0
                         continue
                     requester = Requester(peer, number, "get", level.name, now_s)
                     requester.reply(step, EntriesReply(number, [entry]), is_durable=False)
@@ -112,7 +122,7 @@ class Coordinator:
             except CrdtkvError as error:
                 Requester(peer, number, "get", level.name, now_s).refuse(step, error)
             self._answer_run(peer, request, run_id, run, level.name)
-            run, run_id = [], number + 1
+            run, run_id, run_bytes = [], number + 1, 0
         self._answer_run(peer, request, run_id, run, level.name)
 
     def mutate(self, peer: Peer, request: MutateRequest) -> None:

@@ -29,6 +29,7 @@ from crdtkv.node.events import (
     BusDown,
     BusMessage,
     BusUp,
+    ClientGone,
     ConsumerIdle,
     DiskSpace,
     Durable,
@@ -269,6 +270,9 @@ class NodeCore:
         for event in events:
             if type(event) is Received:
                 self._dispatch.received(event)
+            elif type(event) is ClientGone:
+                self.watching.client_gone(event.client)
+                self.admission.forget(event.client)
             else:
                 self._happened(event)
         self.admission.run_due()

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from crdtkv.errors import CrdtkvError, InsufficientStorage, Overloaded, StorageError
+from crdtkv.log_text import LineRate
 from crdtkv.node.admission import ADMITTED, Admission
 from crdtkv.node.events import Peer, Received
 from crdtkv.node.membership import Membership
@@ -30,18 +31,23 @@ from crdtkv.wire.messages import (
     ReadPartition,
     ReadReplica,
     Refusal,
+    RepairRequest,
     ReplicaEntry,
     ReplicaSuperseded,
     ReplicaWritten,
     RightsRequest,
     RootsReply,
     ScanReply,
+    StatusRequest,
     TombstonesDropped,
     TombstonesReply,
     TombstonesRequest,
     TopologyNews,
+    TopologyRequest,
+    WatchRequest,
     WriteReplica,
 )
+from crdtkv.wire.outgoing import CONGESTED
 
 _ANSWERS = frozenset(
     (
@@ -57,6 +63,13 @@ _COUNTED = frozenset(
         RightsRequest,
     )
 )  # fmt: skip
+#: What a request of a client counts as besides its answer, because it is more work than that shows.
+_CHARGES: dict[type, int] = {
+    WatchRequest: 64 * 1024,
+    StatusRequest: 512 * 1024,
+    TopologyRequest: 16 * 1024,
+    RepairRequest: 1024 * 1024,
+}
 #: What a learner is not asked for, unless by those who have lost the document that made it one.
 _READS = frozenset((ReadReplica, FindOperation, ReadPartition))
 
@@ -85,6 +98,7 @@ class Dispatch:
         self._acknowledge = acknowledge
         self._from_client = from_client
         self._from_node = from_node
+        self._dropped_lines = LineRate()
         #: How many requests of other nodes were carried out.
         self.served = 0
 
@@ -102,8 +116,11 @@ class Dispatch:
                     self._step.stats.count("junk_messages")  # a client may not speak the node protocol
                 elif isinstance(message, ADMITTED):
                     self._admission.arrived(peer, message)
-                else:
+                elif self._step.effects.has_room_for(peer):
+                    self._step.effects.charge(peer, _CHARGES.get(type(message), 0))
                     handler(peer, message)
+                else:
+                    self._refuse(peer, message)
             return
         if epoch > self._step.epoch:
             self._step.effects.refresh_topology = True
@@ -152,6 +169,8 @@ class Dispatch:
             self._step.stats.count("junk_messages")
         elif type(request) in self._unserved:
             self._step.effects.send(node, Refusal(request.id, "quarantined", []))
+        elif type(request) in _READS and not self._step.effects.has_room_for(node):
+            self._step.effects.send(node, Refusal(request.id, CONGESTED, []))
         elif epoch != self._step.epoch:
             self._step.stats.count("epoch_refusals")
             self._step.effects.send(node, Refusal(request.id, "wrong_epoch", [self._step.epoch]))
@@ -166,6 +185,12 @@ class Dispatch:
                     self.dropped(error)
                 self._step.effects.send(node, Refusal(request.id, error.code, list(error.fields)))
 
+    def _refuse(self, client: int, request: Any) -> None:
+        """Refuse what would make the answers of this step to one client too much."""
+        error = Overloaded("too much was asked for at once: read the answers, then ask again")
+        self._step.stats.count("client_requests_over_budget")
+        self._step.effects.send(client, ErrorReply(request.id, error.code, list(error.fields)))
+
     @property
     def _unserved(self) -> frozenset[type]:
         """What this node must not serve now, because others would count, or believe, its answer."""
@@ -176,4 +201,6 @@ class Dispatch:
     def dropped(self, error: CrdtkvError) -> None:
         """Count what a peer sent and nobody can use."""
         self._step.stats.count("junk_messages")
-        self._step.effects.notes.append(f"a message was dropped: {error}")
+        line = self._dropped_lines.admit(f"a message was dropped: {error}", self._step.now.monotonic_s)
+        if line is not None:
+            self._step.effects.notes.append(line)

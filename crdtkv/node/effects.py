@@ -11,6 +11,11 @@ from typing import NamedTuple
 from crdtkv.node.events import Peer
 from crdtkv.ring.topology import Topology
 from crdtkv.wire.messages import Message
+from crdtkv.wire.weights import weight_of
+
+#: What a step sends one peer before it refuses to read more for it.
+CLIENT_BYTES_A_STEP = 32 * 1024 * 1024
+NODE_BYTES_A_STEP = 64 * 1024 * 1024
 
 Sends = dict[Peer, list[Message]]
 
@@ -65,9 +70,12 @@ class Effects:
     #: Why this process must stop at once, if it must.
     stop: str | None = None
     notes: list[str] = field(default_factory=list)
+    #: About how much each peer is sent, so that no frame of small requests makes a step hold any amount of answers.
+    weights: dict[Peer, int] = field(default_factory=dict)
 
     def send(self, peer: Peer, message: Message) -> None:
         """Send what reveals no write of this node that could still be lost."""
+        self.charge(peer, weight_of(message))
         queue = self.at_once.get(peer)
         if queue is None:
             self.at_once[peer] = [message]
@@ -76,8 +84,17 @@ class Effects:
 
     def send_when_durable(self, peer: Peer, message: Message) -> None:
         """Send when everything this node has written so far is durable."""
+        self.charge(peer, weight_of(message))
         queue = self.held.get(peer)
         if queue is None:
             self.held[peer] = [message]
         else:
             queue.append(message)
+
+    def charge(self, peer: Peer, weight: int) -> None:
+        """Count work or answers for a peer."""
+        self.weights[peer] = self.weights.get(peer, 0) + weight
+
+    def has_room_for(self, peer: Peer) -> bool:
+        """Whether more may be done for a peer in this step."""
+        return self.weights.get(peer, 0) < (CLIENT_BYTES_A_STEP if isinstance(peer, int) else NODE_BYTES_A_STEP)

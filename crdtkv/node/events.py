@@ -47,6 +47,12 @@ class PeerDown(NamedTuple):
     node: str
 
 
+class ClientGone(NamedTuple):
+    """The link to this client is gone: nothing needs to be kept for it."""
+
+    client: int
+
+
 class Durable(NamedTuple):
     """All commits up to this number survive a power loss."""
 
@@ -103,6 +109,6 @@ class DiskSpace(NamedTuple):
 
 
 Event = (
-    Received | PeerUp | PeerClock | PeerDown | Durable | BusUp | BusDown | Published
+    Received | PeerUp | PeerClock | PeerDown | ClientGone | Durable | BusUp | BusDown | Published
     | StreamMessage | BusMessage | ConsumerIdle | TopologyChanged | DiskSpace
 )  # fmt: skip

@@ -14,6 +14,7 @@ from crdtkv.errors import CrdtkvError, InsufficientStorage, ProtocolError
 from crdtkv.geo.inbox import Delivery
 from crdtkv.geo.outbox import Outbox
 from crdtkv.ids import Actor, actor_name, node_of, parse_identity
+from crdtkv.log_text import LineRate
 from crdtkv.node.effects import AckStream, Publish, SendBus
 from crdtkv.node.handoff import Handoff
 from crdtkv.node.keys import KeyCheck, PlacedKey
@@ -62,6 +63,7 @@ class GeoReplication:
         self._publishes = 0
         self._in_flight: dict[int, list[int]] = {}
         self._not_before = 0.0
+        self._dead_letter_lines = LineRate()
 
     @property
     def _sender(self) -> Actor:
@@ -228,7 +230,11 @@ class GeoReplication:
 
     def _keep_dead_letter(self, payload: bytes, reason: str) -> None:
         self._step.stats.count("dead_letters")
-        self._step.effects.notes.append(f"a message could not be read, it is kept as a dead letter: {reason}")
+        line = self._dead_letter_lines.admit(
+            f"a message could not be read, it is kept as a dead letter: {reason}", self._step.now.monotonic_s
+        )
+        if line is not None:
+            self._step.effects.notes.append(line)
         kept = self._store.scan(*rows.DEAD_LETTER_RANGE, MAX_DEAD_LETTERS)
         if len(kept) < MAX_DEAD_LETTERS:
             self._store.put(rows.dead_letter_row(self._step.now.wall_ms * 1000 + len(kept)), payload)

@@ -31,7 +31,6 @@ MAX_PREFIXES = 64
 #: Bucket, type and their ends: a longer prefix fits no key.
 MAX_PREFIX_BYTES = MAX_KEY_BYTES + 128
 MAX_WAIT_MS = 60_000
-MAX_WAITING = 10_000
 #: What one poll looks at, at most: pages of the store, or changes; a watcher of few keys must not stop the node.
 MAX_PAGES = 8
 MAX_CHANGES = 10_000
@@ -70,10 +69,16 @@ class Watching:
             return
         if request.wait_ms == 0:
             self._answer(poll, [], self._live(self._changes.head))
-        elif len(self._waiting) < MAX_WAITING:
+        elif self._waiting.has_room_for(poll):
             self._waiting.add(poll)
         else:
-            self._refuse(peer, request.id, Overloaded("the node has too many watches: back off and retry"))
+            self._refuse(
+                peer, request.id, Overloaded("this client or the node has too many watches: end some, or retry")
+            )
+
+    def client_gone(self, client: int) -> None:
+        """Forget what waits for a client whose link is gone."""
+        self._waiting.drop_all_of(client)
 
     def next_timer(self) -> float | None:
         """Return when a poll has waited long enough."""

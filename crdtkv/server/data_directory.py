@@ -9,10 +9,14 @@ they answer for it.
 An old copy that was put back is set aside as well, if it is older than deleted keys are remembered (`fence`): what was
 deleted since would come back with it.
 
+A directory is made for its owner only, and one that others can look into is told of.
+
 A directory without an identity file is not known to be this node's: there, damage is an error to be looked at.
 """
 
+import contextlib
 import logging
+import stat
 import time
 from pathlib import Path
 
@@ -34,6 +38,7 @@ def open_store(data: Path, config: StorageConfig) -> RocksStore:
     Raises:
         StorageError: the directory is unwritable, in use, or damaged and not known to be a node's.
     """
+    _keep_private(data)
     if (data / _MARK).exists():
         _set_aside(data, "a corrupt block was read")
         (data / _MARK).unlink()
@@ -60,6 +65,15 @@ def fence(store: RocksStore, data: Path, config: StorageConfig) -> RocksStore:
 def mark_damaged(data: Path) -> None:
     """Have the store set aside when the node starts next."""
     write_whole(data / _MARK, "")
+
+
+def _keep_private(data: Path) -> None:
+    """Create the directory for its owner only; say so if others can look into one that is there."""
+    with contextlib.suppress(OSError):  # the store says what is wrong with it
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        mode = stat.S_IMODE(data.stat().st_mode)
+        if mode & 0o077:
+            log.warning("%s: other users can look into it (mode %03o): chmod 700 %s", data, mode, data)
 
 
 def _open(data: Path, config: StorageConfig) -> RocksStore:

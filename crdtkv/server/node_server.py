@@ -27,16 +27,22 @@ from crdtkv.errors import BusError, ConfigError, DamagedStore, ProtocolError, St
 from crdtkv.links.dialer import Dialer
 from crdtkv.links.link import Link
 from crdtkv.links.probe import who_answers
+from crdtkv.links.room import Room
+from crdtkv.log_text import one_line
 from crdtkv.node.core import NodeCore, NodeSettings
 from crdtkv.node.effects import Effects, Sends
-from crdtkv.node.events import DiskSpace, Event, PeerClock, PeerDown, PeerUp, Received
+from crdtkv.node.events import ClientGone, DiskSpace, Event, PeerClock, PeerDown, PeerUp, Received
 from crdtkv.ring.agreement import differences
 from crdtkv.ring.topology import Topology
+from crdtkv.server.client_links import ClientLinks
 from crdtkv.server.data_directory import fence, mark_damaged, open_store
+from crdtkv.server.link_log import LinkLog
+from crdtkv.server.open_files import places_for_clients
 from crdtkv.server.stepper import Stepper, clock
 from crdtkv.storage import identity, rows
 from crdtkv.wire.codec import Frame
 from crdtkv.wire.messages import Hello, Leaving
+from crdtkv.wire.outgoing import Outgoing
 
 FIRST_TOPOLOGY_WAIT_S = 3.0
 DISK_CHECK_S = 1.0
@@ -70,9 +76,8 @@ class NodeServer:
         self._hello = Hello(config.cluster, self._datacenter, "node", node)
         self._owner = identity.Owner(config.cluster, self._datacenter, node)
         self._links: dict[str, Link] = {}
-        self._clients: dict[int, Link] = {}
-        self._anonymous: set[Link] = set()
-        self._numbers = itertools.count(1)
+        self._room = Room()
+        self._link_log = LinkLog()
         self._dialers: dict[str, Dialer] = {}
         self._remotes: dict[str, RemoteBus] = {}
         self._tasks: list[asyncio.Task[None]] = []
@@ -89,6 +94,8 @@ class NodeServer:
             BusError: NATS may not carry a durable cluster.
         """
         on_stop = self._on_stop
+        nodes = sum(len(datacenter.nodes) for datacenter in self._config.datacenters.values())
+        self._clients = ClientLinks(places_for_clients(self._config.limits.connections_max, nodes))
         self._store = open_store(self._data, self._config.storage)
         on_stop.push_async_callback(self._close_store)
         self._record = identity.IdentityFile(self._data)
@@ -136,11 +143,11 @@ class NodeServer:
         self._is_draining = True
         if self._server is not None:
             self._server.close()
-        for link in self._clients.values():
+        for link in self._clients.clients():
             link.send([LEAVING])
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_S):
-                while self._clients or self._anonymous:
+                while not self._clients.is_empty:
                     self._links_changed.clear()
                     await self._links_changed.wait()
         if self._clients:
@@ -157,11 +164,10 @@ class NodeServer:
         # A client that was given addresses only cannot know the cluster's name.
         if hello.cluster != self._config.cluster and not (hello.role == "client" and not hello.cluster):
             raise ProtocolError(f"cluster {hello.cluster!r} is not this one, {self._config.cluster!r}")
-        self._anonymous.discard(link)
+        self._clients.known(link)
         self._links_changed.set()
         if hello.role == "client":
-            link.number = next(self._numbers)
-            self._clients[link.number] = link
+            self._clients.admit(link)
             if self._is_draining:
                 link.send([LEAVING])
         elif hello.role == "node":
@@ -189,6 +195,12 @@ class NodeServer:
             self.core.step.stats.count("junk_messages", frame.skipped)
         self._stepper.put(Received(link.number or link.hello.name, frame.epoch, frame.messages))
 
+    def unsent(self, link: Link, outgoing: Outgoing) -> None:
+        """See `LinkUser.unsent`."""
+        self._link_log.unsent(link, outgoing, self.core.step.stats)
+        if outgoing.returned and link.hello is not None:
+            self._put(Received(link.number or link.hello.name, 0, outgoing.returned))
+
     def beat(self, link: Link) -> None:
         """See `LinkUser.beat`."""
         if link.hello is not None and self._links.get(link.hello.name) is link:
@@ -196,21 +208,20 @@ class NodeServer:
 
     def lost(self, link: Link, reason: str) -> None:
         """See `LinkUser.lost`."""
-        self._anonymous.discard(link)
+        was_client = self._clients.lost(link)
         self._links_changed.set()
         if reason.startswith("protocol error"):
-            self.core.step.stats.count("junk_messages")
-            log.warning("closed a link: %s", reason)
+            self._link_log.junk(reason, self.core.step.stats)
         for dialer in self._dialers.values():
             if dialer.link is link:
                 dialer.lost()
+        if was_client:
+            self._put(ClientGone(link.number))
         if link.hello is None:
             return
-        if link.hello.role == "client":
-            self._clients.pop(link.number, None)
-        elif self._links.get(link.hello.name) is link:
+        if self._links.get(link.hello.name) is link:
             del self._links[link.hello.name]
-            log.info("the link to %s is gone: %s", link.hello.name, reason)
+            log.info("the link to %s is gone: %s", link.hello.name, one_line(reason))
             self._put(PeerDown(link.hello.name))
 
     # What the stepper wants done (`World`):
@@ -239,7 +250,7 @@ class NodeServer:
     def attend(self, effects: Effects) -> None:
         """See `World.attend`."""
         for note in effects.notes:
-            log.warning("%s", note)
+            log.warning("%s", one_line(note))
         if effects.topology is not None:
             self._home.known = effects.topology
             self._follow_addresses(effects.topology)
@@ -348,10 +359,8 @@ class NodeServer:
         self._on_stop.callback(self._server.close)
 
     def _accept(self) -> Link:
-        link = Link(self, self._hello, self._epoch)
-        self._anonymous.add(link)
-        if len(self._clients) + len(self._anonymous) > self._config.limits.connections_max:
-            asyncio.get_running_loop().call_soon(link.close, "too many connections")
+        link = Link(self, self._hello, self._epoch, self._room)
+        self._clients.accepted(link)
         return link
 
     def _follow_addresses(self, topology: Topology) -> None:
@@ -402,7 +411,7 @@ class NodeServer:
         self._store.close()
 
     def _close_links(self) -> None:
-        for link in [*self._links.values(), *self._clients.values(), *self._anonymous]:
+        for link in [*self._links.values(), *self._clients.all()]:
             link.close("the node stops")
 
     async def _cancel_tasks(self) -> None:

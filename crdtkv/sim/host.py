@@ -14,14 +14,16 @@ from crdtkv.config.model import ClusterConfig
 from crdtkv.errors import StorageError
 from crdtkv.node.core import NodeCore, NodeSettings
 from crdtkv.node.effects import Effects, Proposal, Publish, SendBus
-from crdtkv.node.events import Durable, Event, Now, Peer, PeerDown, PeerUp, Received
+from crdtkv.node.events import ClientGone, Durable, Event, Now, Peer, PeerDown, PeerUp, Received
 from crdtkv.ring.topology import Topology
 from crdtkv.sim.disk import SimDisk
 from crdtkv.sim.network import Network
 from crdtkv.sim.scheduler import Scheduler
 from crdtkv.storage import identity, rows
-from crdtkv.wire.codec import decode_frame, encode_frame
+from crdtkv.wire.codec import decode_frame
+from crdtkv.wire.frames import LENGTH_BYTES
 from crdtkv.wire.messages import Message, MutateRequest
+from crdtkv.wire.outgoing import packed
 
 EPOCH_MS = 1_700_000_000_000
 
@@ -230,6 +232,10 @@ class SimNode:
         """Learn that the link to a node broke."""
         self.put(PeerDown(node))
 
+    def client_gone(self, name: str) -> None:
+        """Learn that a client's link is gone."""
+        self.put(ClientGone(self._numbers[name]))
+
     def _step(self) -> None:
         assert self.core is not None
         self._step_is_due = False
@@ -304,12 +310,16 @@ class SimNode:
 
     def _send(self, peer: Peer, messages: list[Message]) -> None:
         assert self.core is not None
-        payload = encode_frame(self.core.topology.epoch, messages)
+        outgoing = packed(self.core.topology.epoch, messages)
         may_double = not any(isinstance(message, MutateRequest) for message in messages)
         receiver = peer if isinstance(peer, str) else self.clients[peer]
         self._world.sending(self, peer, messages)
-        self._world.trace(self.place.node, receiver, payload)
-        self._network.send(self.place.node, receiver, payload, self._world.deliver(receiver), may_double)
+        for frame in outgoing.frames:
+            payload = frame[LENGTH_BYTES:]
+            self._world.trace(self.place.node, receiver, payload)
+            self._network.send(self.place.node, receiver, payload, self._world.deliver(receiver), may_double)
+        if outgoing.returned:
+            self.put(Received(peer, 0, outgoing.returned))
 
     def _stop_because(self, error: StorageError) -> None:
         self._world.note(f"{self.place.node} stops: {error}")

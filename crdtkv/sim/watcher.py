@@ -44,7 +44,10 @@ class Group:
 
 
 class SimWatcher:
-    """One watch. `ring` tells the data center's ring; `is_up` whether a node runs; `send` hands it a frame."""
+    """One watch.
+
+    `ring` tells the data center's ring; `is_up` whether a node runs; `send` hands it a frame, `hang_up` ends the link.
+    """
 
     def __init__(
         self,
@@ -56,6 +59,7 @@ class SimWatcher:
         ring: Callable[[], HashRing | None],
         is_up: Callable[[str], bool],
         send: Callable[[str, str, bytes], None],
+        hang_up: Callable[[str, str], None],
         count: Callable[[str], None],
         knows_learners: bool,
     ) -> None:
@@ -68,6 +72,7 @@ class SimWatcher:
         self._ring = ring
         self._is_up = is_up
         self._send = send
+        self._hang_up = hang_up
         self._count = count
         #: Rows in an answer, the longest wait for a change, and the longest time it takes to read an answer.
         self._limit = random.choice((1, 2, 5, 500))
@@ -197,6 +202,8 @@ class SimWatcher:
         self._polls = {}
         for group in self.groups:
             group.poll = 0
+        for node in dict.fromkeys(group.node for group in self.groups):
+            self._hang_up(self.name, node)
 
         def wake() -> None:
             self._is_asleep = False

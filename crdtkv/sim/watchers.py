@@ -27,6 +27,10 @@ def _watcher(cluster: "SimCluster", name: str) -> SimWatcher:
             cluster.trace(watcher, node_name, frame)
             cluster.network.send(watcher, node_name, frame, node.receive, may_double=True)
 
+    def hang_up(watcher: str, node_name: str) -> None:
+        cluster.network.reset(watcher, node_name)
+        cluster.nodes[node_name].client_gone(watcher)
+
     return SimWatcher(
         name,
         random.sample(types, random.choice((1, len(types), len(types), len(types)))),
@@ -36,6 +40,7 @@ def _watcher(cluster: "SimCluster", name: str) -> SimWatcher:
         lambda: _some_ring(cluster, datacenter, random),
         lambda node_name: cluster.nodes[node_name].is_up,
         send,
+        hang_up,
         cluster.coverage.count,
         knows_learners=Random(f"{name} learners {plan.seed}").random() < 0.6,
     )

@@ -6,6 +6,9 @@ Rules that measurements forced (each is pinned by a test in `tests/contract/test
 - Scans use the raw iterator and ask its `status()` at the end: the convenient iterators stop silently at damage.
 - Only an upper bound is ever set on an iterator: rocksdict's lower bound sets the upper one.
 - WAL recovery tolerates a torn tail only. Damage in the middle refuses to open instead of dropping what followed.
+- Only what RocksDB itself calls "Corruption" is damage, and not if the reason is that it could not look: a file that
+  was not opened because the process has too many is no damage, and neither is a full disk or a lock that is held.
+- It opens at most `OPEN_FILES_MAX` tables at a time; by default it would open all of them.
 """
 
 from collections.abc import Iterator
@@ -27,7 +30,15 @@ from rocksdict import (
 from crdtkv.errors import DamagedStore, StorageError
 from crdtkv.storage.store import SCAN_BYTES, Row
 
+OPEN_FILES_MAX = 256
+#: What the log, the manifest, locks and tables that are being written need besides.
+OTHER_FILES = 32
+
 _MIB = 1024 * 1024
+_NOT_DAMAGE = (
+    "Too many open files", "No space left", "Disk quota exceeded", "Cannot allocate memory", "Permission denied",
+    "Operation not permitted", "Read-only file system", "Resource temporarily unavailable", "Interrupted system call",
+)  # fmt: skip
 
 
 class RocksStore:
@@ -38,7 +49,7 @@ class RocksStore:
 
         Raises:
             DamagedStore: it holds a damaged database, or none of ours.
-            StorageError: the directory is unwritable or in use.
+            StorageError: the directory is unwritable, in use, or could not be looked at; nothing is known of damage.
         """
         self.directory = directory
         self._buffer: dict[bytes, bytes | None] = {}
@@ -170,6 +181,7 @@ def _options(block_cache_mib: int, write_buffer_mib: int) -> Options:
     options.set_compression_type(DBCompressionType.lz4())
     options.set_bottommost_compression_type(DBCompressionType.zstd())
     options.set_keep_log_file_num(3)
+    options.set_max_open_files(OPEN_FILES_MAX)
     blocks = BlockBasedOptions()
     blocks.set_bloom_filter(10, False)
     blocks.set_block_cache(Cache(block_cache_mib * _MIB))
@@ -178,23 +190,40 @@ def _options(block_cache_mib: int, write_buffer_mib: int) -> Options:
 
 
 def _check_writable(directory: Path) -> None:
-    """Create the directory, then write and remove a small file: permission bits do not tell everything."""
-    directory.mkdir(parents=True, exist_ok=True)
+    """Create the directory, for its owner only, then write and remove a small file: permission bits do not tell all."""
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = directory / ".writable"
     path.write_bytes(b"")
     path.unlink()
 
 
+def _is_damage(text: str) -> bool:
+    return text.startswith("Corruption") and not any(reason in text for reason in _NOT_DAMAGE)
+
+
 def _reading_failed(what: str, error: Exception) -> StorageError:
-    kind = DamagedStore if str(error).startswith("Corruption") else StorageError
-    return kind(f"{what}: {error}")
+    text = _in_one_line(error)
+    return (DamagedStore if _is_damage(text) else StorageError)(f"{what}: {text}")
 
 
 def _opening_failed(directory: Path, error: Exception) -> StorageError:
-    text = str(error)
-    if "lock" in text.lower():
+    text = _in_one_line(error)
+    if "Too many open files" in text:
+        return StorageError(
+            f"{directory}: the process may not open more files: raise its limit (`ulimit -n`, LimitNOFILE=), or lower "
+            "limits.connections_max"
+        )
+    if "hold by current process" in text or ("lock file" in text.lower() and "temporarily unavailable" in text):
         return StorageError(f"{directory}: in use by another process: stop that node first")
-    return DamagedStore(
-        f"{directory}: the database is damaged or not a database ({text}): move the directory away, and keep it until "
-        "the node has been filled again from its peers"
+    if _is_damage(text):
+        return DamagedStore(
+            f"{directory}: the database is damaged or not a database ({text}): move the directory away, and keep it "
+            "until the node has been filled again from its peers"
+        )
+    return StorageError(
+        f"{directory}: the database cannot be opened ({text}): nothing was changed; mend that, and start again"
     )
+
+
+def _in_one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -21,6 +21,9 @@ MAX_INT = 2**64 - 1
 MAX_MESSAGE_BYTES = 12 * 1024 * 1024
 #: How deep lists in a field may be nested; frame, messages and message are three more.
 _MAX_FIELD_DEPTH = cbor.MAX_DEPTH - 3
+#: Items of a frame, which take 10 MiB and 20 ms at most; and messages, each of which may be a request.
+MAX_ITEMS = 128 * 1024
+MAX_MESSAGES = 16_384
 
 
 class Frame(NamedTuple):
@@ -40,10 +43,12 @@ def decode_frame(payload: bytes) -> Frame:
     """Decode what `encode_frame` made.
 
     Raises:
-        ProtocolError: malformed, or of a wire version this program does not speak.
+        ProtocolError: malformed, of too many items or messages, or of a wire version this program does not speak.
     """
-    match cbor.decode(payload):
+    match cbor.decode(payload, MAX_ITEMS):
         case [1, int() as epoch, list() as items] if type(epoch) is int and 0 <= epoch <= MAX_INT:
+            if len(items) > MAX_MESSAGES:
+                raise ProtocolError(f"a frame of {len(items)} messages, {MAX_MESSAGES} are allowed")
             messages: list[Message] = []
             skipped = 0
             for item in items:

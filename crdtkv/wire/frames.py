@@ -1,17 +1,21 @@
 """Frames on a link: a 4-byte big-endian length, then the payload. Zero length is a bare sign of life.
 
-`FrameSplitter` turns a stream of bytes into payloads; a length above `MAX_FRAME_BYTES` ends the link before a byte of
-it is buffered. `frames_for` cuts a long list of messages so that every frame stays below `TARGET_FRAME_BYTES`,
-unless one message alone is larger.
+`FrameSplitter` turns a stream of bytes into payloads; a length above its limit ends the link before a byte of the frame
+is buffered. The limit is small until the other side has said who it is. Which messages share a frame is decided in
+`crdtkv.wire.outgoing`.
 """
 
+from collections.abc import Iterator
+
 from crdtkv.errors import ProtocolError
-from crdtkv.wire.codec import encode_frame
 from crdtkv.wire.foreign import too_long
-from crdtkv.wire.messages import Message
 
 MAX_FRAME_BYTES = 16 * 1024 * 1024
-TARGET_FRAME_BYTES = 1024 * 1024
+#: What several messages share; a frame so small cannot hold more items than a receiver takes (`codec.MAX_ITEMS`).
+TARGET_FRAME_BYTES = 128 * 1024
+#: Until the handshake is done.
+HANDSHAKE_FRAME_BYTES = 4096
+LENGTH_BYTES = 4
 HEARTBEAT = b"\0\0\0\0"
 
 
@@ -26,40 +30,38 @@ def framed(payload: bytes) -> bytes:
     return len(payload).to_bytes(4, "big") + payload
 
 
-def frames_for(epoch: int, messages: list[Message]) -> bytes:
-    """Encode messages as one frame, or as several when they are large."""
-    payload = encode_frame(epoch, messages)
-    if len(payload) <= TARGET_FRAME_BYTES or len(messages) == 1:
-        return framed(payload)
-    middle = len(messages) // 2
-    return frames_for(epoch, messages[:middle]) + frames_for(epoch, messages[middle:])
-
-
 class FrameSplitter:
-    """Cut received bytes into payloads."""
+    """Cut received bytes into payloads. `limit_bytes` may be changed between two of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit_bytes: int = MAX_FRAME_BYTES) -> None:
+        self.limit_bytes = limit_bytes
         self._buffer = bytearray()
 
-    def feed(self, data: bytes) -> list[bytes]:
-        """Take bytes as they came, return the payloads they complete; heartbeats are left out.
+    @property
+    def buffered_bytes(self) -> int:
+        """How much of a frame has come that is not complete."""
+        return len(self._buffer)
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Take bytes as they came, yield the payloads they complete; heartbeats are left out.
 
         Raises:
             ProtocolError: a frame longer than allowed is announced.
         """
         buffer = self._buffer
         buffer += data
-        payloads: list[bytes] = []
         start = 0
-        while len(buffer) - start >= 4:
-            length = int.from_bytes(buffer[start : start + 4], "big")
-            if length > MAX_FRAME_BYTES:
-                raise too_long(bytes(buffer[start : start + 4]), MAX_FRAME_BYTES)
-            if len(buffer) - start - 4 < length:
-                break
-            if length:
-                payloads.append(bytes(buffer[start + 4 : start + 4 + length]))
-            start += 4 + length
-        if start:
+        try:
+            while len(buffer) - start >= 4:
+                length = int.from_bytes(buffer[start : start + 4], "big")
+                if length > self.limit_bytes:
+                    raise too_long(bytes(buffer[start : start + 4]), self.limit_bytes)
+                end = start + 4 + length
+                if len(buffer) < end:
+                    break
+                payload = bytes(buffer[start + 4 : end])
+                start = end
+                if payload:
+                    yield payload
+        finally:
             del buffer[:start]
-        return payloads

@@ -9,19 +9,25 @@ from dataclasses import dataclass, field
 import pytest
 
 from crdtkv import cbor
-from crdtkv.errors import ProtocolError
+from crdtkv.errors import Overloaded, ProtocolError
 from crdtkv.links import link as link_module
 from crdtkv.links.dialer import Dialer, connect
 from crdtkv.links.link import Link
+from crdtkv.links.room import Room
 from crdtkv.local.ports import free_ports
-from crdtkv.wire.codec import Frame, decode_frame
-from crdtkv.wire.frames import HEARTBEAT, MAX_FRAME_BYTES, TARGET_FRAME_BYTES, framed, frames_for
-from crdtkv.wire.messages import Beat, Hello, Message, ReplicaEntry
+from crdtkv.wire.codec import MAX_ITEMS, Frame, decode_frame
+from crdtkv.wire.frames import HEARTBEAT, MAX_FRAME_BYTES, TARGET_FRAME_BYTES, framed
+from crdtkv.wire.messages import Beat, EntriesReply, ErrorReply, Hello, Message, MutateReply, ReplicaEntry, WriteReplica
+from crdtkv.wire.outgoing import Outgoing, packed
 
 NODE = Hello("shop", "eu", "node", "eu-1")
 CLIENT = Hello("shop", "eu", "client", "python-1")
 EPOCH = 7
 PATIENCE_S = 20.0
+
+
+def frames_for(epoch: int, messages: list[Message]) -> bytes:
+    return b"".join(packed(epoch, messages).frames)
 
 
 def timeless(message: Message) -> Message:
@@ -39,10 +45,12 @@ class Owner:
 
     def __init__(self, refuses: bool = False) -> None:
         self.refuses = refuses
+        self.is_full = False
         self.links: list[Link] = []
         self.greetings: list[Hello] = []
         self.frames: list[Frame] = []
         self.reasons: list[str] = []
+        self.outgoing: list[Outgoing] = []
         self.close_at_first_frame = False
         self.beats = 0
         self._changed = asyncio.Event()
@@ -50,6 +58,8 @@ class Owner:
     def greeted(self, link: Link, hello: Hello) -> None:
         if self.refuses:
             raise ProtocolError("not you")
+        if self.is_full:
+            raise Overloaded("no place")
         self.links.append(link)
         self.greetings.append(hello._replace(clock_ms=0))
         self._changed.set()
@@ -58,6 +68,10 @@ class Owner:
         self.frames.append(frame)
         if self.close_at_first_frame:
             link.close("enough")
+        self._changed.set()
+
+    def unsent(self, link: Link, outgoing: Outgoing) -> None:
+        self.outgoing.append(outgoing)
         self._changed.set()
 
     def beat(self, link: Link) -> None:
@@ -88,6 +102,7 @@ class Listener:
     owner: Owner
     hello: Hello = NODE
     made: list[Link] = field(default_factory=list)
+    room: Room = field(default_factory=Room)
     server: asyncio.Server | None = None
 
     async def open(self) -> None:
@@ -102,7 +117,7 @@ class Listener:
             self.server = None
 
     def _accept(self) -> Link:
-        self.made.append(Link(self.owner, self.hello, lambda: EPOCH))
+        self.made.append(Link(self.owner, self.hello, lambda: EPOCH, self.room))
         return self.made[-1]
 
 
@@ -482,20 +497,135 @@ async def beaten(raw: Raw, listener: Listener, ahead_s: float) -> None:
 # Bounds.
 
 
-async def test_a_node_that_does_not_read_is_given_up_at_the_bound(
+async def test_a_side_that_takes_nothing_for_a_while_is_given_up(
+    monkeypatch: pytest.MonkeyPatch, quick: None, listener: Listener, raw: Raw
+) -> None:
+    monkeypatch.setattr(link_module, "STALLED_S", 0.1)
+    raw.greet(CLIENT)
+    await listener.owner.until(lambda owner: bool(owner.links))
+    listener.owner.links[0].send([ReplicaEntry(1, b"x" * 12_000_000)])
+    # Paused, it is not read from, so that it is not its silence that is noticed.
+    await listener.owner.until(lambda owner: bool(owner.reasons))
+    assert listener.owner.reasons == ["the other side does not keep up"]
+
+
+async def test_a_node_that_does_not_read_is_asked_for_nothing_large_beyond_the_bound(
     monkeypatch: pytest.MonkeyPatch, listener: Listener, raw: Raw
 ) -> None:
     monkeypatch.setattr(link_module, "MAX_UNSENT_BYTES", 8 * 1024 * 1024)
     raw.greet(NODE)
     await listener.owner.until(lambda owner: bool(owner.links))
     link = listener.owner.links[0]
-    sent_bytes = 0
-    while link.is_open and sent_bytes < 256 * 1024 * 1024:
-        link.send([ReplicaEntry(1, b"x" * 1_000_000)])
-        sent_bytes += 1_000_000
-        await asyncio.sleep(0)
+    for number in range(60):
+        link.send([WriteReplica(number, b"i", b"x" * 1_000_000, 0)])
+    refused = [message.id for outgoing in listener.owner.outgoing for message in outgoing.returned]  # type: ignore[union-attr]
+    assert 0 < len(refused) < 60
+    assert refused == list(range(60 - len(refused), 60))
+    assert link.is_open
+
+
+async def test_what_must_be_told_is_told_up_to_twice_the_bound(
+    monkeypatch: pytest.MonkeyPatch, listener: Listener, raw: Raw
+) -> None:
+    monkeypatch.setattr(link_module, "MAX_UNSENT_BYTES", 1024 * 1024)
+    raw.greet(NODE)
+    await listener.owner.until(lambda owner: bool(owner.links))
+    link = listener.owner.links[0]
+    while link.is_open:
+        link.send([MutateReply(number, 1, "x" * 40, 1) for number in range(10_000)])
     await listener.owner.until(lambda owner: bool(owner.reasons))
     assert listener.owner.reasons == ["the other side does not keep up"]
+    assert listener.owner.outgoing == []
+
+
+async def test_a_message_that_cannot_be_sent_leaves_the_others_and_the_link_alone(listener: Listener) -> None:
+    owner = Owner()
+    link = await dialed(listener, owner)
+    too_large = WriteReplica(2, b"i", bytes(MAX_FRAME_BYTES), 0)
+    link.send([ReplicaEntry(1, b"one"), too_large, ReplicaEntry(3, b"three")])
+    await listener.owner.until(lambda owner: len(owner.messages) == 2)
+    assert listener.owner.messages == [ReplicaEntry(1, b"one"), ReplicaEntry(3, b"three")]
+    (outgoing,) = owner.outgoing
+    assert [message.id for message in outgoing.returned] == [2]  # type: ignore[union-attr]
+    assert link.is_open
+    link.close("done")
+
+
+async def test_answers_above_the_frame_limit_all_arrive(listener: Listener) -> None:
+    owner = Owner()
+    link = await dialed(listener, owner)
+    entries: list[object] = [bytes([number]) * 524_288 for number in range(40)]
+    listener.owner.links[0].send([EntriesReply(0, entries)])
+    await owner.until(lambda owner: sum(len(reply.entries) for reply in owner.messages) == 40)  # type: ignore[union-attr]
+    assert [entry for reply in owner.messages for entry in reply.entries] == entries  # type: ignore[union-attr]
+    link.close("done")
+
+
+async def test_clients_share_one_room_and_get_it_back_when_one_has_gone(listener: Listener) -> None:
+    listener.room = room = Room(3_000_000)
+    first = Raw(*await asyncio.open_connection("127.0.0.1", listener.port))
+    second = Raw(*await asyncio.open_connection("127.0.0.1", listener.port))
+    for raw in (first, second):
+        raw.greet()
+    await listener.owner.until(lambda owner: len(owner.links) == 2)
+    one, other = listener.owner.links
+    # The kernel takes the first megabytes, as many as it likes.
+    while room.left_bytes > 0 and not listener.owner.outgoing:
+        one.send([EntriesReply(0, [b"x" * 1_000_000])])
+    listener.owner.outgoing.clear()
+    other.send([EntriesReply(0, [b"y" * 2_999_999])])
+    assert [outgoing.held_back for outgoing in listener.owner.outgoing] == [1]
+    one.close("gone")
+    await listener.owner.until(lambda owner: bool(owner.reasons))
+    assert room.left_bytes == 3_000_000
+    other.send([EntriesReply(0, [b"y" * 2_000_000])])
+    assert len(listener.owner.outgoing) == 1
+    first.close()
+    second.close()
+
+
+async def test_a_large_request_that_does_not_end_gives_way_when_the_room_is_full(listener: Listener) -> None:
+    listener.room = Room(1_000_000)
+    raw = Raw(*await asyncio.open_connection("127.0.0.1", listener.port))
+    raw.greet()
+    raw.write((8_000_000).to_bytes(4, "big") + bytes(2_000_000))
+    await listener.owner.until(lambda owner: bool(owner.reasons))
+    assert listener.owner.reasons == ["too many large requests at once"]
+    assert listener.room.left_bytes == 1_000_000
+    raw.close()
+
+
+@pytest.mark.parametrize("is_first", [True, False], ids=["instead of it", "behind another one"])
+async def test_more_than_4_kib_before_the_handshake_are_refused(listener: Listener, raw: Raw, is_first: bool) -> None:
+    raw.write((4097).to_bytes(4, "big") + bytes(100) if is_first else HEARTBEAT + (2**24).to_bytes(4, "big"))
+    assert await raw.ended()
+    await listener.owner.until(lambda owner: bool(owner.reasons))
+    announced = 4097 if is_first else 2**24
+    assert listener.owner.reasons == [f"protocol error: a frame of {announced} bytes is announced, 4096 are allowed"]
+
+
+async def test_a_frame_of_millions_of_empty_lists_is_refused_and_not_decoded(listener: Listener, raw: Raw) -> None:
+    raw.greet()
+    count = 1_000_000
+    raw.write(framed(b"\x83\x01\x00\x9a" + count.to_bytes(4, "big") + b"\x80" * count))
+    assert await raw.ended()
+    await listener.owner.until(lambda owner: bool(owner.reasons))
+    assert listener.owner.reasons == [f"protocol error: not valid here: more than {MAX_ITEMS} items"]
+
+
+async def test_whoever_is_turned_away_reads_why(listener: Listener, raw: Raw) -> None:
+    listener.owner.is_full = True
+    assert frame_in(await raw.payload()).messages == [NODE]
+    # More than the kernel takes: what is behind it must be waited for.
+    ahead: list[Message] = [ReplicaEntry(1, bytes(12_000_000))]
+    listener.made[0].send(ahead)
+    raw.greet()
+    assert frame_in(await raw.payload()).messages == ahead
+    assert frame_in(await raw.payload()).messages == [ErrorReply(0, "overloaded", ["no place", 0])]
+    assert await raw.ended()
+    await listener.owner.until(lambda owner: bool(owner.reasons))
+    assert listener.owner.reasons == ["no place"]
+    assert listener.owner.frames == []
 
 
 async def test_a_client_that_does_not_read_its_answers_is_not_read_from_until_it_does(
@@ -536,6 +666,9 @@ class Kept:
 
     def frame(self, link: Link, frame: Frame) -> None:
         self.owner.frame(link, frame)
+
+    def unsent(self, link: Link, outgoing: Outgoing) -> None:
+        self.owner.unsent(link, outgoing)
 
     def beat(self, link: Link) -> None:
         self.owner.beat(link)

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from rocksdict import AccessType, Options, Rdict, ReadOptions
 
-from crdtkv.errors import StorageError
+from crdtkv.errors import DamagedStore, StorageError
 from crdtkv.storage import identity
 from crdtkv.storage.identity import Owner
-from crdtkv.storage.rocks import RocksStore
+from crdtkv.storage.rocks import OPEN_FILES_MAX, RocksStore, _opening_failed, _reading_failed
 
 ROWS = 20_000
 ALL = (b"", b"\xff")
@@ -286,3 +286,100 @@ def test_a_directory_that_holds_no_database_of_ours_is_told_in_one_line(tmp_path
 def test_trying_whether_a_directory_is_writable_leaves_nothing_there(tmp_path: Path) -> None:
     RocksStore(tmp_path / "db").close()
     assert not list((tmp_path / "db").glob(".*"))
+
+
+# What is no damage: nobody may set a store aside because it could not be looked at.
+
+
+FEW_FILES = """
+import os, resource, sys
+from pathlib import Path
+from crdtkv.errors import CrdtkvError
+from crdtkv.storage.rocks import RocksStore
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+taken = []
+while True:
+    try:
+        taken.append(os.open(os.devnull, os.O_RDONLY))
+    except OSError:
+        break
+for _ in range(int(sys.argv[2])):
+    os.close(taken.pop())
+try:
+    RocksStore(Path(sys.argv[1])).close()
+    print("opened", flush=True)
+except CrdtkvError as error:
+    print(type(error).__name__, error, flush=True)
+os._exit(0)
+"""
+
+
+def test_a_process_without_free_file_descriptors_calls_no_store_damaged(tmp_path: Path) -> None:
+    store = RocksStore(tmp_path / "db")
+    fill(store, 100, per_commit=10)
+    store.close()
+    told = []
+    for free in range(12):
+        done = subprocess.run(
+            [sys.executable, "-c", FEW_FILES, str(tmp_path / "db"), str(free)],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        )
+        told.append(done.stdout.strip())
+    assert not [line for line in told if line != "opened" and not line.startswith("StorageError ")]
+    advice = [line for line in told if "may not open more files" in line]
+    assert len(advice) >= 5, told
+    assert all("ulimit -n" in line and "limits.connections_max" in line for line in advice)
+    again = RocksStore(tmp_path / "db")
+    assert count(again) == 100
+    again.close()
+
+
+def test_a_table_that_is_gone_or_cut_is_damage(tmp_path: Path) -> None:
+    for number, harm in enumerate((Path.unlink, lambda table: table.write_bytes(table.read_bytes()[:100]))):
+        directory = tmp_path / str(number)
+        store = RocksStore(directory)
+        fill(store, 100, per_commit=10)
+        store.close()
+        harm(only(directory, "*.sst"))
+        with pytest.raises(DamagedStore, match="damaged or not a database"):
+            RocksStore(directory)
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("Corruption: block checksum mismatch: in db/000009.sst", DamagedStore),
+        ("Corruption: IO error: No such file or directory: While open a file: 9.sst: No such file", DamagedStore),
+        ("Corruption: IO error: While open a file for random read: 9.sst: Too many open files", StorageError),
+        ("IO error: While appending to file: 9.log: No space left on device", StorageError),
+        ("IO error: While pread offset 0 len 53: 9.sst: Input/output error", StorageError),
+        ("IO error: No such file or directory: While opening a file: MANIFEST-000005", StorageError),
+        ("Invalid argument: Found options incompatible with filesystem", StorageError),
+    ],
+)
+def test_only_what_rocksdb_calls_corruption_is_damage(text: str, kind: type[StorageError]) -> None:
+    told = [_opening_failed(Path("db"), Exception(text)), _reading_failed("db: reading failed", Exception(text))]
+    assert [type(error) for error in told] == [kind, kind]
+
+
+def test_a_manifest_that_cannot_be_found_is_an_error_to_look_at_and_changes_nothing(tmp_path: Path) -> None:
+    store = RocksStore(tmp_path)
+    fill(store, 10, per_commit=10)
+    store.close()
+    next(tmp_path.glob("MANIFEST-*")).unlink()
+    before = sorted(path.name for path in tmp_path.iterdir() if not path.name.startswith("LOG"))
+    with pytest.raises(StorageError, match=r"cannot be opened .* nothing was changed") as caught:
+        RocksStore(tmp_path)
+    assert not isinstance(caught.value, DamagedStore)
+    assert sorted(path.name for path in tmp_path.iterdir() if not path.name.startswith("LOG")) == before
+
+
+def test_a_store_opens_only_so_many_tables(tmp_path: Path) -> None:
+    store = RocksStore(tmp_path)
+    fill(store, 10, per_commit=10)
+    options = max(tmp_path.glob("OPTIONS-*")).read_text()
+    store.close()
+    assert f"max_open_files={OPEN_FILES_MAX}" in options

@@ -18,8 +18,9 @@ from crdtkv.local.cluster import LocalCluster
 from crdtkv.local.ports import on_free_ports
 from crdtkv.ring.hash_ring import HashRing
 from crdtkv.ring.token import token_of
-from crdtkv.wire.frames import frames_for
-from crdtkv.wire.messages import Beat, Hello
+from crdtkv.wire.codec import encode_frame
+from crdtkv.wire.frames import framed
+from crdtkv.wire.messages import Beat, Hello, Message
 
 from . import program
 from .conftest import DATACENTERS, addresses
@@ -156,7 +157,7 @@ async def test_a_write_that_waits_for_others_is_answered_although_its_node_stops
 async def test_a_node_that_stops_does_not_wait_long_for_a_client_that_does_not_leave(cluster: LocalCluster) -> None:
     node = cluster.config.datacenters["us"].nodes[1]
     reader, writer = await asyncio.open_connection(node.host, node.port)
-    writer.write(frames_for(0, [Hello(cluster.config.cluster, "us", "client", "deaf")]))
+    writer.write(frame_of(Hello(cluster.config.cluster, "us", "client", "deaf")))
     await reader.read(1)
     beating = asyncio.create_task(beat(writer))
     assert await exit_code(cluster, "us-2", signal.SIGTERM) == 0
@@ -166,9 +167,13 @@ async def test_a_node_that_stops_does_not_wait_long_for_a_client_that_does_not_l
     await cluster.start_node("us-2")
 
 
+def frame_of(message: Message) -> bytes:
+    return framed(encode_frame(0, [message]))
+
+
 async def beat(writer: asyncio.StreamWriter) -> None:
     while True:
-        writer.write(frames_for(0, [Beat(0)]))
+        writer.write(frame_of(Beat(0)))
         await asyncio.sleep(0.3)
 
 

@@ -173,6 +173,34 @@ def test_hostile_bytes_are_refused_at_once(decode: object, data: bytes) -> None:
         decode(data)  # type: ignore[operator]
 
 
+def items_in(item: object) -> int:
+    return 1 + sum(map(items_in, item)) if isinstance(item, list) else 1
+
+
+@given(PROTOCOL_DATA, st.integers(1, 30))
+def test_more_items_than_allowed_are_refused_and_as_many_are_not(item: object, items_max: int) -> None:
+    data = cbor.encode(item)
+    if items_in(item) <= items_max:
+        assert cbor.decode(data, items_max) == item
+    else:
+        with pytest.raises(ProtocolError, match=f"more than {items_max} items"):
+            cbor.decode(data, items_max)
+
+
+@given(st.binary(max_size=60), st.integers(1, 30))
+def test_any_bytes_are_decoded_or_refused_also_when_their_items_are_counted(data: bytes, items_max: int) -> None:
+    try:
+        item = cbor.decode(data, items_max)
+    except ProtocolError:
+        return
+    assert repr(item) == repr(cbor.decode(data))
+
+
+def test_long_strings_are_one_item() -> None:
+    item = [b"x" * 100_000, "y" * 100_000]
+    assert cbor.decode(cbor.encode(item), 3) == item
+
+
 # Users' values.
 
 

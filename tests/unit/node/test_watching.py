@@ -13,8 +13,8 @@ from crdtkv.causality.dot import Dot
 from crdtkv.crdt.causal import Event
 from crdtkv.crdt.entry import Entry
 from crdtkv.ids import identity_of
-from crdtkv.node import watching
-from crdtkv.node.events import Durable, Received, TopologyChanged
+from crdtkv.node import waiting_polls
+from crdtkv.node.events import ClientGone, Durable, Received, TopologyChanged
 from crdtkv.ring.partition_set import mask_of, to_bits
 from crdtkv.ring.token import located
 from crdtkv.wire.messages import (
@@ -286,8 +286,61 @@ def test_a_change_in_other_partitions_leaves_a_poll_waiting(node: OneNode) -> No
     assert [key for key, _ in watcher.told] == [identity(inside)]
 
 
+def test_one_client_holds_its_share_of_polls_and_no_more(node: OneNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting_polls, "MAX_WAITING_OF_ONE", 2)
+    greedy, other = Watcher(node), Watcher(node, client=2)
+    greedy.catch_up()
+    other.catch_up()
+    for _ in range(2):
+        assert greedy.ask(wait_ms=1000) == []
+    assert greedy.refusal(wait_ms=1000) == "overloaded"
+    assert other.ask(wait_ms=1000) == []
+    assert len(node.core.watching) == 3
+
+
+def test_polls_that_name_much_are_bounded_by_what_they_name(node: OneNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting_polls, "MAX_PREFIX_BYTES", 2 * len(REGISTERS))
+    watcher = Watcher(node)
+    watcher.catch_up()
+    assert watcher.ask(wait_ms=1000) == []
+    assert watcher.ask(wait_ms=1000) == []
+    assert watcher.refusal(wait_ms=1000) == "overloaded"
+    watcher.take(write(node, "k"))
+    assert watcher.ask(wait_ms=1000) == []
+
+
+def test_the_polls_of_a_client_end_with_its_link(node: OneNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting_polls, "MAX_WAITING", 2)
+    gone, stays = Watcher(node), Watcher(node, client=2)
+    gone.catch_up()
+    stays.catch_up()
+    gone.ask(wait_ms=1000)
+    stays.ask(wait_ms=1000)
+    assert len(node.core.watching) == 2
+    assert node.step(ClientGone(CLIENT)) == {}
+    assert len(node.core.watching) == 1
+    assert stays.ask(wait_ms=1000) == []
+    sent = write(node, "k")
+    assert CLIENT not in sent
+    assert len(stays.take(sent)) == 2
+
+
+def test_that_a_client_without_polls_has_gone_is_no_news(node: OneNode) -> None:
+    assert node.step(ClientGone(77)) == {}
+
+
+def test_what_is_remembered_of_answered_polls_does_not_grow(node: OneNode) -> None:
+    watcher = Watcher(node)
+    watcher.catch_up()
+    for number in range(3_000):
+        assert watcher.ask(wait_ms=60_000) == []
+        watcher.take(write(node, "k", counter=number + 1))
+    assert len(node.core.watching) == 0
+    assert len(node.core.watching._waiting._deadlines) < 2_000
+
+
 def test_too_many_waiting_polls_are_refused(node: OneNode, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watching, "MAX_WAITING", 2)
+    monkeypatch.setattr(waiting_polls, "MAX_WAITING", 2)
     watcher = Watcher(node)
     watcher.catch_up()
     watcher.ask(wait_ms=10_000)

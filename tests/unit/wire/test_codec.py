@@ -14,10 +14,20 @@ from hypothesis import strategies as st
 from crdtkv import cbor
 from crdtkv.errors import InvalidRequest, ProtocolError, ValueTooLarge
 from crdtkv.wire import codec
-from crdtkv.wire.codec import MAX_INT, MAX_MESSAGE_BYTES, Frame, check_outgoing, decode_frame, encode_frame
+from crdtkv.wire.codec import (
+    MAX_INT,
+    MAX_ITEMS,
+    MAX_MESSAGE_BYTES,
+    MAX_MESSAGES,
+    Frame,
+    check_outgoing,
+    decode_frame,
+    encode_frame,
+)
 from crdtkv.wire.frames import framed
 from crdtkv.wire.messages import (
     NUMBERS,
+    Beat,
     GetRequest,
     Hello,
     Message,
@@ -281,3 +291,17 @@ def test_lists_inside_a_message_are_nested_at_most_16_deep_in_all() -> None:
     assert decode_frame(deep(4)).messages
     with pytest.raises(ProtocolError):
         decode_frame(deep(16))
+
+
+def test_a_frame_of_too_many_messages_is_refused() -> None:
+    messages: list[Message] = [Beat(1)] * MAX_MESSAGES
+    assert len(decode_frame(encode_frame(0, messages)).messages) == MAX_MESSAGES
+    with pytest.raises(ProtocolError, match=f"a frame of {MAX_MESSAGES + 1} messages, {MAX_MESSAGES} are allowed"):
+        decode_frame(encode_frame(0, [*messages, Beat(1)]))
+
+
+def test_a_frame_of_too_many_items_is_refused() -> None:
+    keys: list[object] = [0] * (MAX_ITEMS - 20)
+    assert decode_frame(encode_frame(0, [GetRequest(1, keys, "ONE", 1)])).messages == [GetRequest(1, keys, "ONE", 1)]
+    with pytest.raises(ProtocolError, match=f"more than {MAX_ITEMS} items"):
+        decode_frame(encode_frame(0, [GetRequest(1, keys + [0] * 20, "ONE", 1)]))
