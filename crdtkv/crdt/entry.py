@@ -41,7 +41,7 @@ _NEVER: Expiries = {}
 class Entry:
     """The stored form of one key; immutable. `expiries` are hybrid timestamps of dots of the state, the others stay."""
 
-    __slots__ = ("_context", "_encoded", "_expiries", "_state", "_wire", "type_tag")
+    __slots__ = ("_context", "_encoded", "_expiries", "_pieces", "_state", "_wire", "type_tag")
 
     def __init__(self, state: CausalState, context: CausalContext, expiries: Expiries = _NEVER) -> None:
         self.type_tag = state.type_tag
@@ -49,6 +49,7 @@ class Entry:
         self._context: CausalContext | None = context
         self._expiries: Expiries | None = expiries
         self._encoded: bytes | None = None
+        self._pieces: list[bytes] | None = None
         self._wire: list[Any] | None = None
 
     @property
@@ -79,7 +80,9 @@ class Entry:
         return expiries
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Entry) and self.to_bytes() == other.to_bytes()
+        if self is other:
+            return True
+        return isinstance(other, Entry) and self.size == other.size and self.to_bytes() == other.to_bytes()
 
     def __hash__(self) -> int:
         return hash(self.to_bytes())
@@ -196,22 +199,38 @@ class Entry:
             return None
         return Entry(state, self.context.with_dot(event.dot), _of_state(state, self.expiries))
 
+    @property
+    def pieces(self) -> list[bytes]:
+        """What the canonical encoding consists of, in order.
+
+        Of a large entry that was made from another, the pieces that did not change are the same objects; so what a
+        change costs is not the size of the whole.
+        """
+        if self._pieces is None:
+            self._pieces = [self._encoded] if self._encoded is not None else self._encode()
+        return self._pieces
+
+    @property
+    def size(self) -> int:
+        """How many bytes the canonical encoding has."""
+        return len(self._encoded) if self._encoded is not None else sum(map(len, self.pieces))
+
     def to_bytes(self) -> bytes:
         """Return the canonical encoding."""
         if self._encoded is None:
-            self._encoded = self._encode()
+            self._encoded = b"".join(self.pieces)
         return self._encoded
 
-    def _encode(self) -> bytes:
+    def _encode(self) -> list[bytes]:
         state = self.state
         if isinstance(state, Unread):
             versions = [version.encoded for version in state.versions]
-            return versions[0] if len(versions) == 1 else cbor.encode([BUNDLE, self.type_tag, versions])
+            return [versions[0] if len(versions) == 1 else cbor.encode([BUNDLE, self.type_tag, versions])]
         head, tail = (FORMAT, self.type_tag), (*self.context.to_wire(), self._expiries_to_wire())
         if not isinstance(state, Parts):
-            return cbor.encode([*head, state.to_wire(), *tail])
-        parts = [*map(cbor.encode, head), state.encode(), *map(cbor.encode, tail)]
-        return cbor.array_of(parts, len(parts))
+            return [cbor.encode([*head, state.to_wire(), *tail])]
+        begin = cbor.array_head(len(head) + 1 + len(tail)) + b"".join(map(cbor.encode, head))
+        return [begin, *state.encode(), b"".join(map(cbor.encode, tail))]
 
     def _expiries_to_wire(self) -> list[object] | None:
         return group_to_wire(self.expiries, lambda expires_at: [expires_at]) if self.expiries else None
@@ -250,7 +269,7 @@ class Entry:
             ProtocolError: it is not an entry, of another type, or the same entry is encoded otherwise here.
         """
         entry = cls.from_replica(data, type_tag)
-        if entry._encode() != data:
+        if b"".join(entry._encode()) != data:
             raise ProtocolError("an entry is canonical CBOR")
         return entry
 
@@ -272,6 +291,7 @@ class Entry:
         entry._state = entry._context = None
         entry._expiries = _NEVER if wire[5] is None else None
         entry._encoded = data
+        entry._pieces = None
         entry._wire = wire
         return entry
 
