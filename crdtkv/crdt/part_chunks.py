@@ -23,7 +23,7 @@ class Chunk(Generic[K, S]):
 
     __slots__ = ("_encodings", "_newest", "_whole", "keys", "states")
 
-    def __init__(self, keys: list[K], states: list[S], encodings: list[bytes | None]) -> None:
+    def __init__(self, keys: list[Any], states: list[S], encodings: list[bytes | None]) -> None:
         self.keys = keys
         self.states = states
         self._encodings = encodings
@@ -46,11 +46,11 @@ class Chunk(Generic[K, S]):
             self._newest = max(map(newest_of, self.states), default=0)
         return self._newest
 
-    def changed(self, changes: Iterable[tuple[K, S | None]]) -> "list[Chunk[K, S]]":
+    def changed(self, changes: Iterable[tuple[Any, S | None]]) -> "list[Chunk[K, S]]":
         """Return what stands in this chunk's place: none, one or more chunks."""
         keys, states, encodings = self.keys.copy(), self.states.copy(), self._encodings.copy()
         for key, state in changes:
-            at = bisect_left(keys, key)  # type: ignore[type-var]
+            at = bisect_left(keys, key)
             is_there = at < len(keys) and keys[at] == key
             if state is None:
                 if is_there:
@@ -71,13 +71,13 @@ class PartChunks(Mapping[K, S], Generic[K, S]):
 
     def __init__(self, chunks: list[Chunk[K, S]]) -> None:
         self.chunks = chunks
-        self._firsts = [chunk.keys[0] for chunk in chunks]
+        self._firsts: list[Any] = [chunk.keys[0] for chunk in chunks]
         self._length = sum(len(chunk.keys) for chunk in chunks)
 
     @classmethod
     def of(cls, parts: Mapping[K, S], encodings: Mapping[K, bytes]) -> "PartChunks[K, S]":
         """Divide parts into chunks; take over the encodings that are known."""
-        keys = sorted(parts)  # type: ignore[type-var]
+        keys: list[Any] = sorted(parts)
         return cls(_divided(keys, [parts[key] for key in keys], [encodings.get(key) for key in keys]))
 
     def changed(self, changes: Mapping[K, S | None]) -> "PartChunks[K, S]":
@@ -86,7 +86,7 @@ class PartChunks(Mapping[K, S], Generic[K, S]):
             return PartChunks.of({key: state for key, state in changes.items() if state is not None}, {})
         by_chunk: dict[int, list[tuple[K, S | None]]] = {}
         for change in changes.items():
-            by_chunk.setdefault(max(0, bisect_right(self._firsts, change[0]) - 1), []).append(change)  # type: ignore[type-var]
+            by_chunk.setdefault(max(0, bisect_right(self._firsts, change[0]) - 1), []).append(change)
         chunks: list[Chunk[K, S]] = []
         done = 0
         for number in sorted(by_chunk):
@@ -100,10 +100,10 @@ class PartChunks(Mapping[K, S], Generic[K, S]):
         return self._length
 
     def __getitem__(self, key: K) -> S:
-        number = bisect_right(self._firsts, key) - 1  # type: ignore[type-var]
+        number = bisect_right(self._firsts, key) - 1
         if number >= 0:
             chunk = self.chunks[number]
-            at = bisect_left(chunk.keys, key)  # type: ignore[type-var]
+            at = bisect_left(chunk.keys, key)
             if at < len(chunk.keys) and chunk.keys[at] == key:
                 return chunk.states[at]
         raise KeyError(key)
@@ -138,7 +138,7 @@ class _Items(ItemsView[Any, Any]):
         return (pair for chunk in self._mapping.chunks for pair in zip(chunk.keys, chunk.states, strict=True))
 
 
-def _divided(keys: list[K], states: list[S], encodings: list[bytes | None]) -> list[Chunk[K, S]]:
+def _divided(keys: list[Any], states: list[S], encodings: list[bytes | None]) -> list[Chunk[K, S]]:
     """Return chunks of these parts: one if it is not too large, else such that have room for more."""
     if len(keys) <= CHUNK_PARTS:
         return [Chunk(keys, states, encodings)] if keys else []

@@ -196,7 +196,7 @@ class GeoReplication:
                 failed(error)
                 return
         PutCall(step, self._replica, self._handoff, key, applied, failed).start(
-            entry.to_bytes(),
+            entry,
             0,
             step.seats(key.token, is_sloppy=False),
             majority(step.ring.replication_factor),

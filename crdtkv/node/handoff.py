@@ -65,10 +65,18 @@ class Handoff:
 
     def read(self, key: PlacedKey) -> tuple[bytes | None, bool]:
         """Return what this node holds of a key, as a home replica or as a stand-in, and whether it is durable."""
+        entry, is_durable = self.entry(key)
+        return entry.to_bytes() if entry is not None else None, is_durable
+
+    def entry(self, key: PlacedKey) -> tuple[Entry | None, bool]:
+        """Return the same as `read` does, for this node's own use."""
         if self._step.node in self._step.ring.replicas_at(key.token):
-            return self._replica.read(key.located)
-        entry = self.hints.held(key.located)
-        return entry.to_bytes() if entry is not None else None, not self._replica.has_undurable
+            return self._replica.entry(key.located), self._replica.is_durable(key.located)
+        return self.hints.held(key.located), not self._replica.has_undurable
+
+    def is_large(self, entry: Entry | None) -> bool:
+        """Tell whether an entry is so large that only what somebody lacks of it is sent."""
+        return self._replica.is_large(entry)
 
     def refer(self, key: PlacedKey, target: str) -> None:
         """Note that an absent home replica misses this node's entry of a key."""

@@ -58,9 +58,14 @@ class Write(NamedTuple):
     `entry` may be merged anywhere; if that is large, `part` is sent first.
     """
 
-    entry: bytes
+    entry: Entry
     event: Event
     part: Part | None = None
+
+
+def _differs(entry: Entry, before: Entry | None) -> bool:
+    """Tell whether an entry is not what it was merged into; contexts tell sooner than bytes."""
+    return before is None or entry.context != before.context or entry != before
 
 
 class Replica:
@@ -146,6 +151,10 @@ class Replica:
         """Return the stored entry of a key, for this node's own use."""
         return self._stored(located)
 
+    def is_large(self, entry: Entry | None) -> bool:
+        """Tell whether only what changed of an entry is to be sent, written and read, not the whole."""
+        return entry is not None and entry.size > self._whole_entry_bytes
+
     def is_durable(self, located: bytes) -> bool:
         """Tell whether what is stored under a key cannot be lost any more."""
         return located not in self._dirty
@@ -199,18 +208,17 @@ class Replica:
         expires_at = event.timestamp + from_wall_ms(ttl_ms) if ttl_ms else None
         delta = stored.delta(operation, arguments, event, seen, expires_at)
         merged = stored.merge(delta)
-        encoded = merged.to_bytes()
+        size = merged.size
         # What removes may make an entry larger, by what it must remember of what it removed.
         kind = arguments[1] if operation == "update" and len(arguments) > 1 else operation
-        is_too_large = len(encoded) > self._entry_bytes_max + CONTEXT_BYTES and len(encoded) > len(stored.to_bytes())
-        if is_too_large and kind not in REMOVALS:
-            raise ValueTooLarge(len(encoded), self._entry_bytes_max)
+        if size > self._entry_bytes_max + CONTEXT_BYTES and size > stored.size and kind not in REMOVALS:
+            raise ValueTooLarge(size, self._entry_bytes_max)
         if not is_partial:
-            return Write(delta.to_bytes(), event), merged
-        if len(encoded) <= self._whole_entry_bytes:
+            return Write(delta, event), merged
+        if size <= self._whole_entry_bytes:
             # Sent whole it also mends what its receivers have missed.
-            return Write(encoded, event), merged
-        return Write(encoded, event, Part(delta.to_bytes(), stored.context.to_wire())), merged
+            return Write(merged, event), merged
+        return Write(merged, event, Part(delta.to_bytes(), stored.context.to_wire())), merged
 
     def has_seen(self, located: bytes, context: CausalContext) -> bool:
         """Tell whether what is stored under a key has seen all of a context."""
@@ -237,7 +245,7 @@ class Replica:
             dot = Dot(self.actor, merged.context.highest(self.actor) + 1)
             trimmed = merged.without_older(supersede_before, Event(dot, supersede_before))
         result = trimmed or merged
-        if result is not before and result != before and result.context:
+        if result is not before and _differs(result, before) and result.context:
             self._put(key, before, result)
         if trimmed is None:
             return None

@@ -52,13 +52,13 @@ class PutCall(Call):
         self._is_held_here = False
         self._number = 0
         self._waiting: set[str] = set()
-        self._messages: dict[str, Message] = {}
+        self._messages: dict[str, WriteReplica | KeepHint] = {}
         self._again: list[str] = []
         self._started_s = step.now.monotonic_s
 
     def start(
         self,
-        entry: bytes,
+        entry: Entry,
         supersede_before: int,
         seats: Sequence[Seat],
         required: int,
@@ -77,8 +77,12 @@ class PutCall(Call):
         self._number = step.calls.add(self)
         step.calls.set_timer(self._number, deadline_s, "deadline")
         identity = self._key.identity
-        self._whole = WriteReplica(self._number, identity, entry, supersede_before, None, record)
-        message = self._whole if part is None else self._whole._replace(entry=part.entry, basis=list(part.basis))
+        # Of a large entry the whole is encoded only when somebody needs it.
+        self._entry = entry
+        if part is None:
+            message = WriteReplica(self._number, identity, entry.to_bytes(), supersede_before, None, record)
+        else:
+            message = WriteReplica(self._number, identity, part.entry, supersede_before, list(part.basis), record)
         is_unsent = not any(seat.is_home for seat in seats)
         for name, is_home, _, targets in seats:
             if name == step.node:
@@ -90,7 +94,7 @@ class PutCall(Call):
                 continue
             self._waiting.add(name)
             self._messages[name] = (
-                message if is_home else KeepHint(self._number, targets[0], identity, entry, is_unsent, record)
+                message if is_home else KeepHint(self._number, targets[0], identity, entry.to_bytes(), is_unsent, record)
             )
             step.effects.send_when_durable(name, self._messages[name])
         self._progress()
@@ -117,9 +121,10 @@ class PutCall(Call):
 
     def refused(self, replica: str, code: str) -> None:
         """See `Call`."""
-        if code == BEHIND and replica in self._waiting and self._messages[replica] is not self._whole:
-            self._messages[replica] = self._whole
-            self._step.effects.send_when_durable(replica, self._whole)
+        sent = self._messages.get(replica)
+        if code == BEHIND and replica in self._waiting and isinstance(sent, WriteReplica) and sent.basis is not None:
+            whole = self._messages[replica] = sent._replace(entry=self._entry.to_bytes(), basis=None)
+            self._step.effects.send_when_durable(replica, whole)
         elif code not in FOR_A_MOMENT:
             self.lost(replica)
         elif replica in self._waiting:

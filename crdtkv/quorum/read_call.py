@@ -12,6 +12,10 @@ from crdtkv.crdt.entry import Entry
 from crdtkv.quorum.tally import Outcome, Tally
 
 
+#: What a replica answers that holds less than the asker, instead of an entry.
+OLDER = b""
+
+
 class ReadCall:
     """The bookkeeping of one read; entries are their stored bytes, None where a replica has nothing."""
 
@@ -63,9 +67,14 @@ class ReadCall:
         self._asked.append(spare)
         return spare
 
-    def result(self) -> tuple[bytes | None, list[str]]:
-        """Return the merged entry and the replicas that hold something else; call once the outcome is reached."""
-        distinct = dict.fromkeys(answer for answer in self._answers.values() if answer is not None)
+    def result(self, own: bytes | None = None) -> tuple[bytes | None, list[str]]:
+        """Return the merged entry and the replicas that hold something else; call once the outcome is reached.
+
+        `own` is what an answer that is `OLDER` was compared with.
+        """
+        distinct = dict.fromkeys(answer for answer in self._answers.values() if answer)
+        if own is not None and OLDER in self._answers.values():
+            distinct[own] = None
         merged = join(list(distinct))
         stale = sorted(replica for replica, answer in self._answers.items() if answer != merged)
         return merged, stale
