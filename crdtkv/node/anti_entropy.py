@@ -65,7 +65,7 @@ class AntiEntropy:
     def is_built(self) -> bool:
         """Whether every partition of this node has a tree."""
         self._follow_ring()
-        return all(self._forest.tree(partition) is not None for partition in self._own)
+        return all(map(self._forest.is_built, self._own))
 
     @property
     def peers(self) -> list[str]:
@@ -221,7 +221,7 @@ class AntiEntropy:
         if peer is None:
             return
         wanted = sorted(self._passes[peer]) if peer in self._passes else self._shared[peer]
-        built = [partition for partition in wanted if self._forest.tree(partition) is not None]
+        built = [partition for partition in wanted if self._forest.is_built(partition)]
         if not built:
             return
         if len(built) > PARTITIONS_A_VISIT:

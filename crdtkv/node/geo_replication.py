@@ -122,7 +122,7 @@ class GeoReplication:
         size = 0
         taken = 0
         for oseq, located in batch:
-            entry = self._store.get(rows.data_row(located))
+            entry = self._replica.encoded(located)
             taken += 1
             if entry is None:
                 # Only a data row lost under our feet leads here; there is nothing to send.

@@ -33,7 +33,7 @@ from crdtkv.node.tombstones import Tombstones
 from crdtkv.node.write_actor import WriteActor
 from crdtkv.ring.token import token_in
 from crdtkv.storage import rows
-from crdtkv.storage.store import Store
+from crdtkv.storage.patching import PatchingStore
 
 #: What an entry's context and the names in it may take besides what it holds.
 CONTEXT_BYTES = 16 * 1024
@@ -63,6 +63,10 @@ class Write(NamedTuple):
     part: Part | None = None
 
 
+def _nothing() -> None:
+    """Return that nothing is stored."""
+
+
 def _differs(entry: Entry, before: Entry | None) -> bool:
     """Tell whether an entry is not what it was merged into; contexts tell sooner than bytes."""
     return before is None or entry.context != before.context or entry != before
@@ -74,7 +78,7 @@ class Replica:
     def __init__(
         self,
         step: Step,
-        store: Store,
+        store: PatchingStore,
         outbox: Outbox,
         incarnation: int,
         random: Random,
@@ -97,6 +101,7 @@ class Replica:
         self._entry_bytes_max = limits.entry_kib * 1024
         self._whole_entry_bytes = limits.whole_entry_bytes
         self._forest = forest
+        forest.read = lambda located: self.read(located)[0]
         self._dirty: dict[bytes, int] = {}
         self._undurable: deque[tuple[int, list[bytes]]] = deque()
         self._touched: list[bytes] = []
@@ -135,6 +140,12 @@ class Replica:
         """Return the stored bytes of a key, and whether they are durable."""
         entry = self._stored(located)
         return entry.to_bytes() if entry is not None else None, located not in self._dirty
+
+    def encoded(self, located: bytes) -> bytes | None:
+        """Return the stored bytes of a key that need not be remembered for it."""
+        if located in self._cache:
+            return self.read(located)[0]
+        return self._store.get(rows.data_row(located))
 
     def shown(self, located: bytes) -> tuple[bytes | None, bool]:
         """Return what a reader sees of a key now, and whether it is durable."""
@@ -317,6 +328,7 @@ class Replica:
     def forget_cached(self) -> None:
         """Read everything from the disk again."""
         self._cache.clear()
+        self._store.forget_known()
 
     def durable(self, commit: int) -> None:
         """Note that all commits up to this number are durable."""
@@ -329,15 +341,18 @@ class Replica:
     def _put(self, key: PlacedKey, before: Entry | None, entry: Entry) -> None:
         if not self._step.has_disk_space:
             raise disk_is_full()
-        located, encoded = key.located, entry.to_bytes()
+        located, was_large = key.located, self.is_large(before)
         # First, because it reads: a disk that fails now has been told nothing yet.
         over_at = entry.over_at
         if over_at is not None:
-            self.tombstones.note(located, encoded, self._step.now.wall_ms, wall_ms_of(over_at))
+            self.tombstones.note(located, entry.to_bytes(), self._step.now.wall_ms, wall_ms_of(over_at))
         elif before is not None and before.over_at is not None:
             self.tombstones.forget(located)
-        self._forest.changed(key.token, located, before.to_bytes() if before is not None else None, encoded)
-        self._store.put(rows.data_row(located), encoded)
+        if self.is_large(entry):
+            self._forest.changed_largely(key.token, located, before.to_bytes if before is not None else _nothing)
+        else:
+            self._forest.changed(key.token, located, before.to_bytes() if before is not None else None, entry.to_bytes())
+        self._store.put_entry(located, entry.pieces, entry.size, was_large)
         self._changed(located, entry)
         self.changes.note(located)
 
