@@ -41,7 +41,7 @@ _NEVER: Expiries = {}
 class Entry:
     """The stored form of one key; immutable. `expiries` are hybrid timestamps of dots of the state, the others stay."""
 
-    __slots__ = ("_context", "_encoded", "_expiries", "_pieces", "_state", "_wire", "type_tag")
+    __slots__ = ("_context", "_encoded", "_expiries", "_pieces", "_size", "_state", "_wire", "type_tag")
 
     def __init__(self, state: CausalState, context: CausalContext, expiries: Expiries = _NEVER) -> None:
         self.type_tag = state.type_tag
@@ -50,6 +50,7 @@ class Entry:
         self._expiries: Expiries | None = expiries
         self._encoded: bytes | None = None
         self._pieces: list[bytes] | None = None
+        self._size = 0
         self._wire: list[Any] | None = None
 
     @property
@@ -213,7 +214,9 @@ class Entry:
     @property
     def size(self) -> int:
         """How many bytes the canonical encoding has."""
-        return len(self._encoded) if self._encoded is not None else sum(map(len, self.pieces))
+        if not self._size:
+            self._size = sum(map(len, self.pieces))
+        return self._size
 
     def to_bytes(self) -> bytes:
         """Return the canonical encoding."""
@@ -292,6 +295,7 @@ class Entry:
         entry._expiries = _NEVER if wire[5] is None else None
         entry._encoded = data
         entry._pieces = None
+        entry._size = len(data)
         entry._wire = wire
         return entry
 

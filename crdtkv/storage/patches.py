@@ -16,6 +16,10 @@ from crdtkv.errors import DamagedStore, ProtocolError
 
 Pieces = Sequence[bytes]
 
+#: How many pieces are compared at once, and how far is looked before everything is looked at.
+_RUN = 32
+_NEAR = 4
+
 
 class Splice(NamedTuple):
     """Bytes that take the place of those from `start` to `end`."""
@@ -28,22 +32,23 @@ class Splice(NamedTuple):
 def differences(before: Pieces, after: Pieces) -> list[Splice]:
     """Return what makes the one value of the other, both in pieces."""
     found: list[Splice] = []
-    places: dict[int, int] | None = None
     old = new = offset = 0
     while True:
-        while old < len(before) and new < len(after) and before[old] == after[new]:
-            offset += len(before[old])
-            old, new = old + 1, new + 1
+        equal = _equal_pieces(before, old, after, new)
+        offset += sum(map(len, before[old : old + equal]))
+        old, new = old + equal, new + equal
         if old == len(before) and new == len(after):
             return found
-        old_end, new_end = old + 1, new + 1
-        if not _meet(before, old_end, after, new_end):
-            if places is None:
-                places = {id(piece): at for at, piece in enumerate(before)}
-            old_end, new_end = _next_shared(before, old, after, new, places)
-        replaced = b"".join(before[old:old_end])
-        found.append(_trimmed(offset, replaced, b"".join(after[new:new_end])))
-        old, new, offset = old_end, new_end, offset + len(replaced)
+        old_end, new_end = _next_shared(before, old, after, new)
+        # As many as there were: each took the place of one.
+        step = 1 if old_end - old == new_end - new else max(old_end - old, new_end - new)
+        while old < old_end or new < new_end:
+            replaced = b"".join(before[old : min(old + step, old_end)])
+            splice = _trimmed(offset, replaced, b"".join(after[new : min(new + step, new_end)]))
+            if splice.end > splice.start or splice.replacement:
+                found.append(splice)
+            offset += len(replaced)
+            old, new = min(old + step, old_end), min(new + step, new_end)
 
 
 def encoded(splices: Iterable[Splice], length_before: int, length_after: int) -> bytes:
@@ -70,20 +75,40 @@ def apply(value: bytearray, patch: bytes) -> None:
         raise DamagedStore("a patch of a stored entry does not fit what it changes")
 
 
-def _meet(before: Pieces, old: int, after: Pieces, new: int) -> bool:
-    """Tell whether the same comes next."""
-    if old >= len(before) or new >= len(after):
-        return old >= len(before) and new >= len(after)
-    return before[old] == after[new]
+def _equal_pieces(before: Pieces, old: int, after: Pieces, new: int) -> int:
+    """Return how many pieces are equal from here on."""
+    limit = min(len(before) - old, len(after) - new)
+    equal = 0
+    while equal < limit:
+        run = min(_RUN, limit - equal)
+        if before[old + equal : old + equal + run] != after[new + equal : new + equal + run]:
+            while before[old + equal] == after[new + equal]:
+                equal += 1
+            return equal
+        equal += run
+    return equal
 
 
-def _next_shared(before: Pieces, old: int, after: Pieces, new: int, places: dict[int, int]) -> tuple[int, int]:
-    """Return where the next piece lies that both values have."""
+def _next_shared(before: Pieces, old: int, after: Pieces, new: int) -> tuple[int, int]:
+    """Return where the next piece lies that both values have, or both ends."""
+    for distance in range(1, _NEAR + 1):
+        for nearer in range(distance, -1, -1):
+            for old_end, new_end in ((old + nearer, new + distance), (old + distance, new + nearer)):
+                if _meet(before, old_end, after, new_end):
+                    return old_end, new_end
+    places = {id(piece): at for at, piece in enumerate(before)}
     for at in range(new, len(after)):
         place = places.get(id(after[at]), -1)
         if place >= old:
             return place, at
     return len(before), len(after)
+
+
+def _meet(before: Pieces, old: int, after: Pieces, new: int) -> bool:
+    """Tell whether the same comes next, or both end."""
+    if old >= len(before) or new >= len(after):
+        return old == len(before) and new == len(after)
+    return before[old] == after[new]
 
 
 def _trimmed(offset: int, replaced: bytes, replacement: bytes) -> Splice:
