@@ -143,13 +143,18 @@ class Entry:
             raise InvalidRequest(f"a {other.type_tag} cannot be merged into a {self.type_tag}")
         # Equal contexts take the long way round, so that states which should be equal and are not still join.
         if self.context != other.context:
-            if other.context.descends(self.context):
+            if other.context.descends(self.context) and not self._is_chunked:
                 return other
             if self.context.descends(other.context):
                 return self
         state = self.state.merge(self.context, other.state, other.context)
         expiries = _of_state(state, {**self.expiries, **other.expiries}) if self.expiries or other.expiries else _NEVER
         return Entry(state, self.context.merge(other.context), expiries)
+
+    @property
+    def _is_chunked(self) -> bool:
+        """Whether this is so large that what is merged into it should share what did not change."""
+        return isinstance(self._state, Parts) and self._state.chunked is not None
 
     def delta(
         self,
@@ -254,14 +259,24 @@ class Entry:
         Raises:
             ProtocolError: it is not an entry, or of another type.
         """
-        entry = cls._lazy(cbor.decode(data), data)
-        if entry.type_tag != type_tag:
-            raise ProtocolError(f"an entry of type {entry.type_tag} under a key of type {type_tag}")
+        entry = cls.unchecked(data, type_tag)
         dots = frozenset(entry.state.dots())
         if not all(dot in entry.context for dot in dots):
             raise ProtocolError("an entry's state names only operations its context has seen")
         if entry.expiries and not dots.issuperset(entry.expiries):
             raise ProtocolError("an entry's expiries are of operations of its state")
+        return entry
+
+    @classmethod
+    def unchecked(cls, data: bytes, type_tag: str) -> "Entry":
+        """Parse what another replica sent only as far as to see its context; it must not be merged or stored.
+
+        Raises:
+            ProtocolError: it is not an entry, or of another type.
+        """
+        entry = cls._lazy(cbor.decode(data), data)
+        if entry.type_tag != type_tag:
+            raise ProtocolError(f"an entry of type {entry.type_tag} under a key of type {type_tag}")
         return entry
 
     @classmethod

@@ -91,8 +91,10 @@ class Parts(Generic[K, S]):
         """Join part by part; return the state, without those parts of which `join` leaves nothing."""
         told = theirs.few(FEW_DOTS) if len(other.parts) <= FEW_DOTS else None
         if told is None:
-            together = ((key, join(key, self.parts.get(key), other.parts.get(key))) for key in {*self.parts, *other.parts})
-            return type(self)({key: joined for key, joined in together if joined is not None})
+            # A part that both hold alike stays as it is, with its encoding.
+            changed = [key for key, part in other.parts.items() if self.parts.get(key) != part]
+            changed += [key for key in self.parts if key not in other.parts]
+            return self._with({key: join(key, self.parts.get(key), other.parts.get(key)) for key in changed}, dots_of)
         touched = dict.fromkeys(other.parts)
         touched.update(dict.fromkeys(self._standing_elsewhere(frozenset(filter(mine.__contains__, told)), touched, dots_of)))
         changes = {key: join(key, self.parts.get(key), other.parts.get(key)) for key in touched}

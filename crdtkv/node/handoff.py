@@ -74,6 +74,12 @@ class Handoff:
             return self._replica.entry(key.located), self._replica.is_durable(key.located)
         return self.hints.held(key.located), not self._replica.has_undurable
 
+    def lacking(self, key: PlacedKey, seen: CausalContext) -> Entry | None:
+        """Return what somebody who has seen this lacks of what this node holds, None if only the whole will do."""
+        if self._step.node not in self._step.ring.replicas_at(key.token):
+            return None
+        return self._replica.lacking(key.located, seen)
+
     def is_large(self, entry: Entry | None) -> bool:
         """Tell whether an entry is so large that only what somebody lacks of it is sent."""
         return self._replica.is_large(entry)

@@ -6,7 +6,7 @@ repairing, then done. A stand-in that lacks something is given it as a hint. How
 for in vain, goes to `latencies`.
 
 Of a large entry nobody sends what this node has seen: it tells the context of what it holds, and a replica that holds
-the same or less says so. A read before an operation (`is_for_write`) looks only for what this node has not seen, and
+the same or less says so; one that holds more sends what is new in it, if it knows. A read before an operation (`is_for_write`) looks only for what this node has not seen, and
 mends nothing: it shows nothing to anybody, and the write that follows builds on all of it.
 """
 
@@ -172,11 +172,16 @@ class GetCall(Call):
 
     def _told(self, message: ReplicaEntry) -> bytes | None:
         """Return the entry that an answer stands for."""
-        if self._own is None or not (message.is_same or message.is_older):
+        own = self._own
+        if own is None or not (message.is_same or message.is_older or message.is_part):
             return message.entry
+        if message.is_part and message.entry is not None:
+            held = self._handoff.entry(self._key)[0] if self._is_for_write else None
+            if held is None or not held.context.descends(own.context):
+                return own.merge(Entry.from_replica(message.entry, self._key.type_tag)).to_bytes()
         if self._is_for_write:
-            return None
-        return self._own.to_bytes() if message.is_same else OLDER
+            return message.entry
+        return own.to_bytes() if message.is_same else OLDER
 
     def _answer(self, replica: str, entry: bytes | None) -> None:
         if self._repair is not None:

@@ -28,6 +28,7 @@ from crdtkv.merkle.forest import MerkleForest
 from crdtkv.node.change_log import ChangeLog
 from crdtkv.node.entry_cache import EntryCache
 from crdtkv.node.keys import PlacedKey
+from crdtkv.node.recent_changes import Change, RecentChanges
 from crdtkv.node.step import Step
 from crdtkv.node.tombstones import Tombstones
 from crdtkv.node.write_actor import WriteActor
@@ -55,11 +56,12 @@ class Part(NamedTuple):
 class Write(NamedTuple):
     """A write this node coordinated: what to send to the other replicas, and its dot and timestamp.
 
-    `entry` may be merged anywhere; if that is large, `part` is sent first.
+    `entry` may be merged anywhere; if that is large, `part` is sent first. `delta` is what the operation changed.
     """
 
     entry: Entry
     event: Event
+    delta: Entry
     part: Part | None = None
 
 
@@ -97,9 +99,10 @@ class Replica:
         self.clock = HybridClock(max_drift_ms, self._collected_until)
         self.commit_number = 0
         self.changes = ChangeLog()
+        self.recent = RecentChanges()
         self._cache = EntryCache(cache_bytes)
         self._entry_bytes_max = limits.entry_kib * 1024
-        self._whole_entry_bytes = limits.whole_entry_bytes
+        self.whole_entry_bytes = limits.whole_entry_bytes
         self._forest = forest
         forest.read = lambda located: self.read(located)[0]
         self._dirty: dict[bytes, int] = {}
@@ -162,9 +165,17 @@ class Replica:
         """Return the stored entry of a key, for this node's own use."""
         return self._stored(located)
 
+    def lacking(self, located: bytes, seen: CausalContext) -> Entry | None:
+        """Return what somebody who has seen this lacks of the stored entry; None if only the whole will do."""
+        stored = self._stored(located)
+        part = self.recent.behind(located, seen)
+        if stored is None or part is None or not Change(seen, part).makes_up(stored.context):
+            return None
+        return part
+
     def is_large(self, entry: Entry | None) -> bool:
         """Tell whether only what changed of an entry is to be sent, written and read, not the whole."""
-        return entry is not None and entry.size > self._whole_entry_bytes
+        return entry is not None and entry.size > self.whole_entry_bytes
 
     def is_durable(self, located: bytes) -> bool:
         """Tell whether what is stored under a key cannot be lost any more."""
@@ -191,7 +202,7 @@ class Replica:
         before = self._stored(key.located)
         stored = before or Entry.empty(key.type_tag)
         write, merged = self.made(self.actor, stored, operation, arguments, seen, observed, ttl_ms)
-        self._put(key, before, merged)
+        self._put(key, before, merged, write.delta)
         self.send_elsewhere(key)
         return write
 
@@ -225,11 +236,11 @@ class Replica:
         if size > self._entry_bytes_max + CONTEXT_BYTES and size > stored.size and kind not in REMOVALS:
             raise ValueTooLarge(size, self._entry_bytes_max)
         if not is_partial:
-            return Write(delta, event), merged
-        if size <= self._whole_entry_bytes:
+            return Write(delta, event, delta), merged
+        if size <= self.whole_entry_bytes:
             # Sent whole it also mends what its receivers have missed.
-            return Write(merged, event), merged
-        return Write(merged, event, Part(delta.to_bytes(), stored.context.to_wire())), merged
+            return Write(merged, event, delta), merged
+        return Write(merged, event, delta, Part(delta.to_bytes(), stored.context.to_wire())), merged
 
     def has_seen(self, located: bytes, context: CausalContext) -> bool:
         """Tell whether what is stored under a key has seen all of a context."""
@@ -257,12 +268,26 @@ class Replica:
             trimmed = merged.without_older(supersede_before, Event(dot, supersede_before))
         result = trimmed or merged
         if result is not before and _differs(result, before) and result.context:
-            self._put(key, before, result)
+            self._put(key, before, result, incoming if result is merged else None)
         if trimmed is None:
             return None
         # Dropping older versions is this replica's own decision and dot: other data centers hear of it from here.
         self.send_elsewhere(key)
         return trimmed.to_bytes()
+
+    def is_news(self, key: PlacedKey, encoded: bytes) -> bool:
+        """Tell whether an entry may hold what is not stored here; of a large one that is cheaper than merging it.
+
+        Raises:
+            ProtocolError: it is not an entry, or of another type.
+        """
+        stored = self._stored(key.located) if len(encoded) > self.whole_entry_bytes else None
+        if stored is None:
+            return True
+        context = Entry.unchecked(encoded, key.type_tag).context
+        if stored.context == context:
+            return stored.size != len(encoded) or stored.to_bytes() != encoded
+        return not stored.context.descends(context)
 
     def send_elsewhere(self, key: PlacedKey) -> None:
         """Put a key into the outbox, in the same commit as what was written under it."""
@@ -313,6 +338,7 @@ class Replica:
         self._forest.changed(token_in(located), located, entry.to_bytes(), None)
         self._store.delete(rows.data_row(located))
         self.tombstones.forget(located)
+        self.recent.forget(located)
         self._changed(located, None)
         self._step.stats.count("tombstones_collected")
 
@@ -328,6 +354,7 @@ class Replica:
     def forget_cached(self) -> None:
         """Read everything from the disk again."""
         self._cache.clear()
+        self.recent.clear()
         self._store.forget_known()
 
     def durable(self, commit: int) -> None:
@@ -338,7 +365,7 @@ class Replica:
                 if self._dirty.get(located) == number:
                     del self._dirty[located]
 
-    def _put(self, key: PlacedKey, before: Entry | None, entry: Entry) -> None:
+    def _put(self, key: PlacedKey, before: Entry | None, entry: Entry, change: Entry | None) -> None:
         if not self._step.has_disk_space:
             raise disk_is_full()
         located, was_large = key.located, self.is_large(before)
@@ -352,6 +379,10 @@ class Replica:
             self._forest.changed_largely(key.token, located, before.to_bytes if before is not None else _nothing)
         else:
             self._forest.changed(key.token, located, before.to_bytes() if before is not None else None, entry.to_bytes())
+        if self.is_large(entry) and before is not None and change is not None:
+            self.recent.note(located, before.context, change)
+        else:
+            self.recent.forget(located)
         self._store.put_entry(located, entry.pieces, entry.size, was_large)
         self._changed(located, entry)
         self.changes.note(located)

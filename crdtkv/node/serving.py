@@ -58,6 +58,10 @@ class Serving:
                 is_same = seen == entry.context
                 self._step.answer(node, ReplicaEntry(request.id, None, is_same, not is_same), is_durable)
                 return
+            lacking = self._handoff.lacking(key, seen)
+            if lacking is not None:
+                self._step.answer(node, ReplicaEntry(request.id, lacking.to_bytes(), is_part=True), is_durable)
+                return
         self._step.answer(node, ReplicaEntry(request.id, entry.to_bytes() if entry is not None else None), is_durable)
 
     def inspect(self, peer: Peer, request: InspectRequest) -> None:
@@ -73,14 +77,16 @@ class Serving:
     def write_replica(self, node: str, request: WriteReplica) -> None:
         """Merge an entry."""
         key = self._keys.from_peer(request.identity)
-        entry = Entry.from_replica(request.entry, key.type_tag)
         if request.basis is not None and not self._replica.has_seen(
             key.located, parsed(CausalContext.from_wire, request.basis)
         ):
             self._step.stats.count("deltas_refused")
             self._step.effects.send(node, Refusal(request.id, BEHIND, []))
             return
-        superseded = self._replica.merge(key, entry, request.supersede_before)
+        superseded = None
+        if request.supersede_before or self._replica.is_news(key, request.entry):
+            entry = Entry.from_replica(request.entry, key.type_tag)
+            superseded = self._replica.merge(key, entry, request.supersede_before)
         if request.record:
             self._operations.note(request.record)
         if superseded is None:

@@ -9,7 +9,7 @@ superseded older versions on its own says so in its answer, also when the caller
 when its caller is told: one silent replica must not make calls pile up.
 
 Of a large entry only the part that changed is sent. A replica that has not seen what this builds on refuses it, and
-is sent the whole.
+is sent all that has changed lately; if it has not seen what that builds on either, the whole.
 
 A replica that is about to follow a new ring epoch, or about to enter itself, refuses for a moment: it is asked again.
 """
@@ -53,6 +53,7 @@ class PutCall(Call):
         self._number = 0
         self._waiting: set[str] = set()
         self._messages: dict[str, WriteReplica | KeepHint] = {}
+        self._sent_recent: set[str] = set()
         self._again: list[str] = []
         self._started_s = step.now.monotonic_s
 
@@ -121,10 +122,8 @@ class PutCall(Call):
 
     def refused(self, replica: str, code: str) -> None:
         """See `Call`."""
-        sent = self._messages.get(replica)
-        if code == BEHIND and replica in self._waiting and isinstance(sent, WriteReplica) and sent.basis is not None:
-            whole = self._messages[replica] = sent._replace(entry=self._entry.to_bytes(), basis=None)
-            self._step.effects.send_when_durable(replica, whole)
+        if code == BEHIND and replica in self._waiting and self._has_more_for(replica):
+            self._step.effects.send_when_durable(replica, self._messages[replica])
         elif code not in FOR_A_MOMENT:
             self.lost(replica)
         elif replica in self._waiting:
@@ -144,6 +143,20 @@ class PutCall(Call):
             self._remember(replica)
         self._settle_as_failed()
         self._step.calls.end(self._number)
+
+    def _has_more_for(self, replica: str) -> bool:
+        """Put more into the message for a replica that has not seen its basis: what changed lately, then the whole."""
+        sent = self._messages[replica]
+        if not isinstance(sent, WriteReplica) or sent.basis is None:
+            return False
+        recent = self._replica.recent.all_of(self._key.located) if replica not in self._sent_recent else None
+        self._sent_recent.add(replica)
+        is_enough = recent is not None and recent.makes_up(self._entry.context)
+        if recent is not None and is_enough and recent.basis.to_wire() != sent.basis:
+            self._messages[replica] = sent._replace(entry=recent.delta.to_bytes(), basis=list(recent.basis.to_wire()))
+        else:
+            self._messages[replica] = sent._replace(entry=self._entry.to_bytes(), basis=None)
+        return True
 
     def _progress(self) -> None:
         outcome = self._tally.outcome

@@ -219,13 +219,15 @@ class ReadReplica(NamedTuple):
 class ReplicaEntry(NamedTuple):
     """What this replica stores, durably; None if nothing, or if the asker has seen all of it.
 
-    Then it `is_same` as what the asker stores, or it `is_older`.
+    Then it `is_same` as what the asker stores, or it `is_older`. If it `is_part`, it is only what the asker lacks, to be
+    merged into what it stores.
     """
 
     id: int
     entry: bytes | None
     is_same: bool = False
     is_older: bool = False
+    is_part: bool = False
 
 
 class WriteReplica(NamedTuple):
