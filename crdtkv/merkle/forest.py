@@ -111,11 +111,12 @@ class MerkleForest:
         partition = token * self.partitions >> TOKEN_BITS
         if partition not in self._trees and partition not in self._building:
             return
-        pending = self._pending.setdefault(partition, {})
-        if located not in pending:
-            pending[located] = _digest(located, before())
-            if len(pending) > PENDING_MAX:
-                self._take_digests(partition)
+        pending = self._pending.get(partition, {})
+        if located in pending:
+            return
+        if len(pending) == PENDING_MAX:
+            self._take_digests(partition)  # of the others, for this one is not stored yet
+        self._pending.setdefault(partition, {})[located] = _digest(located, before())
 
     def begin(self, partition: int) -> None:
         """Begin to build a tree, from the partition's first key on."""

@@ -21,7 +21,7 @@ from crdtkv.handoff.hints import Hint, Hints
 from crdtkv.handoff.seats import Seat
 from crdtkv.ids import actor_name
 from crdtkv.node.anti_entropy import AntiEntropy
-from crdtkv.node.calls import Call
+from crdtkv.node.calls import BEHIND, Call
 from crdtkv.node.keys import KeyCheck, PlacedKey
 from crdtkv.node.replica import Replica, Write, disk_is_full
 from crdtkv.node.step import Step
@@ -222,10 +222,22 @@ class Handoff:
         self._step.calls.set_timer(number, self._step.now.monotonic_s + DELIVERY_TIMEOUT_S, "deadline")
         identity = identity_in(hint.located)
         message: Message = WriteReplica(number, identity, encoded, 0)
+        recent = self._replica.changed_lately(hint.located) if hint.entry is None else None
         if hint.is_unsent:
             message = HandOff(number, identity, encoded)
+        elif recent is not None:
+            # Perhaps it missed no more than this; if it did, it says so and is sent the whole.
+            message = WriteReplica(number, identity, recent.delta.to_bytes(), 0, list(recent.basis.to_wire()))
         self._step.answer(hint.target, message, is_durable)
         return len(encoded)
+
+    def send_whole(self, number: int, hint: Hint) -> bool:
+        """Send a target the whole of what this node stores, because it has missed more; False if that is gone."""
+        encoded, is_durable = self._replica.read(hint.located)
+        if encoded is not None:
+            message = WriteReplica(number, identity_in(hint.located), encoded, 0)
+            self._step.answer(hint.target, message, is_durable)
+        return encoded is not None
 
     def _rehome(self, hint: Hint, token: int) -> None:
         """Keep for all home replicas of now what was kept for one that is none any more."""
@@ -258,6 +270,11 @@ class _Delivery(Call):
         """See `Call`."""
         if replica == self._hint.target:
             self._end(is_taken=False)
+
+    def refused(self, replica: str, code: str) -> None:
+        """See `Call`."""
+        if replica != self._hint.target or code != BEHIND or not self._handoff.send_whole(self.number, self._hint):
+            self.lost(replica)
 
     def timer(self, purpose: str) -> None:
         """See `Call`; the only timer is the deadline."""

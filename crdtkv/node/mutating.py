@@ -77,6 +77,11 @@ class Mutating:
     def begin(self, mutation: Mutation) -> None:
         """Carry out an operation, unless that was done already."""
         request = mutation.request
+        try:
+            self._replica.check_size(request.operation, request.arguments)
+        except CrdtkvError as error:
+            mutation.requester.refuse(self._step, error)
+            return
         if request.tried is None:
             self._read(mutation)
             return

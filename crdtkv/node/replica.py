@@ -65,6 +65,11 @@ class Write(NamedTuple):
     part: Part | None = None
 
 
+def _writes(operation: str, arguments: list[object]) -> bool:
+    """Tell whether an operation adds something; what removes may make an entry larger, by what it must remember."""
+    return (arguments[1] if operation == "update" and len(arguments) > 1 else operation) not in REMOVALS
+
+
 def _nothing() -> None:
     """Return that nothing is stored."""
 
@@ -173,6 +178,11 @@ class Replica:
             return None
         return part
 
+    def changed_lately(self, located: bytes) -> Change | None:
+        """Return all that is known to have changed of a large entry, None if there is nothing to be told by that."""
+        stored, recent = self._stored(located), self.recent.all_of(located)
+        return recent if stored is not None and recent is not None and recent.makes_up(stored.context) else None
+
     def is_large(self, entry: Entry | None) -> bool:
         """Tell whether only what changed of an entry is to be sent, written and read, not the whole."""
         return entry is not None and entry.size > self.whole_entry_bytes
@@ -223,6 +233,7 @@ class Replica:
         """
         if seen is not None and seen.highest(actor) > stored.context.highest(actor):
             raise InvalidRequest("the context names writes of this node that never happened: read the key again")
+        self.check_size(operation, arguments)
         is_partial = stored.state.has_partial_deltas
         if is_partial and seen is not None and not stored.context.descends(seen):
             raise StaleReplica("no replica in reach has what the context was read from: read the key again")
@@ -231,9 +242,8 @@ class Replica:
         delta = stored.delta(operation, arguments, event, seen, expires_at)
         merged = stored.merge(delta)
         size = merged.size
-        # What removes may make an entry larger, by what it must remember of what it removed.
-        kind = arguments[1] if operation == "update" and len(arguments) > 1 else operation
-        if size > self._entry_bytes_max + CONTEXT_BYTES and size > stored.size and kind not in REMOVALS:
+        is_too_large = size > self._entry_bytes_max + CONTEXT_BYTES and size > stored.size
+        if is_too_large and _writes(operation, arguments):
             raise ValueTooLarge(size, self._entry_bytes_max)
         if not is_partial:
             return Write(delta, event, delta), merged
@@ -241,6 +251,16 @@ class Replica:
             # Sent whole it also mends what its receivers have missed.
             return Write(merged, event, delta), merged
         return Write(merged, event, delta, Part(delta.to_bytes(), stored.context.to_wire())), merged
+
+    def check_size(self, operation: str, arguments: list[object]) -> None:
+        """Refuse an operation whose arguments alone are more than an entry holds, before anything is done for it.
+
+        Raises:
+            ValueTooLarge: they are.
+        """
+        size = sum(len(argument) for argument in arguments if type(argument) is bytes)
+        if size > self._entry_bytes_max + CONTEXT_BYTES and _writes(operation, arguments):
+            raise ValueTooLarge(size, self._entry_bytes_max)
 
     def has_seen(self, located: bytes, context: CausalContext) -> bool:
         """Tell whether what is stored under a key has seen all of a context."""
