@@ -76,9 +76,7 @@ def in_process(kind: str, size: int, operations: int) -> str:
         return f"{len(entry):,} | {cpu_ms:.2f} ms | {nodes.sent_bytes / operations:,.0f}"
 
 
-async def on_processes(
-    sizes: list[int], operations: int, writers: int, seconds: float
-) -> dict[tuple[str, int], str]:
+async def on_processes(sizes: list[int], operations: int, writers: int, seconds: float) -> dict[tuple[str, int], str]:
     """Return rows: median and slowest latency of one writer, then rate, waits and failures of many."""
     whole = load(CONFIG)
     whole = whole.model_copy(update={"limits": whole.limits.model_copy(update={"entry_kib": ENTRY_KIB})})

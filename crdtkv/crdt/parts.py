@@ -96,7 +96,9 @@ class Parts(Generic[K, S]):
             changed += [key for key in self.parts if key not in other.parts]
             return self._with({key: join(key, self.parts.get(key), other.parts.get(key)) for key in changed}, dots_of)
         touched = dict.fromkeys(other.parts)
-        touched.update(dict.fromkeys(self._standing_elsewhere(frozenset(filter(mine.__contains__, told)), touched, dots_of)))
+        touched.update(
+            dict.fromkeys(self._standing_elsewhere(frozenset(filter(mine.__contains__, told)), touched, dots_of))
+        )
         changes = {key: join(key, self.parts.get(key), other.parts.get(key)) for key in touched}
         return self._with(changes, dots_of)
 
@@ -115,7 +117,9 @@ class Parts(Generic[K, S]):
         if self._index is None or self._index.is_stale:
             self._index = PartIndex((dot, key) for key, part in self.parts.items() for dot in dots_of(part))
         found = self._index.parts_of(known)
-        return [key for key in found if (part := self.parts.get(key)) is not None and not known.isdisjoint(dots_of(part))]
+        return [
+            key for key in found if (part := self.parts.get(key)) is not None and not known.isdisjoint(dots_of(part))
+        ]
 
     def _with(self, changes: Mapping[K, S | None], dots_of: Callable[[S], Iterable[Dot]]) -> Self:
         """Return the state with these parts in their places; None is for those that go."""

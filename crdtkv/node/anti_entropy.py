@@ -208,7 +208,7 @@ class AntiEntropy:
 
     def _seen(self, located: bytes, encoded: bytes) -> list[object]:
         """Return what goes with the digest of a large entry, so that who holds another one need not send the whole."""
-        entry = self._replica.entry(located) if len(encoded) > self._replica.whole_entry_bytes else None
+        entry = self._replica.entry(located) if len(encoded) > self._replica.limits.whole_entry_bytes else None
         return [entry.context.to_wire()] if entry is not None else []
 
     def _lacking(self, located: bytes, encoded: bytes, known: "_Known | None") -> list[object] | None:

@@ -82,7 +82,7 @@ class Handoff:
 
     def is_large(self, entry: Entry | None) -> bool:
         """Tell whether an entry is so large that only what somebody lacks of it is sent."""
-        return self._replica.is_large(entry)
+        return self._replica.limits.is_large(entry)
 
     def refer(self, key: PlacedKey, target: str) -> None:
         """Note that an absent home replica misses this node's entry of a key."""

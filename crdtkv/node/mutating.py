@@ -78,7 +78,7 @@ class Mutating:
         """Carry out an operation, unless that was done already."""
         request = mutation.request
         try:
-            self._replica.check_size(request.operation, request.arguments)
+            self._replica.limits.check_arguments(request.operation, request.arguments)
         except CrdtkvError as error:
             mutation.requester.refuse(self._step, error)
             return

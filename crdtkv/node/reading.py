@@ -6,8 +6,9 @@ repairing, then done. A stand-in that lacks something is given it as a hint. How
 for in vain, goes to `latencies`.
 
 Of a large entry nobody sends what this node has seen: it tells the context of what it holds, and a replica that holds
-the same or less says so; one that holds more sends what is new in it, if it knows. A read before an operation (`is_for_write`) looks only for what this node has not seen, and
-mends nothing: it shows nothing to anybody, and the write that follows builds on all of it.
+the same or less says so; one that holds more sends what is new in it, if it knows. A read before an operation
+(`is_for_write`) looks only for what this node has not seen, and mends nothing: it shows nothing to anybody, and the
+write that follows builds on all of it.
 """
 
 from collections.abc import Callable, Sequence
@@ -71,6 +72,9 @@ class GetCall(Call):
         self._asked_at: dict[str, float] = {}
         self._again: list[str] = []
         self._own: Entry | None = None
+        #: The same, with all that others have told to be new.
+        self._known: Entry | None = None
+        self._is_own_durable = True
         self._own_seen: list[object] | None = None
         self._is_own_known = False
 
@@ -165,23 +169,29 @@ class GetCall(Call):
         """Return the context of what this node holds if that is large, so that nobody needs to send what it has."""
         if not self._is_own_known:
             self._is_own_known = True
-            own = self._handoff.entry(self._key)[0]
+            own, self._is_own_durable = self._handoff.entry(self._key)
             if own is not None and self._handoff.is_large(own):
                 self._own, self._own_seen = own, list(own.context.to_wire())
         return self._own_seen
 
     def _told(self, message: ReplicaEntry) -> bytes | None:
-        """Return the entry that an answer stands for."""
-        own = self._own
+        """Return the entry that an answer stands for, `OLDER` for one that lacks something of what this node knows."""
+        own, encoded = self._own, message.entry
         if own is None or not (message.is_same or message.is_older or message.is_part):
-            return message.entry
-        if message.is_part and message.entry is not None:
-            held = self._handoff.entry(self._key)[0] if self._is_for_write else None
-            if held is None or not held.context.descends(own.context):
-                return own.merge(Entry.from_replica(message.entry, self._key.type_tag)).to_bytes()
+            return encoded
         if self._is_for_write:
-            return message.entry
-        return own.to_bytes() if message.is_same else OLDER
+            held = self._handoff.entry(self._key)[0]
+            if encoded is None or (held is not None and held.context.descends(own.context)):
+                return encoded
+        if message.is_same:
+            return own.to_bytes()
+        # What this node holds itself becomes part of the result.
+        self._is_durable = self._is_durable and self._is_own_durable
+        if encoded is None:
+            return OLDER
+        known = own.merge(Entry.from_replica(encoded, self._key.type_tag))
+        self._known = known if self._known is None else self._known.merge(known)
+        return OLDER if message.is_older and not self._is_for_write else known.to_bytes()
 
     def _answer(self, replica: str, entry: bytes | None) -> None:
         if self._repair is not None:
@@ -196,8 +206,8 @@ class GetCall(Call):
             return
         if self._asked_at:
             self._wait_no_more()
-        own = self._own.to_bytes() if self._own is not None and not self._is_for_write else None
-        self._merged, stale = self._read.result(own)
+        known = None if self._is_for_write else self._known or self._own
+        self._merged, stale = self._read.result(known)
         if stale and self._merged is not None and not self._is_for_write:
             self._write_back(stale, self._merged)
         else:

@@ -1,9 +1,9 @@
 """`RecentChanges`: what was merged into large entries lately, so that who has missed only that is not sent the whole.
 
-Of every change of a large entry this keeps the delta, and the context the entry had before: its basis. The bases of a key's
-changes descend from each other, so the changes behind a basis are, joined, what somebody lacks who has seen that basis;
-merged there they come to what merging one after the other comes to, because joining is associative. Who has not seen
-even the first basis needs the whole.
+Of every change of a large entry this keeps the delta, and the context the entry had before: its basis. The bases of
+a key's changes descend from each other, so the changes behind a basis are, joined, what somebody lacks who has seen
+that basis; merged there they come to what merging one after the other comes to, because joining is associative. Who has
+not seen even the first basis needs the whole.
 
 It is a memory of this process alone, bounded by keys, changes and bytes; without it everything is sent whole.
 

@@ -21,12 +21,13 @@ from crdtkv.causality.hybrid_clock import HybridClock, HybridTimestamp, from_wal
 from crdtkv.config.model import LimitsConfig
 from crdtkv.crdt.causal import Event
 from crdtkv.crdt.entry import Entry, may_expire
-from crdtkv.errors import InsufficientStorage, InvalidRequest, StaleReplica, ValueTooLarge
+from crdtkv.errors import InsufficientStorage, InvalidRequest, StaleReplica
 from crdtkv.geo.outbox import Outbox
 from crdtkv.ids import Actor, parse_identity
 from crdtkv.merkle.forest import MerkleForest
 from crdtkv.node.change_log import ChangeLog
 from crdtkv.node.entry_cache import EntryCache
+from crdtkv.node.entry_limits import EntryLimits
 from crdtkv.node.keys import PlacedKey
 from crdtkv.node.recent_changes import Change, RecentChanges
 from crdtkv.node.step import Step
@@ -35,10 +36,6 @@ from crdtkv.node.write_actor import WriteActor
 from crdtkv.ring.token import token_in
 from crdtkv.storage import rows
 from crdtkv.storage.patching import PatchingStore
-
-#: What an entry's context and the names in it may take besides what it holds.
-CONTEXT_BYTES = 16 * 1024
-REMOVALS = frozenset(("delete", "remove", "disable"))
 
 
 def disk_is_full() -> InsufficientStorage:
@@ -63,11 +60,6 @@ class Write(NamedTuple):
     event: Event
     delta: Entry
     part: Part | None = None
-
-
-def _writes(operation: str, arguments: list[object]) -> bool:
-    """Tell whether an operation adds something; what removes may make an entry larger, by what it must remember."""
-    return (arguments[1] if operation == "update" and len(arguments) > 1 else operation) not in REMOVALS
 
 
 def _nothing() -> None:
@@ -106,8 +98,7 @@ class Replica:
         self.changes = ChangeLog()
         self.recent = RecentChanges()
         self._cache = EntryCache(cache_bytes)
-        self._entry_bytes_max = limits.entry_kib * 1024
-        self.whole_entry_bytes = limits.whole_entry_bytes
+        self.limits = EntryLimits(limits)
         self._forest = forest
         forest.read = lambda located: self.read(located)[0]
         self._dirty: dict[bytes, int] = {}
@@ -183,10 +174,6 @@ class Replica:
         stored, recent = self._stored(located), self.recent.all_of(located)
         return recent if stored is not None and recent is not None and recent.makes_up(stored.context) else None
 
-    def is_large(self, entry: Entry | None) -> bool:
-        """Tell whether only what changed of an entry is to be sent, written and read, not the whole."""
-        return entry is not None and entry.size > self.whole_entry_bytes
-
     def is_durable(self, located: bytes) -> bool:
         """Tell whether what is stored under a key cannot be lost any more."""
         return located not in self._dirty
@@ -233,7 +220,7 @@ class Replica:
         """
         if seen is not None and seen.highest(actor) > stored.context.highest(actor):
             raise InvalidRequest("the context names writes of this node that never happened: read the key again")
-        self.check_size(operation, arguments)
+        self.limits.check_arguments(operation, arguments)
         is_partial = stored.state.has_partial_deltas
         if is_partial and seen is not None and not stored.context.descends(seen):
             raise StaleReplica("no replica in reach has what the context was read from: read the key again")
@@ -241,26 +228,13 @@ class Replica:
         expires_at = event.timestamp + from_wall_ms(ttl_ms) if ttl_ms else None
         delta = stored.delta(operation, arguments, event, seen, expires_at)
         merged = stored.merge(delta)
-        size = merged.size
-        is_too_large = size > self._entry_bytes_max + CONTEXT_BYTES and size > stored.size
-        if is_too_large and _writes(operation, arguments):
-            raise ValueTooLarge(size, self._entry_bytes_max)
+        self.limits.check(merged, stored, operation, arguments)
         if not is_partial:
             return Write(delta, event, delta), merged
-        if size <= self.whole_entry_bytes:
+        if not self.limits.is_large(merged):
             # Sent whole it also mends what its receivers have missed.
             return Write(merged, event, delta), merged
         return Write(merged, event, delta, Part(delta.to_bytes(), stored.context.to_wire())), merged
-
-    def check_size(self, operation: str, arguments: list[object]) -> None:
-        """Refuse an operation whose arguments alone are more than an entry holds, before anything is done for it.
-
-        Raises:
-            ValueTooLarge: they are.
-        """
-        size = sum(len(argument) for argument in arguments if type(argument) is bytes)
-        if size > self._entry_bytes_max + CONTEXT_BYTES and _writes(operation, arguments):
-            raise ValueTooLarge(size, self._entry_bytes_max)
 
     def has_seen(self, located: bytes, context: CausalContext) -> bool:
         """Tell whether what is stored under a key has seen all of a context."""
@@ -301,7 +275,7 @@ class Replica:
         Raises:
             ProtocolError: it is not an entry, or of another type.
         """
-        stored = self._stored(key.located) if len(encoded) > self.whole_entry_bytes else None
+        stored = self._stored(key.located) if len(encoded) > self.limits.whole_entry_bytes else None
         if stored is None:
             return True
         context = Entry.unchecked(encoded, key.type_tag).context
@@ -388,18 +362,20 @@ class Replica:
     def _put(self, key: PlacedKey, before: Entry | None, entry: Entry, change: Entry | None) -> None:
         if not self._step.has_disk_space:
             raise disk_is_full()
-        located, was_large = key.located, self.is_large(before)
+        located, was_large = key.located, self.limits.is_large(before)
         # First, because it reads: a disk that fails now has been told nothing yet.
         over_at = entry.over_at
         if over_at is not None:
             self.tombstones.note(located, entry.to_bytes(), self._step.now.wall_ms, wall_ms_of(over_at))
         elif before is not None and before.over_at is not None:
             self.tombstones.forget(located)
-        if self.is_large(entry):
+        if self.limits.is_large(entry):
             self._forest.changed_largely(key.token, located, before.to_bytes if before is not None else _nothing)
         else:
-            self._forest.changed(key.token, located, before.to_bytes() if before is not None else None, entry.to_bytes())
-        if self.is_large(entry) and before is not None and change is not None:
+            self._forest.changed(
+                key.token, located, before.to_bytes() if before is not None else None, entry.to_bytes()
+            )
+        if self.limits.is_large(entry) and before is not None and change is not None:
             self.recent.note(located, before.context, change)
         else:
             self.recent.forget(located)

@@ -60,7 +60,9 @@ class Serving:
                 return
             lacking = self._handoff.lacking(key, seen)
             if lacking is not None:
-                self._step.answer(node, ReplicaEntry(request.id, lacking.to_bytes(), is_part=True), is_durable)
+                is_older = not entry.context.descends(seen)
+                part = ReplicaEntry(request.id, lacking.to_bytes(), is_older=is_older, is_part=True)
+                self._step.answer(node, part, is_durable)
                 return
         self._step.answer(node, ReplicaEntry(request.id, entry.to_bytes() if entry is not None else None), is_durable)
 

@@ -95,7 +95,9 @@ class PutCall(Call):
                 continue
             self._waiting.add(name)
             self._messages[name] = (
-                message if is_home else KeepHint(self._number, targets[0], identity, entry.to_bytes(), is_unsent, record)
+                message
+                if is_home
+                else KeepHint(self._number, targets[0], identity, entry.to_bytes(), is_unsent, record)
             )
             step.effects.send_when_durable(name, self._messages[name])
         self._progress()

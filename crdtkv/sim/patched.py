@@ -42,9 +42,8 @@ def whole_rows(batch: Batch, lookup: Lookup) -> Batch:
     """Return a batch in which entries are whole; `lookup` tells what is stored once it is written."""
     rows: Batch = {}
     for row, value in batch.items():
-        if row[:1] == b"e":
-            row = b"d" + row[3 : 3 + int.from_bytes(row[1:3], "big")]
-        rows[row] = whole(row, lookup) if row[:1] == b"d" else value
+        of = b"d" + row[3 : 3 + int.from_bytes(row[1:3], "big")] if row[:1] == b"e" else row
+        rows[of] = whole(of, lookup) if of[:1] == b"d" else value
     return rows
 
 

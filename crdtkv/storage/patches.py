@@ -1,11 +1,11 @@
 """Patches: where a value differs from the one before it, so that a small change of a large value is a small write.
 
-Values are bytes, given in pieces: who changes a large value hands over the unchanged pieces as the objects they were, so
-that finding the difference costs about as much as there are pieces. Nothing here knows what the bytes mean: a value that
-is patched is exactly the bytes that were to be stored.
+Values are bytes, given in pieces: who changes a large value hands over the unchanged pieces as the objects they were,
+so that finding the difference costs about as much as there are pieces. Nothing here knows what the bytes mean: a value
+that is patched is exactly the bytes that were to be stored.
 
-A patch is `[length before, length after, start, end, bytes, start, end, …]`: in the value before, the bytes from `start`
-to `end` are replaced. Places are in order and do not overlap.
+A patch is `[length before, length after, start, end, bytes, start, end, …]`: in the value before, the bytes from
+`start` to `end` are replaced. Places are in order and do not overlap.
 """
 
 from collections.abc import Iterable, Sequence

@@ -2,9 +2,9 @@
 
 A large entry has a *base* row, its bytes as they once were, and behind it numbered *patches* (`patches`), one for each
 write since. Whoever reads sees one value, exactly the bytes that were written last: this is the only code that knows of
-patches, and everybody else gets and scans as in any store. When the patches have become as large as the base, or as many
-as a read should have to apply, the next write makes a new base and drops them, in the same commit. So what a change
-writes is about its own size, and what is stored is at most about twice the value.
+patches, and everybody else gets and scans as in any store. When the patches have become as large as the base, or as
+many as a read should have to apply, the next write makes a new base and drops them, in the same commit. So what a
+change writes is about its own size, and what is stored is at most about twice the value.
 
 Invariants: base and patches change only through here. Patches are written in the order of their numbers, each in the
 commit it belongs to, so a crash, which leaves a prefix of the commits, leaves an earlier value whole. A base row begins
@@ -12,8 +12,8 @@ with a mark that no entry begins with and a digest of its bytes, and each patch 
 another base is damage, never applied. Rows without the mark are entries as they are: small ones, and all that
 earlier versions wrote.
 
-Only of entries written here lately is it known what they are on disk, as pieces that the entries in memory share. Any other
-gets a new base first.
+Only of entries written here lately is it known what they are on disk, as pieces that the entries in memory share. Any
+other gets a new base first.
 """
 
 from collections.abc import Sequence

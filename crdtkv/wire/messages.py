@@ -219,8 +219,8 @@ class ReadReplica(NamedTuple):
 class ReplicaEntry(NamedTuple):
     """What this replica stores, durably; None if nothing, or if the asker has seen all of it.
 
-    Then it `is_same` as what the asker stores, or it `is_older`. If it `is_part`, it is only what the asker lacks, to be
-    merged into what it stores.
+    Then it `is_same` as what the asker stores, or it `is_older`. If it `is_part`, it is only what the asker lacks, to
+    be merged into what it stores; and it `is_older`, too, if the asker has seen what this replica has not.
     """
 
     id: int

@@ -1,7 +1,7 @@
 """States in chunks: whatever is done to a large value, its bytes are those of the same value made in any other way.
 
-Real states lie in chunks from some dozens of parts on. Here they do from one on, and a chunk has three parts at most, so
-that small histories divide, empty and share chunks all the time.
+Real states lie in chunks from some dozens of parts on. Here they do from one on, and a chunk has three parts at most,
+so that small histories divide, empty and share chunks all the time.
 """
 
 from collections.abc import Iterator

@@ -14,8 +14,8 @@ from crdtkv.node.effects import AckStream, Publish
 from crdtkv.node.events import Durable, Event, Now, PeerDown, PeerUp, Received
 from crdtkv.ring.token import located
 from crdtkv.storage import rows
-from crdtkv.storage.patching import PatchingStore
 from crdtkv.storage.memory import MemoryStore
+from crdtkv.storage.patching import PatchingStore
 from crdtkv.wire.messages import EntriesReply, GetRequest, Message, MutateReply, MutateRequest
 
 GRACE_S = 10.0

@@ -127,6 +127,22 @@ def test_a_read_whose_own_entry_is_newest_returns_it_and_mends_the_others(cluste
     assert all_equal(cluster, SET) == read.to_bytes()
 
 
+def test_a_read_mends_a_replica_that_told_what_is_new_and_lacks_something_itself(cluster: Cluster) -> None:
+    """Once such a replica counted as one that holds the result: what a read had shown was on one node alone."""
+    first, second, _ = cluster.homes
+    cluster.loses = lambda sender, receiver, message: is_write(message)
+    cluster.mutate("add", b"\x01", key=SET, at=first, level="ONE")
+    cluster.mutate("add", b"\x02", key=SET, at=second, level="ONE")
+    cluster.loses = lambda *_: False
+    cluster.sent.clear()
+    read = cluster.read(SET, at=first, level="LOCAL_ALL")
+    assert read is not None
+    told = {(message.is_part, message.is_older) for _, _, message in cluster.sent if isinstance(message, ReplicaEntry)}
+    assert told == {(True, True), (False, True)}
+    assert {b"\x01", b"\x02", *MEMBERS} == set(read.state.members)  # type: ignore[attr-defined]
+    assert all_equal(cluster, SET) == read.to_bytes()
+
+
 def test_anti_entropy_sends_only_what_the_other_lacks_of_a_large_entry(cluster: Cluster) -> None:
     cluster.run(15)
     first, _, deaf = cluster.homes
