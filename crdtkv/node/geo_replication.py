@@ -13,6 +13,7 @@ from crdtkv.crdt.entry import Entry
 from crdtkv.errors import CrdtkvError, InsufficientStorage, ProtocolError
 from crdtkv.geo.inbox import Delivery
 from crdtkv.geo.outbox import Outbox
+from crdtkv.geo.pacing import Pacing
 from crdtkv.ids import Actor, actor_name, node_of, parse_identity
 from crdtkv.node.effects import AckStream, Publish, SendBus
 from crdtkv.node.handoff import Handoff
@@ -60,6 +61,7 @@ class GeoReplication:
         self._publishes = 0
         self._in_flight: dict[int, list[int]] = {}
         self._not_before = 0.0
+        self._pacing = Pacing()
 
     @property
     def _sender(self) -> Actor:
@@ -102,8 +104,10 @@ class GeoReplication:
             self._not_before = self._step.now.monotonic_s + RETRY_S
 
     def next_timer(self) -> float | None:
-        """Return when publishing is tried again after a failure."""
-        return self._not_before if self._bus_is_up and self._outbox.queued and self._not_before else None
+        """Return when publishing is tried again after a failure, or a key has rested."""
+        if not self._bus_is_up or not self._outbox.queued:
+            return None
+        return self._not_before or (self._pacing.next_end() if len(self._in_flight) < BATCHES_IN_FLIGHT else None)
 
     def publish(self) -> None:
         """Send queued rows, as far as the window allows; called at the end of every step."""
@@ -112,7 +116,9 @@ class GeoReplication:
             return
         self._not_before = 0.0
         while self._outbox.queued and len(self._in_flight) < BATCHES_IN_FLIGHT:
-            batch = self._outbox.next_batch(self._batch_max, now_s)
+            batch = self._outbox.next_batch(self._batch_max, now_s, self._pacing.resting(now_s))
+            if not batch:
+                return
             while batch:
                 batch = self._publish_some(batch)
 
@@ -130,6 +136,7 @@ class GeoReplication:
                 continue
             content.append([oseq, identity_in(located), entry])
             size += len(entry)
+            self._pacing.sent(located, len(entry), self._step.now.monotonic_s)
             if size >= BATCH_BYTES:
                 break
         if content:

@@ -10,6 +10,7 @@ from crdtkv import cbor
 from crdtkv.crdt.entry import Entry
 from crdtkv.errors import ValueTooLarge
 from crdtkv.ids import identity_of
+from crdtkv.node.events import BusUp, Published
 from crdtkv.ring.token import located
 from crdtkv.storage import rows
 from crdtkv.wire.messages import (
@@ -214,3 +215,21 @@ def test_a_write_that_would_be_too_large_changes_nothing_and_one_that_frees_room
     assert all_equal(cluster, SET) == before
     cluster.mutate("remove", cbor.encode_value("x" * 200 + "0"), cbor.encode_value("x" * 200 + "1"), key=SET)
     cluster.mutate("add", cbor.encode_value("y" * 200), key=SET)
+
+
+def test_a_large_entry_that_is_written_without_end_goes_to_other_data_centers_now_and_then() -> None:
+    cluster = Cluster(config(datacenters=("eu", "us")))
+    first = cluster.homes[0]
+    cluster.handle(first, BusUp())
+    elements = [cbor.encode_value(f"{number:05}" + "x" * 100) for number in range(1_000)]
+    cluster.mutate("add", *elements, key=SET)
+    assert len(cluster.published) == 1
+    size = len(cluster.published[0].payload)
+    for number in range(20):
+        cluster.mutate("add", cbor.encode_value(number), key=SET)
+        cluster.handle(first, Published(len(cluster.published), True))
+    assert len(cluster.published) == 1
+    cluster.run(1)
+    assert len(cluster.published) == 2
+    assert size < len(cluster.published[1].payload)
+    assert all_equal(cluster, SET) in cluster.published[1].payload
