@@ -31,7 +31,7 @@ from crdtkv.ring.token import located
 from crdtkv.wire.messages import MutateRequest
 
 FILL_AT_ONCE = 100
-FILLERS = 32
+FILLERS = 8
 #: So that boards and maps of 100,000 fit.
 ENTRY_KIB = 8192
 Arguments = Callable[[int], tuple[str, list[object]]]

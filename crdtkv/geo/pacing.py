@@ -1,8 +1,8 @@
 """`Pacing`: how often an entry goes to other data centers while it is written without end.
 
-Entries travel whole between data centers. A small one may be sent as often as the stream takes it; a large one then would
-fill the stream, and the nodes that apply it, with copies of itself. So after an entry of more than `FREE_BYTES` was sent
-its key rests for as long as sending it takes at `BYTES_PER_S`; what is written meanwhile goes with the next.
+Entries travel whole between data centers. A small one may be sent as often as the stream takes it; a large one then
+would fill the stream, and the nodes that apply it, with copies of itself. So after an entry of more than `FREE_BYTES`
+was sent its key rests for as long as sending it takes at `BYTES_PER_S`; what is written meanwhile goes with the next.
 """
 
 FREE_BYTES = 16 * 1024
