@@ -141,6 +141,20 @@ def test_of_a_large_entry_only_the_first_and_the_last_of_many_changes_are_looked
     assert looked_at == ["before", "after"]
 
 
+def test_a_large_entry_that_a_scan_passes_after_it_was_written_counts_once() -> None:
+    """Once for what the scan met; its digest was still to be taken for the tree in use."""
+    node = Node(1)
+    for key in KEYS:
+        node.write(key, b"1")
+    node.build()
+    assert node.scan(0, 1) is None
+    for key in KEYS:
+        node.write_large(key, b"2")
+    while node.scan(0, 3) is None:
+        pass
+    assert node.forest.tree(0) == fresh(node)[0]
+
+
 def test_of_many_large_entries_the_digests_are_taken_before_they_are_too_many() -> None:
     node = Node(1)
     node.build()
