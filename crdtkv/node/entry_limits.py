@@ -31,7 +31,10 @@ class EntryLimits:
         Raises:
             ValueTooLarge: they are.
         """
-        size = sum(len(argument) for argument in arguments if type(argument) is bytes)
+        size = 0
+        for argument in arguments:
+            if type(argument) is bytes:
+                size += len(argument)
         self._check(size, 0, operation, arguments)
 
     def check(self, entry: Entry, before: Entry, operation: str, arguments: list[object]) -> None:

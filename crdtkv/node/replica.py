@@ -165,14 +165,12 @@ class Replica:
         """Return what somebody who has seen this lacks of the stored entry; None if only the whole will do."""
         stored = self._stored(located)
         part = self.recent.behind(located, seen)
-        if stored is None or part is None or not Change(seen, part).makes_up(stored.context):
-            return None
-        return part
+        return part if stored and part and Change(seen, part).makes_up(stored.context) else None
 
     def changed_lately(self, located: bytes) -> Change | None:
         """Return all that is known to have changed of a large entry, None if there is nothing to be told by that."""
         stored, recent = self._stored(located), self.recent.all_of(located)
-        return recent if stored is not None and recent is not None and recent.makes_up(stored.context) else None
+        return recent if stored and recent and recent.makes_up(stored.context) else None
 
     def is_durable(self, located: bytes) -> bool:
         """Tell whether what is stored under a key cannot be lost any more."""
@@ -220,7 +218,6 @@ class Replica:
         """
         if seen is not None and seen.highest(actor) > stored.context.highest(actor):
             raise InvalidRequest("the context names writes of this node that never happened: read the key again")
-        self.limits.check_arguments(operation, arguments)
         is_partial = stored.state.has_partial_deltas
         if is_partial and seen is not None and not stored.context.descends(seen):
             raise StaleReplica("no replica in reach has what the context was read from: read the key again")
@@ -362,26 +359,31 @@ class Replica:
     def _put(self, key: PlacedKey, before: Entry | None, entry: Entry, change: Entry | None) -> None:
         if not self._step.has_disk_space:
             raise disk_is_full()
-        located, was_large = key.located, self.limits.is_large(before)
+        located = key.located
         # First, because it reads: a disk that fails now has been told nothing yet.
         over_at = entry.over_at
         if over_at is not None:
             self.tombstones.note(located, entry.to_bytes(), self._step.now.wall_ms, wall_ms_of(over_at))
         elif before is not None and before.over_at is not None:
             self.tombstones.forget(located)
-        if self.limits.is_large(entry):
-            self._forest.changed_largely(key.token, located, before.to_bytes if before is not None else _nothing)
+        if self.limits.is_large(before) or self.limits.is_large(entry):
+            self._put_large(key, before, entry, change)
         else:
-            self._forest.changed(
-                key.token, located, before.to_bytes() if before is not None else None, entry.to_bytes()
-            )
-        if self.limits.is_large(entry) and before is not None and change is not None:
+            encoded = entry.to_bytes()
+            self._forest.changed(key.token, located, before.to_bytes() if before is not None else None, encoded)
+            self._store.put(rows.data_row(located), encoded)
+        self._changed(located, entry)
+        self.changes.note(located)
+
+    def _put_large(self, key: PlacedKey, before: Entry | None, entry: Entry, change: Entry | None) -> None:
+        """Put an entry that is large, or was: in trees, for others, and on disk only what `change` changed counts."""
+        located = key.located
+        self._forest.changed_largely(key.token, located, before.to_bytes if before is not None else _nothing)
+        if before is not None and change is not None and self.limits.is_large(entry):
             self.recent.note(located, before.context, change)
         else:
             self.recent.forget(located)
-        self._store.put_entry(located, entry.pieces, entry.size, was_large)
-        self._changed(located, entry)
-        self.changes.note(located)
+        self._store.put_entry(located, entry.pieces, entry.size, self.limits.is_large(before))
 
     def _changed(self, located: bytes, entry: Entry | None) -> None:
         self._cache.put(located, entry)

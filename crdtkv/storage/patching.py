@@ -83,7 +83,7 @@ class PatchingStore:
     def get(self, row: bytes) -> bytes | None:
         """See `Store.get`."""
         value = self._store.get(row)
-        return self._whole(row, value) if value is not None else None
+        return value if value is None or value[:1] != MARK else self._whole(row, value)
 
     def scan(self, start: bytes, stop: bytes, limit: int, limit_bytes: int = SCAN_BYTES) -> list[Row]:
         """See `Store.scan`."""
