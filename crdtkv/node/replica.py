@@ -377,13 +377,12 @@ class Replica:
 
     def _put_large(self, key: PlacedKey, before: Entry | None, entry: Entry, change: Entry | None) -> None:
         """Put an entry that is large, or was: in trees, for others, and on disk only what `change` changed counts."""
-        located = key.located
-        self._forest.changed_largely(key.token, located, before.to_bytes if before is not None else _nothing)
+        self._forest.changed_largely(key.token, key.located, before.to_bytes if before is not None else _nothing)
         if before is not None and change is not None and self.limits.is_large(entry):
-            self.recent.note(located, before.context, change)
+            self.recent.note(key.located, before.context, change)
         else:
-            self.recent.forget(located)
-        self._store.put_entry(located, entry.pieces, entry.size, self.limits.is_large(before))
+            self.recent.forget(key.located)
+        self._store.put_entry(key.located, entry.pieces, entry.size, self.limits.is_large(before))
 
     def _changed(self, located: bytes, entry: Entry | None) -> None:
         self._cache.put(located, entry)
