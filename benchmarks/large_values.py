@@ -2,9 +2,11 @@
 
 Two parts. In one process, three `NodeCore`s hand each other frames (as in `core_path`): CPU of all nodes together and
 bytes sent between nodes for one operation, and the bytes of the stored entry. Then on real processes: how long a client
-waits for one at `LOCAL_QUORUM`, median and slowest of `--operations`.
+waits for one at `LOCAL_QUORUM`, median and slowest of `--operations`; and with `--writers` writers at once on the one
+value, half of their writes new elements and half of them elements that are there: writes a second, how long they wait,
+and how many fail.
 
-Run: python benchmarks/large_values.py [--sizes 10 1000 10000] [--operations 50]
+Run: python benchmarks/large_values.py [--sizes 10 1000 10000] [--operations 50] [--writers 32] [--seconds 10]
 """
 
 import argparse
@@ -12,6 +14,7 @@ import asyncio
 import statistics
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -28,6 +31,9 @@ from crdtkv.ring.token import located
 from crdtkv.wire.messages import MutateRequest
 
 FILL_AT_ONCE = 100
+FILLERS = 8
+#: So that boards and maps of 100,000 fit.
+ENTRY_KIB = 8192
 Arguments = Callable[[int], tuple[str, list[object]]]
 KINDS: dict[str, Arguments] = {
     "set": lambda number: ("add", [cbor.encode_value(f"element-{number}")]),
@@ -70,9 +76,10 @@ def in_process(kind: str, size: int, operations: int) -> str:
         return f"{len(entry):,} | {cpu_ms:.2f} ms | {nodes.sent_bytes / operations:,.0f}"
 
 
-async def on_processes(sizes: list[int], operations: int) -> dict[tuple[str, int], str]:
-    """Return rows: median and slowest latency."""
+async def on_processes(sizes: list[int], operations: int, writers: int, seconds: float) -> dict[tuple[str, int], str]:
+    """Return rows: median and slowest latency of one writer, then rate, waits and failures of many."""
     whole = load(CONFIG)
+    whole = whole.model_copy(update={"limits": whole.limits.model_copy(update={"entry_kib": ENTRY_KIB})})
     config = on_free_ports(whole.model_copy(update={"datacenters": {"eu": whole.datacenters["eu"]}}))
     rows: dict[tuple[str, int], str] = {}
     with tempfile.TemporaryDirectory() as directory:
@@ -80,20 +87,51 @@ async def on_processes(sizes: list[int], operations: int) -> dict[tuple[str, int
             for kind in KINDS:
                 for size in sizes:
                     write = writer(kv, kind, f"{kind}-{size}")
-                    if kind == "set":
-                        for start in range(0, size, FILL_AT_ONCE):
-                            members = [f"element-{n}" for n in range(start, min(size, start + FILL_AT_ONCE))]
-                            await kv.set(f"{kind}-{size}").add(*members)
-                    else:
-                        for number in range(size):
-                            await write(number)
+                    await fill(kv, kind, f"{kind}-{size}", size)
                     waited = []
                     for number in range(size, size + operations):
                         began = time.perf_counter()
                         await write(number)
                         waited.append((time.perf_counter() - began) * 1e3)
-                    rows[kind, size] = f"{statistics.median(waited):.1f} / {max(waited):.1f} ms"
+                    alone = f"{statistics.median(waited):.1f} / {max(waited):.1f} ms"
+                    rows[kind, size] = f"{alone} | {await together(write, size, writers, seconds)}"
     return rows
+
+
+async def fill(kv: crdtkv.Client, kind: str, key: str, size: int) -> None:
+    """Write so many elements."""
+    if kind == "set":
+        for start in range(0, size, FILL_AT_ONCE):
+            members = [f"element-{n}" for n in range(start, min(size, start + FILL_AT_ONCE))]
+            await kv.set(key).add(*members, timeout=60)
+        return
+    write = writer(kv, kind, key)
+    for start in range(0, size, FILLERS):
+        await asyncio.gather(*(write(n) for n in range(start, min(size, start + FILLERS))))
+
+
+async def together(write: Callable[[int], Awaitable[None]], size: int, writers: int, seconds: float) -> str:
+    """Let many write at once for a while; return writes a second, median and slowest wait, and failures."""
+    waited: list[float] = []
+    failed: Counter[str] = Counter()
+    until = time.perf_counter() + seconds
+
+    async def keep_writing(own: int) -> None:
+        number = own
+        while time.perf_counter() < until:
+            began = time.perf_counter()
+            try:
+                # New ones and old ones by turns.
+                await write(size + 1_000_000 + number if number // writers % 2 else number % size)
+            except crdtkv.CrdtkvError as error:
+                failed[type(error).__name__] += 1
+            else:
+                waited.append((time.perf_counter() - began) * 1e3)
+            number += writers
+
+    await asyncio.gather(*(keep_writing(own) for own in range(writers)))
+    failures = ", ".join(f"{count} {name}" for name, count in failed.items()) or "none"
+    return f"{len(waited) / seconds:,.0f} | {statistics.median(waited):.0f} / {max(waited):.0f} ms | {failures}"
 
 
 def writer(kv: crdtkv.Client, kind: str, key: str) -> Callable[[int], Awaitable[None]]:
@@ -110,10 +148,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", type=int, nargs="*", default=[10, 1000, 10_000])
     parser.add_argument("--operations", type=int, default=50)
+    parser.add_argument("--writers", type=int, default=32)
+    parser.add_argument("--seconds", type=float, default=10)
     options = parser.parse_args()
-    latencies = asyncio.run(on_processes(options.sizes, options.operations))
-    print("| value | elements | entry, bytes | CPU an operation | bytes between nodes | latency, median / slowest |")
-    print("|---|---|---|---|---|---|")
+    latencies = asyncio.run(on_processes(options.sizes, options.operations, options.writers, options.seconds))
+    print(
+        "| value | elements | entry, bytes | CPU an operation | bytes between nodes | alone, median / slowest "
+        f"| {options.writers} writers, writes/s | median / slowest | failures |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|")
     for kind in KINDS:
         for size in options.sizes:
             measured = in_process(kind, size, options.operations)

@@ -61,14 +61,12 @@ def encode(item: object) -> bytes:
     return cbor2.dumps(item)
 
 
-def array_of(encoded: list[bytes], length: int) -> bytes:
-    """Return the encoding of a list of `length` items from encodings of its items, one after the other."""
+def array_head(length: int) -> bytes:
+    """Return what the encoding of a list of `length` items begins with; the encodings of its items follow."""
     if length < 24:
-        head = bytes((0x80 | length,))
-    else:
-        size = next(size for size in (1, 2, 4) if length < 1 << 8 * size)
-        head = bytes((0x98 + size.bit_length() - 1,)) + length.to_bytes(size, "big")
-    return head + b"".join(encoded)
+        return bytes((0x80 | length,))
+    size = next(size for size in (1, 2, 4) if length < 1 << 8 * size)
+    return bytes((0x98 + size.bit_length() - 1,)) + length.to_bytes(size, "big")
 
 
 def decode(data: bytes, items_max: int | None = None) -> Any:

@@ -20,7 +20,6 @@ from nats.aio.client import Client
 from crdtkv.errors import BusError
 
 MIN_VERSION = (2, 14, 3)
-MIN_PAYLOAD_BYTES = 4 * 1024 * 1024
 
 #: What a server says that will not let this user in, however often it is asked.
 _REFUSALS = ("authorization violation", "authentication expired", "authentication revoked", "authorization failed")
@@ -140,8 +139,8 @@ async def _wait_for_server(url: str) -> None:
             return
 
 
-async def check_server(client: Client, url: str, monitor_url: str | None) -> None:
-    """Check that a NATS server may carry a durable cluster.
+async def check_server(client: Client, url: str, monitor_url: str | None, payload_bytes: int) -> None:
+    """Check that a NATS server may carry a durable cluster whose messages take up to so many bytes.
 
     Raises:
         BusError: too old, payload limit too small, or it acknowledges before it has fsynced.
@@ -154,7 +153,7 @@ async def check_server(client: Client, url: str, monitor_url: str | None) -> Non
         raise BusError(
             f"{url}: nats-server {told} loses streams: upgrade to {'.'.join(map(str, MIN_VERSION))} or newer"
         )
-    if client.max_payload < MIN_PAYLOAD_BYTES:
+    if client.max_payload < payload_bytes:
         raise BusError(
             f"{url}: max_payload is {client.max_payload}: set 'max_payload: 8MB' in the server's configuration"
         )

@@ -70,7 +70,8 @@ class HomeBus:
         url = self._config.nats_url(self._datacenter, self._datacenter)
         client = await connection.connect(url, self._node, self._lost, self._regained, self.known is None)
         try:
-            await connection.check_server(client, url, self._config.datacenters[self._datacenter].nats.monitor_url)
+            monitor_url = self._config.datacenters[self._datacenter].nats.monitor_url
+            await connection.check_server(client, url, monitor_url, self._config.limits.message_bytes)
             await client.subscribe(self._names.geo_of(self._node), cb=self._heard)
         except BaseException:
             await client.close()

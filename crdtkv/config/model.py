@@ -159,8 +159,13 @@ class LimitsConfig(_Model):
     calls_in_flight_max: int = Field(default=20_000, ge=1)
     connections_max: int = Field(default=1_000, ge=1)
     clock_drift_max_s: int = Field(default=60, ge=1)
-    entry_kib: int = Field(default=512, ge=1, le=3584)
+    entry_kib: int = Field(default=512, ge=1, le=7680)
     whole_entry_bytes: int = Field(default=1024, ge=0)
+
+    @property
+    def message_bytes(self) -> int:
+        """What one message to another data center may take, so that the largest entry fits: 4 MiB at least."""
+        return max(4096, self.entry_kib + 96) * 1024
 
 
 class ClusterConfig(_Model):

@@ -107,7 +107,7 @@ class Board(Parts[bytes, Score]):
 
     def newest(self) -> HybridTimestamp:
         """Return the highest timestamp of a set."""
-        return max((one.timestamp for score in self.scores.values() for one in score.sets.values()), default=0)
+        return self._newest(_newest_set)
 
     @classmethod
     def acts_on_seen(cls, operation: str, arguments: list[object]) -> bool:
@@ -122,7 +122,7 @@ class Board(Parts[bytes, Score]):
             score = Score(survivors(one.sets, mine, another.sets, theirs), merged(one.slots, another.slots))
             return None if score == _NO_SCORE else score
 
-        return type(self)(*self._joined(mine, other, theirs, Score.dots, join))
+        return self._joined(mine, other, theirs, Score.dots, join)
 
     def continued(self, operation: str, arguments: list[object], actor: Actor) -> Iterable[Dot]:
         """See `CausalState`: an increment goes on with what its actor has added to the member's score."""
@@ -188,6 +188,10 @@ class Board(Parts[bytes, Score]):
         held = [*before.sets, *slot_dots(before.slots)]
         scores = {} if after == _NO_SCORE else {member: after}
         return Delta(Board(scores), superseding(held, None, [event.dot]))
+
+
+def _newest_set(score: Score) -> HybridTimestamp:
+    return max((one.timestamp for one in score.sets.values()), default=0)
 
 
 def _set_from_wire(parts: list[object]) -> SetScore:

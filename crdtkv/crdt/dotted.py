@@ -166,7 +166,7 @@ class DottedGroups(DottedValues[P], Parts[bytes, Dotted[P]], Generic[P]):
         def join(_: bytes, one: Dotted[P] | None, another: Dotted[P] | None) -> Dotted[P] | None:
             return survivors(one or {}, mine, another or {}, theirs) or None
 
-        return type(self)(*self._joined(mine, other, theirs, lambda group: group, join))
+        return self._joined(mine, other, theirs, lambda group: group, join)
 
     def without(self, dots: frozenset[Dot]) -> Self:
         """Return the groups less these dots."""

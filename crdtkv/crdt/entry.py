@@ -41,7 +41,7 @@ _NEVER: Expiries = {}
 class Entry:
     """The stored form of one key; immutable. `expiries` are hybrid timestamps of dots of the state, the others stay."""
 
-    __slots__ = ("_context", "_encoded", "_expiries", "_state", "_wire", "type_tag")
+    __slots__ = ("_context", "_encoded", "_expiries", "_pieces", "_size", "_state", "_wire", "type_tag")
 
     def __init__(self, state: CausalState, context: CausalContext, expiries: Expiries = _NEVER) -> None:
         self.type_tag = state.type_tag
@@ -49,6 +49,8 @@ class Entry:
         self._context: CausalContext | None = context
         self._expiries: Expiries | None = expiries
         self._encoded: bytes | None = None
+        self._pieces: list[bytes] | None = None
+        self._size = 0
         self._wire: list[Any] | None = None
 
     @property
@@ -79,7 +81,9 @@ class Entry:
         return expiries
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Entry) and self.to_bytes() == other.to_bytes()
+        if self is other:
+            return True
+        return isinstance(other, Entry) and self.size == other.size and self.to_bytes() == other.to_bytes()
 
     def __hash__(self) -> int:
         return hash(self.to_bytes())
@@ -139,13 +143,18 @@ class Entry:
             raise InvalidRequest(f"a {other.type_tag} cannot be merged into a {self.type_tag}")
         # Equal contexts take the long way round, so that states which should be equal and are not still join.
         if self.context != other.context:
-            if other.context.descends(self.context):
+            if other.context.descends(self.context) and not self._is_chunked:
                 return other
             if self.context.descends(other.context):
                 return self
         state = self.state.merge(self.context, other.state, other.context)
         expiries = _of_state(state, {**self.expiries, **other.expiries}) if self.expiries or other.expiries else _NEVER
         return Entry(state, self.context.merge(other.context), expiries)
+
+    @property
+    def _is_chunked(self) -> bool:
+        """Whether this is so large that what is merged into it should share what did not change."""
+        return isinstance(self._state, Parts) and self._state.chunked is not None
 
     def delta(
         self,
@@ -197,22 +206,40 @@ class Entry:
             return None
         return Entry(state, self.context.with_dot(event.dot), _of_state(state, self.expiries))
 
+    @property
+    def pieces(self) -> list[bytes]:
+        """What the canonical encoding consists of, in order.
+
+        Of a large entry that was made from another, the pieces that did not change are the same objects; so what a
+        change costs is not the size of the whole.
+        """
+        if self._pieces is None:
+            self._pieces = [self._encoded] if self._encoded is not None else self._encode()
+        return self._pieces
+
+    @property
+    def size(self) -> int:
+        """How many bytes the canonical encoding has."""
+        if not self._size:
+            self._size = sum(map(len, self.pieces))
+        return self._size
+
     def to_bytes(self) -> bytes:
         """Return the canonical encoding."""
         if self._encoded is None:
-            self._encoded = self._encode()
+            self._encoded = b"".join(self.pieces)
         return self._encoded
 
-    def _encode(self) -> bytes:
+    def _encode(self) -> list[bytes]:
         state = self.state
         if isinstance(state, Unread):
             versions = [version.encoded for version in state.versions]
-            return versions[0] if len(versions) == 1 else cbor.encode([BUNDLE, self.type_tag, versions])
+            return [versions[0] if len(versions) == 1 else cbor.encode([BUNDLE, self.type_tag, versions])]
         head, tail = (FORMAT, self.type_tag), (*self.context.to_wire(), self._expiries_to_wire())
         if not isinstance(state, Parts):
-            return cbor.encode([*head, state.to_wire(), *tail])
-        parts = [*map(cbor.encode, head), state.encode(), *map(cbor.encode, tail)]
-        return cbor.array_of(parts, len(parts))
+            return [cbor.encode([*head, state.to_wire(), *tail])]
+        begin = cbor.array_head(len(head) + 1 + len(tail)) + b"".join(map(cbor.encode, head))
+        return [begin, *state.encode(), b"".join(map(cbor.encode, tail))]
 
     def _expiries_to_wire(self) -> list[object] | None:
         return group_to_wire(self.expiries, lambda expires_at: [expires_at]) if self.expiries else None
@@ -233,14 +260,24 @@ class Entry:
         Raises:
             ProtocolError: it is not an entry, or of another type.
         """
-        entry = cls._lazy(cbor.decode(data), data)
-        if entry.type_tag != type_tag:
-            raise ProtocolError(f"an entry of type {entry.type_tag} under a key of type {type_tag}")
+        entry = cls.unchecked(data, type_tag)
         dots = frozenset(entry.state.dots())
         if not all(dot in entry.context for dot in dots):
             raise ProtocolError("an entry's state names only operations its context has seen")
         if entry.expiries and not dots.issuperset(entry.expiries):
             raise ProtocolError("an entry's expiries are of operations of its state")
+        return entry
+
+    @classmethod
+    def unchecked(cls, data: bytes, type_tag: str) -> "Entry":
+        """Parse what another replica sent only as far as to see its context; it must not be merged or stored.
+
+        Raises:
+            ProtocolError: it is not an entry, or of another type.
+        """
+        entry = cls._lazy(cbor.decode(data), data)
+        if entry.type_tag != type_tag:
+            raise ProtocolError(f"an entry of type {entry.type_tag} under a key of type {type_tag}")
         return entry
 
     @classmethod
@@ -251,7 +288,7 @@ class Entry:
             ProtocolError: it is not an entry, of another type, or the same entry is encoded otherwise here.
         """
         entry = cls.from_replica(data, type_tag)
-        if entry._encode() != data:
+        if b"".join(entry._encode()) != data:
             raise ProtocolError("an entry is canonical CBOR")
         return entry
 
@@ -273,6 +310,8 @@ class Entry:
         entry._state = entry._context = None
         entry._expiries = _NEVER if wire[5] is None else None
         entry._encoded = data
+        entry._pieces = None
+        entry._size = len(data)
         entry._wire = wire
         return entry
 

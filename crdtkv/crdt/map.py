@@ -73,7 +73,7 @@ class Map(Parts[Field, CausalState]):
 
     def newest(self) -> HybridTimestamp:
         """Return the highest timestamp of any field."""
-        return max((state.newest() for state in self.fields.values()), default=0)
+        return self._newest(_newest_of)
 
     @classmethod
     def acts_on_seen(cls, operation: str, arguments: list[object]) -> bool:
@@ -91,7 +91,7 @@ class Map(Parts[Field, CausalState]):
             state = (blank if one is None else one).merge(mine, blank if another is None else another, theirs)
             return None if state.is_blank else state
 
-        return type(self)(*self._joined(mine, other, theirs, lambda state: state.dots(), join))
+        return self._joined(mine, other, theirs, _dots_of, join)
 
     def continued(self, operation: str, arguments: list[object], actor: Actor) -> Iterable[Dot]:
         """See `CausalState`: what the field's operation goes on with."""
@@ -191,6 +191,14 @@ class Map(Parts[Field, CausalState]):
             read = None if seen is None else CausalContext(cloud=[dot for dot in held if dot in seen])
             delta = state.apply(own, operation, arguments, event, read)
         return Delta(Map({} if delta.state.is_blank else {field: delta.state}), delta.context)
+
+
+def _newest_of(state: CausalState) -> HybridTimestamp:
+    return state.newest()
+
+
+def _dots_of(state: CausalState) -> Iterable[Dot]:
+    return state.dots()
 
 
 def path_of(wire: list[object]) -> list[Field]:

@@ -102,10 +102,14 @@ class Outbox:
         if self._peers:
             self._store.put(rows.OUTBOX_DROPPED, b"")
 
-    def next_batch(self, limit: int, now: float) -> list[tuple[int, bytes]]:
-        """Take up to `limit` rows to send as `(oseq, storage key)`, the oldest first; they count as sent."""
+    def next_batch(self, limit: int, now: float, resting: frozenset[bytes] = frozenset()) -> list[tuple[int, bytes]]:
+        """Take up to `limit` rows to send as `(oseq, storage key)`, the oldest first; they count as sent.
+
+        Those of keys that rest stay.
+        """
         batch: list[tuple[int, bytes]] = []
-        for oseq in list(islice(self._queued, limit)):
+        ready = (oseq for oseq in self._queued if self._rows[oseq].located not in resting)
+        for oseq in list(islice(ready, limit)):
             row = self._rows[oseq]
             row.sent_at = now
             del self._queued[oseq]

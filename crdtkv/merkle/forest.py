@@ -10,17 +10,24 @@ scanning its partition in pieces, in key order. Writes that happen meanwhile cou
 else when it meets them. Trees are built again from time to time, beside the one in use: if the two differ, the disk
 holds something else than what was written, and the tree of the disk holds.
 
+The digest of a large entry costs more than a small change of it. So of large entries only the key is noted, with the
+digest the trees have of it, and the new one is taken when a tree is asked for: once for all changes since.
+
 Deliberately flat: two levels of 256 compare 65,536 leaves at 256 partitions, some 15 entries each at a million keys,
 and the roots of all partitions two nodes share fit into one message.
 
 Source: DeCandia et al., "Dynamo" (2007), section 4.7; Merkle (1987).
 """
 
+from collections.abc import Callable
+
 from crdtkv.hashing import DIGEST_BYTES, entry_digest
 from crdtkv.ring.token import TOKEN_BITS, TOKEN_BYTES, partition_start
 
 LEAF_BITS = 8
 LEAVES = 1 << LEAF_BITS
+#: Of so many changed entries of a partition the digests wait to be taken.
+PENDING_MAX = 64
 
 
 class MerkleTree:
@@ -68,38 +75,52 @@ class _Building:
 
 
 class MerkleForest:
-    """The trees of all partitions of a node."""
+    """The trees of all partitions of a node.
+
+    `read` returns the bytes of the entry that is stored under a key now, None if there is none.
+    """
 
     def __init__(self, partitions: int) -> None:
         self.partitions = partitions
+        self.read: Callable[[bytes], bytes | None] = _nothing
+        #: By partition, the keys of which the trees have another entry than is stored, and the digest they have.
+        self._pending: dict[int, dict[bytes, int]] = {}
         self._trees: dict[int, MerkleTree] = {}
         self._building: dict[int, _Building] = {}
 
     def tree(self, partition: int) -> MerkleTree | None:
         """Return a partition's tree, None until it has been built."""
+        self._take_digests(partition)
         return self._trees.get(partition)
+
+    def is_built(self, partition: int) -> bool:
+        """Tell whether a partition has a tree."""
+        return partition in self._trees
 
     def changed(self, token: int, located: bytes, before: bytes | None, after: bytes | None) -> None:
         """Note that an entry was written over another one, or over none; or that one was dropped (`after` is None)."""
         partition = token * self.partitions >> TOKEN_BITS
-        tree = self._trees.get(partition)
-        building = self._building.get(partition) if self._building else None
-        if building is not None and located > building.cursor:
-            building = None  # the scan will meet it
-        if tree is None and building is None:
+        if partition not in self._trees and partition not in self._building:
             return
-        difference = 0
-        for entry in (before, after):
-            if entry is not None:
-                difference ^= entry_digest(located, entry)
-        leaf = leaf_of(token, self.partitions)
-        if tree is not None:
-            tree.toggle(leaf, difference)
-        if building is not None:
-            building.tree.toggle(leaf, difference)
+        pending = self._pending.get(partition)
+        known = pending.pop(located, None) if pending else None
+        self._replace(partition, located, _digest(located, before) if known is None else known, after)
+
+    def changed_largely(self, token: int, located: bytes, before: Callable[[], bytes | None]) -> None:
+        """Note that something large was written over an entry, or over none; what it was is asked for at most once."""
+        partition = token * self.partitions >> TOKEN_BITS
+        if partition not in self._trees and partition not in self._building:
+            return
+        pending = self._pending.get(partition, {})
+        if located in pending:
+            return
+        if len(pending) == PENDING_MAX:
+            self._take_digests(partition)  # of the others, for this one is not stored yet
+        self._pending.setdefault(partition, {})[located] = _digest(located, before())
 
     def begin(self, partition: int) -> None:
         """Begin to build a tree, from the partition's first key on."""
+        self._take_digests(partition)
         self._building[partition] = _Building()
 
     def scanned(self, partition: int, found: list[tuple[bytes, bytes]], end: bytes | None) -> bool | None:
@@ -108,6 +129,7 @@ class MerkleForest:
         Returns None while the scan goes on; then the tree is in use, and the return value tells whether it equals
         the one that was in use before (True if there was none).
         """
+        self._take_digests(partition)
         building = self._building[partition]
         for located, entry in found:
             token = int.from_bytes(located[:TOKEN_BYTES], "big")
@@ -124,6 +146,31 @@ class MerkleForest:
         """Drop a partition that is no longer this node's."""
         self._trees.pop(partition, None)
         self._building.pop(partition, None)
+        self._pending.pop(partition, None)
+
+    def _take_digests(self, partition: int) -> None:
+        """Bring a partition's trees up to date with its large entries."""
+        pending = self._pending.pop(partition, None)
+        for located, known in pending.items() if pending else ():
+            self._replace(partition, located, known, self.read(located))
+
+    def _replace(self, partition: int, located: bytes, known: int, after: bytes | None) -> None:
+        difference = known ^ _digest(located, after)
+        leaf = leaf_of(int.from_bytes(located[:TOKEN_BYTES], "big"), self.partitions)
+        tree, building = self._trees.get(partition), self._building.get(partition)
+        if tree is not None:
+            tree.toggle(leaf, difference)
+        # What the scan has not come to yet it will meet.
+        if building is not None and located <= building.cursor:
+            building.tree.toggle(leaf, difference)
+
+
+def _nothing(_: bytes) -> bytes | None:
+    return None
+
+
+def _digest(located: bytes, entry: bytes | None) -> int:
+    return entry_digest(located, entry) if entry is not None else 0
 
 
 def leaf_of(token: int, partitions: int) -> int:

@@ -13,8 +13,11 @@ now differ for a moment; mending them changes nothing.
 The trees are built from the disk first (`tree_builder`); a partition without a tree takes no part.
 """
 
+from typing import NamedTuple
+
+from crdtkv.causality.context import CausalContext
 from crdtkv.config.model import RepairConfig
-from crdtkv.crdt.entry import Entry
+from crdtkv.crdt.entry import Entry, parsed
 from crdtkv.errors import InsufficientStorage, ProtocolError
 from crdtkv.hashing import DIGEST_BYTES, digest_of
 from crdtkv.merkle.forest import LEAVES, MerkleForest, leaf_range
@@ -36,7 +39,15 @@ REPLY_BYTES = 256 * 1024
 #: The shortest pause between visits, so that a pass that gets nowhere does not spin.
 PAUSE_S = 0.01
 
-_Digests = list[tuple[bytes, bytes]]
+#: `[storage key, digest]`, of large entries also the context.
+_Digests = list[list[object]]
+
+
+class _Known(NamedTuple):
+    """What the other side holds of a key; `seen` is the context of a large entry."""
+
+    digest: bytes
+    seen: CausalContext | None
 
 
 class AntiEntropy:
@@ -65,7 +76,7 @@ class AntiEntropy:
     def is_built(self) -> bool:
         """Whether every partition of this node has a tree."""
         self._follow_ring()
-        return all(self._forest.tree(partition) is not None for partition in self._own)
+        return all(map(self._forest.is_built, self._own))
 
     @property
     def peers(self) -> list[str]:
@@ -139,14 +150,20 @@ class AntiEntropy:
         is_whole_reply = end is None
         for located, entry in mine:
             digest = held[located] = digest_of(located, entry)
-            if theirs.get(located) == digest:
+            known = theirs.get(located)
+            if known is not None and known.digest == digest:
                 continue
+            missing = self._lacking(located, entry, known)
             if size < REPLY_BYTES:
-                entries.append([located, entry])
-                size += len(entry)
+                entries += [missing] if missing is not None else []
+                size += len(missing[1]) if missing is not None else 0  # type: ignore[arg-type]
             else:
                 is_whole_reply = False
-        wanted: list[object] = [located for located, digest in theirs.items() if held.get(located) != digest]
+        wanted = [
+            wish
+            for located, known in theirs.items()
+            if held.get(located) != known.digest and (wish := self._wish(located, known)) is not None
+        ]
         reply = LeafReply(request.id, request.partition, entries, wanted, is_whole_reply)
         # What differs may have been written this very moment.
         self._step.answer(node, reply, not self._replica.has_undurable)
@@ -156,30 +173,62 @@ class AntiEntropy:
     def rows_of_leaf(self, partition: int, leaf: int, after: bytes) -> tuple[_Digests, bytes | None]:
         """See `Exchange.rows_of_leaf`."""
         found, end = self._rows(partition, leaf, after, None)
-        return [(located, digest_of(located, entry)) for located, entry in found], end
+        return [[located, digest_of(located, entry), *self._seen(located, entry)] for located, entry in found], end
 
-    def take(self, located: bytes, encoded: bytes) -> bool:
+    def take(self, located: bytes, encoded: bytes, basis: object = None) -> bool:
         """See `Exchange.take`.
 
         Raises:
             CrdtkvError: it is no entry of this key.
         """
         key = self._keys.from_peer(identity_in(located))
+        if basis is not None and not self._replica.has_seen(located, parsed(CausalContext.from_wire, basis)):
+            return False
         try:
-            self._replica.merge(key, Entry.from_replica(encoded, key.type_tag))
+            if self._replica.is_news(key, encoded):
+                self._replica.merge(key, Entry.from_replica(encoded, key.type_tag))
         except InsufficientStorage:
             return False
         return True
 
-    def give(self, node: str, number: int, located: bytes) -> int:
+    def give(self, node: str, number: int, wish: object) -> int:
         """See `Exchange.give`."""
-        entry, is_durable = self._replica.read(located)
+        located, seen = _parsed_wish(wish)
+        entry = self._replica.entry(located)
         if entry is None:
             return 0
-        self._step.answer(node, WriteReplica(number, identity_in(located), entry, 0), is_durable)
-        return len(entry)
+        part = self._replica.lacking(located, seen) if seen is not None else None
+        message = WriteReplica(number, identity_in(located), (part or entry).to_bytes(), 0)
+        if part is not None and seen is not None:
+            message = message._replace(basis=list(seen.to_wire()))
+        self._step.answer(node, message, self._replica.is_durable(located))
+        return len(message.entry)
 
     # Behind it.
+
+    def _seen(self, located: bytes, encoded: bytes) -> list[object]:
+        """Return what goes with the digest of a large entry, so that who holds another one need not send the whole."""
+        entry = self._replica.entry(located) if len(encoded) > self._replica.limits.whole_entry_bytes else None
+        return [entry.context.to_wire()] if entry is not None else []
+
+    def _lacking(self, located: bytes, encoded: bytes, known: "_Known | None") -> list[object] | None:
+        """Return what the other lacks of an entry: all of it, what is new and what that builds on, or nothing."""
+        entry = self._replica.entry(located)
+        if known is None or known.seen is None or entry is None or entry.context == known.seen:
+            return [located, encoded]
+        if known.seen.descends(entry.context):
+            return None
+        part = self._replica.lacking(located, known.seen)
+        return [located, encoded] if part is None else [located, part.to_bytes(), known.seen.to_wire()]
+
+    def _wish(self, located: bytes, known: "_Known") -> object:
+        """Return how this node asks for an entry that the other holds; None if it has seen all of it, and more."""
+        entry = self._replica.entry(located)
+        if known.seen is None or entry is None:
+            return located
+        if entry.context != known.seen and entry.context.descends(known.seen):
+            return None
+        return [located, entry.context.to_wire()]
 
     def _rows(
         self, partition: int, leaf: int, after: bytes, end: bytes | None
@@ -221,7 +270,7 @@ class AntiEntropy:
         if peer is None:
             return
         wanted = sorted(self._passes[peer]) if peer in self._passes else self._shared[peer]
-        built = [partition for partition in wanted if self._forest.tree(partition) is not None]
+        built = [partition for partition in wanted if self._forest.is_built(partition)]
         if not built:
             return
         if len(built) > PARTITIONS_A_VISIT:
@@ -259,12 +308,23 @@ class AntiEntropy:
         return None
 
 
-def _parsed_digests(digests: list[object]) -> dict[bytes, bytes]:
-    parsed: dict[bytes, bytes] = {}
+def _parsed_digests(digests: list[object]) -> dict[bytes, _Known]:
+    found: dict[bytes, _Known] = {}
     for item in digests:
         match item:
             case [bytes() as located, bytes() as digest]:
-                parsed[located] = digest
+                found[located] = _Known(digest, None)
+            case [bytes() as located, bytes() as digest, seen]:
+                found[located] = _Known(digest, parsed(CausalContext.from_wire, seen))
             case _:
-                raise ProtocolError("a digest is [storage key, 16 bytes]")
-    return parsed
+                raise ProtocolError("a digest is [storage key, 16 bytes], and the context of a large entry")
+    return found
+
+
+def _parsed_wish(wish: object) -> tuple[bytes, CausalContext | None]:
+    match wish:
+        case bytes():
+            return wish, None
+        case [bytes() as located, seen]:
+            return located, parsed(CausalContext.from_wire, seen)
+    raise ProtocolError("what is wanted is a storage key, and the context of a large entry")

@@ -226,8 +226,8 @@ class Coordinator:
             failed=lambda error: requester.refuse(step, error),
         ).start(step.seats(key.token, level.is_sloppy), required, _deadline(requester, timeout_ms))
 
-    def _get_call(self, key: PlacedKey, then: Then, failed: Failed) -> GetCall:
-        return GetCall(self._step, self._handoff, self._preference, self._hedging, key, then, failed)
+    def _get_call(self, key: PlacedKey, then: Then, failed: Failed, is_for_write: bool = False) -> GetCall:
+        return GetCall(self._step, self._handoff, self._preference, self._hedging, key, then, failed, is_for_write)
 
     def _answer_run(self, peer: Peer, request: GetRequest, first_id: int, entries: list[object], level: str) -> None:
         """Answer consecutive reads with one message."""

@@ -65,6 +65,7 @@ from crdtkv.node.watching import Watching
 from crdtkv.ring.hash_ring import HashRing
 from crdtkv.ring.topology import Topology
 from crdtkv.storage import rows
+from crdtkv.storage.patching import PatchingStore
 from crdtkv.storage.store import Store
 from crdtkv.wire.codec import decode_frame
 from crdtkv.wire.messages import (
@@ -119,7 +120,7 @@ class NodeCore:
     def __init__(self, settings: NodeSettings, store: Store, random: Random, now: Now) -> None:
         config = settings.config
         self._settings = settings
-        self._store = store
+        self._store = store = PatchingStore(store, config.limits.whole_entry_bytes)
         self.started_s = now.monotonic_s
         self.step = Step(settings.node, settings.datacenter, HashRing(settings.topology), now, random.getrandbits(40))
         peers = config.peers_of(settings.datacenter)
@@ -195,7 +196,14 @@ class NodeCore:
         )
         self.watching = Watching(self.step, self.replica, store, self._keys, random)
         self.geo = GeoReplication(
-            self.step, self.replica, self.handoff, self.outbox, store, self._keys, config.geo.batch_max
+            self.step,
+            self.replica,
+            self.handoff,
+            self.outbox,
+            store,
+            self._keys,
+            config.geo.batch_max,
+            config.limits.message_bytes,
         )
         self.membership = Membership(
             self.step,

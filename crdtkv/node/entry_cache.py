@@ -42,4 +42,4 @@ class EntryCache:
 
 
 def _size(entry: Entry | None) -> int:
-    return OVERHEAD_BYTES + (len(entry.to_bytes()) if entry is not None else 0)
+    return OVERHEAD_BYTES + (entry.size if entry is not None else 0)

@@ -13,6 +13,7 @@ from crdtkv.crdt.entry import Entry
 from crdtkv.errors import CrdtkvError, InsufficientStorage, ProtocolError
 from crdtkv.geo.inbox import Delivery
 from crdtkv.geo.outbox import Outbox
+from crdtkv.geo.pacing import Pacing
 from crdtkv.ids import Actor, actor_name, node_of, parse_identity
 from crdtkv.log_text import LineRate
 from crdtkv.node.effects import AckStream, Publish, SendBus
@@ -30,8 +31,8 @@ from crdtkv.wire.messages import Confirm, GeoBatch, Message
 
 BATCHES_IN_FLIGHT = 4
 BATCH_BYTES = 512 * 1024
-#: The largest entry that fits into a message: NATS takes 4 MiB at least (`bus.connection`), and there is more in it.
-ENTRY_BYTES_MAX = 4 * 1024 * 1024 - 64 * 1024
+#: What a message holds besides its largest entry.
+ENVELOPE_BYTES = 64 * 1024
 APPLY_TIMEOUT_S = 5.0
 RETRY_S = 1.0
 MAX_DEAD_LETTERS = 100
@@ -51,6 +52,7 @@ class GeoReplication:
         store: Store,
         keys: KeyCheck,
         batch_max: int,
+        message_bytes: int,
     ) -> None:
         self._step = step
         self._replica = replica
@@ -59,11 +61,13 @@ class GeoReplication:
         self._store = store
         self._keys = keys
         self._batch_max = batch_max
+        self._entry_bytes_max = message_bytes - ENVELOPE_BYTES
         self._bus_is_up = False
         self._publishes = 0
         self._in_flight: dict[int, list[int]] = {}
         self._not_before = 0.0
         self._dead_letter_lines = LineRate()
+        self._pacing = Pacing()
 
     @property
     def _sender(self) -> Actor:
@@ -106,8 +110,10 @@ class GeoReplication:
             self._not_before = self._step.now.monotonic_s + RETRY_S
 
     def next_timer(self) -> float | None:
-        """Return when publishing is tried again after a failure."""
-        return self._not_before if self._bus_is_up and self._outbox.queued and self._not_before else None
+        """Return when publishing is tried again after a failure, or a key has rested."""
+        if not self._bus_is_up or not self._outbox.queued:
+            return None
+        return self._not_before or (self._pacing.next_end() if len(self._in_flight) < BATCHES_IN_FLIGHT else None)
 
     def publish(self) -> None:
         """Send queued rows, as far as the window allows; called at the end of every step."""
@@ -116,7 +122,9 @@ class GeoReplication:
             return
         self._not_before = 0.0
         while self._outbox.queued and len(self._in_flight) < BATCHES_IN_FLIGHT:
-            batch = self._outbox.next_batch(self._batch_max, now_s)
+            batch = self._outbox.next_batch(self._batch_max, now_s, self._pacing.resting(now_s))
+            if not batch:
+                return
             while batch:
                 batch = self._publish_some(batch)
 
@@ -126,18 +134,19 @@ class GeoReplication:
         size = 0
         taken = 0
         for oseq, located in batch:
-            entry = self._store.get(rows.data_row(located))
+            entry = self._replica.encoded(located)
             if entry is not None and content and size + len(entry) > BATCH_BYTES:
                 break
             taken += 1
             if entry is None:
                 # Only a data row that the disk has lost leads here; there is nothing to send.
                 self._step.stats.count("outbox_rows_without_entry")
-            elif len(entry) > ENTRY_BYTES_MAX:
+            elif len(entry) > self._entry_bytes_max:
                 self._set_aside(oseq, located, len(entry))
             else:
                 content.append([oseq, identity_in(located), entry])
                 size += len(entry)
+                self._pacing.sent(located, len(entry), self._step.now.monotonic_s)
         if content:
             self._publishes += 1
             self._in_flight[self._publishes] = [row[0] for row in content]  # type: ignore[index]
@@ -158,7 +167,7 @@ class GeoReplication:
         self._step.stats.count("outbox_rows_too_large")
         self._step.effects.notes.append(
             f"{parse_identity(identity_in(located))!r} takes {size_bytes} bytes, a message to other data centers "
-            f"{ENTRY_BYTES_MAX}: it stays here until it is smaller; remove some of it"
+            f"{self._entry_bytes_max}: it stays here until it is smaller; remove some of it"
         )
 
     def confirmed(self, message: Message) -> None:
@@ -211,7 +220,7 @@ class GeoReplication:
                 failed(error)
                 return
         PutCall(step, self._replica, self._handoff, key, applied, failed).start(
-            entry.to_bytes(),
+            entry,
             0,
             step.seats(key.token, is_sloppy=False),
             majority(step.ring.replication_factor),

@@ -21,7 +21,7 @@ from crdtkv.handoff.hints import Hint, Hints
 from crdtkv.handoff.seats import Seat
 from crdtkv.ids import actor_name
 from crdtkv.node.anti_entropy import AntiEntropy
-from crdtkv.node.calls import Call
+from crdtkv.node.calls import BEHIND, Call
 from crdtkv.node.keys import KeyCheck, PlacedKey
 from crdtkv.node.replica import Replica, Write, disk_is_full
 from crdtkv.node.step import Step
@@ -65,10 +65,24 @@ class Handoff:
 
     def read(self, key: PlacedKey) -> tuple[bytes | None, bool]:
         """Return what this node holds of a key, as a home replica or as a stand-in, and whether it is durable."""
+        entry, is_durable = self.entry(key)
+        return entry.to_bytes() if entry is not None else None, is_durable
+
+    def entry(self, key: PlacedKey) -> tuple[Entry | None, bool]:
+        """Return the same as `read` does, for this node's own use."""
         if self._step.node in self._step.ring.replicas_at(key.token):
-            return self._replica.read(key.located)
-        entry = self.hints.held(key.located)
-        return entry.to_bytes() if entry is not None else None, not self._replica.has_undurable
+            return self._replica.entry(key.located), self._replica.is_durable(key.located)
+        return self.hints.held(key.located), not self._replica.has_undurable
+
+    def lacking(self, key: PlacedKey, seen: CausalContext) -> Entry | None:
+        """Return what somebody who has seen this lacks of what this node holds, None if only the whole will do."""
+        if self._step.node not in self._step.ring.replicas_at(key.token):
+            return None
+        return self._replica.lacking(key.located, seen)
+
+    def is_large(self, entry: Entry | None) -> bool:
+        """Tell whether an entry is so large that only what somebody lacks of it is sent."""
+        return self._replica.limits.is_large(entry)
 
     def refer(self, key: PlacedKey, target: str) -> None:
         """Note that an absent home replica misses this node's entry of a key."""
@@ -208,10 +222,22 @@ class Handoff:
         self._step.calls.set_timer(number, self._step.now.monotonic_s + DELIVERY_TIMEOUT_S, "deadline")
         identity = identity_in(hint.located)
         message: Message = WriteReplica(number, identity, encoded, 0)
+        recent = self._replica.changed_lately(hint.located) if hint.entry is None else None
         if hint.is_unsent:
             message = HandOff(number, identity, encoded)
+        elif recent is not None:
+            # Perhaps it missed no more than this; if it did, it says so and is sent the whole.
+            message = WriteReplica(number, identity, recent.delta.to_bytes(), 0, list(recent.basis.to_wire()))
         self._step.answer(hint.target, message, is_durable)
         return len(encoded)
+
+    def send_whole(self, number: int, hint: Hint) -> bool:
+        """Send a target the whole of what this node stores, because it has missed more; False if that is gone."""
+        encoded, is_durable = self._replica.read(hint.located)
+        if encoded is not None:
+            message = WriteReplica(number, identity_in(hint.located), encoded, 0)
+            self._step.answer(hint.target, message, is_durable)
+        return encoded is not None
 
     def _rehome(self, hint: Hint, token: int) -> None:
         """Keep for all home replicas of now what was kept for one that is none any more."""
@@ -244,6 +270,11 @@ class _Delivery(Call):
         """See `Call`."""
         if replica == self._hint.target:
             self._end(is_taken=False)
+
+    def refused(self, replica: str, code: str) -> None:
+        """See `Call`."""
+        if replica != self._hint.target or code != BEHIND or not self._handoff.send_whole(self.number, self._hint):
+            self.lost(replica)
 
     def timer(self, purpose: str) -> None:
         """See `Call`; the only timer is the deadline."""

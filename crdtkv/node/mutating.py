@@ -32,7 +32,7 @@ from crdtkv.wire.messages import MutateReply, MutateRequest
 #: How much of its time a decrement may wait for rights; the rest is for the write.
 RIGHTS_SHARE = 0.75
 
-GetCallMaker = Callable[[PlacedKey, Then, Failed], GetCall]
+GetCallMaker = Callable[[PlacedKey, Then, Failed, bool], GetCall]
 
 
 class Mutation(NamedTuple):
@@ -79,6 +79,11 @@ class Mutating:
     def begin(self, mutation: Mutation) -> None:
         """Carry out an operation, unless that was done already."""
         request = mutation.request
+        try:
+            self._replica.limits.check_arguments(request.operation, request.arguments)
+        except CrdtkvError as error:
+            mutation.requester.refuse(self._step, error)
+            return
         if request.tried is None:
             self._read(mutation)
             return
@@ -118,12 +123,13 @@ class Mutating:
             else:
                 mutation.requester.refuse(self._step, Unavailable(required, required - 1))
 
-        self._get_call(mutation.key, read, self._refusal(mutation)).start(mutation.seats, required, mutation.deadline_s)
+        call = self._get_call(mutation.key, read, self._refusal(mutation), False)
+        call.start(mutation.seats, required, mutation.deadline_s)
 
     def _has(self, key: PlacedKey, record: Record) -> bool:
         """Tell whether this node's seat holds an entry that has seen a write."""
-        held = self._handoff.read(key)[0]
-        return held is not None and record.dot in Entry.from_bytes(held).context
+        held = self._handoff.entry(key)[0]
+        return held is not None and record.dot in held.context
 
     def _read(self, mutation: Mutation) -> None:
         """Read first, if the operation needs it."""
@@ -135,9 +141,8 @@ class Mutating:
             if self._holds(mutation, entry):
                 self._write(mutation)
 
-        self._get_call(mutation.key, read, self._refusal(mutation)).start(
-            mutation.seats, mutation.read_first, mutation.deadline_s
-        )
+        call = self._get_call(mutation.key, read, self._refusal(mutation), True)
+        call.start(mutation.seats, mutation.read_first, mutation.deadline_s)
 
     def _write(self, mutation: Mutation) -> None:
         step, key = self._step, mutation.key
@@ -178,7 +183,7 @@ class Mutating:
     def _complete(self, mutation: Mutation, record: Record) -> None:
         """Bring what this node holds to as many replicas as the level asks, and answer with the dot of the write."""
         self._step.stats.count("operations_found")
-        whole = self._handoff.read(mutation.key)[0]
+        whole = self._handoff.entry(mutation.key)[0]
         assert whole is not None
         self._send(mutation, record, whole, value=self._outcome(mutation, is_home=False))
 
@@ -204,7 +209,7 @@ class Mutating:
         return True
 
     def _send(
-        self, mutation: Mutation, record: Record, entry: bytes, part: Part | None = None, value: bytes | None = None
+        self, mutation: Mutation, record: Record, entry: Entry, part: Part | None = None, value: bytes | None = None
     ) -> None:
         encoded = record.to_bytes() if record.operation_id else b""
         if encoded:

@@ -4,6 +4,11 @@
 sends the messages, and reads what this node holds itself without one. Phases: asking, then (only if answers differed)
 repairing, then done. A stand-in that lacks something is given it as a hint. How long every replica took, or was waited
 for in vain, goes to `latencies`.
+
+Of a large entry nobody sends what this node has seen: it tells the context of what it holds, and a replica that holds
+the same or less says so; one that holds more sends what is new in it, if it knows. A read before an operation
+(`is_for_write`) looks only for what this node has not seen, and mends nothing: it shows nothing to anybody, and the
+write that follows builds on all of it.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,14 +16,13 @@ from collections.abc import Callable, Sequence
 from crdtkv.crdt.entry import Entry
 from crdtkv.errors import CrdtkvError, InsufficientStorage, Overloaded, ReadTimeout, Unavailable
 from crdtkv.handoff.seats import Seat
-from crdtkv.hashing import digest_of
 from crdtkv.node.calls import AGAIN_S, FOR_A_MOMENT, Call
 from crdtkv.node.handoff import Handoff
 from crdtkv.node.hedging import SHORTEST_S, Hedging
 from crdtkv.node.keys import PlacedKey
 from crdtkv.node.preference import Preference
 from crdtkv.node.step import Step
-from crdtkv.quorum.read_call import ReadCall
+from crdtkv.quorum.read_call import OLDER, ReadCall
 from crdtkv.quorum.tally import Outcome, Tally
 from crdtkv.wire.messages import (
     KeepHint,
@@ -30,8 +34,6 @@ from crdtkv.wire.messages import (
     WriteReplica,
 )
 
-#: Larger entries are compared by their digests before they are sent.
-LARGE_BYTES = 1024
 #: What a request that was refused, or lost with its link, counts as in latencies, if not more.
 LOST_S = 0.05
 
@@ -52,8 +54,10 @@ class GetCall(Call):
         key: PlacedKey,
         then: Then,
         failed: Failed,
+        is_for_write: bool = False,
     ) -> None:
         self._step = step
+        self._is_for_write = is_for_write
         self._handoff = handoff
         self._preference = preference
         self._hedging = hedging
@@ -67,8 +71,11 @@ class GetCall(Call):
         self._number = 0
         self._asked_at: dict[str, float] = {}
         self._again: list[str] = []
-        self._own: bytes | None = None
-        self._own_digest = b""
+        self._own: Entry | None = None
+        #: The same, with all that others have told to be new.
+        self._known: Entry | None = None
+        self._is_own_durable = True
+        self._own_seen: list[object] | None = None
         self._is_own_known = False
 
     def start(self, seats: Sequence[Seat], required: int, deadline_s: float) -> None:
@@ -92,7 +99,7 @@ class GetCall(Call):
     def answered(self, replica: str, message: Message) -> None:
         """See `Call`."""
         if isinstance(message, ReplicaEntry):
-            self._answer(replica, self._own if message.is_same else message.entry)
+            self._answer(replica, self._told(message))
         elif isinstance(message, (ReplicaWritten, ReplicaSuperseded)) and self._repair is not None:
             self._repaired(replica)
             self._progress_of_repair()
@@ -152,21 +159,40 @@ class GetCall(Call):
     def _ask(self, replica: str) -> None:
         step = self._step
         if replica == step.node:
-            entry, is_durable = self._handoff.read(self._key)
+            entry, is_durable = self._handoff.entry(self._key)
             self._is_durable = self._is_durable and is_durable
-            self._answer(replica, entry)
+            self._answer(replica, None if entry is None or self._is_for_write else entry.to_bytes())
         else:
             self._asked_at[replica] = step.now.monotonic_s
-            step.effects.send(replica, ReadReplica(self._number, self._key.identity, self._digest_of_own()))
+            step.effects.send(replica, ReadReplica(self._number, self._key.identity, self._seen_here()))
 
-    def _digest_of_own(self) -> bytes:
-        """Return the digest of what this node holds if that is large, so that nobody needs to send the same."""
+    def _seen_here(self) -> list[object] | None:
+        """Return the context of what this node holds if that is large, so that nobody needs to send what it has."""
         if not self._is_own_known:
             self._is_own_known = True
-            own = self._handoff.read(self._key)[0]
-            if own is not None and len(own) > LARGE_BYTES:
-                self._own, self._own_digest = own, digest_of(self._key.located, own)
-        return self._own_digest
+            own, self._is_own_durable = self._handoff.entry(self._key)
+            if own is not None and self._handoff.is_large(own):
+                self._own, self._own_seen = own, list(own.context.to_wire())
+        return self._own_seen
+
+    def _told(self, message: ReplicaEntry) -> bytes | None:
+        """Return the entry that an answer stands for, `OLDER` for one that lacks something of what this node knows."""
+        own, encoded = self._own, message.entry
+        if own is None or not (message.is_same or message.is_older or message.is_part):
+            return encoded
+        if self._is_for_write:
+            held = self._handoff.entry(self._key)[0]
+            if encoded is None or (held is not None and held.context.descends(own.context)):
+                return encoded
+        if message.is_same:
+            return own.to_bytes()
+        # What this node holds itself becomes part of the result.
+        self._is_durable = self._is_durable and self._is_own_durable
+        if encoded is None:
+            return OLDER
+        known = own.merge(Entry.from_replica(encoded, self._key.type_tag))
+        self._known = known if self._known is None else self._known.merge(known)
+        return OLDER if message.is_older and not self._is_for_write else known.to_bytes()
 
     def _answer(self, replica: str, entry: bytes | None) -> None:
         asked_at = self._asked_at.pop(replica, None)
@@ -183,8 +209,9 @@ class GetCall(Call):
         """Tell the result, if all who answered have it, or write it back first."""
         if self._asked_at:
             self._wait_no_more()
-        self._merged, stale = self._read.result()
-        if stale and self._merged is not None:
+        known = None if self._is_for_write else self._known or self._own
+        self._merged, stale = self._read.result(known)
+        if stale and self._merged is not None and not self._is_for_write:
             self._write_back(stale, self._merged)
         else:
             self._finish()

@@ -15,29 +15,27 @@ from random import Random
 from typing import NamedTuple
 
 from crdtkv.causality.context import EMPTY as NOTHING
-from crdtkv.causality.context import MAX_CLIENT_BYTES, CausalContext, WireContext
+from crdtkv.causality.context import CausalContext, WireContext
 from crdtkv.causality.dot import Dot
 from crdtkv.causality.hybrid_clock import HybridClock, HybridTimestamp, from_wall_ms, wall_ms_of
 from crdtkv.config.model import LimitsConfig
 from crdtkv.crdt.causal import Event
 from crdtkv.crdt.entry import Entry, may_expire
-from crdtkv.errors import InsufficientStorage, InvalidRequest, StaleReplica, ValueTooLarge
+from crdtkv.errors import InsufficientStorage, InvalidRequest, StaleReplica
 from crdtkv.geo.outbox import Outbox
 from crdtkv.ids import Actor, parse_identity
 from crdtkv.merkle.forest import MerkleForest
 from crdtkv.node.change_log import ChangeLog
 from crdtkv.node.entry_cache import EntryCache
+from crdtkv.node.entry_limits import EntryLimits
 from crdtkv.node.keys import PlacedKey
+from crdtkv.node.recent_changes import Change, RecentChanges
 from crdtkv.node.step import Step
 from crdtkv.node.tombstones import Tombstones
 from crdtkv.node.write_actor import WriteActor
 from crdtkv.ring.token import token_in
 from crdtkv.storage import rows
-from crdtkv.storage.store import Store
-
-#: What an entry's context and the names in it may take besides what it holds.
-CONTEXT_BYTES = MAX_CLIENT_BYTES
-REMOVALS = frozenset(("delete", "remove", "disable"))
+from crdtkv.storage.patching import PatchingStore
 
 
 def disk_is_full() -> InsufficientStorage:
@@ -55,12 +53,22 @@ class Part(NamedTuple):
 class Write(NamedTuple):
     """A write this node coordinated: what to send to the other replicas, and its dot and timestamp.
 
-    `entry` may be merged anywhere; if that is large, `part` is sent first.
+    `entry` may be merged anywhere; if that is large, `part` is sent first. `delta` is what the operation changed.
     """
 
-    entry: bytes
+    entry: Entry
     event: Event
+    delta: Entry
     part: Part | None = None
+
+
+def _nothing() -> None:
+    """Return that nothing is stored."""
+
+
+def _differs(entry: Entry, before: Entry | None) -> bool:
+    """Tell whether an entry is not what it was merged into; contexts tell sooner than bytes."""
+    return before is None or entry.context != before.context or entry != before
 
 
 class Replica:
@@ -69,7 +77,7 @@ class Replica:
     def __init__(
         self,
         step: Step,
-        store: Store,
+        store: PatchingStore,
         outbox: Outbox,
         incarnation: int,
         random: Random,
@@ -88,10 +96,11 @@ class Replica:
         self.clock = HybridClock(max_drift_ms, self._collected_until)
         self.commit_number = 0
         self.changes = ChangeLog()
+        self.recent = RecentChanges()
         self._cache = EntryCache(cache_bytes)
-        self._entry_bytes_max = limits.entry_kib * 1024
-        self._whole_entry_bytes = limits.whole_entry_bytes
+        self.limits = EntryLimits(limits)
         self._forest = forest
+        forest.read = lambda located: self.read(located)[0]
         self._dirty: dict[bytes, int] = {}
         self._undurable: deque[tuple[int, list[bytes]]] = deque()
         self._touched: list[bytes] = []
@@ -139,6 +148,12 @@ class Replica:
         entry = self._stored(located)
         return entry.to_bytes() if entry is not None else None, located not in self._dirty
 
+    def encoded(self, located: bytes) -> bytes | None:
+        """Return the stored bytes of a key that need not be remembered for it."""
+        if located in self._cache:
+            return self.read(located)[0]
+        return self._store.get(rows.data_row(located))
+
     def shown(self, located: bytes) -> tuple[bytes | None, bool]:
         """Return what a reader sees of a key now, and whether it is durable."""
         entry, is_durable = self.read(located)
@@ -153,6 +168,17 @@ class Replica:
     def entry(self, located: bytes) -> Entry | None:
         """Return the stored entry of a key, for this node's own use."""
         return self._stored(located)
+
+    def lacking(self, located: bytes, seen: CausalContext) -> Entry | None:
+        """Return what somebody who has seen this lacks of the stored entry; None if only the whole will do."""
+        stored = self._stored(located)
+        part = self.recent.behind(located, seen)
+        return part if stored and part and Change(seen, part).makes_up(stored.context) else None
+
+    def changed_lately(self, located: bytes) -> Change | None:
+        """Return all that is known to have changed of a large entry, None if there is nothing to be told by that."""
+        stored, recent = self._stored(located), self.recent.all_of(located)
+        return recent if stored and recent and recent.makes_up(stored.context) else None
 
     def is_durable(self, located: bytes) -> bool:
         """Tell whether what is stored under a key cannot be lost any more."""
@@ -179,7 +205,7 @@ class Replica:
         before = self._stored(key.located)
         stored = before or Entry.empty(key.type_tag)
         write, merged = self.made(self.actor, stored, operation, arguments, seen, observed, ttl_ms)
-        self._put(key, before, merged)
+        self._put(key, before, merged, write.delta)
         self.send_elsewhere(key)
         return write
 
@@ -207,18 +233,13 @@ class Replica:
         expires_at = now + from_wall_ms(ttl_ms) if ttl_ms else None
         delta = stored.delta(operation, arguments, event, seen, expires_at, now)
         merged = stored.merge(delta)
-        encoded = merged.to_bytes()
-        # What removes may make an entry larger, by what it must remember of what it removed.
-        kind = arguments[1] if operation == "update" and len(arguments) > 1 else operation
-        is_too_large = len(encoded) > self._entry_bytes_max + CONTEXT_BYTES and len(encoded) > len(stored.to_bytes())
-        if is_too_large and kind not in REMOVALS:
-            raise ValueTooLarge(len(encoded), self._entry_bytes_max)
+        self.limits.check(merged, stored, operation, arguments)
         if not is_partial:
-            return Write(delta.to_bytes(), event), merged
-        if len(encoded) <= self._whole_entry_bytes:
+            return Write(delta, event, delta), merged
+        if not self.limits.is_large(merged):
             # Sent whole it also mends what its receivers have missed.
-            return Write(encoded, event), merged
-        return Write(encoded, event, Part(delta.to_bytes(), stored.context.to_wire())), merged
+            return Write(merged, event, delta), merged
+        return Write(merged, event, delta, Part(delta.to_bytes(), stored.context.to_wire())), merged
 
     def has_seen(self, located: bytes, context: CausalContext) -> bool:
         """Tell whether what is stored under a key has seen all of a context."""
@@ -245,13 +266,27 @@ class Replica:
             dot = Dot(self.actor, merged.context.highest(self.actor) + 1)
             trimmed = merged.without_older(supersede_before, Event(dot, supersede_before))
         result = trimmed or merged
-        if result is not before and result != before and result.context:
-            self._put(key, before, result)
+        if result is not before and _differs(result, before) and result.context:
+            self._put(key, before, result, incoming if result is merged else None)
         if trimmed is None:
             return None
         # Dropping older versions is this replica's own decision and dot: other data centers hear of it from here.
         self.send_elsewhere(key)
         return trimmed.to_bytes()
+
+    def is_news(self, key: PlacedKey, encoded: bytes) -> bool:
+        """Tell whether an entry may hold what is not stored here; of a large one that is cheaper than merging it.
+
+        Raises:
+            ProtocolError: it is not an entry, or of another type.
+        """
+        stored = self._stored(key.located) if len(encoded) > self.limits.whole_entry_bytes else None
+        if stored is None:
+            return True
+        context = Entry.unchecked(encoded, key.type_tag).context
+        if stored.context == context:
+            return stored.size != len(encoded) or stored.to_bytes() != encoded
+        return not stored.context.descends(context)
 
     def send_elsewhere(self, key: PlacedKey) -> None:
         """Put a key into the outbox, in the same commit as what was written under it."""
@@ -302,6 +337,7 @@ class Replica:
         self._forest.changed(token_in(located), located, entry.to_bytes(), None)
         self._store.delete(rows.data_row(located))
         self.tombstones.forget(located)
+        self.recent.forget(located)
         self._changed(located, None)
         self._step.stats.count("tombstones_collected")
 
@@ -317,6 +353,8 @@ class Replica:
     def forget_cached(self) -> None:
         """Read everything from the disk again."""
         self._cache.clear()
+        self.recent.clear()
+        self._store.forget_known()
 
     def durable(self, commit: int) -> None:
         """Note that all commits up to this number are durable."""
@@ -326,20 +364,33 @@ class Replica:
                 if self._dirty.get(located) == number:
                     del self._dirty[located]
 
-    def _put(self, key: PlacedKey, before: Entry | None, entry: Entry) -> None:
+    def _put(self, key: PlacedKey, before: Entry | None, entry: Entry, change: Entry | None) -> None:
         if not self._step.has_disk_space:
             raise disk_is_full()
-        located, encoded = key.located, entry.to_bytes()
+        located = key.located
         # First, because it reads: a disk that fails now has been told nothing yet.
         over_at = entry.over_at
         if over_at is not None:
-            self.tombstones.note(located, encoded, self._step.now.wall_ms, wall_ms_of(over_at))
+            self.tombstones.note(located, entry.to_bytes(), self._step.now.wall_ms, wall_ms_of(over_at))
         elif before is not None and before.over_at is not None:
             self.tombstones.forget(located)
-        self._forest.changed(key.token, located, before.to_bytes() if before is not None else None, encoded)
-        self._store.put(rows.data_row(located), encoded)
+        if self.limits.is_large(before) or self.limits.is_large(entry):
+            self._put_large(key, before, entry, change)
+        else:
+            encoded = entry.to_bytes()
+            self._forest.changed(key.token, located, before.to_bytes() if before is not None else None, encoded)
+            self._store.put(rows.data_row(located), encoded)
         self._changed(located, entry)
         self.changes.note(located)
+
+    def _put_large(self, key: PlacedKey, before: Entry | None, entry: Entry, change: Entry | None) -> None:
+        """Put an entry that is large, or was: in trees, for others, and on disk only what `change` changed counts."""
+        self._forest.changed_largely(key.token, key.located, before.to_bytes if before is not None else _nothing)
+        if before is not None and change is not None and self.limits.is_large(entry):
+            self.recent.note(key.located, before.context, change)
+        else:
+            self.recent.forget(key.located)
+        self._store.put_entry(key.located, entry.pieces, entry.size, self.limits.is_large(before))
 
     def _changed(self, located: bytes, entry: Entry | None) -> None:
         self._cache.put(located, entry)

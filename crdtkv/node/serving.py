@@ -6,7 +6,6 @@ Everything ends in `Replica.merge` or in a hint. Writes of one frame are acknowl
 from crdtkv.causality.context import CausalContext
 from crdtkv.crdt.entry import Entry, parsed
 from crdtkv.errors import CrdtkvError, ProtocolError
-from crdtkv.hashing import digest_of
 from crdtkv.node.calls import BEHIND
 from crdtkv.node.events import Peer
 from crdtkv.node.handoff import Handoff
@@ -52,9 +51,20 @@ class Serving:
     def read_replica(self, node: str, request: ReadReplica) -> None:
         """Tell what is stored of a key."""
         key = self._keys.from_peer(request.identity)
-        entry, is_durable = self._handoff.read(key)
-        is_same = bool(request.digest) and entry is not None and digest_of(key.located, entry) == request.digest
-        self._step.answer(node, ReplicaEntry(request.id, None if is_same else entry, is_same), is_durable)
+        entry, is_durable = self._handoff.entry(key)
+        if request.seen is not None and entry is not None:
+            seen = parsed(CausalContext.from_wire, request.seen)
+            if seen.descends(entry.context):
+                is_same = seen == entry.context
+                self._step.answer(node, ReplicaEntry(request.id, None, is_same, not is_same), is_durable)
+                return
+            lacking = self._handoff.lacking(key, seen)
+            if lacking is not None:
+                is_older = not entry.context.descends(seen)
+                part = ReplicaEntry(request.id, lacking.to_bytes(), is_older=is_older, is_part=True)
+                self._step.answer(node, part, is_durable)
+                return
+        self._step.answer(node, ReplicaEntry(request.id, entry.to_bytes() if entry is not None else None), is_durable)
 
     def inspect(self, peer: Peer, request: InspectRequest) -> None:
         """Show a client what this node holds of a key."""
@@ -69,14 +79,16 @@ class Serving:
     def write_replica(self, node: str, request: WriteReplica) -> None:
         """Merge an entry."""
         key = self._keys.from_peer(request.identity)
-        entry = Entry.from_replica(request.entry, key.type_tag)
         if request.basis is not None and not self._replica.has_seen(
             key.located, parsed(CausalContext.from_wire, request.basis)
         ):
             self._step.stats.count("deltas_refused")
             self._step.effects.send(node, Refusal(request.id, BEHIND, []))
             return
-        superseded = self._replica.merge(key, entry, request.supersede_before)
+        superseded = None
+        if request.supersede_before or self._replica.is_news(key, request.entry):
+            entry = Entry.from_replica(request.entry, key.type_tag)
+            superseded = self._replica.merge(key, entry, request.supersede_before)
         if request.record:
             self._operations.note(request.record)
         if superseded is None:

@@ -44,7 +44,7 @@ class TreeBuilder:
         for partition in before:
             if partition not in staying:
                 self._forest.forget(partition)
-        self._to_build = [partition for partition in own if self._forest.tree(partition) is None]
+        self._to_build = [partition for partition in own if not self._forest.is_built(partition)]
         self._cursors = {}
 
     def build(self) -> None:

@@ -31,16 +31,23 @@ VISIT_TIMEOUT_S = 5.0
 class Exchange(Protocol):
     """What a visit needs of its node."""
 
-    def rows_of_leaf(self, partition: int, leaf: int, after: bytes) -> tuple[list[tuple[bytes, bytes]], bytes | None]:
+    def rows_of_leaf(self, partition: int, leaf: int, after: bytes) -> tuple[list[list[object]], bytes | None]:
         """Return this node's digests of a leaf behind a key, and up to where they are complete (None: all)."""
         ...
 
-    def take(self, located: bytes, encoded: bytes) -> bool:
-        """Merge an entry the other sent; False if this node's disk is too full for it."""
+    def take(self, located: bytes, encoded: bytes, basis: object = None) -> bool:
+        """Merge an entry the other sent, or what is new in it for who has seen `basis`.
+
+        False if this node's disk is too full for it, or it has not seen that.
+        """
         ...
 
-    def give(self, node: str, number: int, located: bytes) -> int:
-        """Send this node's entry of a key; return its bytes, 0 if there is none."""
+    def give(self, node: str, number: int, wish: object) -> int:
+        """Send this node's entry of a key the other wants, or what it lacks of it; return the bytes, 0 for none.
+
+        Raises:
+            ProtocolError: this is no wish.
+        """
         ...
 
 
@@ -123,8 +130,7 @@ class Visit(Call):
 
     def _ask_leaf(self, partition: int, leaf: int, after: bytes) -> None:
         digests, end = self._exchange.rows_of_leaf(partition, leaf, after)
-        shown: list[object] = [list(item) for item in digests]
-        self._send(LeafRequest(self._number, partition, leaf, after, end, shown))
+        self._send(LeafRequest(self._number, partition, leaf, after, end, list(digests)))
         if end is not None:
             self._ask_leaf(partition, leaf, end)
 
@@ -133,19 +139,18 @@ class Visit(Call):
             self._compared.discard(reply.partition)
         for item in reply.entries:
             match item:
-                case [bytes() as located, bytes() as entry]:
-                    if self._exchange.take(located, entry):
+                case [bytes() as located, bytes() as entry, *basis] if len(basis) <= 1:
+                    if self._exchange.take(located, entry, *basis):
                         self._findings.differences += 1
                         self._findings.moved_bytes += len(entry)
                     else:
                         self._compared.discard(reply.partition)
-        for key in reply.wanted:
-            if isinstance(key, bytes):
-                given = self._exchange.give(self._findings.peer, self._number, key)
-                if given:
-                    self._waiting += 1
-                    self._findings.differences += 1
-                    self._findings.moved_bytes += given
+        for wish in reply.wanted:
+            given = self._exchange.give(self._findings.peer, self._number, wish)
+            if given:
+                self._waiting += 1
+                self._findings.differences += 1
+                self._findings.moved_bytes += given
 
     def _send(self, message: Message) -> None:
         self._waiting += 1

@@ -9,7 +9,7 @@ superseded older versions on its own says so in its answer, also when the caller
 when its caller is told: one silent replica must not make calls pile up.
 
 Of a large entry only the part that changed is sent. A replica that has not seen what this builds on refuses it, and
-is sent the whole.
+is sent all that has changed lately; if it has not seen what that builds on either, the whole.
 
 A replica that is about to follow a new ring epoch, or about to enter itself, refuses for a moment: it is asked again.
 """
@@ -52,13 +52,14 @@ class PutCall(Call):
         self._is_held_here = False
         self._number = 0
         self._waiting: set[str] = set()
-        self._messages: dict[str, Message] = {}
+        self._messages: dict[str, WriteReplica | KeepHint] = {}
+        self._sent_recent: set[str] = set()
         self._again: list[str] = []
         self._started_s = step.now.monotonic_s
 
     def start(
         self,
-        entry: bytes,
+        entry: Entry,
         supersede_before: int,
         seats: Sequence[Seat],
         required: int,
@@ -77,8 +78,12 @@ class PutCall(Call):
         self._number = step.calls.add(self)
         step.calls.set_timer(self._number, deadline_s, "deadline")
         identity = self._key.identity
-        self._whole = WriteReplica(self._number, identity, entry, supersede_before, None, record)
-        message = self._whole if part is None else self._whole._replace(entry=part.entry, basis=list(part.basis))
+        # Of a large entry the whole is encoded only when somebody needs it.
+        self._entry = entry
+        if part is None:
+            message = WriteReplica(self._number, identity, entry.to_bytes(), supersede_before, None, record)
+        else:
+            message = WriteReplica(self._number, identity, part.entry, supersede_before, list(part.basis), record)
         is_unsent = not any(seat.is_home for seat in seats)
         for name, is_home, _, targets in seats:
             if name == step.node:
@@ -90,7 +95,9 @@ class PutCall(Call):
                 continue
             self._waiting.add(name)
             self._messages[name] = (
-                message if is_home else KeepHint(self._number, targets[0], identity, entry, is_unsent, record)
+                message
+                if is_home
+                else KeepHint(self._number, targets[0], identity, entry.to_bytes(), is_unsent, record)
             )
             step.effects.send_when_durable(name, self._messages[name])
         self._progress()
@@ -117,9 +124,8 @@ class PutCall(Call):
 
     def refused(self, replica: str, code: str) -> None:
         """See `Call`."""
-        if code == BEHIND and replica in self._waiting and self._messages[replica] is not self._whole:
-            self._messages[replica] = self._whole
-            self._step.effects.send_when_durable(replica, self._whole)
+        if code == BEHIND and replica in self._waiting and self._has_more_for(replica):
+            self._step.effects.send_when_durable(replica, self._messages[replica])
         elif code not in FOR_A_MOMENT:
             self.lost(replica)
         elif replica in self._waiting:
@@ -139,6 +145,20 @@ class PutCall(Call):
             self._remember(replica)
         self._settle_as_failed()
         self._step.calls.end(self._number)
+
+    def _has_more_for(self, replica: str) -> bool:
+        """Put more into the message for a replica that has not seen its basis: what changed lately, then the whole."""
+        sent = self._messages[replica]
+        if not isinstance(sent, WriteReplica) or sent.basis is None:
+            return False
+        recent = self._replica.recent.all_of(self._key.located) if replica not in self._sent_recent else None
+        self._sent_recent.add(replica)
+        is_enough = recent is not None and recent.makes_up(self._entry.context)
+        if recent is not None and is_enough and recent.basis.to_wire() != sent.basis:
+            self._messages[replica] = sent._replace(entry=recent.delta.to_bytes(), basis=list(recent.basis.to_wire()))
+        else:
+            self._messages[replica] = sent._replace(entry=self._entry.to_bytes(), basis=None)
+        return True
 
     def _progress(self) -> None:
         outcome = self._tally.outcome

@@ -13,6 +13,9 @@ from collections.abc import Sequence
 from crdtkv.crdt.entry import Entry
 from crdtkv.quorum.tally import Outcome, Tally
 
+#: What a replica answers that holds less than the asker, instead of an entry.
+OLDER = b""
+
 
 class ReadCall:
     """The bookkeeping of one read; entries are their stored bytes, None where a replica has nothing."""
@@ -66,9 +69,14 @@ class ReadCall:
         self._asked.append(spare)
         return spare
 
-    def result(self) -> tuple[bytes | None, list[str]]:
-        """Return the merged entry and the replicas that hold something else; call once the outcome is reached."""
-        distinct = dict.fromkeys(answer for answer in self._answers.values() if answer is not None)
+    def result(self, known: Entry | None = None) -> tuple[bytes | None, list[str]]:
+        """Return the merged entry and the replicas that hold something else; call once the outcome is reached.
+
+        `known` is what an answer that is `OLDER` lacks something of.
+        """
+        distinct = dict.fromkeys(answer for answer in self._answers.values() if answer)
+        if known is not None and OLDER in self._answers.values():
+            distinct[known.to_bytes()] = None
         merged = join(list(distinct))
         stale = sorted(replica for replica, answer in self._answers.items() if answer != merged)
         return merged, stale

@@ -11,6 +11,7 @@ from random import Random
 from typing import Any
 
 from crdtkv.errors import StorageError
+from crdtkv.sim.patched import whole, whole_rows
 from crdtkv.storage.memory import Batch, MemoryStore
 from crdtkv.storage.store import SCAN_BYTES, Row
 
@@ -42,7 +43,7 @@ class SimDisk(MemoryStore):
     """One node's disk. `failing` names what fails next: `commit`, `sync`, `read` or `scan`.
 
     `on_commit` is shown every batch before it is applied, `on_durable` every batch that a power loss can no longer
-    take.
+    take. Whoever looks is shown entries whole.
     """
 
     def __init__(self, node: str, random: Random) -> None:
@@ -73,37 +74,36 @@ class SimDisk(MemoryStore):
             return
         if self.failing == "commit":
             if self._random.random() < 0.5:  # it says it failed, and is there after reopening
-                self.on_commit(self._buffer)
+                self._show_commit()
                 super().commit()
             raise self._failed("commit")
-        self.on_commit(self._buffer)
+        self._show_commit()
         super().commit()
 
     def sync_to(self, commit: int) -> None:
         """See `MemoryStore.sync_to`."""
         if self.failing == "sync":
             raise self._failed("sync")
-        for batch in self._unsynced[: max(0, commit - (self.commits - len(self._unsynced)))]:
-            self.on_durable(batch)
+        self._show_durable(self._unsynced[: max(0, commit - (self.commits - len(self._unsynced)))])
         super().sync_to(commit)
 
     def crash(self, survivors: int = 0) -> int:
         """See `MemoryStore.crash`."""
-        for batch in self._unsynced[:survivors]:
-            self.on_durable(batch)
+        self._show_durable(self._unsynced[:survivors])
         return super().crash(survivors)
 
     def durable(self, row: bytes) -> bytes | None:
         """Return what a power loss now would leave of a row."""
-        return self._durable.get(row)
+        return whole(row, self._durable.get)
 
     def durable_rows(self, start: bytes, stop: bytes) -> list[Row]:
         """Return all rows of a range that a power loss now would leave."""
-        return [(row, value) for row, value in self._durable.items() if start <= row < stop]
+        found = [row for row in self._durable if start <= row < stop]
+        return [(row, value) for row in found if (value := self.durable(row)) is not None]
 
     def visible(self, row: bytes) -> bytes | None:
         """Return what is committed of a row; never fails, for the monitors."""
-        return self._rows.get(row)
+        return whole(row, self._rows.get)
 
     def committed(self, start: bytes, stop: bytes) -> list[Row]:
         """Return all committed rows of a range; never fails, for the monitors."""
@@ -128,6 +128,16 @@ class SimDisk(MemoryStore):
         self._replace({})
         if with_record:
             self.record.document = None
+
+    def _show_commit(self) -> None:
+        batch = self._buffer
+        self.on_commit(whole_rows(batch, lambda row: batch[row] if row in batch else self._rows.get(row)))
+
+    def _show_durable(self, batches: list[Batch]) -> None:
+        so_far: Batch = {}
+        for batch in batches:
+            so_far.update(batch)
+            self.on_durable(whole_rows(batch, lambda row: so_far[row] if row in so_far else self._durable.get(row)))
 
     def _replace(self, rows: dict[bytes, bytes]) -> None:
         self._durable = dict(rows)

@@ -1,6 +1,7 @@
 """The layout of a node's store: one letter of prefix per kind of row.
 
 d <token 8> <identity>   an entry, by storage key: partitions are contiguous ranges
+e <length 2> <storage key> <number 4>   a patch of a large entry (`patching`)
 o <oseq 8>               an outbox row: the storage key whose entry other data centers still miss
 h <length 2> <storage key> <target>   a hint: what a home replica that was down has missed
 t <storage key>          a tombstone: when this node noted it, and the digest of its entry
@@ -15,6 +16,7 @@ x <number 8>             a dead letter: a message nobody here could read
 from crdtkv.ring.token import TOKEN_BITS, TOKEN_BYTES, partition_start
 
 _DATA = b"d"
+_PATCH = b"e"
 _OUTBOX = b"o"
 _HINT = b"h"
 _TOMBSTONE = b"t"
@@ -36,6 +38,7 @@ GEO_PEERS = _META + b"geo-peers"
 
 OUTBOX_RANGE = (_OUTBOX, b"p")
 DATA_RANGE = (_DATA, b"e")
+PATCH_RANGE = (_PATCH, b"f")
 DEAD_LETTER_RANGE = (_DEAD_LETTER, b"y")
 HINT_RANGE = (_HINT, b"i")
 TOMBSTONE_RANGE = (_TOMBSTONE, b"u")
@@ -66,6 +69,27 @@ def incarnation_row(node: str) -> bytes:
 def data_row(located_key: bytes) -> bytes:
     """Return the row of a storage key's entry."""
     return _DATA + located_key
+
+
+def is_data(row: bytes) -> bool:
+    """Tell whether a row is that of an entry."""
+    return row[:1] == _DATA
+
+
+def patches_of(located_key: bytes) -> tuple[bytes, bytes]:
+    """Return the first row of a storage key's patches and the first row behind them."""
+    start = _PATCH + len(located_key).to_bytes(2, "big") + located_key
+    return start, start + b"\xff\xff\xff\xff"
+
+
+def patch_row(located_key: bytes, number: int) -> bytes:
+    """Return the row of a storage key's patch with this number, from 1."""
+    return patches_of(located_key)[0] + number.to_bytes(4, "big")
+
+
+def patched_in(row: bytes) -> bytes:
+    """Return the storage key in the row of a patch."""
+    return row[3 : 3 + int.from_bytes(row[1:3], "big")]
 
 
 def tombstone_row(located_key: bytes) -> bytes:

@@ -217,20 +217,26 @@ class ErrorReply(NamedTuple):
 class ReadReplica(NamedTuple):
     """Send me what you store of this key. Answered by `ReplicaEntry`.
 
-    `digest` is that of what the asker stores, if this is large, else empty.
+    `seen` is the causal context of what the asker stores, if this is large, else None.
     """
 
     id: int
     identity: bytes
-    digest: bytes = b""
+    seen: list[object] | None = None
 
 
 class ReplicaEntry(NamedTuple):
-    """What this replica stores, durably; None if nothing, or if it `is_same` as what the asker had a digest of."""
+    """What this replica stores, durably; None if nothing, or if the asker has seen all of it.
+
+    Then it `is_same` as what the asker stores, or it `is_older`. If it `is_part`, it is only what the asker lacks, to
+    be merged into what it stores; and it `is_older`, too, if the asker has seen what this replica has not.
+    """
 
     id: int
     entry: bytes | None
     is_same: bool = False
+    is_older: bool = False
+    is_part: bool = False
 
 
 class WriteReplica(NamedTuple):

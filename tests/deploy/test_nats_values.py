@@ -74,7 +74,7 @@ async def check(values: Object, directory: Path) -> None:
         async with asyncio.timeout(START_TIMEOUT_S):
             client = await connect(nats.url, "test")
             try:
-                await check_server(client, nats.url, nats.monitor_url)
+                await check_server(client, nats.url, nats.monitor_url, 4 * 1024 * 1024)
             finally:
                 await client.close()
     finally:

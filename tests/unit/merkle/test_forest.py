@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crdtkv.hashing import DIGEST_BYTES
-from crdtkv.merkle.forest import LEAVES, MerkleForest, MerkleTree, leaf_of, leaf_range
+from crdtkv.merkle.forest import LEAVES, PENDING_MAX, MerkleForest, MerkleTree, leaf_of, leaf_range
 from crdtkv.ring.token import located, partition_of, token_of
 
 PARTITIONS = 2
@@ -19,11 +19,18 @@ class Node:
     def __init__(self, partitions: int = PARTITIONS) -> None:
         self.stored: dict[bytes, bytes] = {}
         self.forest = MerkleForest(partitions)
+        self.forest.read = self.stored.get
         self.cursors: dict[int, bytes] = {}
 
     def write(self, key: bytes, entry: bytes) -> None:
         at = located(key)
         self.forest.changed(token_of(key), at, self.stored.get(at), entry)
+        self.stored[at] = entry
+
+    def write_large(self, key: bytes, entry: bytes) -> None:
+        at = located(key)
+        before = self.stored.get(at)
+        self.forest.changed_largely(token_of(key), at, lambda: before)
         self.stored[at] = entry
 
     def drop(self, key: bytes) -> None:
@@ -67,7 +74,8 @@ def fresh(node: Node) -> list[MerkleTree | None]:
 
 steps = st.lists(
     st.one_of(
-        st.tuples(st.just("write"), st.sampled_from(KEYS), st.binary(min_size=1, max_size=3)),
+        st.tuples(st.sampled_from(("write", "large")), st.sampled_from(KEYS), st.binary(min_size=1, max_size=3)),
+        st.tuples(st.just("look"), st.integers(0, PARTITIONS - 1), st.none()),
         st.tuples(st.just("drop"), st.sampled_from(KEYS), st.none()),
         st.tuples(st.just("scan"), st.integers(0, PARTITIONS - 1), st.integers(1, 4)),
     ),
@@ -81,8 +89,12 @@ def test_however_writes_and_scans_meet_a_tree_in_use_is_what_building_anew_gives
     for kind, what, value in steps:
         if kind == "write":
             node.write(what, value)
+        elif kind == "large":
+            node.write_large(what, value)
         elif kind == "drop":
             node.drop(what)
+        elif kind == "look":
+            node.forest.tree(what)
         else:
             assert node.scan(what, value) is not False
     for partition, expected in enumerate(fresh(node)):
@@ -104,6 +116,52 @@ def test_equal_entries_give_equal_trees_in_whatever_order_they_came(entries: dic
             other.write(key, entries[key])
     for partition in range(PARTITIONS):
         assert one.forest.tree(partition) == other.forest.tree(partition)
+
+
+def test_of_a_large_entry_only_the_first_and_the_last_of_many_changes_are_looked_at() -> None:
+    node = Node(1)
+    node.build()
+    looked_at: list[str] = []
+    stored = node.stored
+
+    def read(at: bytes) -> bytes | None:
+        looked_at.append("after")
+        return stored.get(at)
+
+    def before() -> bytes | None:
+        looked_at.append("before")
+        return None
+
+    node.forest.read = read
+    for number in range(10):
+        node.forest.changed_largely(token_of(KEYS[0]), located(KEYS[0]), before)
+        stored[located(KEYS[0])] = b"%d" % number
+    assert looked_at == ["before"]
+    assert node.forest.tree(0) == fresh(node)[0]
+    assert looked_at == ["before", "after"]
+
+
+def test_a_large_entry_that_a_scan_passes_after_it_was_written_counts_once() -> None:
+    """Once for what the scan met; its digest was still to be taken for the tree in use."""
+    node = Node(1)
+    for key in KEYS:
+        node.write(key, b"1")
+    node.build()
+    assert node.scan(0, 1) is None
+    for key in KEYS:
+        node.write_large(key, b"2")
+    while node.scan(0, 3) is None:
+        pass
+    assert node.forest.tree(0) == fresh(node)[0]
+
+
+def test_of_many_large_entries_the_digests_are_taken_before_they_are_too_many() -> None:
+    node = Node(1)
+    node.build()
+    for number in range(PENDING_MAX + 1):
+        node.write_large(b"key %d" % number, b"1")
+    assert len(node.forest._pending[0]) == 1
+    assert node.forest.tree(0) == fresh(node)[0]
 
 
 def test_a_different_entry_shows_in_the_root_and_in_its_leaf_only() -> None:

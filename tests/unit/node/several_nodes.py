@@ -15,6 +15,7 @@ from crdtkv.node.events import Durable, Event, Now, PeerDown, PeerUp, Received
 from crdtkv.ring.token import located
 from crdtkv.storage import rows
 from crdtkv.storage.memory import MemoryStore
+from crdtkv.storage.patching import PatchingStore
 from crdtkv.wire.messages import EntriesReply, GetRequest, Message, MutateReply, MutateRequest
 
 GRACE_S = 10.0
@@ -159,7 +160,7 @@ class Cluster:
 
     def stored(self, name: str, key: bytes = KEY) -> bytes | None:
         """Return what a node holds of a key."""
-        return self.stores[name].get(rows.data_row(located(key)))
+        return PatchingStore(self.stores[name], 0).get(rows.data_row(located(key)))
 
     def holders(self, key: bytes = KEY) -> list[str]:
         return [name for name in self.names if self.stored(name, key) is not None]

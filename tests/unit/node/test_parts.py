@@ -15,6 +15,7 @@ from crdtkv.errors import InvalidRequest, StaleReplica
 from crdtkv.ids import identity_of
 from crdtkv.node.calls import BEHIND
 from crdtkv.node.events import Received
+from crdtkv.node.recent_changes import CHANGES_MAX
 from crdtkv.wire.messages import (
     ErrorReply,
     Message,
@@ -102,7 +103,7 @@ def test_what_a_type_sends_whole_has_no_basis(type_tag: str, call: list[Any]) ->
     assert all(message.basis is None for _, message in writes(cluster))
 
 
-def test_a_replica_that_missed_a_write_refuses_a_part_and_is_sent_the_whole(cluster: Cluster) -> None:
+def test_a_replica_that_missed_a_write_refuses_a_part_and_is_sent_what_changed_lately(cluster: Cluster) -> None:
     first, _, deaf = cluster.homes
     cluster.loses = lambda _, receiver, message: receiver == deaf and isinstance(message, WriteReplica)
     cluster.mutate("add", X, key=TAGS, at=first, level="LOCAL_QUORUM")
@@ -112,10 +113,25 @@ def test_a_replica_that_missed_a_write_refuses_a_part_and_is_sent_the_whole(clus
     refusals = [(at, message) for at, _, message in cluster.sent if isinstance(message, Refusal)]
     assert [(at, message.code) for at, message in refusals] == [(deaf, BEHIND)]
     to_deaf = [message for receiver, message in writes(cluster) if receiver == deaf]
-    assert [members(message.entry) for message in to_deaf] == [1, len(MANY) + 2]
-    assert [message.basis is None for message in to_deaf] == [False, True]
+    assert [members(message.entry) for message in to_deaf] == [1, 2]
+    assert [message.basis is None for message in to_deaf] == [False, False]
     assert members(same_bytes(cluster)) == len(MANY) + 2
     assert cluster.counted("deltas_refused") == 1
+
+
+def test_a_replica_that_missed_more_than_what_changed_lately_is_sent_the_whole(cluster: Cluster) -> None:
+    first, _, deaf = cluster.homes
+    cluster.loses = lambda _, receiver, message: receiver == deaf and isinstance(message, WriteReplica)
+    for number in range(CHANGES_MAX + 1):
+        cluster.mutate("add", bytes([0x18, 100 + number]), key=TAGS, at=first, level="LOCAL_QUORUM")
+    cluster.loses = lambda *_: False
+    writes(cluster)
+    cluster.mutate("add", Y, key=TAGS, at=first)
+    to_deaf = [message for receiver, message in writes(cluster) if receiver == deaf]
+    assert [members(message.entry) for message in to_deaf] == [1, CHANGES_MAX, len(MANY) + CHANGES_MAX + 2]
+    assert [message.basis is None for message in to_deaf] == [False, False, True]
+    assert members(same_bytes(cluster)) == len(MANY) + CHANGES_MAX + 2
+    assert cluster.counted("deltas_refused") == 2
 
 
 def test_a_replica_that_has_seen_more_takes_a_part(cluster: Cluster) -> None:

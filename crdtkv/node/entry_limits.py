@@ -1,0 +1,52 @@
+"""`EntryLimits`: how large an entry may become, and from when on it is large.
+
+A write that would make an entry larger than the limit is refused; merging never refuses, and neither does what removes,
+which may make an entry larger by what it must remember. Of a large entry nobody sends, writes or reads the whole for a
+small change.
+"""
+
+from crdtkv.config.model import LimitsConfig
+from crdtkv.crdt.entry import Entry
+from crdtkv.errors import ValueTooLarge
+
+#: What an entry's context and the names in it may take besides what it holds.
+CONTEXT_BYTES = 16 * 1024
+REMOVALS = frozenset(("delete", "remove", "disable"))
+
+
+class EntryLimits:
+    """The limits of one node."""
+
+    def __init__(self, limits: LimitsConfig) -> None:
+        self.whole_entry_bytes = limits.whole_entry_bytes
+        self._entry_bytes_max = limits.entry_kib * 1024
+
+    def is_large(self, entry: Entry | None) -> bool:
+        """Tell whether only what changed of an entry is to be sent, written and read, not the whole."""
+        return entry is not None and entry.size > self.whole_entry_bytes
+
+    def check_arguments(self, operation: str, arguments: list[object]) -> None:
+        """Refuse an operation whose arguments alone are more than an entry holds, before anything is done for it.
+
+        Raises:
+            ValueTooLarge: they are.
+        """
+        size = 0
+        for argument in arguments:
+            if type(argument) is bytes:
+                size += len(argument)
+        self._check(size, 0, operation, arguments)
+
+    def check(self, entry: Entry, before: Entry, operation: str, arguments: list[object]) -> None:
+        """Refuse what an operation would make of an entry.
+
+        Raises:
+            ValueTooLarge: it is too large, and larger than before.
+        """
+        self._check(entry.size, before.size, operation, arguments)
+
+    def _check(self, size: int, size_before: int, operation: str, arguments: list[object]) -> None:
+        if size > self._entry_bytes_max + CONTEXT_BYTES and size > size_before:
+            kind = arguments[1] if operation == "update" and len(arguments) > 1 else operation
+            if kind not in REMOVALS:
+                raise ValueTooLarge(size, self._entry_bytes_max)

@@ -1,0 +1,180 @@
+"""`PatchingStore`: a store in which a small change of a large entry is a small write.
+
+A large entry has a *base* row, its bytes as they once were, and behind it numbered *patches* (`patches`), one for each
+write since. Whoever reads sees one value, exactly the bytes that were written last: this is the only code that knows of
+patches, and everybody else gets and scans as in any store. When the patches have become as large as the base, or as
+many as a read should have to apply, the next write makes a new base and drops them, in the same commit. So what a
+change writes is about its own size, and what is stored is at most about twice the value.
+
+Invariants: base and patches change only through here. Patches are written in the order of their numbers, each in the
+commit it belongs to, so a crash, which leaves a prefix of the commits, leaves an earlier value whole. A base row begins
+with a mark that no entry begins with and a digest of its bytes, and each patch with that digest: one that belongs to
+another base is damage, never applied. Rows without the mark are entries as they are: small ones, and all that
+earlier versions wrote.
+
+Only of entries written here lately is it known what they are on disk, as pieces that the entries in memory share. Any
+other gets a new base first.
+"""
+
+from collections.abc import Sequence
+
+from crdtkv.errors import DamagedStore
+from crdtkv.hashing import digest_of
+from crdtkv.storage import patches, rows
+from crdtkv.storage.store import SCAN_BYTES, Row, Store, is_whole
+
+#: What a base row begins with; an entry is a CBOR array and never does.
+MARK = b"\0"
+TAG_BYTES = 8
+_HEAD_BYTES = len(MARK) + TAG_BYTES
+
+PATCHES_MAX = 256
+#: How much of what is on disk is remembered in pieces, at most.
+KNOWN_BYTES = 64 * 1024 * 1024
+_UNLIMITED = 1 << 62
+
+
+class _OnDisk:
+    """What a base and its patches come to, and how many they are."""
+
+    __slots__ = ("base_bytes", "count", "patch_bytes", "pieces", "size", "tag")
+
+    def __init__(self, tag: bytes, pieces: Sequence[bytes], size: int) -> None:
+        self.tag = tag
+        self.pieces = pieces
+        self.size = self.base_bytes = size
+        self.count = 0
+        self.patch_bytes = 0
+
+
+class PatchingStore:
+    """A `Store` over another one; entries of more than `large_bytes` are patched."""
+
+    def __init__(self, store: Store, large_bytes: int) -> None:
+        self._store = store
+        self._large_bytes = large_bytes
+        self._known: dict[bytes, _OnDisk] = {}
+        self._known_bytes = 0
+
+    def put_entry(self, located: bytes, pieces: Sequence[bytes], size: int, was_large: bool) -> None:
+        """Buffer a write of an entry, given in pieces of `size` bytes together.
+
+        `was_large` tells whether there may be patches of what it takes the place of.
+        """
+        known = self._forget(located)
+        row = rows.data_row(located)
+        if size <= self._large_bytes:
+            if known is not None or was_large:
+                self._drop_patches(located)
+            self._store.put(row, b"".join(pieces))
+            return
+        if known is None or not self._patch(located, known, pieces, size):
+            known = self._write_base(located, b"".join(pieces), pieces)
+        self._known[located] = known
+        self._known_bytes += size
+        while self._known_bytes > KNOWN_BYTES:
+            self._forget(next(iter(self._known)))
+
+    def forget_known(self) -> None:
+        """Trust nothing that is remembered of the disk."""
+        self._known = {}
+        self._known_bytes = 0
+
+    def get(self, row: bytes) -> bytes | None:
+        """See `Store.get`."""
+        value = self._store.get(row)
+        return value if value is None or value[:1] != MARK else self._whole(row, value)
+
+    def scan(self, start: bytes, stop: bytes, limit: int, limit_bytes: int = SCAN_BYTES) -> list[Row]:
+        """See `Store.scan`."""
+        found: list[Row] = []
+        size = 0
+        while True:
+            wanted = limit - len(found)
+            raw = self._store.scan(start, stop, wanted, limit_bytes)
+            for row, value in raw:
+                whole = self._whole(row, value)
+                found.append((row, whole))
+                size += len(whole)
+                if size >= limit_bytes:
+                    return found
+            # What is cut short beneath by its bytes need not be so as a whole.
+            if is_whole(raw, wanted, limit_bytes) or len(found) == limit:
+                return found
+            start = raw[-1][0] + b"\0"
+
+    def put(self, row: bytes, value: bytes) -> None:
+        """See `Store.put`; entries are written with `put_entry`."""
+        self._store.put(row, value)
+
+    def delete(self, row: bytes) -> None:
+        """See `Store.delete`."""
+        if rows.is_data(row):
+            located = rows.located_in(row)
+            self._forget(located)
+            self._drop_patches(located)
+        self._store.delete(row)
+
+    @property
+    def has_writes(self) -> bool:
+        """See `Store.has_writes`."""
+        return self._store.has_writes
+
+    def commit(self) -> None:
+        """See `Store.commit`."""
+        self._store.commit()
+
+    def sync(self) -> None:
+        """See `Store.sync`."""
+        self._store.sync()
+
+    def close(self) -> None:
+        """See `Store.close`."""
+        self._store.close()
+
+    def _patch(self, located: bytes, known: _OnDisk, pieces: Sequence[bytes], size: int) -> bool:
+        """Write what makes this value of that on disk; False if a new base is due."""
+        if known.count == PATCHES_MAX:
+            return False
+        patch = patches.encoded(patches.differences(known.pieces, pieces), known.size, size)
+        known.patch_bytes += len(patch)
+        if known.patch_bytes > known.base_bytes:
+            return False
+        known.count += 1
+        known.pieces, known.size = pieces, size
+        self._store.put(rows.patch_row(located, known.count), known.tag + patch)
+        return True
+
+    def _write_base(self, located: bytes, entry: bytes, pieces: Sequence[bytes]) -> _OnDisk:
+        self._drop_patches(located)
+        tag = digest_of(located, entry)[:TAG_BYTES]
+        self._store.put(rows.data_row(located), MARK + tag + entry)
+        return _OnDisk(tag, pieces, len(entry))
+
+    def _whole(self, row: bytes, value: bytes) -> bytes:
+        """Return the value of a row of which this is on disk."""
+        if not rows.is_data(row) or value[:1] != MARK:
+            return value
+        located, tag = rows.located_in(row), value[len(MARK) : _HEAD_BYTES]
+        written = self._patches_of(located)
+        if not written:
+            return value[_HEAD_BYTES:]
+        whole = bytearray(value[_HEAD_BYTES:])
+        for number, (patch_row, patch) in enumerate(written, 1):
+            if patch_row != rows.patch_row(located, number) or patch[:TAG_BYTES] != tag:
+                raise DamagedStore("a patch of a stored entry is missing, or belongs to another one")
+            patches.apply(whole, patch[TAG_BYTES:])
+        return bytes(whole)
+
+    def _patches_of(self, located: bytes) -> list[Row]:
+        return self._store.scan(*rows.patches_of(located), PATCHES_MAX + 1, _UNLIMITED)
+
+    def _drop_patches(self, located: bytes) -> None:
+        for row, _ in self._patches_of(located):
+            self._store.delete(row)
+
+    def _forget(self, located: bytes) -> _OnDisk | None:
+        known = self._known.pop(located, None)
+        if known is not None:
+            self._known_bytes -= known.size
+        return known
