@@ -27,6 +27,8 @@ from crdtkv.wire.outgoing import Outgoing, packed
 
 HEARTBEAT_S = 0.5
 DEAD_AFTER_S = 2.0
+#: A client may be busy with itself for longer, and nothing waits for what it has to say.
+CLIENT_DEAD_AFTER_S = 10.0
 HANDSHAKE_S = 5.0
 STALLED_S = 10.0
 #: How long a link that was turned away is kept, so that the other side can read why.
@@ -83,7 +85,7 @@ class Link(asyncio.Protocol):
         self._reason = "closed by the other side"
         self._heard_at = time.monotonic()
         self._timer: asyncio.TimerHandle | None = None
-        self._opened_at = self._heard_at
+        self._opened_at = self._beat_due_at = self._heard_at
         self._written_bytes = 0
         self._passed_bytes = 0
         self._passing_at = self._heard_at
@@ -101,7 +103,7 @@ class Link(asyncio.Protocol):
         self._transport.set_write_buffer_limits(high=HIGH_WATER_BYTES)
         self.is_open = True
         self.send([self._own_hello._replace(clock_ms=int(time.monotonic() * 1000))])
-        self._timer = asyncio.get_running_loop().call_later(HEARTBEAT_S, self._beat)
+        self._beat_soon(time.monotonic())
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the owner, once."""
@@ -231,16 +233,24 @@ class Link(asyncio.Protocol):
     def _beat(self) -> None:
         now = time.monotonic()
         assert self._transport is not None
+        if now - self._beat_due_at > HEARTBEAT_S:
+            self._heard_at = now  # it is this process that did not run: what came meanwhile waits to be read
+        is_client = self.hello is not None and self.hello.role == "client"
+        dead_after_s = CLIENT_DEAD_AFTER_S if is_client else DEAD_AFTER_S
         if self.hello is None and now - self._opened_at > HANDSHAKE_S:
             self.close("no handshake")
-        elif now - self._heard_at > DEAD_AFTER_S and self._transport.is_reading():
-            self.close(f"silent for {DEAD_AFTER_S:g} s")
+        elif now - self._heard_at > dead_after_s and self._transport.is_reading():
+            self.close(f"silent for {dead_after_s:g} s")
         elif self._is_stalled(now):
             self.close("the other side does not keep up")
         else:
             if self.hello is not None:
                 self.send([Beat(int(now * 1000))])
-            self._timer = asyncio.get_running_loop().call_later(HEARTBEAT_S, self._beat)
+            self._beat_soon(now)
+
+    def _beat_soon(self, now: float) -> None:
+        self._beat_due_at = now + HEARTBEAT_S
+        self._timer = asyncio.get_running_loop().call_later(HEARTBEAT_S, self._beat)
 
     def _is_stalled(self, now: float) -> bool:
         """Tell whether something has waited for long, and nothing was got rid of meanwhile."""

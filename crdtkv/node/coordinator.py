@@ -99,20 +99,23 @@ class Coordinator:
         run: list[object] = []
         run_id = first_id
         run_bytes = 0
+        answers_alone = required == 1
+        has_room = step.effects.has_room_for(peer)
         for number, identity in enumerate(identities, first_id):
             try:
                 key = self._keys.from_client(identity)
-                if not step.effects.has_room_for(peer):
+                if not has_room:
                     raise Overloaded("too much was read at once: read the answers, then ask again")
-                if required == 1 and step.serves(key.token):
+                if answers_alone and step.serves(key.token):
                     entry, is_durable = self._replica.shown(key.located)
                     if is_durable:
                         run.append(entry)
-                        run_bytes += len(entry or b"")
-                        if run_bytes < RUN_BYTES:
-                            continue
-                        self._answer_run(peer, request, run_id, run, level.name)
-                        run, run_id, run_bytes = [], number + 1, 0
+                        if entry is not None:
+                            run_bytes += len(entry)
+                        if run_bytes >= RUN_BYTES:
+                            self._answer_run(peer, request, run_id, run, level.name)
+                            run, run_id, run_bytes = [], number + 1, 0
+                            has_room = step.effects.has_room_for(peer)
                         continue
                     requester = Requester(peer, number, "get", level.name, now_s)
                     requester.reply(step, EntriesReply(number, [entry]), is_durable=False)
@@ -123,6 +126,7 @@ class Coordinator:
                 Requester(peer, number, "get", level.name, now_s).refuse(step, error)
             self._answer_run(peer, request, run_id, run, level.name)
             run, run_id, run_bytes = [], number + 1, 0
+            has_room = step.effects.has_room_for(peer)
         self._answer_run(peer, request, run_id, run, level.name)
 
     def mutate(self, peer: Peer, request: MutateRequest) -> None:

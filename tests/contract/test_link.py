@@ -174,6 +174,7 @@ async def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a tenth of a second pass for silence, and half of one for a handshake."""
     monkeypatch.setattr(link_module, "HEARTBEAT_S", 0.02)
     monkeypatch.setattr(link_module, "DEAD_AFTER_S", 0.1)
+    monkeypatch.setattr(link_module, "CLIENT_DEAD_AFTER_S", 0.1)
     monkeypatch.setattr(link_module, "HANDSHAKE_S", 0.5)
 
 
