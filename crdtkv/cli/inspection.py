@@ -16,6 +16,7 @@ from crdtkv.config.loader import load
 from crdtkv.config.model import ClusterConfig
 from crdtkv.errors import NoNodeReachable
 from crdtkv.ids import DEFAULT_BUCKET, identity_of
+from crdtkv.ring.agreement import differences
 from crdtkv.ring.hash_ring import HashRing
 from crdtkv.ring.token import located, partition_of, token_of
 
@@ -60,8 +61,20 @@ def status(config: ConfigFile = _CONFIG, json_output: Json = False) -> None:
                 for name, node in nodes.items()
             ],
         )
+    for node, difference in _drift(told):
+        complain(f"{node}: the agreed ring is not as configured: {difference}")
     if any(node is None for nodes in told.values() for node in nodes.values()):
         raise typer.Exit(EXIT_NO)
+
+
+def _drift(told: Told) -> list[tuple[str, str]]:
+    """Return where nodes say that the ring they use is not the one of their configuration, each difference once."""
+    found: dict[str, str] = {}
+    for nodes in told.values():
+        for name, node in nodes.items():
+            for difference in (node or {}).get("config_differs", ()):
+                found.setdefault(difference, name)
+    return [(name, difference) for difference, name in found.items()]
 
 
 def ring(
@@ -90,6 +103,8 @@ def ring(
                 f"{hash_ring.replication_factor} replicas"
             )
             table(title, _RING, rows)
+        for difference in differences(topology, load(config).first_topology(topology.datacenter)):
+            complain(f"the agreed ring is not as configured: {difference}")
         return
     identity = identity_of(bucket, type_tag, key)
     token = token_of(identity)
@@ -111,20 +126,29 @@ def lag(
     wait: Wait = 0.0,
     json_output: Json = False,
 ) -> None:
-    """Show what each data center has not confirmed to the others; exit code 0 if that is nothing."""
+    """Show what each data center has not confirmed to the others; exit code 0 if that is nothing.
+
+    A data center that was added, or has lost disks, is not complete until it has confirmed everything that the other
+    one stores.
+    """
     cluster = load(config)
     deadline = time.monotonic() + wait
     while True:
         told = asyncio.run(ask_everybody(cluster))
         rows = _lag_rows(cluster, told)
-        is_behind = any(row[2] or row[4] for row in rows)
+        is_behind = any(row[2] or row[4] or not row[5] for row in rows)
         if not is_behind or time.monotonic() >= deadline:
             break
         time.sleep(0.5)
     if json_output:
         as_json([dict(zip(_LAG, row, strict=True)) for row in rows])
     else:
-        table("", _LAG, rows)
+        table("", _LAG, [(*row[:5], "yes" if row[5] else "no") for row in rows])
+    for dc, peer, _, _, _, is_complete in rows:
+        if not is_complete:
+            complain(
+                f"{peer} may lack what {dc} stores: {dc} is sending it everything, wait until it has confirmed that"
+            )
     for dc, names in strangers(cluster, told).items():
         complain(
             f"{', '.join(names)} do not know the data center {dc!r}, and send it nothing: give them this "
@@ -135,7 +159,7 @@ def lag(
 
 
 _RING = ("node", "address", "zone", "weight", "share")
-_LAG = ("from", "to", "rows", "oldest_s", "silent_nodes")
+_LAG = ("from", "to", "rows", "oldest_s", "silent_nodes", "complete")
 
 
 async def ask_everybody(config: ClusterConfig) -> Told:
@@ -195,8 +219,8 @@ def strangers(config: ClusterConfig, told: Told) -> dict[str, list[str]]:
     return found
 
 
-def _lag_rows(config: ClusterConfig, told: Told) -> list[tuple[str, str, int, float, int]]:
-    """Return per pair of data centers: rows not confirmed, age of the oldest, nodes that told nothing."""
+def _lag_rows(config: ClusterConfig, told: Told) -> list[tuple[str, str, int, float, int, bool]]:
+    """Return per pair of data centers: rows not confirmed, age of the oldest, nodes that told nothing, completeness."""
     rows = []
     for dc, nodes in told.items():
         answers = [node for node in nodes.values() if node is not None]
@@ -204,11 +228,21 @@ def _lag_rows(config: ClusterConfig, told: Told) -> list[tuple[str, str, int, fl
             lags = [node["lag"][peer] for node in answers if peer in node.get("lag", {})]
             count = sum(lag["rows"] for lag in lags)
             oldest = max((lag["age_s"] for lag in lags), default=0.0)
-            # Rows that were dropped are not counted by anybody: as long as some are, the pair is behind.
             # A node that does not know the other data center tells nothing of it.
-            silent = len(nodes) - len(lags) + sum(bool(node.get("outbox_dropped")) for node in answers)
-            rows.append((dc, peer, count, oldest, silent))
+            rows.append((dc, peer, count, oldest, len(nodes) - len(lags), _is_complete(dc, answers, told[peer])))
     return rows
+
+
+def _is_complete(dc: str, senders: list[dict[str, Any]], receivers: dict[str, dict[str, Any] | None]) -> bool:
+    """Tell whether all that a data center stores was confirmed by another one, or is in an outbox.
+
+    Rows that were dropped are counted by nobody, and a data center that has lost disks confirmed what it has no more.
+    """
+    answers = [node for node in receivers.values() if node is not None]
+    waits_to_be_filled = any(dc in node.get("unfilled", ()) for node in answers)
+    if answers and all(node.get("standing", "member") != "member" for node in answers):
+        return False  # nobody there counts yet
+    return not waits_to_be_filled and not any(node.get("outbox_dropped") for node in senders)
 
 
 def _duration(seconds: float) -> str:

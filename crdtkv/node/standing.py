@@ -71,6 +71,11 @@ class Standing:
             return "quarantined"
         return "learner" if self._was_learner else "member"
 
+    @property
+    def may_lack_data(self) -> bool:
+        """Whether this node learns, or has to, from others that may have lost the same."""
+        return self._learned_from_learners
+
     def heard(self) -> None:
         """Learn that another node has told what it knows of this one."""
         self._waits_until = None

@@ -48,6 +48,6 @@ def status_of(core: "NodeCore", config: ClusterConfig) -> dict[str, Any]:
             peer: {"rows": count, "age_s": round(age_s, 3), "is_complete": not core.outbox.has_dropped}
             for peer, (count, age_s) in lags.items()
         },
-        "unfilled": core.filling.unfilled,
+        "unfilled": config.peers_of(datacenter) if core.standing.may_lack_data else core.filling.unfilled,
         "counters": dict(sorted(core.step.stats.counters.items())),
     }

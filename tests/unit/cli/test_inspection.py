@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from crdtkv.cli.inspection import _lag_rows, _seen_by_others, _status_row, strangers
+from crdtkv.cli.inspection import _drift, _lag_rows, _seen_by_others, _status_row, strangers
 from crdtkv.cli.mending import _hint_rows
 from crdtkv.config.loader import parse
 
@@ -28,10 +28,47 @@ def test_a_data_center_that_running_nodes_do_not_know_is_told_with_them_and_is_n
     }
     assert strangers(CONFIG, told) == {"ap": ["eu-1", "us-1"]}
     rows = {(row[0], row[1]): row[2:] for row in _lag_rows(CONFIG, told)}
-    assert rows["eu", "us"] == (2, 1.5, 0)
-    assert rows["eu", "ap"] == (0, 1.5, 1)
-    assert rows["us", "ap"] == (0, 0.0, 1)
-    assert rows["ap", "eu"] == (0, 0.0, 1)
+    assert rows["eu", "us"] == (2, 1.5, 0, True)
+    assert rows["eu", "ap"] == (0, 1.5, 1, True)
+    assert rows["us", "ap"] == (0, 0.0, 1, True)
+    assert rows["ap", "eu"] == (0, 0.0, 1, True)
+
+
+PAIR = parse("""
+datacenters:
+  eu: { nats: { url: nats://eu }, nodes: [{ name: eu-1, port: 1, http_port: 2 }] }
+  us:
+    nats: { url: nats://us }
+    nodes: [{ name: us-1, port: 5, http_port: 6 }, { name: us-2, port: 7, http_port: 8 }]
+""")
+
+
+def complete(eu: dict[str, Any], *us: dict[str, Any] | None) -> bool:
+    """Tell whether us is taken for complete, as eu sees it."""
+    there = {"us-1": us[0], "us-2": us[1]}
+    rows = {(row[0], row[1]): row[5] for row in _lag_rows(PAIR, {"eu": {"eu-1": node() | eu}, "us": there})}
+    return rows["eu", "us"]
+
+
+def test_a_data_center_is_not_complete_while_it_waits_to_be_filled_or_is_sent_everything() -> None:
+    other = node(peers=("eu",))
+    assert complete({}, other, other)
+    assert complete({}, other, None)
+    assert not complete({"outbox_dropped": True}, other, other)
+    assert not complete({}, other, other | {"unfilled": ["eu"]})
+    assert complete({}, other, other | {"unfilled": ["ap"]})
+
+
+def test_a_data_center_in_which_nobody_counts_is_not_complete() -> None:
+    learner, member = ({"standing": word, **node(peers=("eu",))} for word in ("learner", "member"))
+    assert not complete({}, learner, learner)
+    assert complete({}, learner, member)
+
+
+def test_a_difference_between_file_and_ring_is_told_once() -> None:
+    one = {"config_differs": ["address of eu-1: agreed a:1, configured a:2"]}
+    told: dict[str, dict[str, dict[str, Any] | None]] = {"eu": {"eu-1": one, "eu-2": one, "eu-3": None}}
+    assert _drift(told) == [("eu-1", "address of eu-1: agreed a:1, configured a:2")]
 
 
 def test_a_node_that_tells_less_than_today_is_shown_as_far_as_it_goes() -> None:
