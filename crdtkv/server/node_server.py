@@ -309,8 +309,8 @@ class NodeServer:
                 self._node,
             ):
                 raise ConfigError(
-                    f"{self._node} runs at {host}:{port} already: stop that process first, or give this one the name "
-                    "of another node"
+                    f"another process of this node runs at {host}:{port} already: stop it first, or give this one "
+                    "the name of another node"
                 )
 
     async def _outlive_copies(self) -> bool:

@@ -74,7 +74,7 @@ async def test_a_second_process_of_a_nodes_name_is_refused_and_the_first_goes_on
         file.write_text(moved(alone, "eu-2").model_dump_json())
         outcome = await run("node", "eu-2", "--insecure", "--config", file, "--data", tmp_path / "twin", cwd=tmp_path)
         assert outcome.code == 2
-        assert f"eu-2 runs at {addresses(alone, 'eu')[1]} already" in outcome.err
+        assert f"another process of this node runs at {addresses(alone, 'eu')[1]} already" in outcome.err
         told = await kv.status()
         assert [node["epoch"] for node in told.values() if node is not None] == [before] * 3
         await kv.put("k", 1, consistency=crdtkv.LOCAL_ALL)
