@@ -152,7 +152,7 @@ class _Server(uvicorn.Server):
 class HttpFace:
     """The HTTP server of one node, in the node's own loop."""
 
-    def __init__(self, app: Starlette, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int) -> None:
         """Bind the port.
 
         Raises:
@@ -167,17 +167,23 @@ class HttpFace:
                 f"{host}:{port}: the HTTP port cannot be used ({reason}): stop what uses it, or change "
                 "http_port in datacenters.yaml"
             ) from None
+        self._server: _Server | None = None
+
+    async def serve(self, app: Starlette) -> None:
+        """Serve until `stop`."""
         # Its warnings are of requests that are none, one for each: whoever sends them would fill the log.
         config = uvicorn.Config(
             app, http=_BoundedProtocol, ws="none", log_level="error", access_log=False, lifespan="off",
             timeout_graceful_shutdown=1,
         )  # fmt: skip
         self._server = _Server(config)
-
-    async def serve(self) -> None:
-        """Serve until `stop`."""
         await self._server.serve(sockets=[self._socket])
+
+    def close(self) -> None:
+        """Let go of the port."""
+        self._socket.close()
 
     def stop(self) -> None:
         """Ask the server to end."""
-        self._server.should_exit = True
+        if self._server is not None:
+            self._server.should_exit = True

@@ -106,6 +106,11 @@ class NodeServer:
         on_stop.push_async_callback(self._home.close)
         topology = await self._first_topology()
         await self._refuse_a_second_process(topology)
+        # Before anything is noted of this start: one that finds its ports taken is none.
+        http = HttpFace(self._listen_on, self._node_config.http_port)
+        on_stop.callback(http.close)
+        self._server = await self._bind()
+        on_stop.callback(self._server.close)
         is_checked = await self._outlive_copies()
         self._fence_an_old_copy()
         who = self._identity
@@ -116,10 +121,8 @@ class NodeServer:
         self._stepper = Stepper(self.core, self._store, self, self._fail)
         on_stop.push_async_callback(self._stepper.stop)
         on_stop.callback(self._close_links)
-        here = self._node_config
-        face = application(self.core, self._figures, lambda: self._is_draining)
-        http = HttpFace(face, self._listen_on, here.http_port)
-        await self._listen()
+        await self._server.start_serving()
+        on_stop.callback(self._server.close)
         on_stop.push_async_callback(self._stop_dialing)
         self._follow_addresses(topology)
         handles = itertools.count(1)
@@ -130,10 +133,10 @@ class NodeServer:
         on_stop.push_async_callback(self._cancel_tasks)
         for work in (self._run_home(), self._watch_disk(), *(remote.pull() for remote in self._remotes.values())):
             self._spawn(work)
-        serving = self._spawn(http.serve())
+        serving = self._spawn(http.serve(application(self.core, self._figures, lambda: self._is_draining)))
         on_stop.push_async_callback(asyncio.wait, [serving])
         on_stop.callback(http.stop)
-        log.info("%s serves on %s:%d, epoch %d", self._node, self._listen_on, here.port, topology.epoch)
+        log.info("%s serves on %s:%d, epoch %d", self._node, self._listen_on, self._node_config.port, topology.epoch)
 
     async def drain(self) -> None:
         """Let clients go elsewhere, and wait until they have: each leaves once it has all its answers.
@@ -347,16 +350,16 @@ class NodeServer:
             await self._home.connect()
         await self._home.poll()
 
-    async def _listen(self) -> None:
+    async def _bind(self) -> asyncio.Server:
+        """Take the port for links; nobody is let in yet."""
         host, port = self._listen_on, self._node_config.port
         try:
-            self._server = await asyncio.get_running_loop().create_server(self._accept, host, port)
+            return await asyncio.get_running_loop().create_server(self._accept, host, port, start_serving=False)
         except OSError as error:
             raise ConfigError(
                 f"{host}:{port}: cannot listen ({os.strerror(error.errno or 0)}): stop what uses the port, or "
                 "change it in datacenters.yaml"
             ) from None
-        self._on_stop.callback(self._server.close)
 
     def _accept(self) -> Link:
         link = Link(self, self._hello, self._epoch, self._room)

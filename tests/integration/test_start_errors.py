@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import shutil
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -69,20 +70,33 @@ async def test_insecure_is_for_loopback_only(cluster: LocalCluster, tmp_path: Pa
 
 
 async def test_a_port_in_use_is_told_with_what_to_do(cluster: LocalCluster, tmp_path: Path) -> None:
-    taken = cluster.config.datacenters["eu"].nodes[0].port
-    told = await refused(changed(cluster, tmp_path, http_port=free_ports(1)[0]), tmp_path / "data")
+    await cluster.nodes["eu-1"].stop()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        taken = listener.getsockname()[1]
+        told = await refused(changed(cluster, tmp_path, port=taken, http_port=free_ports(1)[0]), tmp_path / "data")
     assert told == (
         f"127.0.0.1:{taken}: cannot listen (Address already in use): stop what uses the port, or change it in "
         "datacenters.yaml"
     )
+    await cluster.start_node("eu-1")
     await assert_still_serving(cluster)
 
 
 async def test_an_http_port_in_use_is_told_with_what_to_do(cluster: LocalCluster, tmp_path: Path) -> None:
-    taken = cluster.config.datacenters["eu"].nodes[0].http_port
-    told = await refused(changed(cluster, tmp_path, port=free_ports(1)[0]), tmp_path / "data")
+    await cluster.nodes["eu-1"].stop()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        taken = listener.getsockname()[1]
+        told = await refused(changed(cluster, tmp_path, port=free_ports(1)[0], http_port=taken), tmp_path / "data")
     assert told.startswith(f"127.0.0.1:{taken}: the HTTP port cannot be used (Address already in use)")
     assert "change http_port in datacenters.yaml" in told
+    await cluster.start_node("eu-1")
+    await assert_still_serving(cluster)
+
+
+async def test_a_node_that_runs_already_is_told_with_its_address(cluster: LocalCluster, tmp_path: Path) -> None:
+    told = await refused(changed(cluster, tmp_path, port=free_ports(1)[0]), tmp_path / "data")
+    running = cluster.config.datacenters["eu"].nodes[0]
+    assert told.startswith(f"another process of this node runs at {running.host}:{running.port} already: stop it first")
     await assert_still_serving(cluster)
 
 

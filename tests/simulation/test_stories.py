@@ -91,3 +91,11 @@ def test_an_empty_disk_does_not_count_because_the_bucket_was_lost() -> None:
     which it counts at once; ring changes raised that above the epoch that the others knew, and they followed it.
     """
     holds("an-empty-disk-in-a-lost-bucket")
+
+
+def test_a_part_joined_from_several_changes_brings_nothing_back_that_was_let_go() -> None:
+    """Seed 8101254 of the class disks, I2: eu-2 sent eu-1 its last changes of a large `minreg` as one part. One of them
+    was an older whole, with an element that eu-1 had seen and let go. The part had seen everything that eu-1 had, so it
+    was taken for newer as a whole, element included.
+    """
+    holds("a-part-with-what-was-let-go")
