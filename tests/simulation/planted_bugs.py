@@ -426,6 +426,7 @@ BUGS: dict[Bug, int] = {
 #: Bugs that few lives can show: the tests begin shortly before the first that does, to stay short.
 FIRST_SEEDS: dict[Bug, int] = {
     learner_counted_in_a_quorum: 270,
+    linearizable_write_in_one_phase: 100,
     watchers_told_by_a_learner: 100_150,
     collection_that_ignores_a_hint: 100_000,
     **FIRST_SEEDS_OF_SCANS,
@@ -438,6 +439,7 @@ CLASSES_OF: dict[Bug, str] = {
     **CLASSES_OF_SCANS,
     collection_that_ignores_a_hint: "collection",
     collection_with_one_node_unasked: "collection",
+    linearizable_write_in_one_phase: "partitions",
 }
 
 
