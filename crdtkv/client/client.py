@@ -51,6 +51,18 @@ class Client(Buckets):
         return self._router.current.name
 
     @property
+    def moves(self) -> int:
+        """How often requests began to go to another data center."""
+        return self._router.moves
+
+    def on_move(self, told: Callable[[str, str], None] | None) -> None:
+        """Have `told` called, from which data center to which, whenever requests begin to go to another one.
+
+        It is called within the request that goes there, and must not raise. (The logger `crdtkv.client` warns, too.)
+        """
+        self._router.on_move = told
+
+    @property
     def topology(self) -> Topology:
         """The ring of that data center as the client knows it."""
         ring = self._router.views[0].ring
