@@ -4,12 +4,20 @@ A story is a stored plan (`python -m crdtkv.sim SEED --shrink --save FILE`), bec
 the simulator learns new faults.
 """
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from crdtkv.crdt.entry import Entry
+from crdtkv.node import ring_follower
+from crdtkv.ring import agreement
 from crdtkv.sim.plan import Plan
 from crdtkv.sim.runner import live
+from crdtkv.storage import identity, rows
+from tests.simulation.planting import replaced
 
 STORIES = Path(__file__).parent / "stories"
 
@@ -99,3 +107,49 @@ def test_a_part_joined_from_several_changes_brings_nothing_back_that_was_let_go(
     was taken for newer as a whole, element included.
     """
     holds("a-part-with-what-was-let-go")
+
+
+def _outlive_by_number_of_starts() -> Any:
+    """The bucket is compared with how often the disk was started, as it once was."""
+    outlive = identity.outlive
+
+    def wrong(record: Any, store: Any, owner: Any, who: Any, remembered: int | None, fresh: int) -> Any:
+        store.put(rows.STARTS_NOTED, (who.starts - 1).to_bytes(8, "big"))
+        return outlive(record, store, owner, who, remembered, fresh)
+
+    return replaced(identity, "outlive", wrong)
+
+
+@contextmanager
+def _documents_followed_as_they_are() -> Iterator[None]:
+    """What is known of disks does not count against a newer document, and nodes do not pass theirs on."""
+
+    def right(found: Any, known: Any) -> Any:
+        return found
+
+    with (
+        replaced(agreement, "corrected", right),
+        replaced(ring_follower, "corrected", right),
+        replaced(ring_follower.RingFollower, "heard_older", lambda self, node: None),
+    ):
+        yield
+
+
+def _parts_taken_for_wholes() -> Any:
+    """What has seen everything is newer as a whole, also if it is a part."""
+    return replaced(Entry, "_may_be_part", False)
+
+
+@pytest.mark.parametrize(
+    ("mistake", "name"),
+    [
+        (_outlive_by_number_of_starts, "a-copy-that-fails-to-start"),
+        (_documents_followed_as_they_are, "an-empty-disk-in-a-lost-bucket"),
+        (_parts_taken_for_wholes, "a-part-with-what-was-let-go"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_story_tells_the_mistake_it_is_about(mistake: Callable[[], Any], name: str) -> None:
+    with mistake():
+        verdict = live(Plan.from_json((STORIES / f"{name}.json").read_text()))
+    assert verdict.failure is not None
