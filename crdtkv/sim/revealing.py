@@ -80,9 +80,18 @@ class Revealing:
                 self._note(node, event)
                 if is_settled and event.epoch != node.core.step.epoch and isinstance(event.peer, str):
                     _served_nothing(node, event, effects)
+        # What another node has acknowledged is passed on as it is, also if it names a write that this one made.
+        passed_on = {
+            (message.actor, message.counter)
+            for event in events
+            if type(event) is Received and isinstance(event.peer, str)
+            for message in event.messages
+            if isinstance(message, MutateReply)
+        }
         for peer, messages in effects.at_once.items():
             for message in messages:
-                self._leaves_at_once(node, peer, message)
+                if not (isinstance(message, MutateReply) and (message.actor, message.counter) in passed_on):
+                    self._leaves_at_once(node, peer, message)
         if effects.held_proposal is not None and self._cluster.plan.lost_disks == 1:
             self._may_count_again(node, effects.held_proposal)
 

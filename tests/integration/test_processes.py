@@ -224,6 +224,7 @@ async def test_a_stopped_cluster_leaves_no_process_behind_and_goes_on_with_its_d
 async def test_a_cluster_that_cannot_start_leaves_no_process_behind(cluster: LocalCluster, tmp_path: Path) -> None:
     # Its last node wants a port that is taken.
     fields = on_free_ports(load(DATACENTERS)).model_dump(mode="json")
+    fields["cluster"] = "another"  # or its nodes would link to the one that has the port
     fields["datacenters"]["us"]["nodes"][2]["port"] = cluster.config.datacenters["us"].nodes[2].port
     config = type(cluster.config).model_validate(fields)
     with pytest.raises(Exception, match="us-3"):
