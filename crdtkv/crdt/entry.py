@@ -141,23 +141,15 @@ class Entry:
         """
         if other.type_tag != self.type_tag:
             raise InvalidRequest(f"a {other.type_tag} cannot be merged into a {self.type_tag}")
-        # Equal contexts take the long way round, so that states which should be equal and are not still join. So does
-        # what may be a part: joined from several changes, it can hold an element that an older whole had brought, which
-        # this entry has seen and let go.
+        # Equal contexts take the long way round, so that states which should be equal and are not still join.
         if self.context != other.context:
-            if other.context.descends(self.context) and not self._may_be_part and not self._is_chunked:
+            if other.context.descends(self.context) and not self._is_chunked:
                 return other
             if self.context.descends(other.context):
                 return self
         state = self.state.merge(self.context, other.state, other.context)
         expiries = _of_state(state, {**self.expiries, **other.expiries}) if self.expiries or other.expiries else _NEVER
         return Entry(state, self.context.merge(other.context), expiries)
-
-    @property
-    def _may_be_part(self) -> bool:
-        """Whether entries of this type also travel in parts."""
-        state_type = TYPES.get(self.type_tag)
-        return state_type is not None and state_type.has_partial_deltas
 
     @property
     def _is_chunked(self) -> bool:

@@ -267,7 +267,8 @@ class Replica:
             trimmed = merged.without_older(supersede_before, Event(dot, supersede_before))
         result = trimmed or merged
         if result is not before and _differs(result, before) and result.context:
-            self._put(key, before, result, incoming if result is merged else None)
+            is_change = result is merged and _brings_only_new(incoming, known)
+            self._put(key, before, result, incoming if is_change else None)
         if trimmed is None:
             return None
         # Dropping older versions is this replica's own decision and dot: other data centers hear of it from here.
@@ -406,3 +407,8 @@ class Replica:
         entry = Entry.from_bytes(encoded) if encoded is not None else None
         cache.put(located, entry)
         return entry
+
+
+def _brings_only_new(incoming: Entry, known: CausalContext) -> bool:
+    """Tell whether nothing in an entry was seen before: what was, may have been let go since, and is no change."""
+    return not any(dot in known for dot in incoming.state.dots())

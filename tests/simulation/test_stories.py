@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from crdtkv.crdt.entry import Entry
-from crdtkv.node import ring_follower
+from crdtkv.node import replica, ring_follower
 from crdtkv.ring import agreement
 from crdtkv.sim.plan import Plan
 from crdtkv.sim.runner import live
@@ -135,9 +134,9 @@ def _documents_followed_as_they_are() -> Iterator[None]:
         yield
 
 
-def _parts_taken_for_wholes() -> Any:
-    """What has seen everything is newer as a whole, also if it is a part."""
-    return replaced(Entry, "_may_be_part", False)
+def _old_wholes_noted_as_changes() -> Any:
+    """What an entry has seen before counts among its last changes, too."""
+    return replaced(replica, "_brings_only_new", lambda incoming, known: True)
 
 
 @pytest.mark.parametrize(
@@ -145,7 +144,7 @@ def _parts_taken_for_wholes() -> Any:
     [
         (_outlive_by_number_of_starts, "a-copy-that-fails-to-start"),
         (_documents_followed_as_they_are, "an-empty-disk-in-a-lost-bucket"),
-        (_parts_taken_for_wholes, "a-part-with-what-was-let-go"),
+        (_old_wholes_noted_as_changes, "a-part-with-what-was-let-go"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

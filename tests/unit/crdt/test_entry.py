@@ -227,18 +227,3 @@ def test_an_entry_whose_state_names_an_operation_it_has_not_seen_is_refused() ->
     wire = cbor.decode(ONE.to_bytes())
     with pytest.raises(ProtocolError, match="only operations its context has seen"):
         Entry.from_replica(cbor.encode([*wire[:3], ["b", 1], [], None]), "register")
-
-
-def test_a_part_that_brings_back_what_was_let_go_is_merged_element_by_element() -> None:
-    """Parts joined from several changes may have seen everything, and hold what an older whole had brought."""
-
-    def state(*elements: tuple[str, int]) -> Entry:
-        wire = [part for actor, counter in sorted(elements) for part in (actor, counter, 1)]
-        vector = [part for actor, counter in sorted(seen.items()) for part in (actor, counter)]
-        return Entry.from_bytes(cbor.encode([1, "minreg", wire, [*vector], [], None]))
-
-    seen = {"e2": 1, "e3": 2, "u1": 2, "u2": 3}
-    part = state(("e2", 1), ("e3", 2))
-    seen = {"e3": 2, "u1": 2, "u2": 3}
-    let_go = state(("u1", 2), ("u2", 3))  # u2's third operation had superseded e3's second
-    assert let_go.merge(part).state.to_wire() == ["e2", 1, 1]
