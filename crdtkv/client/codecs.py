@@ -112,13 +112,7 @@ def decoded(codec: Codec[V], stored: bytes) -> V:
     Raises:
         InvalidRequest: the codec refuses it, in whatever way.
     """
-    plain = cbor.decode_value(stored)
-    try:
-        return codec.from_plain(plain)
-    except CrdtkvError:
-        raise
-    except Exception as error:
-        raise _refusal_to_read(error) from error
+    return from_plain(codec, cbor.decode_value(stored))
 
 
 def from_plain(codec: Codec[V], plain: Any) -> V:

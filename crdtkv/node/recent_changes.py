@@ -5,6 +5,9 @@ a key's changes descend from each other, so the changes behind a basis are, join
 that basis; merged there they come to what merging one after the other comes to, because joining is associative. Who has
 not seen even the first basis needs the whole.
 
+Invariant: whatever a kept delta holds was new to the entry then. What it had seen before it may have let go since, and
+must not come to others as a change (`Replica.merge` sees to that).
+
 It is a memory of this process alone, bounded by keys, changes and bytes; without it everything is sent whole.
 
 Source: Almeida, Shoker, Baquero, "Delta State Replicated Data Types" (2018), section 6 (delta-intervals).
