@@ -77,9 +77,10 @@ class CallTable:
         self._calls.pop(number, None)
 
     def replica_lost(self, replica: str) -> None:
-        """Tell all calls, in the order they began."""
-        for call in list(self._calls.values()):
-            call.lost(replica)
+        """Tell all calls, in the order they began; not those that end because of it meanwhile."""
+        for number, call in list(self._calls.items()):
+            if number in self._calls:
+                call.lost(replica)
 
     def set_timer(self, number: int, at_s: float, purpose: str) -> None:
         """Wake a call at a monotonic time, rounded up to the next tick."""

@@ -2,8 +2,7 @@
 
 `preference` decides whom to ask first, `hedging` when to ask one more, and `quorum.ReadCall` what the result is; this
 sends the messages, and reads what this node holds itself without one. Phases: asking, then (only if answers differed)
-repairing, then done. A stand-in that lacks something is given it as a hint. How long every replica took, or was waited
-for in vain, goes to `latencies`.
+repairing (`read_repair`), then done. How long every replica took, or was waited for in vain, goes to `latencies`.
 
 Of a large entry nobody sends what this node has seen: it tells the context of what it holds, and a replica that holds
 the same or less says so; one that holds more sends what is new in it, if it knows. A read before an operation
@@ -14,25 +13,18 @@ write that follows builds on all of it.
 from collections.abc import Callable, Sequence
 
 from crdtkv.crdt.entry import Entry
-from crdtkv.errors import CrdtkvError, InsufficientStorage, Overloaded, ReadTimeout, Unavailable
+from crdtkv.errors import CrdtkvError, ReadTimeout, Unavailable
 from crdtkv.handoff.seats import Seat
 from crdtkv.node.calls import AGAIN_S, FOR_A_MOMENT, Call
 from crdtkv.node.handoff import Handoff
 from crdtkv.node.hedging import SHORTEST_S, Hedging
 from crdtkv.node.keys import PlacedKey
 from crdtkv.node.preference import Preference
+from crdtkv.node.read_repair import RepairCall
 from crdtkv.node.step import Step
 from crdtkv.quorum.read_call import OLDER, ReadCall
-from crdtkv.quorum.tally import Outcome, Tally
-from crdtkv.wire.messages import (
-    KeepHint,
-    Message,
-    ReadReplica,
-    ReplicaEntry,
-    ReplicaSuperseded,
-    ReplicaWritten,
-    WriteReplica,
-)
+from crdtkv.quorum.tally import Outcome
+from crdtkv.wire.messages import Message, ReadReplica, ReplicaEntry
 
 #: What a request that was refused, or lost with its link, counts as in latencies, if not more.
 LOST_S = 0.05
@@ -67,7 +59,7 @@ class GetCall(Call):
         self._failed = failed
         self._is_durable = True
         self._merged: bytes | None = None
-        self._repair: Tally | None = None
+        self._repair: RepairCall | None = None
         self._number = 0
         self._asked_at: dict[str, float] = {}
         self._again: list[str] = []
@@ -100,29 +92,19 @@ class GetCall(Call):
         """See `Call`."""
         if isinstance(message, ReplicaEntry):
             self._answer(replica, self._told(message))
-        elif isinstance(message, (ReplicaWritten, ReplicaSuperseded)) and self._repair is not None:
-            self._repaired(replica)
-            self._progress_of_repair()
 
     def lost(self, replica: str) -> None:
         """See `Call`."""
-        if self._repair is not None and self._repair.is_open(replica):
-            self._ask_instead_of(replica)
-            return
         asked_at = self._asked_at.pop(replica, None)
         if asked_at is not None:
             self._preference.latencies.unanswered(replica, max(LOST_S, self._step.now.monotonic_s - asked_at))
         spare = self._read.fail(replica)
-        if self._read.outcome is Outcome.REACHED:
-            self._conclude()
-        elif spare is not None:
-            self._ask(spare)
-        elif self._read.outcome is Outcome.IMPOSSIBLE:
-            self._fail()
+        if self._repair is None:
+            self._go_on(spare)
 
     def refused(self, replica: str, code: str) -> None:
         """See `Call`."""
-        if code not in FOR_A_MOMENT or self._repair is not None:
+        if code not in FOR_A_MOMENT:
             self.lost(replica)
         elif replica in self._asked_at:
             if not self._again:
@@ -217,45 +199,37 @@ class GetCall(Call):
             self._finish()
 
     def _write_back(self, stale: list[str], merged: bytes) -> None:
-        step = self._step
-        step.stats.count("read_repairs", len(stale))
-        self._repair = self._read.repair_tally(stale)
-        for replica in stale:
-            seat = self._seats[replica]
-            if replica == step.node:
-                try:
-                    self._handoff.hold(self._key, Entry.from_bytes(merged), [seat])
-                except (InsufficientStorage, Overloaded):
-                    self._ask_instead_of(replica)
-                    return
-                self._is_durable = False
-                self._repaired(replica)
-            elif seat.is_home:
-                step.answer(replica, WriteReplica(self._number, self._key.identity, merged, 0), self._is_durable)
-            else:
-                # What a stand-in had was sent to nobody yet, if no home replica is there.
-                is_unsent = not any(other.is_home for other in self._seats.values())
-                hint = KeepHint(self._number, seat.targets[0], self._key.identity, merged, is_unsent)
-                step.answer(replica, hint, self._is_durable)
-        self._progress_of_repair()
+        self._repair = RepairCall(
+            self._step,
+            self._handoff,
+            self._key,
+            self._seats,
+            self._read.repair_tally(stale),
+            self._repaired,
+            self._ask_instead_of,
+            self._finish,
+        )
+        self._repair.start(stale, merged, self._is_durable)
 
     def _repaired(self, replica: str) -> None:
-        assert self._repair is not None
         assert self._merged is not None
-        self._repair.ok(replica)
         self._read.repaired(replica, self._merged)
-
-    def _progress_of_repair(self) -> None:
-        assert self._repair is not None
-        if self._repair.outcome is Outcome.REACHED:
-            self._finish()
+        if replica == self._step.node:
+            self._is_durable = False
 
     def _ask_instead_of(self, replica: str) -> None:
         """Go on without a replica that cannot be repaired: it is gone, or its disk is full."""
+        assert self._repair is not None
+        self._repair.end()
         self._repair = None
         self._step.stats.count("read_repairs_refused")
-        spare = self._read.retract(replica)
-        if spare is not None:
+        self._go_on(self._read.retract(replica))
+
+    def _go_on(self, spare: str | None) -> None:
+        """Go on after a replica has failed; there may be a spare to ask instead."""
+        if self._read.outcome is Outcome.REACHED:
+            self._conclude()
+        elif spare is not None:
             self._ask(spare)
         elif self._read.outcome is Outcome.IMPOSSIBLE:
             self._fail()
@@ -267,11 +241,16 @@ class GetCall(Call):
         self._asked_at.clear()
 
     def _finish(self) -> None:
-        self._step.calls.end(self._number)
+        self._end()
         self._then(self._merged, self._is_durable)
 
     def _fail(self) -> None:
         self._wait_no_more()
-        self._step.calls.end(self._number)
+        self._end()
         received = self._repair.received if self._repair is not None else self._read.received
         self._failed(ReadTimeout(received, self._read.required))
+
+    def _end(self) -> None:
+        self._step.calls.end(self._number)
+        if self._repair is not None:
+            self._repair.end()

@@ -53,6 +53,8 @@ class ReadCall:
         """Take a replica's failure; return the spare to ask instead, if there is one and answers are missing."""
         is_enough = self._tally.outcome is Outcome.REACHED
         was_asked = replica in self._asked and self._tally.is_open(replica)
+        if was_asked:
+            self._asked.remove(replica)
         self._tally.fail(replica)
         if replica in self._spares:
             self._spares.remove(replica)

@@ -3,15 +3,15 @@
 Only a blind write may, and only as its coordinator sends it (rule 14: repair merges, it never overwrites):
 
 - A message that supersedes carries the record of an operation that a client asked its sender to carry out. That
-  operation was made without a context, its dot is in the entry, and the time to supersede by is its own timestamp.
-  The receiver is a home replica of the key.
+  operation was made without a context, its dot is in the entry or in what the entry builds on (who has not seen that
+  refuses it), and the time to supersede by is its own timestamp. The receiver is a home replica of the key.
 - A replica supersedes only in the step in which such a message arrives, for the same key, by the same timestamp.
 
 The superseding itself is then an operation like others, which `making` notes and `checking.specified` judges. Without
 this judge any superseding passes as legitimate there.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from crdtkv.checking.history import Dot
 from crdtkv.node.events import Event, Peer, Received
@@ -82,9 +82,17 @@ class Superseding:
             return f"no blind write has made {dot} at {timestamp}"
         if message.supersede_before != timestamp:
             return f"by {message.supersede_before}, but {dot} is of {timestamp}"
-        if not has(parse(message.entry), dot):
+        if not has(parse(message.entry), dot) and not _builds_on(message.basis, dot):
             return f"the entry does not hold {dot}"
         if record[:16] not in self._asked.get((node.place.node, node.life), ()):
             return f"{dot} was not asked of this node"
         homes = self._cluster.monitors.replicas(node.place.datacenter, rows.data_row(located(message.identity)))
         return "" if peer in homes else "it is no home replica"
+
+
+def _builds_on(basis: Any, dot: Dot) -> bool:
+    """Tell whether only a replica that has seen a dot takes what builds on this."""
+    if basis is None:
+        return False
+    vector, cloud = (dict.fromkeys(zip(flat[::2], flat[1::2], strict=True)) for flat in basis)
+    return dot in cloud or any(actor == dot[0] and counter >= dot[1] for actor, counter in vector)

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from crdtkv.node import replica, ring_follower
+from crdtkv.node.read_repair import RepairCall
+from crdtkv.node.reading import GetCall
 from crdtkv.ring import agreement
 from crdtkv.sim.plan import Plan
 from crdtkv.sim.runner import live
@@ -108,6 +110,14 @@ def test_a_part_joined_from_several_changes_brings_nothing_back_that_was_let_go(
     holds("a-part-with-what-was-let-go")
 
 
+def test_what_acknowledges_one_repair_does_not_count_for_another() -> None:
+    """Seed 212187469 of the class nats, level: eu-3 reads at `LINEARIZABLE`, finds eu-1 without the value and writes it
+    back. eu-2 answers late, with another value; then eu-5, which has nothing to do with this, dies. eu-3 concluded again
+    on that, with both values, and counted eu-1's acknowledgment of the first write-back for the second.
+    """
+    holds("an-acknowledgment-of-an-earlier-repair")
+
+
 def _outlive_by_number_of_starts() -> Any:
     """The bucket is compared with how often the disk was started, as it once was."""
     outlive = identity.outlive
@@ -139,12 +149,33 @@ def _old_wholes_noted_as_changes() -> Any:
     return replaced(replica, "_brings_only_new", lambda incoming, known: True)
 
 
+@contextmanager
+def _repairs_under_the_number_of_the_read() -> Iterator[None]:
+    """Whoever dies makes a read conclude again, and what is written back then has the number of the first repair."""
+    lost, start = GetCall.lost, RepairCall.start
+
+    def concluded_again(self: Any, name: str) -> None:
+        lost(self, name)
+        if self._repair is not None:
+            self._conclude()
+
+    def wrong(self: Any, *arguments: Any) -> None:
+        calls, read = self._step.calls, self._then.__self__
+        self._number = vars(read).setdefault("first_repair", self._number)
+        calls._calls[self._number] = self
+        start(self, *arguments)
+
+    with replaced(GetCall, "lost", concluded_again), replaced(RepairCall, "start", wrong):
+        yield
+
+
 @pytest.mark.parametrize(
     ("mistake", "name"),
     [
         (_outlive_by_number_of_starts, "a-copy-that-fails-to-start"),
         (_documents_followed_as_they_are, "an-empty-disk-in-a-lost-bucket"),
         (_old_wholes_noted_as_changes, "a-part-with-what-was-let-go"),
+        (_repairs_under_the_number_of_the_read, "an-acknowledgment-of-an-earlier-repair"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
