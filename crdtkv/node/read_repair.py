@@ -1,8 +1,8 @@
 """`RepairCall`: the write-back of what one read has merged, to the replicas that lack some of it.
 
-It is a call of its own, so an acknowledgement names the bytes it is of: a read that does without a replica, asks another
-one and then writes back more must not count what acknowledges the first write-back. A stand-in that lacks something is
-given it as a hint.
+It is a call of its own, so an acknowledgement names the bytes it is of: a read that does without a replica, asks
+another one and then writes back more must not count what acknowledges the first write-back. A stand-in that lacks
+something is given it as a hint.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -21,8 +21,8 @@ from crdtkv.wire.messages import KeepHint, Message, ReplicaSuperseded, ReplicaWr
 class RepairCall(Call):
     """One write-back in flight. `then` is called when as many hold the result as the tally asks for.
 
-    `repaired` is called for each replica that holds it now, `refused_by` for one that will not; the caller ends the call
-    then, or when its own time is over.
+    `repaired` is called for each replica that holds it now, `refused_by` for one that will not; the caller ends the
+    call then, or when its own time is over.
     """
 
     def __init__(

@@ -112,8 +112,8 @@ def test_a_part_joined_from_several_changes_brings_nothing_back_that_was_let_go(
 
 def test_what_acknowledges_one_repair_does_not_count_for_another() -> None:
     """Seed 212187469 of the class nats, level: eu-3 reads at `LINEARIZABLE`, finds eu-1 without the value and writes it
-    back. eu-2 answers late, with another value; then eu-5, which has nothing to do with this, dies. eu-3 concluded again
-    on that, with both values, and counted eu-1's acknowledgment of the first write-back for the second.
+    back. eu-2 answers late, with another value; then eu-5, which has nothing to do with this, dies. eu-3 concluded
+    again on that, with both values, and counted eu-1's acknowledgment of the first write-back for the second.
     """
     holds("an-acknowledgment-of-an-earlier-repair")
 
