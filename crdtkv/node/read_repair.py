@@ -91,6 +91,9 @@ class RepairCall(Call):
         if self._tally.is_open(replica):
             self._refused_by(replica)
 
+    def timer(self, purpose: str) -> None:
+        """See `Call`; it sets none: the read has the deadline."""
+
     def _holds(self, replica: str) -> None:
         self._tally.ok(replica)
         self._repaired(replica)
