@@ -26,7 +26,7 @@ from crdtkv.config.loader import load
 from crdtkv.ids import identity_of
 from crdtkv.local.cluster import LocalCluster
 from crdtkv.local.ports import on_free_ports
-from crdtkv.node.effects import Sends
+from crdtkv.node.kernel.effects import Sends
 from crdtkv.ring.token import located
 from crdtkv.wire.messages import MutateRequest
 

@@ -13,7 +13,7 @@ Run: python benchmarks/slow_replica.py [--seconds 20] [--reads-per-s 500] [--see
 import argparse
 from random import Random
 
-from crdtkv.node.hedging import LONGEST_S
+from crdtkv.node.quorum_calls.hedging import LONGEST_S
 from crdtkv.sim.cluster import SimCluster
 from crdtkv.sim.plan import Plan, Shape, Weather
 from crdtkv.sim.workload import Call

@@ -14,8 +14,8 @@ from random import Random
 
 from crdtkv.config.model import ClusterConfig
 from crdtkv.node.core import NodeCore, NodeSettings
-from crdtkv.node.effects import Sends
-from crdtkv.node.events import Durable, Event, Now, PeerUp, Received
+from crdtkv.node.kernel.effects import Sends
+from crdtkv.node.kernel.events import Durable, Event, Now, PeerUp, Received
 from crdtkv.storage.store import Store
 from crdtkv.wire.codec import decode_frame
 from crdtkv.wire.frames import FrameSplitter

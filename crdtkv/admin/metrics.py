@@ -1,7 +1,8 @@
 """A node's figures in Prometheus's exposition format.
 
-The core counts in plain integers (`node.stats`); this turns a snapshot of them into metric families at the moment they
-are asked for, so nothing on the request path knows about Prometheus. All times are in seconds, all sizes in bytes.
+The core counts in plain integers (`node.kernel.stats`); this turns a snapshot of them into metric families at the
+moment they are asked for, so nothing on the request path knows about Prometheus. All times are in seconds, all sizes in
+bytes.
 """
 
 from collections.abc import Iterable, Iterator
@@ -12,7 +13,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from crdtkv.node.core import NodeCore
-from crdtkv.node.stats import BUCKETS_S, Histogram
+from crdtkv.node.kernel.stats import BUCKETS_S, Histogram
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 

@@ -14,7 +14,7 @@ from nats.aio.msg import Msg
 
 from crdtkv.bus import connection
 from crdtkv.config.model import ClusterConfig
-from crdtkv.node.events import Event, StreamMessage
+from crdtkv.node.kernel.events import Event, StreamMessage
 from crdtkv.wire import subjects
 
 UNFINISHED_MAX = 8

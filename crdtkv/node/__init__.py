@@ -1,1 +1,12 @@
-"""`NodeCore`: one node's decisions, composed from the protocols below it. Pure: events in, effects out."""
+"""The decisions of one node, as pure code: events in, effects out.
+
+The rooms, from the ground up; each imports only from those before it (import-linter checks that):
+
+- `kernel`: events, effects, the step, calls.
+- `replica`: what is stored here. `membership`: which nodes are up, and the ring.
+- `repair`: anti-entropy. `handoff`: hinted handoff.
+- `quorum_calls`: requests to several replicas. `rights`: the rights of bounded counters.
+- `coordinate`: clients' requests. `geo`: other data centers. `collection`: tombstones. `watch`: watches.
+- `enrollment`: how a node comes to count.
+- `dispatch` brings messages to them, `status` shows them, and `core` composes them.
+"""

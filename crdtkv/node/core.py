@@ -15,17 +15,19 @@ from typing import Any
 
 from crdtkv.config.model import ClusterConfig
 from crdtkv.errors import CrdtkvError, InsufficientStorage, StorageError
-from crdtkv.geo.outbox import Outbox
-from crdtkv.membership.member import Load, Member
 from crdtkv.merkle.forest import MerkleForest
-from crdtkv.node.admission import Admission
-from crdtkv.node.anti_entropy import AntiEntropy
-from crdtkv.node.background_reads import BackgroundReads
-from crdtkv.node.collection import Collection
-from crdtkv.node.coordinator import Coordinator
+from crdtkv.node.collection.collection import Collection
+from crdtkv.node.collection.stability import Stability
+from crdtkv.node.coordinate.admission import Admission
+from crdtkv.node.coordinate.background_read_repair import BackgroundReads
+from crdtkv.node.coordinate.coordinator import Coordinator
 from crdtkv.node.dispatch import Dispatch
-from crdtkv.node.effects import Effects
-from crdtkv.node.events import (
+from crdtkv.node.enrollment.enrollment import Standing
+from crdtkv.node.enrollment.filling import Filling
+from crdtkv.node.geo.replication import GeoReplication
+from crdtkv.node.handoff.handoff import Handoff
+from crdtkv.node.kernel.effects import Effects
+from crdtkv.node.kernel.events import (
     BusDown,
     BusMessage,
     BusUp,
@@ -44,24 +46,22 @@ from crdtkv.node.events import (
     StreamMessage,
     TopologyChanged,
 )
-from crdtkv.node.filling import Filling
-from crdtkv.node.geo_replication import GeoReplication
-from crdtkv.node.handoff import Handoff
-from crdtkv.node.hedging import Hedging
-from crdtkv.node.keys import KeyCheck
-from crdtkv.node.load_meter import LoadMeter
-from crdtkv.node.membership import Membership
-from crdtkv.node.operations import Operations
-from crdtkv.node.preference import Preference
-from crdtkv.node.replica import Replica
-from crdtkv.node.rights import Rights
-from crdtkv.node.ring_follower import RingFollower
-from crdtkv.node.serving import Serving
-from crdtkv.node.stability import Stability
-from crdtkv.node.standing import Standing
+from crdtkv.node.kernel.keys import KeyCheck
+from crdtkv.node.kernel.step import Step
+from crdtkv.node.membership.load_meter import LoadMeter
+from crdtkv.node.membership.member import Load, Member
+from crdtkv.node.membership.membership import Membership
+from crdtkv.node.membership.ring_follower import RingFollower
+from crdtkv.node.quorum_calls.hedging import Hedging
+from crdtkv.node.quorum_calls.replica_selector import Preference
+from crdtkv.node.quorum_calls.replica_service import Serving
+from crdtkv.node.repair.anti_entropy import AntiEntropy
+from crdtkv.node.replica.operations import Operations
+from crdtkv.node.replica.outbox import Outbox
+from crdtkv.node.replica.replica import Replica
+from crdtkv.node.rights.rights import Rights
 from crdtkv.node.status import status_of
-from crdtkv.node.step import Step
-from crdtkv.node.watching import Watching
+from crdtkv.node.watch.watching import Watching
 from crdtkv.ring.hash_ring import HashRing
 from crdtkv.ring.topology import Topology
 from crdtkv.storage import rows

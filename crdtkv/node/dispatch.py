@@ -9,11 +9,11 @@ from typing import Any
 
 from crdtkv.errors import CrdtkvError, InsufficientStorage, Overloaded, StorageError
 from crdtkv.log_text import LineRate
-from crdtkv.node.admission import ADMITTED, Admission
-from crdtkv.node.events import Peer, Received
-from crdtkv.node.membership import Membership
-from crdtkv.node.ring_follower import RingFollower
-from crdtkv.node.step import Step
+from crdtkv.node.coordinate.admission import ADMITTED, Admission
+from crdtkv.node.kernel.events import Peer, Received
+from crdtkv.node.kernel.step import Step
+from crdtkv.node.membership.membership import Membership
+from crdtkv.node.membership.ring_follower import RingFollower
 from crdtkv.wire.messages import (
     DropTombstones,
     EntriesReply,

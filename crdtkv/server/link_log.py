@@ -5,7 +5,7 @@ import time
 
 from crdtkv.links.link import Link
 from crdtkv.log_text import LineRate, one_line
-from crdtkv.node.stats import Stats
+from crdtkv.node.kernel.stats import Stats
 from crdtkv.wire.outgoing import Outgoing
 
 log = logging.getLogger("crdtkv.node")

@@ -30,8 +30,8 @@ from crdtkv.links.probe import who_answers
 from crdtkv.links.room import Room
 from crdtkv.log_text import one_line
 from crdtkv.node.core import NodeCore, NodeSettings
-from crdtkv.node.effects import Effects, Sends
-from crdtkv.node.events import ClientGone, DiskSpace, Event, PeerClock, PeerDown, PeerUp, Received
+from crdtkv.node.kernel.effects import Effects, Sends
+from crdtkv.node.kernel.events import ClientGone, DiskSpace, Event, PeerClock, PeerDown, PeerUp, Received
 from crdtkv.ring.agreement import differences
 from crdtkv.ring.topology import Topology
 from crdtkv.server.client_links import ClientLinks

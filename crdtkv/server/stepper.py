@@ -15,8 +15,8 @@ from typing import Protocol
 
 from crdtkv.errors import StorageError
 from crdtkv.node.core import NodeCore
-from crdtkv.node.effects import Effects, Sends
-from crdtkv.node.events import Durable, Event, Now
+from crdtkv.node.kernel.effects import Effects, Sends
+from crdtkv.node.kernel.events import Durable, Event, Now
 from crdtkv.storage.store import Store
 
 #: How long the loop itself waits for an fsync before it goes on with other work.

@@ -7,7 +7,7 @@ Incidents overlap freely, so each is written to be harmless when what it strikes
 from collections.abc import Callable
 from functools import partial
 
-from crdtkv.node.events import DiskSpace
+from crdtkv.node.kernel.events import DiskSpace
 from crdtkv.sim.cluster import SimCluster
 from crdtkv.sim.host import SimNode
 from crdtkv.sim.incidents import Incident

@@ -21,7 +21,7 @@ from crdtkv.checking.levels import read_and_write_quorum
 from crdtkv.crdt.entry import Entry
 from crdtkv.errors import error_from_wire
 from crdtkv.ids import identity_of
-from crdtkv.node.operations import ID_BYTES
+from crdtkv.node.replica.operations import ID_BYTES
 from crdtkv.sim.retrying import Retrying
 from crdtkv.sim.scanner import Scanner
 from crdtkv.sim.scheduler import Scheduler

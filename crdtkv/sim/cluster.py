@@ -10,8 +10,8 @@ from random import Random
 
 from crdtkv.config.model import ClusterConfig
 from crdtkv.errors import StorageError
-from crdtkv.node.effects import Effects, Proposal, Publish, SendBus
-from crdtkv.node.events import Event, Peer
+from crdtkv.node.kernel.effects import Effects, Proposal, Publish, SendBus
+from crdtkv.node.kernel.events import Event, Peer
 from crdtkv.ring.topology import Topology
 from crdtkv.sim.client import SimClient
 from crdtkv.sim.coverage import Coverage

@@ -17,7 +17,7 @@ from crdtkv.checking.specification.operation import SUPERSEDE, Dot, Operation
 from crdtkv.crdt.entry import Entry
 from crdtkv.ids import parse_identity
 from crdtkv.node.core import NodeCore
-from crdtkv.node.keys import PlacedKey
+from crdtkv.node.kernel.keys import PlacedKey
 from crdtkv.sim.collecting import Collecting
 from crdtkv.sim.shown import plain
 from crdtkv.sim.superseding import Superseding

@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING
 
 import cbor2
 
-from crdtkv.node.effects import Effects
-from crdtkv.node.events import DiskSpace, Event
-from crdtkv.node.handoff import BATCH_HINTS
+from crdtkv.node.handoff.handoff import BATCH_HINTS
+from crdtkv.node.kernel.effects import Effects
+from crdtkv.node.kernel.events import DiskSpace, Event
 from crdtkv.ring.hash_ring import HashRing
 from crdtkv.ring.token import located
 from crdtkv.sim.collecting import Collecting

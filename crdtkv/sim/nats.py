@@ -11,8 +11,16 @@ from functools import partial
 from random import Random
 from typing import TYPE_CHECKING
 
-from crdtkv.node.effects import Proposal, Publish, SendBus
-from crdtkv.node.events import BusDown, BusMessage, BusUp, ConsumerIdle, Published, StreamMessage, TopologyChanged
+from crdtkv.node.kernel.effects import Proposal, Publish, SendBus
+from crdtkv.node.kernel.events import (
+    BusDown,
+    BusMessage,
+    BusUp,
+    ConsumerIdle,
+    Published,
+    StreamMessage,
+    TopologyChanged,
+)
 from crdtkv.ring.agreement import document_to_write
 from crdtkv.ring.topology import Topology
 from crdtkv.sim.bucket import TopologyBucket

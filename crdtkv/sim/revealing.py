@@ -14,8 +14,8 @@ These look at every message a simulated node sends.
 from typing import TYPE_CHECKING, Any
 
 from crdtkv.checking.levels import SLOPPY, nodes_asked_and_awaited
-from crdtkv.node.effects import Effects, Proposal
-from crdtkv.node.events import Event, Peer, Received
+from crdtkv.node.kernel.effects import Effects, Proposal
+from crdtkv.node.kernel.events import Event, Peer, Received
 from crdtkv.ring.token import identity_in, located
 from crdtkv.sim.stored import descends, has, parse, violated
 from crdtkv.storage import rows

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from crdtkv.membership.gossip import GossipSettings
+from crdtkv.node.membership.gossip import GossipSettings
 from crdtkv.ring.token import MAX_PARTITIONS
 from crdtkv.sim import scale_geo, scale_gossip, scale_plot, scale_ring
 from crdtkv.sim.scale_gossip import Conditions

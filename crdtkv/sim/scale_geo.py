@@ -16,7 +16,7 @@ from crdtkv.config.model import GeoConfig
 from crdtkv.crdt.causal import Event
 from crdtkv.crdt.entry import Entry
 from crdtkv.ids import actor_name, identity_of
-from crdtkv.node.geo_replication import BATCH_BYTES
+from crdtkv.node.geo.replication import BATCH_BYTES
 from crdtkv.wire.codec import encode_frame
 from crdtkv.wire.messages import Confirm, GeoBatch
 

@@ -16,8 +16,8 @@ from random import Random
 from statistics import median
 
 from crdtkv import cbor
-from crdtkv.membership.gossip import Gossip, GossipPush, GossipReply, GossipSettings, Status
-from crdtkv.membership.member import Load, Member
+from crdtkv.node.membership.gossip import Gossip, GossipPush, GossipReply, GossipSettings, Status
+from crdtkv.node.membership.member import Load, Member
 from crdtkv.sim.scheduler import Scheduler
 from crdtkv.wire.codec import encode_frame
 from crdtkv.wire.frames import framed

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from crdtkv.membership.gossip import GossipSettings
+from crdtkv.node.membership.gossip import GossipSettings
 from crdtkv.sim.scale_geo import GeoFigures
 from crdtkv.sim.scale_gossip import Conditions, GossipFigures
 from crdtkv.sim.scale_ring import RingFigures

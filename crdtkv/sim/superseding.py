@@ -14,7 +14,7 @@ this judge any superseding passes as legitimate there.
 from typing import TYPE_CHECKING, Any
 
 from crdtkv.checking.history import Dot
-from crdtkv.node.events import Event, Peer, Received
+from crdtkv.node.kernel.events import Event, Peer, Received
 from crdtkv.ring.token import located
 from crdtkv.sim.stored import has, parse, violated
 from crdtkv.storage import rows

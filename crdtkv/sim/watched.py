@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from crdtkv.checking.violation import Violation
 from crdtkv.ids import identity_of
-from crdtkv.node.effects import Effects
-from crdtkv.node.events import Event
+from crdtkv.node.kernel.effects import Effects
+from crdtkv.node.kernel.events import Event
 from crdtkv.ring.token import located, partition_in
 from crdtkv.sim.stored import InvariantViolated, descends, parse, violated
 from crdtkv.sim.watcher import SimWatcher, rows_in

@@ -16,8 +16,8 @@ from crdtkv.config.model import ClusterConfig
 from crdtkv.errors import StorageError
 from crdtkv.ids import identity_of
 from crdtkv.node.core import NodeCore, NodeSettings
-from crdtkv.node.effects import Effects, Sends
-from crdtkv.node.events import Received
+from crdtkv.node.kernel.effects import Effects, Sends
+from crdtkv.node.kernel.events import Received
 from crdtkv.server.stepper import Stepper, clock
 from crdtkv.storage.memory import MemoryStore
 from crdtkv.wire.messages import EntriesReply, GetRequest, Message, MutateReply, MutateRequest

@@ -21,7 +21,7 @@ from crdtkv.crdt.causal import Event
 from crdtkv.crdt.entry import Entry
 from crdtkv.crdt.part_chunks import PartChunks
 from crdtkv.crdt.registry import TYPES
-from crdtkv.node.recent_changes import RecentChanges
+from crdtkv.node.replica.recent_changes import RecentChanges
 
 OF_PARTS = [tag for tag, state_type in sorted(TYPES.items()) if issubclass(state_type, parts.Parts)]
 types_of_parts = pytest.mark.parametrize("type_tag", OF_PARTS)

@@ -17,8 +17,8 @@ from crdtkv.config.model import CollectionConfig, GossipConfig, RepairConfig
 from crdtkv.crdt.entry import Entry
 from crdtkv.ids import identity_of, parse_identity
 from crdtkv.node.core import NodeCore, NodeSettings
-from crdtkv.node.effects import Effects
-from crdtkv.node.events import (
+from crdtkv.node.kernel.effects import Effects
+from crdtkv.node.kernel.events import (
     BusMessage,
     BusUp,
     ConsumerIdle,

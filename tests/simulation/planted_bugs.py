@@ -19,17 +19,17 @@ from crdtkv.crdt.entry import Entry
 from crdtkv.crdt.register import Register
 from crdtkv.crdt.sets import AddWinsSet
 from crdtkv.crdt.slots import Slot
-from crdtkv.geo.outbox import Outbox
 from crdtkv.merkle.forest import MerkleForest
-from crdtkv.node.anti_entropy import AntiEntropy
 from crdtkv.node.dispatch import Dispatch
-from crdtkv.node.effects import AckStream, Effects, SendBus
-from crdtkv.node.geo_replication import GeoReplication
-from crdtkv.node.handoff import Handoff
-from crdtkv.node.keys import PlacedKey
-from crdtkv.node.reading import GetCall
-from crdtkv.node.replica import Replica
-from crdtkv.node.standing import Standing
+from crdtkv.node.enrollment.enrollment import Standing
+from crdtkv.node.geo.replication import GeoReplication
+from crdtkv.node.handoff.handoff import Handoff
+from crdtkv.node.kernel.effects import AckStream, Effects, SendBus
+from crdtkv.node.kernel.keys import PlacedKey
+from crdtkv.node.quorum_calls.reading import GetCall
+from crdtkv.node.repair.anti_entropy import AntiEntropy
+from crdtkv.node.replica.outbox import Outbox
+from crdtkv.node.replica.replica import Replica
 from crdtkv.quorum.level import ConsistencyLevel
 from crdtkv.quorum.read_call import ReadCall
 from crdtkv.ring.hash_ring import HashRing

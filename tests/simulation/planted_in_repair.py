@@ -3,10 +3,10 @@
 from typing import Any
 
 from crdtkv.crdt.entry import Entry
-from crdtkv.geo.outbox import Outbox
-from crdtkv.node import reading
-from crdtkv.node.handoff import Handoff, _Delivery
-from crdtkv.node.standing import Standing
+from crdtkv.node.enrollment.enrollment import Standing
+from crdtkv.node.handoff.handoff import Handoff, _Delivery
+from crdtkv.node.quorum_calls import reading
+from crdtkv.node.replica.outbox import Outbox
 from crdtkv.storage import identity
 from crdtkv.wire.messages import WriteReplica
 

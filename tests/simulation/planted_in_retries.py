@@ -3,8 +3,8 @@
 from typing import Any
 
 from crdtkv.causality.seen import Seen
-from crdtkv.node.mutating import Mutating, Mutation
-from crdtkv.node.operations import Operations, Record
+from crdtkv.node.coordinate.mutation_flow import Mutating, Mutation
+from crdtkv.node.replica.operations import Operations, Record
 
 from .planting import replaced
 

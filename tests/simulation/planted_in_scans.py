@@ -5,8 +5,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from crdtkv.causality.seen import Seen
-from crdtkv.node import scanning, serving
-from crdtkv.node.scanning import Page, ScanCall
+from crdtkv.node.quorum_calls import replica_service as serving
+from crdtkv.node.quorum_calls import scanning
+from crdtkv.node.quorum_calls.scanning import Page, ScanCall
 
 from .planting import Bug, replaced
 

@@ -12,7 +12,7 @@ from crdtkv.crdt.flags import EnableWinsFlag
 from crdtkv.crdt.hll import HyperLogLog
 from crdtkv.crdt.joined import MaxRegister
 from crdtkv.crdt.map import Map
-from crdtkv.node.replica import Replica
+from crdtkv.node.replica.replica import Replica
 
 from .planting import Bug, replaced
 

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from crdtkv.node import watching
-from crdtkv.node.change_log import ChangeLog
-from crdtkv.node.effects import Effects
-from crdtkv.node.replica import Replica
-from crdtkv.node.watch_cursor import Cursor
-from crdtkv.node.watching import Watching
+from crdtkv.node.kernel.effects import Effects
+from crdtkv.node.replica.change_log import ChangeLog
+from crdtkv.node.replica.replica import Replica
+from crdtkv.node.watch import watching
+from crdtkv.node.watch.watch_cursor import Cursor
+from crdtkv.node.watch.watching import Watching
 from crdtkv.ring.partition_set import mask_of
 from crdtkv.wire.messages import WatchReply
 

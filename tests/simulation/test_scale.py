@@ -10,9 +10,9 @@ from random import Random
 
 import pytest
 
-from crdtkv.membership.gossip import GossipPush, GossipReply, GossipSettings
-from crdtkv.membership.member import Load, Member
-from crdtkv.node.membership import _parsed
+from crdtkv.node.membership.gossip import GossipPush, GossipReply, GossipSettings
+from crdtkv.node.membership.member import Load, Member
+from crdtkv.node.membership.membership import _parsed
 from crdtkv.sim import scale, scale_geo, scale_gossip, scale_report, scale_ring
 from crdtkv.sim.scale_gossip import Conditions, GossipLife
 from crdtkv.wire.codec import decode_frame

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from crdtkv.node import replica, ring_follower
-from crdtkv.node.read_repair import RepairCall
-from crdtkv.node.reading import GetCall
+from crdtkv.node.membership import ring_follower
+from crdtkv.node.quorum_calls.read_repair import RepairCall
+from crdtkv.node.quorum_calls.reading import GetCall
+from crdtkv.node.replica import replica
 from crdtkv.ring import agreement
 from crdtkv.sim.plan import Plan
 from crdtkv.sim.runner import live

@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 from crdtkv.config.model import ClusterConfig
 from crdtkv.ids import identity_of
 from crdtkv.node.core import NodeCore, NodeSettings
-from crdtkv.node.effects import Effects
-from crdtkv.node.events import Durable, Event, Now, Peer, PeerUp, Received
+from crdtkv.node.kernel.effects import Effects
+from crdtkv.node.kernel.events import Durable, Event, Now, Peer, PeerUp, Received
 from crdtkv.ring.token import token_of
 from crdtkv.storage.memory import MemoryStore
 from crdtkv.wire.messages import GetRequest, MembersReply, Message, MutateRequest

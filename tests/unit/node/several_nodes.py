@@ -10,8 +10,8 @@ from crdtkv.config.model import ClusterConfig, CollectionConfig, GossipConfig
 from crdtkv.crdt.entry import Entry
 from crdtkv.ids import identity_of
 from crdtkv.node.core import NodeCore, NodeSettings
-from crdtkv.node.effects import AckStream, Publish
-from crdtkv.node.events import Durable, Event, Now, PeerDown, PeerUp, Received
+from crdtkv.node.kernel.effects import AckStream, Publish
+from crdtkv.node.kernel.events import Durable, Event, Now, PeerDown, PeerUp, Received
 from crdtkv.ring.token import located
 from crdtkv.storage import rows
 from crdtkv.storage.memory import MemoryStore

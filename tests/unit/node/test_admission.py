@@ -1,8 +1,8 @@
 """Which requests a node begins in a step, which wait, and which it refuses."""
 
 from crdtkv.ids import identity_of
-from crdtkv.node.admission import BUDGET_MAX, QUEUE_MAX_S, STEP_LONG_S, UNITS_MAX, WRITE_UNITS
-from crdtkv.node.events import Now, Received
+from crdtkv.node.coordinate.admission import BUDGET_MAX, QUEUE_MAX_S, STEP_LONG_S, UNITS_MAX, WRITE_UNITS
+from crdtkv.node.kernel.events import Now, Received
 from crdtkv.wire.messages import (
     EntriesReply,
     ErrorReply,

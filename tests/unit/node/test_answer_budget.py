@@ -9,9 +9,9 @@ from one_node import CLIENT, OneNode, identity
 from crdtkv.causality.dot import Dot
 from crdtkv.crdt.causal import Event
 from crdtkv.crdt.entry import Entry
-from crdtkv.node.coordinator import RUN_BYTES
-from crdtkv.node.effects import CLIENT_BYTES_A_STEP
-from crdtkv.node.events import Received
+from crdtkv.node.coordinate.coordinator import RUN_BYTES
+from crdtkv.node.kernel.effects import CLIENT_BYTES_A_STEP
+from crdtkv.node.kernel.events import Received
 from crdtkv.wire.messages import (
     EntriesReply,
     ErrorReply,

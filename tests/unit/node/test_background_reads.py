@@ -5,7 +5,7 @@ from math import inf
 import pytest
 from one_node import CLIENT, OneNode, identity, to
 
-from crdtkv.node.background_reads import AT_ONCE_MAX, PAUSE_S, TIMEOUT_S
+from crdtkv.node.coordinate.background_read_repair import AT_ONCE_MAX, PAUSE_S, TIMEOUT_S
 from crdtkv.wire.messages import EntriesReply, ReadReplica, ReplicaEntry, WriteReplica
 
 

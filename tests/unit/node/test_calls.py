@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crdtkv.node.calls import TICK_S, CallTable
+from crdtkv.node.kernel.calls import TICK_S, CallTable
 from crdtkv.wire.messages import Message
 
 

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crdtkv.node.change_log import SLACK, ChangeLog
+from crdtkv.node.replica.change_log import SLACK, ChangeLog
 
 
 def log_of(*keys: bytes, keys_max: int = 3) -> ChangeLog:

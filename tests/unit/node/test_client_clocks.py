@@ -4,7 +4,7 @@ from several_nodes import CLIENT, KEY, WALL_MS, Cluster, config
 
 from crdtkv.causality.hybrid_clock import FOLLOW_MS, from_wall_ms, wall_ms_of
 from crdtkv.ids import identity_of
-from crdtkv.node.events import Received
+from crdtkv.node.kernel.events import Received
 from crdtkv.wire.messages import ErrorReply, MutateReply, MutateRequest
 
 AHEAD_MS = 59_500

@@ -4,7 +4,7 @@ import pytest
 from one_node import CLIENT, OneNode, identity
 
 from crdtkv.errors import StorageError
-from crdtkv.node.events import Received
+from crdtkv.node.kernel.events import Received
 from crdtkv.ring.token import partition_of, token_of
 from crdtkv.wire.messages import GetRequest, InspectRequest, Message, MutateRequest, ReadReplica, ScanRequest
 

@@ -1,11 +1,11 @@
 """A data center that was added or has lost disks is sent everything, and nobody takes it for equal before."""
 
-from crdtkv.geo.outbox import Outbox
 from crdtkv.ids import identity_of
-from crdtkv.node.effects import Effects
-from crdtkv.node.events import Now
-from crdtkv.node.filling import AGAIN_AFTER_S, ASK_EVERY_S, Filling
-from crdtkv.node.step import Step
+from crdtkv.node.enrollment.filling import AGAIN_AFTER_S, ASK_EVERY_S, Filling
+from crdtkv.node.kernel.effects import Effects
+from crdtkv.node.kernel.events import Now
+from crdtkv.node.kernel.step import Step
+from crdtkv.node.replica.outbox import Outbox
 from crdtkv.ring.hash_ring import HashRing
 from crdtkv.ring.token import located
 from crdtkv.storage import rows

@@ -4,7 +4,7 @@ import pytest
 from several_nodes import CLIENT, KEY, Cluster, config
 
 from crdtkv.ids import identity_of
-from crdtkv.node.events import DiskSpace, Received
+from crdtkv.node.kernel.events import DiskSpace, Received
 from crdtkv.wire.messages import EntriesReply, GetRequest, MutateReply
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from crdtkv.node.hedging import LONGEST_S, SAVED_MAX, SHARE, SHORTEST_S, Hedging
-from crdtkv.node.latencies import Latencies
+from crdtkv.node.quorum_calls.hedging import LONGEST_S, SAVED_MAX, SHARE, SHORTEST_S, Hedging
+from crdtkv.node.quorum_calls.latencies import Latencies
 
 
 def hedging(**milliseconds: float) -> Hedging:

@@ -10,7 +10,7 @@ from crdtkv import cbor
 from crdtkv.crdt.entry import Entry
 from crdtkv.errors import ValueTooLarge
 from crdtkv.ids import identity_of
-from crdtkv.node.events import BusUp, Published
+from crdtkv.node.kernel.events import BusUp, Published
 from crdtkv.ring.token import located
 from crdtkv.storage import rows
 from crdtkv.wire.messages import (

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crdtkv.node.latencies import SAMPLES, SAMPLES_MIN, Latencies
+from crdtkv.node.quorum_calls.latencies import SAMPLES, SAMPLES_MIN, Latencies
 
 NODE = "eu-2"
 

@@ -5,7 +5,7 @@ from several_nodes import CLIENT, Cluster, config
 
 from crdtkv import cbor
 from crdtkv.ids import identity_of
-from crdtkv.node.events import Received
+from crdtkv.node.kernel.events import Received
 from crdtkv.ring.token import located
 from crdtkv.wire.messages import MutateReply, MutateRequest, TopologyReply, TopologyRequest, WriteReplica
 

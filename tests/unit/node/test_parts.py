@@ -13,9 +13,9 @@ from crdtkv.crdt.causal import Event
 from crdtkv.crdt.entry import Entry
 from crdtkv.errors import InvalidRequest, StaleReplica
 from crdtkv.ids import identity_of
-from crdtkv.node.calls import BEHIND
-from crdtkv.node.events import Received
-from crdtkv.node.recent_changes import CHANGES_MAX
+from crdtkv.node.kernel.calls import BEHIND
+from crdtkv.node.kernel.events import Received
+from crdtkv.node.replica.recent_changes import CHANGES_MAX
 from crdtkv.wire.messages import (
     ErrorReply,
     Message,

@@ -5,10 +5,10 @@ from random import Random
 
 import pytest
 
-from crdtkv.membership.member import NO_LOAD, Load
-from crdtkv.node.events import Now
-from crdtkv.node.preference import COSTS_EVERY_S, EXPLORED, LOADS_EVERY_S, Preference
-from crdtkv.node.step import Step
+from crdtkv.node.kernel.events import Now
+from crdtkv.node.kernel.step import Step
+from crdtkv.node.membership.member import NO_LOAD, Load
+from crdtkv.node.quorum_calls.replica_selector import COSTS_EVERY_S, EXPLORED, LOADS_EVERY_S, Preference
 from crdtkv.ring.hash_ring import HashRing
 from crdtkv.ring.topology import RingNode, Topology
 

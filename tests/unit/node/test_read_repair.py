@@ -7,8 +7,8 @@ from crdtkv.causality.dot import Dot
 from crdtkv.crdt.causal import Event
 from crdtkv.crdt.entry import Entry
 from crdtkv.ids import parse_identity
-from crdtkv.node.events import PeerDown, Received
-from crdtkv.node.keys import KeyCheck
+from crdtkv.node.kernel.events import PeerDown, Received
+from crdtkv.node.kernel.keys import KeyCheck
 from crdtkv.ring.token import located
 from crdtkv.wire.messages import (
     EntriesReply,

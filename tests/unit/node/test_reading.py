@@ -4,9 +4,9 @@ from dataclasses import replace
 
 from one_node import CLIENT, ME, OneNode, identity, to
 
-from crdtkv.node.events import PeerUp, Received, TopologyChanged
-from crdtkv.node.hedging import LONGEST_S, SHORTEST_S
-from crdtkv.node.preference import COSTS_EVERY_S
+from crdtkv.node.kernel.events import PeerUp, Received, TopologyChanged
+from crdtkv.node.quorum_calls.hedging import LONGEST_S, SHORTEST_S
+from crdtkv.node.quorum_calls.replica_selector import COSTS_EVERY_S
 from crdtkv.ring.topology import RingNode
 from crdtkv.wire.messages import (
     EntriesReply,

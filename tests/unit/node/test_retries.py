@@ -8,9 +8,9 @@ from several_nodes import CLIENT, Cluster, config
 from crdtkv.crdt.entry import Entry
 from crdtkv.errors import Overloaded, ProtocolError, Unavailable, WriteTimeout
 from crdtkv.ids import identity_of
-from crdtkv.node.events import PeerClock, Received
-from crdtkv.node.finding import PATIENCE_S
-from crdtkv.node.operations import KEPT_MINUTES, Record, parsed_record
+from crdtkv.node.kernel.events import PeerClock, Received
+from crdtkv.node.quorum_calls.finding import PATIENCE_S
+from crdtkv.node.replica.operations import KEPT_MINUTES, Record, parsed_record
 from crdtkv.ring.token import located
 from crdtkv.storage import rows
 from crdtkv.wire.messages import (

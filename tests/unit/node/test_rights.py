@@ -8,8 +8,8 @@ from one_node import CLIENT, ME, OneNode, to
 from two_datacenters import NAMES, STOCK, World, owner_of
 
 from crdtkv.ids import actor_name, identity_of
-from crdtkv.node import rights
-from crdtkv.node.events import BusMessage, DiskSpace, Received, TopologyChanged
+from crdtkv.node.kernel.events import BusMessage, DiskSpace, Received, TopologyChanged
+from crdtkv.node.rights import rights
 from crdtkv.wire.codec import encode_frame
 from crdtkv.wire.messages import (
     Message,

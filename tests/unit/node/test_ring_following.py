@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from crdtkv.node.events import Received, TopologyChanged
-from crdtkv.node.standing import USURPED_MAX
+from crdtkv.node.enrollment.enrollment import USURPED_MAX
+from crdtkv.node.kernel.events import Received, TopologyChanged
 from crdtkv.ring.topology import Topology
 from crdtkv.wire.messages import TopologyNews
 from tests.unit.node.several_nodes import CLIENT, Cluster, config

@@ -7,8 +7,8 @@ from crdtkv.causality.dot import Dot
 from crdtkv.crdt.causal import Event
 from crdtkv.crdt.entry import Entry
 from crdtkv.ids import identity_of, identity_prefix
-from crdtkv.node.events import Received
-from crdtkv.node.keys import KeyCheck
+from crdtkv.node.kernel.events import Received
+from crdtkv.node.kernel.keys import KeyCheck
 from crdtkv.wire.messages import ScanReply, ScanRequest
 
 NAMES = "abcdefgh"

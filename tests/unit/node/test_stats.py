@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crdtkv.node.stats import BUCKETS_S, Histogram, Stats
+from crdtkv.node.kernel.stats import BUCKETS_S, Histogram, Stats
 
 
 def test_the_bounds_of_the_buckets_rise() -> None:

@@ -10,7 +10,7 @@ from crdtkv.config.model import ClusterConfig
 from crdtkv.crdt.entry import Entry
 from crdtkv.errors import InvalidRequest
 from crdtkv.ids import identity_of
-from crdtkv.node.coordinator import MAX_TTL_MS
+from crdtkv.node.coordinate.coordinator import MAX_TTL_MS
 from crdtkv.storage import rows
 from crdtkv.wire.messages import ErrorReply
 

@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crdtkv.hashing import DIGEST_BYTES, entry_digest
-from crdtkv.node.tombstones import Noted, Tombstones
-from crdtkv.node.write_actor import WriteActor
+from crdtkv.node.replica.tombstones import Noted, Tombstones
+from crdtkv.node.replica.write_actor import WriteActor
 from crdtkv.storage.memory import MemoryStore
 
 KEYS = [f"located-{number}".encode() for number in range(5)]

@@ -12,7 +12,7 @@ from crdtkv.crdt.causal import Event
 from crdtkv.crdt.entry import BUNDLE, Entry
 from crdtkv.crdt.registry import TYPES
 from crdtkv.ids import actor_name, identity_of
-from crdtkv.node.events import BusUp, Published, Received, StreamMessage
+from crdtkv.node.kernel.events import BusUp, Published, Received, StreamMessage
 from crdtkv.wire.codec import decode_frame, encode_frame
 from crdtkv.wire.messages import (
     EntriesReply,

@@ -13,8 +13,8 @@ from crdtkv.causality.dot import Dot
 from crdtkv.crdt.causal import Event
 from crdtkv.crdt.entry import Entry
 from crdtkv.ids import identity_of
-from crdtkv.node import waiting_polls
-from crdtkv.node.events import ClientGone, Durable, Received, TopologyChanged
+from crdtkv.node.kernel.events import ClientGone, Durable, Received, TopologyChanged
+from crdtkv.node.watch import waiting_polls
 from crdtkv.ring.partition_set import mask_of, to_bits
 from crdtkv.ring.token import located
 from crdtkv.wire.messages import (

@@ -7,7 +7,7 @@ from several_nodes import CLIENT, GRACE_S, Cluster, config
 
 from crdtkv.crdt.entry import Entry
 from crdtkv.ids import identity_of
-from crdtkv.node.events import Received
+from crdtkv.node.kernel.events import Received
 from crdtkv.wire.messages import Message, MutateReply, WatchReply, WatchRequest, WriteReplica
 
 ALL = b"\1"  # of one partition

@@ -15,8 +15,8 @@ from crdtkv.crdt.bounded_counter import BoundedCounter
 from crdtkv.crdt.entry import Entry
 from crdtkv.ids import actor_name, identity_of
 from crdtkv.node.core import NodeCore, NodeSettings
-from crdtkv.node.effects import Effects
-from crdtkv.node.events import (
+from crdtkv.node.kernel.effects import Effects
+from crdtkv.node.kernel.events import (
     BusMessage,
     BusUp,
     Durable,

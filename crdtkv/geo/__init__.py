@@ -1,1 +1,0 @@
-"""Between data centers: what others still miss (`outbox`), and what arrived from them (`inbox`)."""

@@ -1,1 +1,0 @@
-"""Who is alive, and how loaded: the member table that nodes of one data center gossip, and the failure detector."""

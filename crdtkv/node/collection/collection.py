@@ -1,0 +1,295 @@
+"""`Collection`: tombstones go when every node of the data center agrees.
+
+The first home replica of a key is its collector. Every interval it reads on in its notes of tombstones, remembers
+those that are old enough as *candidates*, and asks all nodes of the ring about them; which of them are home replicas
+does not matter, for anyone may keep a hint. When all say that a tombstone is settled (`stability`), the other home
+replicas are told to drop it. The collector drops its own copy last, when all others have: if one of them missed the
+message, the tombstone is still here, anti-entropy brings it back to the others, and it goes in a later round.
+
+Nobody is ever left out because it is down: a tombstone waits for all, and `waiting_for` says for whom. Time alone
+never removes anything.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from crdtkv.config.model import CollectionConfig
+from crdtkv.node.collection.stability import Question, Stability, parsed_questions
+from crdtkv.node.kernel.calls import Call
+from crdtkv.node.kernel.step import Step
+from crdtkv.node.replica.replica import Replica
+from crdtkv.ring.token import token_in
+from crdtkv.wire.messages import (
+    DropTombstones,
+    Message,
+    TombstonesDropped,
+    TombstonesReply,
+    TombstonesRequest,
+)
+
+ROUND_TIMEOUT_S = 5.0
+#: How many notes a round reads, and how many candidates there are, as multiples of what it asks about.
+NOTES_A_ROUND = 10
+CANDIDATES = 100
+#: The shortest pause between rounds when more is due than one round asks about.
+PAUSE_S = 1.0
+#: Whom tombstones wait for while there are other data centers.
+ELSEWHERE = "other data centers"
+
+
+class _Candidate(NamedTuple):
+    """A tombstone of which this node is the collector; `due_s` is when it is asked about next."""
+
+    question: Question
+    due_s: float
+    was_asked: bool
+
+
+class Collection:
+    """Asking and answering of one node."""
+
+    def __init__(self, step: Step, replica: Replica, stability: Stability, config: CollectionConfig) -> None:
+        self._step = step
+        self._replica = replica
+        self._stability = stability
+        self._config = config
+        self._next_at = step.now.monotonic_s + config.interval_s
+        self._is_asking = False
+        self._note_alive_at = 0.0
+        self._of_epoch = step.epoch
+        self._behind = b""
+        self._candidates: dict[bytes, _Candidate] = {}
+        self._waiting_for: dict[str, int] = {}
+
+    @property
+    def told(self) -> dict[str, object]:
+        """How many tombstones there are here, and how many of the last round wait for whom; for `status`."""
+        return {"rows": len(self._replica.tombstones), "waiting_for": dict(sorted(self._waiting_for.items()))}
+
+    @property
+    def is_asking(self) -> bool:
+        """Whether a round is in flight."""
+        return self._is_asking
+
+    def next_timer(self) -> float | None:
+        """Return when the next round is due."""
+        return None if self._is_asking else self._next_at
+
+    def tend(self) -> None:
+        """Begin a round, if it is time; called at the end of every step."""
+        now_s = self._step.now.monotonic_s
+        if self._is_asking or now_s < self._next_at:
+            return
+        self._next_at = now_s + self._config.interval_s
+        if now_s >= self._note_alive_at:
+            self._note_alive_at = now_s + max(self._config.interval_s, self._config.gc_grace_s / 4)
+            self._replica.note_alive()
+        self._renew_actor()
+        if self._of_epoch != self._step.epoch:
+            self._of_epoch = self._step.epoch
+            self._candidates = {}
+        kept_for_others = self._find_candidates(now_s)
+        due = [candidate.question for candidate in self._candidates.values() if candidate.due_s <= now_s]
+        if len(due) > self._config.batch_max:
+            del due[self._config.batch_max :]
+            self._next_at = min(self._next_at, now_s + PAUSE_S)
+        if due:
+            self._ask(due)
+        else:
+            self._waiting_for = {ELSEWHERE: kept_for_others} if kept_for_others else {}
+
+    # Answering.
+
+    def asked(self, node: str, request: TombstonesRequest) -> None:
+        """Answer whether this node agrees; the answer leaves behind all that this node has written and held back."""
+        settled, agreed = self._stability.judge(parsed_questions(request.tombstones))
+        self._step.effects.send_when_durable(node, TombstonesReply(request.id, list(settled), list(agreed)))
+
+    def drop(self, node: str, request: DropTombstones) -> None:
+        """Drop what all have agreed to, unless this node has changed its mind."""
+        settled, _ = self._stability.judge(parsed_questions(request.tombstones))
+        dropped: list[object] = []
+        for located in settled:
+            if self._replica.entry(located) is not None:
+                self._drop(located)
+                dropped.append(located)
+        self._step.effects.send_when_durable(node, TombstonesDropped(request.id, dropped))
+
+    # Asking.
+
+    def ended(self, questions: list[Question], answers: "Answers") -> None:
+        """Take the end of a round: drop here what all others have dropped, and ask again about the rest."""
+        self._is_asking = False
+        self._waiting_for = answers.waiting_for
+        now_s = self._step.now.monotonic_s
+        final = [question for question in questions if question.located in answers.dropped]
+        for located in self._stability.judge(final)[0]:
+            self._drop(located)
+        for question in questions:
+            candidate = self._candidates.pop(question.located, None)
+            if candidate is not None and question.located in answers.agreed:
+                pause_s = self._config.interval_s if candidate.was_asked else self._stability.settle_s
+                self._candidates[question.located] = _Candidate(question, now_s + pause_s, was_asked=True)
+
+    def _ask(self, due: list[Question]) -> None:
+        step = self._step
+        absent = [node.name for node in step.ring.topology.nodes if not step.is_alive(node.name)]
+        if absent:
+            self._waiting_for = dict.fromkeys(absent, len(due))
+            return
+        step.stats.count("collection_rounds")
+        self._is_asking = True
+        others = [node.name for node in step.ring.topology.nodes if node.name != step.node]
+        CollectionRound(step, self, due, others).start(*self._stability.judge(due))
+
+    def _find_candidates(self, now_s: float) -> int:
+        """Read on in the notes, in a circle; return how many would be due, were it not for other data centers."""
+        kept_for_others = 0
+        tombstones, batch_max = self._replica.tombstones, self._config.batch_max
+        room = CANDIDATES * batch_max - len(self._candidates)
+        limit = min(NOTES_A_ROUND * batch_max, room)
+        if limit <= 0 or not len(tombstones):
+            return 0
+        page, is_last = tombstones.behind(self._behind, limit)
+        self._behind = b"" if is_last else page[-1][0]
+        for located, noted in page:
+            is_mine = self._step.ring.replicas_at(token_in(located))[0] == self._step.node
+            if not is_mine or located in self._candidates or not self._stability.is_old_enough(located, noted):
+                continue
+            if not self._stability.is_stable_elsewhere(located):
+                kept_for_others += 1
+            else:
+                entry = self._replica.entry(located)
+                assert entry is not None
+                question = Question(located, noted.digest, entry.state.newest())
+                self._candidates[located] = _Candidate(question, now_s, was_asked=False)
+        return kept_for_others
+
+    def _renew_actor(self) -> None:
+        """Write under a new name if tombstones wait for that, at most once in the time of grace."""
+        renewed_ms = self._replica.actor_renewed_ms
+        if not self._stability.needs_new_actor:
+            return
+        if renewed_ms > self._step.now.wall_ms or self._stability.has_passed_since(renewed_ms):
+            self._stability.needs_new_actor = False
+            self._replica.renew_actor()
+
+    def _drop(self, located: bytes) -> None:
+        self._replica.drop(located)
+        self._stability.dropped(located)
+
+
+class Answers(NamedTuple):
+    """What a round came to: keys dropped by all other home replicas, keys all agree to, and whom the rest waits for."""
+
+    dropped: frozenset[bytes]
+    agreed: frozenset[bytes]
+    waiting_for: dict[str, int]
+
+
+class CollectionRound(Call):
+    """One round in flight; see `Call`. First it asks, then it has dropped what all have settled."""
+
+    def __init__(self, step: Step, collection: Collection, questions: list[Question], others: list[str]) -> None:
+        self._step = step
+        self._collection = collection
+        self._questions = questions
+        self._others = others
+        self._number = 0
+        self._waiting: set[str] = set()
+        self._is_dropping = False
+        #: By key: who has settled it, and who has settled it or just agreed to it.
+        self._settled: dict[str, frozenset[bytes]] = {}
+        self._agreed: dict[str, frozenset[bytes]] = {}
+        self._to_drop: dict[str, list[Question]] = {}
+        self._dropped: dict[str, frozenset[bytes]] = {}
+
+    def start(self, settled: list[bytes], agreed: list[bytes]) -> None:
+        """Ask all others about what this node itself agrees to."""
+        step = self._step
+        self._settled[step.node] = frozenset(settled)
+        self._agreed[step.node] = frozenset(settled + agreed)
+        self._number = step.calls.add(self)
+        asked = [question for question in self._questions if question.located in self._agreed[step.node]]
+        if not asked:
+            self._end()
+            return
+        step.calls.set_timer(self._number, step.now.monotonic_s + ROUND_TIMEOUT_S, "deadline")
+        self._waiting = set(self._others)
+        for node in self._others:
+            # What this node has written must be on its disk before it counts as agreed.
+            step.effects.send_when_durable(node, TombstonesRequest(self._number, [list(one) for one in asked]))
+        self._progress()
+
+    def answered(self, replica: str, message: Message) -> None:
+        """See `Call`."""
+        if replica not in self._waiting:
+            return
+        if isinstance(message, TombstonesReply) and not self._is_dropping:
+            self._settled[replica] = _keys(message.settled)
+            self._agreed[replica] = self._settled[replica] | _keys(message.agreed)
+        elif isinstance(message, TombstonesDropped) and self._is_dropping:
+            self._dropped[replica] = _keys(message.dropped)
+        else:
+            return
+        self._waiting.discard(replica)
+        self._progress()
+
+    def lost(self, replica: str) -> None:
+        """See `Call`."""
+        if replica in self._waiting:
+            self._end()
+
+    def timer(self, purpose: str) -> None:
+        """See `Call`; the only timer is the deadline."""
+        self._end()
+
+    def _progress(self) -> None:
+        if self._waiting:
+            return
+        if self._is_dropping:
+            self._end()
+            return
+        self._is_dropping = True
+        settled = frozenset.intersection(*(self._settled[node] for node in (self._step.node, *self._others)))
+        for question in self._questions:
+            if question.located in settled:
+                for home in self._other_homes(question):
+                    self._to_drop.setdefault(home, []).append(question)
+        self._waiting = set(self._to_drop)
+        for home, questions in self._to_drop.items():
+            self._step.effects.send(home, DropTombstones(self._number, [list(one) for one in questions]))
+        self._progress()
+
+    def _end(self) -> None:
+        self._step.calls.end(self._number)
+        everybody = [self._step.node, *self._others]
+        nothing: frozenset[bytes] = frozenset()
+        agreed = frozenset.intersection(*(self._agreed.get(node, nothing) for node in everybody))
+        settled = frozenset.intersection(*(self._settled.get(node, nothing) for node in everybody))
+        dropped = frozenset(
+            question.located
+            for question in self._questions
+            if question.located in settled
+            and all(question.located in self._dropped.get(home, nothing) for home in self._other_homes(question))
+        )
+        self._collection.ended(self._questions, Answers(dropped, agreed - dropped, self._refusals(everybody)))
+
+    def _refusals(self, everybody: list[str]) -> dict[str, int]:
+        """Count, by node, the tombstones it did not agree to, answered or not."""
+        own = self._agreed[self._step.node]
+        missing: Mapping[str, int] = {
+            node: len(self._questions) - len(own)
+            if node == self._step.node
+            else len(own - self._agreed.get(node, frozenset()))
+            for node in everybody
+        }
+        return {node: count for node, count in missing.items() if count}
+
+    def _other_homes(self, question: Question) -> list[str]:
+        homes = self._step.ring.replicas_at(token_in(question.located))
+        return [home for home in homes if home != self._step.node]
+
+
+def _keys(keys: list[object]) -> frozenset[bytes]:
+    return frozenset(key for key in keys if isinstance(key, bytes))

@@ -1,0 +1,134 @@
+"""`Admission`: which requests of clients a node begins in a step, which wait, and which it refuses.
+
+A step first handles what other nodes have sent, because that ends what was begun. Then it begins requests of clients,
+in the order they came, up to a budget; the others wait for the next step. So a step stays short however much has
+arrived, and heartbeats, gossip and acknowledgements get their turn in between. The budget follows the time that steps
+take: a request for a large value costs as much as many small ones, and nobody can tell before.
+
+A request is refused as soon as it arrives if those before it will take longer than `QUEUE_MAX_S`, as far as the last
+steps tell. What is refused costs little and is refused early, when its client can still do something else; a queue
+that may grow to a second makes everybody's answer too late to be of use.
+
+Source: Nichols and Jacobson, "Controlling Queue Delay" (2012), for judging a queue by its delay, not by its length;
+Welsh and Culler, "Adaptive Overload Control for Busy Internet Servers" (2003).
+"""
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from crdtkv.errors import Overloaded
+from crdtkv.node.kernel.events import Peer
+from crdtkv.node.kernel.step import Step
+from crdtkv.quorum.level import ONE
+from crdtkv.wire.messages import ErrorReply, GetRequest, Message, MutateRequest, ScanRequest
+
+#: What one request counts, in units of about ten microseconds: a read that one replica answers is one.
+WRITE_UNITS = 20
+QUORUM_READ_UNITS = 6
+SCAN_UNITS = 100
+#: How much a step begins: at most, and at least. Between these it follows what steps take.
+BUDGET_MAX = 4_000
+BUDGET_MIN = WRITE_UNITS
+STEP_LONG_S = 0.05
+STEP_SHORT_S = 0.02
+#: How long requests may wait; and how many units may in any case, because they are no more than a step or two.
+QUEUE_MAX_S = 0.25
+ALWAYS_UNITS = 2 * BUDGET_MAX
+#: How many requests of clients that have enough for this step are passed over, to come to those of others.
+PASSED_OVER_MAX = 1_000
+#: What waits at most, however fast it seems to go.
+UNITS_MAX = 100 * BUDGET_MAX
+
+ADMITTED = (GetRequest, MutateRequest, ScanRequest)
+_ONE = ONE.to_wire()
+
+
+class Admission:
+    """The requests that wait to be begun; `begin` says who carries out which kind."""
+
+    def __init__(self, step: Step, begin: Mapping[type, Callable[[Peer, Any], None]]) -> None:
+        self._step = step
+        self._begin = begin
+        self._waiting: deque[tuple[Peer, Any, int, float]] = deque()
+        self._units = 0
+        self._budget = BUDGET_MAX
+        #: Units a second that were begun lately while requests waited, None as long as none ever did.
+        self._rate: float | None = None
+        self._began_at = 0.0
+        self._begun_units = 0
+
+    def __len__(self) -> int:
+        """How many requests wait."""
+        return len(self._waiting)
+
+    @property
+    def delay_s(self) -> float:
+        """How long a request that comes now will wait, as far as the last steps tell."""
+        return self._units / self._rate if self._rate else 0.0
+
+    def arrived(self, peer: Peer, request: Message) -> None:
+        """Take a request in, or refuse it."""
+        units = _units_of(request)
+        if self._units >= ALWAYS_UNITS and (self._units >= UNITS_MAX or self.delay_s > QUEUE_MAX_S):
+            self._refuse(peer, request)
+            return
+        self._units += units
+        self._waiting.append((peer, request, units, self._step.now.monotonic_s))
+
+    def forget(self, peer: Peer) -> None:
+        """Drop what waits for a client that has gone."""
+        kept = [item for item in self._waiting if item[0] != peer]
+        if len(kept) != len(self._waiting):
+            self._waiting = deque(kept)
+            self._units = sum(item[2] for item in kept)
+
+    def run_due(self) -> None:
+        """Begin as much as a step may; called once a step, behind what other nodes have sent."""
+        self._learn()
+        left = self._budget
+        passed_over: list[tuple[Peer, Any, int, float]] = []
+        while self._waiting and left > 0 and len(passed_over) < PASSED_OVER_MAX:
+            item = self._waiting.popleft()
+            peer, request, units, arrived_s = item
+            if not self._step.effects.has_room_for(peer):
+                passed_over.append(item)  # the answers to this client are enough for one step
+                continue
+            self._units -= units
+            left -= units
+            self._step.arrived_s = arrived_s
+            self._begin[type(request)](peer, request)
+        self._waiting.extendleft(reversed(passed_over))
+        self._begun_units = self._budget - left
+
+    def next_timer(self) -> float | None:
+        """Return when the next step is due for what waits: at once."""
+        return self._step.now.monotonic_s if self._waiting else None
+
+    def _learn(self) -> None:
+        """Learn from the step before, if requests were left waiting by it: then this one came as soon as it could."""
+        now_s, _, last_step_s = self._step.now
+        since_s, self._began_at = now_s - self._began_at, now_s
+        has_waited = bool(self._waiting) and self._waiting[0][3] < now_s
+        if has_waited and self._begun_units and since_s > 0:
+            rate = self._begun_units / since_s
+            self._rate = rate if self._rate is None else 0.8 * self._rate + 0.2 * rate
+        if last_step_s > STEP_LONG_S and self._begun_units:
+            self._budget = max(BUDGET_MIN, min(self._budget, self._begun_units) // 2)
+        elif last_step_s < STEP_SHORT_S:
+            self._budget = min(BUDGET_MAX, self._budget + self._budget // 4 + 1)
+
+    def _refuse(self, peer: Peer, request: Any) -> None:
+        step = self._step
+        retry_after_ms = max(50, round(self.delay_s * 1000))
+        error = Overloaded("the node has more requests than it can begin in time: back off and retry", retry_after_ms)
+        count = len(request.identities) if isinstance(request, GetRequest) else 1
+        step.stats.count("requests_refused", count)
+        for number in range(request.id, request.id + count):
+            step.effects.send(peer, ErrorReply(number, error.code, list(error.fields)))
+
+
+def _units_of(request: Message) -> int:
+    if isinstance(request, GetRequest):
+        return len(request.identities) * (1 if request.level == _ONE else QUORUM_READ_UNITS)
+    return SCAN_UNITS if isinstance(request, ScanRequest) else WRITE_UNITS

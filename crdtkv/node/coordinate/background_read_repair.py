@@ -1,0 +1,93 @@
+"""`BackgroundReads`: read repair for reads that ask one replica only.
+
+A read at `ONE` that this node answers from what it holds shows nobody whether the other replicas hold the same. Of such
+reads a share (`repair.read_share`) is followed by a read of all replicas that are alive, which writes back to whoever
+lacks something; nobody waits for it, and nobody sees its answer. Anti-entropy finds all differences in the end; this
+finds those of keys that are read, soon.
+
+The reads themselves pay one subtraction for all that are answered together: what is drawn is how many go by until the
+next that is followed. But a read of all costs as much as fifteen of one, so a node that serves tens of thousands a
+second follows fewer than that share: one in `PAUSE_S`. None is followed where it would add to a queue: beyond
+`AT_ONCE_MAX`, or while the table of calls is more than half full.
+"""
+
+import math
+from collections.abc import Sequence
+from random import Random
+
+from crdtkv.errors import CrdtkvError
+from crdtkv.node.handoff.handoff import Handoff
+from crdtkv.node.kernel.keys import KeyCheck
+from crdtkv.node.kernel.step import Step
+from crdtkv.node.quorum_calls.hedging import Hedging
+from crdtkv.node.quorum_calls.reading import GetCall
+from crdtkv.node.quorum_calls.replica_selector import Preference
+
+AT_ONCE_MAX = 64
+#: The shortest time between two.
+PAUSE_S = 0.02
+TIMEOUT_S = 2.0
+
+
+class BackgroundReads:
+    """Background read repair of one node."""
+
+    def __init__(
+        self,
+        step: Step,
+        handoff: Handoff,
+        keys: KeyCheck,
+        preference: Preference,
+        hedging: Hedging,
+        random: Random,
+        share: float,
+        calls_max: int,
+    ) -> None:
+        self._step = step
+        self._handoff = handoff
+        self._keys = keys
+        self._preference = preference
+        self._hedging = hedging
+        self._random = random
+        self._share = share
+        self._calls_max = calls_max
+        self._under_way = 0
+        self._next_at = 0.0
+        #: How many reads go by before the next that is followed.
+        self._left = self._gap()
+
+    def answered(self, identities: Sequence[object], first: int, count: int) -> None:
+        """Take note that this node alone has answered `count` reads, of `identities[first]` and those behind it."""
+        self._left -= count
+        while self._left < 0:
+            self._follow(identities[first + count + int(self._left)])
+            self._left += 1 + self._gap()
+
+    def _gap(self) -> float:
+        if self._share <= 0:
+            return math.inf
+        if self._share >= 1:
+            return 0
+        return int(math.log(1 - self._random.random()) / math.log(1 - self._share))
+
+    def _follow(self, identity: object) -> None:
+        step, now_s = self._step, self._step.now.monotonic_s
+        if now_s < self._next_at or self._under_way >= AT_ONCE_MAX or len(step.calls) > self._calls_max // 2:
+            return
+        key = self._keys.from_client(identity)
+        seats = step.seats(key.token, is_sloppy=False)
+        counted = sum(seat.is_counted for seat in seats)
+        if counted < 2:
+            return
+        step.stats.count("background_reads")
+        self._next_at = now_s + PAUSE_S
+        self._under_way += 1
+        GetCall(
+            step, self._handoff, self._preference, self._hedging, key, then=self._compared, failed=self._gave_up
+        ).start(seats, counted, now_s + TIMEOUT_S)
+
+    def _compared(self, _: bytes | None, __: bool) -> None:
+        self._under_way -= 1
+
+    def _gave_up(self, _: CrdtkvError) -> None:
+        self._under_way -= 1

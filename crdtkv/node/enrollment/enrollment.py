@@ -1,0 +1,181 @@
+"""`Standing`: whether a node counts. The topology document says so, and the node itself has it changed.
+
+The document names, for every node, the incarnation of its disk. A node whose own incarnation is another one has a disk
+that was wiped, restored, damaged or swapped, or has found that it forgot something: writes that it once acknowledged
+may be gone. Until the document says so, it is *quarantined*: it serves nothing, because others would count its answers.
+It enters itself as a *learner*, by compare-and-set; from then on it takes writes and counts in no quorum. A learner
+compares all its partitions with every other replica, by passes of anti-entropy, and takes what it lacks; when all
+passes are done it holds everything that was acknowledged before, and enters itself as a member again.
+
+A node that nobody knows yet, at the first start of a cluster, enters its incarnation and counts at once. One without
+other replicas has nobody to learn from. It counts again at once, and so does one that has learned from learners only;
+but what they lack must come from other data centers (`filling`).
+
+A copy of a whole data directory that was put back carries the right incarnation, and only others remember that it has
+been started more often since. The host asks the topology bucket before it starts the core. When it could not, the node
+waits until it has heard of itself from another node before it serves, though not longer than `HEARSAY_S`.
+
+A node whose address is another one than the document says enters that, too; nobody else changes it. Of two processes
+of one name each would find the other's incarnation in the document, and enter itself again. They do so slowly, and
+one that is replaced `USURPED_MAX` times in `USURPED_WITHIN_S` stops. (The host asks before it starts whether another
+process of its name answers.)
+"""
+
+from dataclasses import replace
+
+from crdtkv.node.enrollment.filling import Filling
+from crdtkv.node.kernel.effects import Proposal
+from crdtkv.node.kernel.step import Step
+from crdtkv.node.repair.anti_entropy import AntiEntropy
+
+PROPOSE_EVERY_S = 1.0
+HEARSAY_S = 2.0
+USURPED_MAX = 5
+USURPED_WITHIN_S = 60.0
+
+
+class Standing:
+    """The place of one node in the topology document."""
+
+    def __init__(
+        self,
+        step: Step,
+        anti_entropy: AntiEntropy,
+        filling: Filling,
+        incarnation: int,
+        is_checked: bool,
+        address: tuple[str, int],
+    ) -> None:
+        self._step = step
+        self._anti_entropy = anti_entropy
+        self._filling = filling
+        self._incarnation = f"{incarnation:016x}"
+        self._host, self._port = address
+        #: Whether any node this one learns from was a learner meanwhile: what both should hold may be lost here.
+        self._learned_from_learners = False
+        self._was_entered = self._known_incarnation() == self._incarnation
+        self._usurped_at: list[float] = []
+        self._propose_at = 0.0
+        self._learning_from: list[str] | None = None
+        self._was_learner = False
+        self._epoch = step.epoch
+        self._waits_until: float | None = None
+        if not is_checked and len(step.ring.topology.nodes) > 1:
+            self._waits_until = step.now.monotonic_s + HEARSAY_S
+        self._judge()
+
+    @property
+    def word(self) -> str:
+        """What this node is, for people: `member`, `learner` or `quarantined`."""
+        if self._step.is_quarantined:
+            return "quarantined"
+        return "learner" if self._was_learner else "member"
+
+    @property
+    def may_lack_data(self) -> bool:
+        """Whether this node learns, or has to, from others that may have lost the same."""
+        return self._learned_from_learners
+
+    def heard(self) -> None:
+        """Learn that another node has told what it knows of this one."""
+        self._waits_until = None
+        self._judge()
+
+    def new_incarnation(self, incarnation: int) -> None:
+        """Take another incarnation: this node has forgotten something."""
+        self._incarnation = f"{incarnation:016x}"
+        self._was_entered = False
+        self._learning_from = None
+        self._judge()
+
+    def next_timer(self) -> float | None:
+        """Return when something is due."""
+        if self._step.is_quarantined:
+            return max(self._propose_at, self._waits_until or 0.0)
+        # A learner goes on when a visit has ended, which is an event; or proposes again what nobody answered.
+        is_pending = self._was_learner and self._propose_at > self._step.now.monotonic_s
+        return self._propose_at if is_pending or self._has_moved() else None
+
+    def tend(self) -> None:
+        """Follow the document, and have it changed if it is time; called at the end of every step."""
+        now_s = self._step.now.monotonic_s
+        if self._waits_until is not None and now_s >= self._waits_until:
+            self._waits_until = None
+        if self._epoch != self._step.epoch:
+            self._epoch = self._step.epoch
+            # Somebody else was first: again, on top of that; but not at once if that was another process of this name.
+            self._propose_at = now_s + PROPOSE_EVERY_S if self._is_usurped() else 0.0
+            self._judge()
+        elif self._step.is_quarantined:
+            self._judge()
+        elif not self._was_learner and not self._has_moved():
+            return
+        if now_s < self._propose_at or self._waits_until is not None:
+            return
+        if self._step.is_quarantined:
+            self._enter(is_learner=self._known_incarnation() not in ("", self._incarnation))
+        elif self._has_moved():
+            self._enter(is_learner=self._was_learner)
+        elif self._was_learner:
+            self._learn()
+
+    def _has_moved(self) -> bool:
+        """Tell whether the document has this node at another address than it has."""
+        mine = self._step.ring.topology.node(self._step.node)
+        return mine is not None and (mine.host, mine.port) != (self._host, self._port)
+
+    def _is_usurped(self) -> bool:
+        """Tell whether another incarnation was entered in place of this one; have the process stop if that goes on."""
+        known, now_s = self._known_incarnation(), self._step.now.monotonic_s
+        is_usurped = self._was_entered and known not in ("", self._incarnation)
+        self._was_entered = known == self._incarnation
+        if is_usurped:
+            self._usurped_at = [at_s for at_s in self._usurped_at if at_s > now_s - USURPED_WITHIN_S] + [now_s]
+            if len(self._usurped_at) >= USURPED_MAX:
+                self._step.effects.stop = (
+                    f"another process enters itself as {self._step.node}, last with the incarnation {known}: "
+                    "stop one of them, or give it another name"
+                )
+        return is_usurped
+
+    def _judge(self) -> None:
+        step = self._step
+        is_known = self._known_incarnation() == self._incarnation
+        step.is_quarantined = not is_known or self._waits_until is not None
+        node = step.ring.topology.node(step.node)
+        is_learner = node is not None and node.is_learner
+        if is_learner != self._was_learner:
+            self._was_learner = is_learner
+            step.stats.count("learners_began" if is_learner else "learners_promoted")
+
+    def _learn(self) -> None:
+        """Compare everything with all other replicas once; then become a member."""
+        peers = self._anti_entropy.peers
+        if not peers or not self._step.ring.learners.isdisjoint(peers):
+            self._learned_from_learners = True
+        if self._learning_from != peers:
+            self._learning_from = peers
+            for peer in peers:
+                self._anti_entropy.begin_pass(peer)
+        elif not self._anti_entropy.passes:
+            if self._learned_from_learners:
+                self._learned_from_learners = False
+                self._filling.want()
+            self._enter(is_learner=False)
+
+    def _enter(self, is_learner: bool) -> None:
+        self._propose_at = self._step.now.monotonic_s + PROPOSE_EVERY_S
+        known = self._step.ring.topology
+        mine = known.node(self._step.node)
+        if mine is None:
+            return
+        entered = replace(mine, host=self._host, port=self._port, incarnation=self._incarnation, is_learner=is_learner)
+        if is_learner and not mine.is_learner:
+            self._step.effects.notes.append("this disk is not the one that was known: entering as a learner")
+            # The last disk that counted: those who have not heard of the learner yet know this one (`ring.agreement`).
+            entered = replace(entered, replaces=mine.incarnation)
+        self._step.effects.held_proposal = Proposal(known, known.with_node(entered))
+
+    def _known_incarnation(self) -> str:
+        node = self._step.ring.topology.node(self._step.node)
+        return node.incarnation if node is not None else ""

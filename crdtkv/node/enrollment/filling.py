@@ -1,0 +1,129 @@
+"""`Filling`: what a data center lacks that was added or has lost disks comes from the others.
+
+A node that learns has nobody to learn from when the other replicas have lost their disks, too, or when there are none.
+Then its data center may lack what only the others still have. It asks every node of every other data center, again
+and again, and keeps on its disk whom it still waits for. A node that is asked sends everything it stores through its
+outbox (`Outbox.send_everything`), and says so when the data center has confirmed all of that. A data center that was
+added to the configuration is sent everything in the same way, unasked.
+
+Invariant: a node that waits to be filled by a data center says so (`unfilled`), and one whose outbox does not hold
+everything that it should send says that, too. So a lag of nothing is never a guess.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from crdtkv.node.kernel.effects import SendBus
+from crdtkv.node.kernel.step import Step
+from crdtkv.node.replica.outbox import Outbox
+from crdtkv.storage import rows
+from crdtkv.storage.store import Store
+from crdtkv.wire.codec import encode_frame
+from crdtkv.wire.messages import FillDone, FillWanted, Message
+
+ASK_EVERY_S = 2.0
+#: How soon a data center may ask for everything once more.
+AGAIN_AFTER_S = 60.0
+
+
+class Filling:
+    """One node's part in filling data centers; `others` are the nodes of the other data centers, by data center."""
+
+    def __init__(self, step: Step, store: Store, outbox: Outbox, others: Mapping[str, Sequence[str]]) -> None:
+        self._step = step
+        self._store = store
+        self._outbox = outbox
+        self._datacenter_of = {node: datacenter for datacenter, nodes in others.items() for node in nodes}
+        self._waits_for: set[str] = set()
+        for row, _ in store.scan(*rows.FILL_WANTED_RANGE, 10_000):
+            node = rows.fill_wanted_in(row)
+            if node in self._datacenter_of:
+                self._waits_for.add(node)
+            else:
+                store.delete(row)
+        self._ask_at = step.now.monotonic_s
+        #: By data center that is being filled: up to which number it must confirm, None while not all is recorded.
+        self._fills: dict[str, int | None] = {}
+        self._not_before: dict[str, float] = {}
+        #: Who has asked, and who was told that it is done: the incarnation of the disk that was meant.
+        self._askers: dict[str, int] = {}
+        self._filled: dict[str, int] = {}
+        self._send_to_new(sorted(others))
+
+    @property
+    def unfilled(self) -> list[str]:
+        """The data centers that may hold what this one lacks, sorted."""
+        return sorted({self._datacenter_of[node] for node in self._waits_for})
+
+    def want(self) -> None:
+        """Ask all other data centers for everything, from now on: what was stored here may be lost."""
+        for node in sorted(self._datacenter_of):
+            self._store.put(rows.fill_wanted_row(node), b"")
+            self._waits_for.add(node)
+        self._ask_at = self._step.now.monotonic_s
+
+    def next_timer(self) -> float | None:
+        """Return when to ask, or to look, again."""
+        return self._ask_at if self._waits_for or self._fills else None
+
+    def run_due(self, incarnation: int) -> None:
+        """Ask, and tell those who are filled, if it is time; `incarnation` is this node's own."""
+        now_s = self._step.now.monotonic_s
+        if not (self._waits_for or self._fills) or now_s < self._ask_at:
+            return
+        self._ask_at = now_s + ASK_EVERY_S
+        for node in sorted(self._waits_for):
+            self._send(node, FillWanted(self._step.node, incarnation))
+        for datacenter in sorted(self._fills):
+            if self._fills[datacenter] is None and not self._outbox.has_dropped:
+                self._fills[datacenter] = self._outbox.next_number
+            until = self._fills[datacenter]
+            if until is not None and self._outbox.is_confirmed_below(datacenter, until):
+                del self._fills[datacenter]
+                for node in sorted(self._askers):
+                    if self._datacenter_of[node] == datacenter:
+                        self._tell(node, self._askers.pop(node))
+
+    def asked(self, message: FillWanted) -> None:
+        """Take the wish of a node of another data center."""
+        node, incarnation = message
+        datacenter, now_s = self._datacenter_of.get(node), self._step.now.monotonic_s
+        if datacenter is None:
+            self._step.stats.count("junk_messages")
+        elif self._filled.get(node) == incarnation:
+            self._tell(node, incarnation)  # it has not heard of it
+        elif datacenter in self._fills:
+            self._askers[node] = incarnation
+        elif now_s >= self._not_before.get(datacenter, 0.0):
+            self._askers[node] = incarnation
+            self._fills[datacenter] = None
+            self._not_before[datacenter] = now_s + AGAIN_AFTER_S
+            self._outbox.send_everything()
+            self._step.stats.count("geo_fills")
+            self._step.effects.notes.append(f"{datacenter} has lost disks: all that is stored here is sent there again")
+
+    def done(self, message: FillDone) -> None:
+        """Learn that all that another node had to send has been confirmed by this data center."""
+        if message.node in self._waits_for:
+            self._waits_for.discard(message.node)
+            self._store.delete(rows.fill_wanted_row(message.node))
+
+    def _tell(self, node: str, incarnation: int) -> None:
+        self._filled[node] = incarnation
+        self._send(node, FillDone(self._step.node))
+
+    def _send(self, node: str, message: Message) -> None:
+        payload = encode_frame(0, [message])
+        self._step.effects.held_bus.append(SendBus(self._datacenter_of[node], node, payload))
+
+    def _send_to_new(self, datacenters: list[str]) -> None:
+        """Send everything if there is a data center that was not configured when this node ran last."""
+        names = "\n".join(datacenters).encode()
+        known = self._store.get(rows.GEO_PEERS)
+        if (known or b"") == names:
+            return
+        before = known.decode().split("\n") if known is not None else []
+        added = [name for name in datacenters if name not in before]
+        if added and self._store.scan(*rows.DATA_RANGE, 1):
+            self._outbox.send_everything()
+            self._step.effects.notes.append(f"{', '.join(added)} may lack what is stored here: it is sent again")
+        self._store.put(rows.GEO_PEERS, names)

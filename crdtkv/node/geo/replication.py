@@ -1,0 +1,267 @@
+"""Between data centers: sending this node's outbox, applying what others sent.
+
+Sending: a batch of outbox rows with the entries as they are now goes to the stream; at most `BATCHES_IN_FLIGHT` wait
+for the stream at a time, so that rows queue up, and hot keys coalesce, while it is busy. Batches leave only when what
+they carry is durable here. Applying: every entry of a message is written to the home replicas of its key as a
+plain merge; when a majority has each of them, the message is acknowledged and its sender told.
+
+A message nobody can read is counted and kept as a dead letter, and acknowledged, so that it does not block what
+follows. It is safe to drop: whoever sent it keeps its rows until a confirmation that never comes.
+"""
+
+from crdtkv.crdt.entry import Entry
+from crdtkv.errors import CrdtkvError, InsufficientStorage, ProtocolError
+from crdtkv.ids import Actor, actor_name, node_of, parse_identity
+from crdtkv.log_text import LineRate
+from crdtkv.node.geo.inbox import Delivery
+from crdtkv.node.geo.pacing import Pacing
+from crdtkv.node.handoff.handoff import Handoff
+from crdtkv.node.kernel.effects import AckStream, Publish, SendBus
+from crdtkv.node.kernel.keys import KeyCheck, PlacedKey
+from crdtkv.node.kernel.step import Step
+from crdtkv.node.quorum_calls.writing import PutCall
+from crdtkv.node.replica.outbox import Outbox
+from crdtkv.node.replica.replica import Replica
+from crdtkv.quorum.level import majority
+from crdtkv.ring.token import identity_in
+from crdtkv.storage import rows
+from crdtkv.storage.store import Store
+from crdtkv.wire.codec import decode_frame, encode_frame
+from crdtkv.wire.messages import Confirm, GeoBatch, Message
+
+BATCHES_IN_FLIGHT = 4
+BATCH_BYTES = 512 * 1024
+#: What a message holds besides its largest entry.
+ENVELOPE_BYTES = 64 * 1024
+APPLY_TIMEOUT_S = 5.0
+RETRY_S = 1.0
+MAX_DEAD_LETTERS = 100
+
+_Row = tuple[int, PlacedKey, Entry]
+
+
+class GeoReplication:
+    """Publisher and applier of one node."""
+
+    def __init__(
+        self,
+        step: Step,
+        replica: Replica,
+        handoff: Handoff,
+        outbox: Outbox,
+        store: Store,
+        keys: KeyCheck,
+        batch_max: int,
+        message_bytes: int,
+    ) -> None:
+        self._step = step
+        self._replica = replica
+        self._handoff = handoff
+        self._outbox = outbox
+        self._store = store
+        self._keys = keys
+        self._batch_max = batch_max
+        self._entry_bytes_max = message_bytes - ENVELOPE_BYTES
+        self._bus_is_up = False
+        self._publishes = 0
+        self._in_flight: dict[int, list[int]] = {}
+        self._not_before = 0.0
+        self._dead_letter_lines = LineRate()
+        self._pacing = Pacing()
+
+    @property
+    def _sender(self) -> Actor:
+        """Whose outbox numbers these are: the incarnation, under whatever name it makes dots now."""
+        return actor_name(self._step.node, self._replica.incarnation)
+
+    @property
+    def bus_is_up(self) -> bool:
+        """Whether this data center's NATS takes messages."""
+        return self._bus_is_up
+
+    def incarnation_seen(self, node: str, incarnation: int) -> None:
+        """Learn which incarnation a node of this data center is; a new one has lost the outbox of the last.
+
+        What that one had acknowledged is on other replicas, too, and they send all they have.
+        """
+        row = rows.incarnation_row(node)
+        seen = incarnation.to_bytes(8, "big")
+        known = self._store.get(row)
+        if known == seen:
+            return
+        self._store.put(row, seen)
+        if known is not None:
+            self._outbox.send_everything()
+            self._step.stats.count("geo_resends")
+            self._step.effects.notes.append(f"{node} is a new incarnation: all that is stored here is sent again")
+
+    def bus_changed(self, is_up: bool) -> None:
+        """Begin or stop to publish; the host tells batches in flight as failed by itself."""
+        self._bus_is_up = is_up
+        self._not_before = 0.0
+
+    def published(self, number: int, ok: bool) -> None:
+        """Take the stream's answer to a batch."""
+        oseqs = self._in_flight.pop(number, [])
+        if ok:
+            self._step.stats.count("geo_published_rows", len(oseqs))
+        else:
+            self._outbox.give_back(oseqs)
+            self._not_before = self._step.now.monotonic_s + RETRY_S
+
+    def next_timer(self) -> float | None:
+        """Return when publishing is tried again after a failure, or a key has rested."""
+        if not self._bus_is_up or not self._outbox.queued:
+            return None
+        return self._not_before or (self._pacing.next_end() if len(self._in_flight) < BATCHES_IN_FLIGHT else None)
+
+    def publish(self) -> None:
+        """Send queued rows, as far as the window allows; called at the end of every step."""
+        now_s = self._step.now.monotonic_s
+        if not self._bus_is_up or now_s < self._not_before:
+            return
+        self._not_before = 0.0
+        while self._outbox.queued and len(self._in_flight) < BATCHES_IN_FLIGHT:
+            batch = self._outbox.next_batch(self._batch_max, now_s, self._pacing.resting(now_s))
+            if not batch:
+                return
+            while batch:
+                batch = self._publish_some(batch)
+
+    def _publish_some(self, batch: list[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
+        """Send the head of a batch, as much as a message should hold; return what is left."""
+        content: list[object] = []
+        size = 0
+        taken = 0
+        for oseq, located in batch:
+            entry = self._replica.encoded(located)
+            if entry is not None and content and size + len(entry) > BATCH_BYTES:
+                break
+            taken += 1
+            if entry is None:
+                # Only a data row that the disk has lost leads here; there is nothing to send.
+                self._step.stats.count("outbox_rows_without_entry")
+            elif len(entry) > self._entry_bytes_max:
+                self._set_aside(oseq, located, len(entry))
+            else:
+                content.append([oseq, identity_in(located), entry])
+                size += len(entry)
+                self._pacing.sent(located, len(entry), self._step.now.monotonic_s)
+        if content:
+            self._publishes += 1
+            self._in_flight[self._publishes] = [row[0] for row in content]  # type: ignore[index]
+            self._step.effects.held_publishes.append(
+                Publish(
+                    number=self._publishes,
+                    payload=encode_frame(0, [GeoBatch(self._step.node, self._sender, content)]),
+                    message_id=f"{self._sender}-{batch[0][0]}-{self._publishes}",
+                    entries=len(content),
+                    first_key=repr(parse_identity(identity_in(batch[0][1]))),
+                )
+            )
+        return batch[taken:]
+
+    def _set_aside(self, oseq: int, located: bytes, size_bytes: int) -> None:
+        """Keep a row that no message can carry, without holding up the others, and say so."""
+        self._outbox.set_aside(oseq)
+        self._step.stats.count("outbox_rows_too_large")
+        self._step.effects.notes.append(
+            f"{parse_identity(identity_in(located))!r} takes {size_bytes} bytes, a message to other data centers "
+            f"{self._entry_bytes_max}: it stays here until it is smaller; remove some of it"
+        )
+
+    def confirmed(self, message: Message) -> None:
+        """Take another data center's confirmation of outbox rows.
+
+        Raises:
+            ProtocolError: the message is no confirmation.
+        """
+        if not isinstance(message, Confirm) or not all(type(oseq) is int for oseq in message.oseqs):
+            raise ProtocolError("only confirmations are expected here")
+        if message.actor == self._sender:
+            self._outbox.confirm(message.datacenter, message.oseqs)  # type: ignore[arg-type]
+
+    def consumer_idle(self, datacenter: str, as_of: float, grace_s: float) -> None:
+        """Send again what a data center should long have had, now that its consumer has nothing more to come."""
+        lost = self._outbox.republish_lost(datacenter, as_of - grace_s)
+        if lost:
+            self._step.stats.count("geo_republished_rows", lost)
+            self._step.effects.notes.append(f"{lost} rows were lost on the way to {datacenter}: sent again")
+
+    def received(self, datacenter: str, handle: int, payload: bytes) -> None:
+        """Apply a message from another data center's stream."""
+        try:
+            batch, parsed = _parse(payload, self._keys)
+        except CrdtkvError as error:
+            self._keep_dead_letter(payload, f"from {datacenter}: {error}")
+            self._step.effects.held_acks.append(AckStream(handle, True))
+            return
+        delivery = Delivery(handle, datacenter, batch.node, batch.actor, [oseq for oseq, *_ in parsed])
+        if not parsed:
+            self._finish(delivery)
+        for _, key, entry in parsed:
+            self._apply(delivery, key, entry)
+
+    def _apply(self, delivery: Delivery, key: PlacedKey, entry: Entry) -> None:
+        step = self._step
+
+        def applied() -> None:
+            delivery.applied()
+            self._finish(delivery)
+
+        def failed(_: CrdtkvError) -> None:
+            delivery.failed()
+            self._finish(delivery)
+
+        if step.node in step.ring.replicas_at(key.token):
+            try:
+                self._replica.merge(key, entry)
+            except InsufficientStorage as error:
+                failed(error)
+                return
+        PutCall(step, self._replica, self._handoff, key, applied, failed).start(
+            entry,
+            0,
+            step.seats(key.token, is_sloppy=False),
+            majority(step.ring.replication_factor),
+            step.now.monotonic_s + APPLY_TIMEOUT_S,
+        )
+
+    def _finish(self, delivery: Delivery) -> None:
+        if not delivery.is_finished:
+            return
+        effects = self._step.effects
+        if delivery.is_applied:
+            confirm = Confirm(self._step.datacenter, delivery.actor, list(delivery.oseqs))
+            effects.held_bus.append(SendBus(delivery.datacenter, delivery.node, encode_frame(0, [confirm])))
+            self._step.stats.count("geo_applied_rows", len(delivery.oseqs))
+        effects.held_acks.append(AckStream(delivery.handle, delivery.is_applied))
+
+    def _keep_dead_letter(self, payload: bytes, reason: str) -> None:
+        self._step.stats.count("dead_letters")
+        line = self._dead_letter_lines.admit(
+            f"a message could not be read, it is kept as a dead letter: {reason}", self._step.now.monotonic_s
+        )
+        if line is not None:
+            self._step.effects.notes.append(line)
+        kept = self._store.scan(*rows.DEAD_LETTER_RANGE, MAX_DEAD_LETTERS)
+        if len(kept) < MAX_DEAD_LETTERS:
+            self._store.put(rows.dead_letter_row(self._step.now.wall_ms * 1000 + len(kept)), payload)
+
+
+def _parse(payload: bytes, keys: KeyCheck) -> tuple[GeoBatch, list[_Row]]:
+    messages = decode_frame(payload).messages
+    if len(messages) != 1 or not isinstance(messages[0], GeoBatch):
+        raise ProtocolError("a stream message is one batch of entries")
+    batch = messages[0]
+    if node_of(batch.actor) != batch.node:
+        raise ProtocolError(f"the actor {batch.actor!r} is none of node {batch.node!r}")
+    parsed: list[_Row] = []
+    for row in batch.rows:
+        match row:
+            case [int() as oseq, bytes() as identity, bytes() as entry]:
+                key = keys.from_peer(identity)
+                parsed.append((oseq, key, Entry.from_peer(entry, key.type_tag)))
+            case _:
+                raise ProtocolError("a row is [oseq, identity, entry]")
+    return batch, parsed

@@ -1,0 +1,256 @@
+"""`GetCall`: a quorum read over the links, with blocking read repair.
+
+`preference` decides whom to ask first, `hedging` when to ask one more, and `quorum.ReadCall` what the result is; this
+sends the messages, and reads what this node holds itself without one. Phases: asking, then (only if answers differed)
+repairing (`read_repair`), then done. How long every replica took, or was waited for in vain, goes to `latencies`.
+
+Of a large entry nobody sends what this node has seen: it tells the context of what it holds, and a replica that holds
+the same or less says so; one that holds more sends what is new in it, if it knows. A read before an operation
+(`is_for_write`) looks only for what this node has not seen, and mends nothing: it shows nothing to anybody, and the
+write that follows builds on all of it.
+"""
+
+from collections.abc import Callable, Sequence
+
+from crdtkv.crdt.entry import Entry
+from crdtkv.errors import CrdtkvError, ReadTimeout, Unavailable
+from crdtkv.node.handoff.handoff import Handoff
+from crdtkv.node.kernel.calls import AGAIN_S, FOR_A_MOMENT, Call
+from crdtkv.node.kernel.keys import PlacedKey
+from crdtkv.node.kernel.seats import Seat
+from crdtkv.node.kernel.step import Step
+from crdtkv.node.quorum_calls.hedging import SHORTEST_S, Hedging
+from crdtkv.node.quorum_calls.read_repair import RepairCall
+from crdtkv.node.quorum_calls.replica_selector import Preference
+from crdtkv.quorum.read_call import OLDER, ReadCall
+from crdtkv.quorum.tally import Outcome
+from crdtkv.wire.messages import Message, ReadReplica, ReplicaEntry
+
+#: What a request that was refused, or lost with its link, counts as in latencies, if not more.
+LOST_S = 0.05
+
+#: Called with the merged entry (None: never written) and whether it is durable where it was read.
+Then = Callable[[bytes | None, bool], None]
+Failed = Callable[[CrdtkvError], None]
+
+
+class GetCall(Call):
+    """One quorum read in flight."""
+
+    def __init__(
+        self,
+        step: Step,
+        handoff: Handoff,
+        preference: Preference,
+        hedging: Hedging,
+        key: PlacedKey,
+        then: Then,
+        failed: Failed,
+        is_for_write: bool = False,
+    ) -> None:
+        self._step = step
+        self._is_for_write = is_for_write
+        self._handoff = handoff
+        self._preference = preference
+        self._hedging = hedging
+        self._key = key
+        self.located = key.located
+        self._then = then
+        self._failed = failed
+        self._is_durable = True
+        self._merged: bytes | None = None
+        self._repair: RepairCall | None = None
+        self._number = 0
+        self._asked_at: dict[str, float] = {}
+        self._again: list[str] = []
+        self._own: Entry | None = None
+        #: The same, with all that others have told to be new.
+        self._known: Entry | None = None
+        self._is_own_durable = True
+        self._own_seen: list[object] | None = None
+        self._is_own_known = False
+
+    def start(self, seats: Sequence[Seat], required: int, deadline_s: float) -> None:
+        """Ask; a read that cannot succeed is refused at once."""
+        step = self._step
+        self._seats = {seat.node: seat for seat in seats if seat.is_counted}
+        if len(self._seats) < required:
+            self._failed(Unavailable(required, len(self._seats)))
+            return
+        self._read = ReadCall(self._preference.ordered(tuple(self._seats), required), required)
+        self._number = step.calls.add(self)
+        step.calls.set_timer(self._number, deadline_s, "deadline")
+        if self._read.has_spares:
+            self._hedging.earn()
+            self._waits_since = step.now.monotonic_s
+            # Most reads have ended by then. How long the others wait is worked out only for them.
+            step.calls.set_timer(self._number, self._waits_since + SHORTEST_S, "hedge")
+        for name in self._read.to_ask:
+            self._ask(name)
+
+    def answered(self, replica: str, message: Message) -> None:
+        """See `Call`."""
+        if isinstance(message, ReplicaEntry):
+            self._answer(replica, self._told(message))
+
+    def lost(self, replica: str) -> None:
+        """See `Call`."""
+        asked_at = self._asked_at.pop(replica, None)
+        if asked_at is not None:
+            self._preference.latencies.unanswered(replica, max(LOST_S, self._step.now.monotonic_s - asked_at))
+        spare = self._read.fail(replica)
+        if self._repair is None:
+            self._go_on(spare)
+
+    def refused(self, replica: str, code: str) -> None:
+        """See `Call`."""
+        if code not in FOR_A_MOMENT:
+            self.lost(replica)
+        elif replica in self._asked_at:
+            if not self._again:
+                self._step.calls.set_timer(self._number, self._step.now.monotonic_s + AGAIN_S, "again")
+            self._again.append(replica)
+
+    def timer(self, purpose: str) -> None:
+        """See `Call`."""
+        if purpose == "deadline":
+            self._fail()
+        elif purpose == "again":
+            again, self._again = self._again, []
+            for replica in again:
+                if replica in self._asked_at:  # it may have been given up meanwhile
+                    self._ask(replica)
+        elif self._repair is None and self._read.has_spares:
+            self._hedge()
+
+    def _hedge(self) -> None:
+        """Ask one more replica, if this read has waited long enough and may; and look again after as long."""
+        step, now_s = self._step, self._step.now.monotonic_s
+        others = [name for name in self._seats if name != step.node]
+        wait_s = self._hedging.wait_s(others, self._read.required - (step.node in self._seats))
+        if now_s >= self._waits_since + wait_s:
+            self._waits_since = now_s
+            if self._hedging.spend():
+                step.stats.count("hedged_reads")
+                self._ask(self._read.hedge())
+            else:
+                step.stats.count("hedges_withheld")
+        if self._read.has_spares:
+            step.calls.set_timer(self._number, self._waits_since + wait_s, "hedge")
+
+    def _ask(self, replica: str) -> None:
+        step = self._step
+        if replica == step.node:
+            entry, is_durable = self._handoff.entry(self._key)
+            self._is_durable = self._is_durable and is_durable
+            self._answer(replica, None if entry is None or self._is_for_write else entry.to_bytes())
+        else:
+            self._asked_at[replica] = step.now.monotonic_s
+            step.effects.send(replica, ReadReplica(self._number, self._key.identity, self._seen_here()))
+
+    def _seen_here(self) -> list[object] | None:
+        """Return the context of what this node holds if that is large, so that nobody needs to send what it has."""
+        if not self._is_own_known:
+            self._is_own_known = True
+            own, self._is_own_durable = self._handoff.entry(self._key)
+            if own is not None and self._handoff.is_large(own):
+                self._own, self._own_seen = own, list(own.context.to_wire())
+        return self._own_seen
+
+    def _told(self, message: ReplicaEntry) -> bytes | None:
+        """Return the entry that an answer stands for, `OLDER` for one that lacks something of what this node knows."""
+        own, encoded = self._own, message.entry
+        if own is None or not (message.is_same or message.is_older or message.is_part):
+            return encoded
+        if self._is_for_write:
+            held = self._handoff.entry(self._key)[0]
+            if encoded is None or (held is not None and held.context.descends(own.context)):
+                return encoded
+        if message.is_same:
+            return own.to_bytes()
+        # What this node holds itself becomes part of the result.
+        self._is_durable = self._is_durable and self._is_own_durable
+        if encoded is None:
+            return OLDER
+        known = own.merge(Entry.from_replica(encoded, self._key.type_tag))
+        self._known = known if self._known is None else self._known.merge(known)
+        return OLDER if message.is_older and not self._is_for_write else known.to_bytes()
+
+    def _answer(self, replica: str, entry: bytes | None) -> None:
+        asked_at = self._asked_at.pop(replica, None)
+        if asked_at is not None:
+            seconds = self._step.now.monotonic_s - asked_at
+            self._step.stats.replica_rpc("read", seconds)
+            self._preference.latencies.answered(replica, seconds)
+        self._read.answer(replica, entry)
+        # A hedged answer that comes while others are repaired counts only if one of these cannot be.
+        if self._read.outcome is Outcome.REACHED and self._repair is None:
+            self._conclude()
+
+    def _conclude(self) -> None:
+        """Tell the result, if all who answered have it, or write it back first."""
+        if self._asked_at:
+            self._wait_no_more()
+        known = None if self._is_for_write else self._known or self._own
+        self._merged, stale = self._read.result(known)
+        if stale and self._merged is not None and not self._is_for_write:
+            self._write_back(stale, self._merged)
+        else:
+            self._finish()
+
+    def _write_back(self, stale: list[str], merged: bytes) -> None:
+        self._repair = RepairCall(
+            self._step,
+            self._handoff,
+            self._key,
+            self._seats,
+            self._read.repair_tally(stale),
+            self._repaired,
+            self._ask_instead_of,
+            self._finish,
+        )
+        self._repair.start(stale, merged, self._is_durable)
+
+    def _repaired(self, replica: str) -> None:
+        assert self._merged is not None
+        self._read.repaired(replica, self._merged)
+        if replica == self._step.node:
+            self._is_durable = False
+
+    def _ask_instead_of(self, replica: str) -> None:
+        """Go on without a replica that cannot be repaired: it is gone, or its disk is full."""
+        assert self._repair is not None
+        self._repair.end()
+        self._repair = None
+        self._step.stats.count("read_repairs_refused")
+        self._go_on(self._read.retract(replica))
+
+    def _go_on(self, spare: str | None) -> None:
+        """Go on after a replica has failed; there may be a spare to ask instead."""
+        if self._read.outcome is Outcome.REACHED:
+            self._conclude()
+        elif spare is not None:
+            self._ask(spare)
+        elif self._read.outcome is Outcome.IMPOSSIBLE:
+            self._fail()
+
+    def _wait_no_more(self) -> None:
+        now_s = self._step.now.monotonic_s
+        for replica, asked_at in self._asked_at.items():
+            self._preference.latencies.unanswered(replica, now_s - asked_at)
+        self._asked_at.clear()
+
+    def _finish(self) -> None:
+        self._end()
+        self._then(self._merged, self._is_durable)
+
+    def _fail(self) -> None:
+        self._wait_no_more()
+        self._end()
+        received = self._repair.received if self._repair is not None else self._read.received
+        self._failed(ReadTimeout(received, self._read.required))
+
+    def _end(self) -> None:
+        self._step.calls.end(self._number)
+        if self._repair is not None:
+            self._repair.end()

@@ -1,0 +1,129 @@
+"""`Preference`: which of several nodes that can answer a read are asked.
+
+This node itself first: that costs no message. The others by what a read there usually costs, which is the measured
+latency (`latencies`), weighted with the load they gossip. Cost is not precise, and everybody running to the one that is
+cheapest by a hair would make it the dearest, so
+
+- nodes that cost at most `NEAR` times as much as the cheapest are equals, and take turns;
+- load that is seconds old weighs little beside what was just measured: `LOAD_WEIGHT`. A node must be several times as
+  loaded as another one to be avoided for its load alone, so that the reads it is spared do not turn the tables;
+- now and then one that costs more is asked in spite of it (`EXPLORED`). Its latency would never be known to have
+  fallen otherwise. That such a read is not slow either is `hedging`'s part.
+
+A node that was never asked may be as fast as the fastest, and is asked in its turn.
+
+Costs are worked out at most every few milliseconds: what is decided for one read holds for those that come with it.
+"""
+
+from collections.abc import Callable, Sequence
+from random import Random
+from typing import NamedTuple
+
+from crdtkv.node.kernel.step import Step
+from crdtkv.node.membership.member import Load
+from crdtkv.node.quorum_calls.latencies import Latencies
+
+NEAR = 1.3
+EXPLORED = 0.03
+#: What a node costs more if it is the most loaded of all, as a factor; and what counts as no load at all.
+LOAD_WEIGHT = 1.0
+IDLE_OPERATIONS_PER_S = 1_000
+IDLE_QUEUE = 64
+#: How often latencies are looked at, and how often gossiped loads.
+COSTS_EVERY_S = 0.005
+LOADS_EVERY_S = 0.5
+
+
+class _Ranking(NamedTuple):
+    """Nodes by what a read there costs: this one, the cheap as the ring has them, the dear with the dearest last."""
+
+    own: list[str]
+    cheap: list[str]
+    dear: list[str]
+
+
+class Preference:
+    """The order in which one node asks others; `load_of` tells what gossip says of a node."""
+
+    def __init__(self, step: Step, random: Random, load_of: Callable[[str], Load]) -> None:
+        self._step = step
+        self._random = random
+        self._load_of = load_of
+        self.latencies = Latencies()
+        self._rankings: dict[tuple[str, ...], _Ranking] = {}
+        self._rank_again_at = 0.0
+        self._weights: dict[str, float] = {}
+        self._weigh_again_at = 0.0
+        self._turn = 0
+        self._until_explored = 0
+        self._plan_exploration()
+
+    def ordered(self, nodes: Sequence[str], needed: int) -> list[str]:
+        """Return these nodes, those to be asked first in front; `needed` is how many will be asked at first."""
+        if self._step.now.monotonic_s >= self._rank_again_at:
+            self._rankings = {}
+            self._rank_again_at = self._step.now.monotonic_s + COSTS_EVERY_S
+        key = tuple(nodes)
+        ranking = self._rankings.get(key)
+        if ranking is None:
+            ranking = self._rankings[key] = self._ranked(key)
+        own, cheap, dear = ranking
+        if len(cheap) > 1:
+            turn = self._turn % len(cheap)
+            self._turn += 1
+            cheap = cheap[turn:] + cheap[:turn]
+        if not dear:
+            return own + cheap
+        if len(own) < needed < len(nodes):
+            self._until_explored -= 1
+            if self._until_explored < 0:
+                self._plan_exploration()
+                self._step.stats.count("explored_reads")
+                explored = self._random.randrange(len(dear))
+                return [*own, dear[explored], *cheap, *dear[:explored], *dear[explored + 1 :]]
+        return own + cheap + dear
+
+    def told(self) -> dict[str, dict[str, float]]:
+        """Return the usual latency and the 99th percentile of every node that was asked, for `status`."""
+        told: dict[str, dict[str, float]] = {}
+        for node in sorted(self._step.ring.topology.nodes, key=lambda node: node.name):
+            usual_s, p99_s = self.latencies.usual_s(node.name), self.latencies.p99_s(node.name)
+            if usual_s is not None:
+                told[node.name] = {"usual_ms": round(usual_s * 1e3, 3)}
+                if p99_s is not None:
+                    told[node.name]["p99_ms"] = round(p99_s * 1e3, 3)
+        return told
+
+    def _ranked(self, nodes: tuple[str, ...]) -> _Ranking:
+        me = self._step.node
+        own, others = [name for name in nodes if name == me], [name for name in nodes if name != me]
+        if len(others) < 2:
+            return _Ranking(own, others, [])
+        if self._step.now.monotonic_s >= self._weigh_again_at:
+            self._weigh()
+        usual = [self.latencies.usual_s(name) for name in others]
+        fastest = min((seconds for seconds in usual if seconds is not None), default=1.0)
+        costs = {
+            name: (fastest if seconds is None else seconds) * self._weights.get(name, 1.0)
+            for name, seconds in zip(others, usual, strict=True)
+        }
+        most = NEAR * min(costs.values())
+        cheap = [name for name in others if costs[name] <= most]
+        return _Ranking(own, cheap, sorted((name for name in others if costs[name] > most), key=costs.__getitem__))
+
+    def _weigh(self) -> None:
+        """Look at the loads of all nodes, and forget those that have left the ring."""
+        step = self._step
+        self._weigh_again_at = step.now.monotonic_s + LOADS_EVERY_S
+        loads = {node.name: self._load_of(node.name) for node in step.ring.topology.nodes if node.name != step.node}
+        busiest = IDLE_OPERATIONS_PER_S + max((load.operations_per_s for load in loads.values()), default=0)
+        deepest = IDLE_QUEUE + max((load.queue_depth for load in loads.values()), default=0)
+        self._weights = {
+            name: 1 + LOAD_WEIGHT * (load.operations_per_s / busiest + load.queue_depth / deepest) / 2
+            for name, load in loads.items()
+        }
+        self.latencies.keep(loads)
+
+    def _plan_exploration(self) -> None:
+        """Draw how many reads go by until the next that explores."""
+        self._until_explored = int(self._random.expovariate(EXPLORED))

@@ -1,0 +1,146 @@
+"""`ScanCall`: one page of one partition, merged from as many replicas as the level asks.
+
+Every replica sends its next rows behind the cursor. A page is complete only up to the shortest replica's end, so rows
+beyond that are left for the next page. Tombstones are part of a page: the client drops them.
+"""
+
+from collections.abc import Callable, Sequence
+
+from crdtkv.errors import CrdtkvError, ReadTimeout, Unavailable
+from crdtkv.node.kernel.calls import Call
+from crdtkv.node.kernel.step import Step
+from crdtkv.node.quorum_calls.replica_selector import Preference
+from crdtkv.quorum.read_call import join
+from crdtkv.quorum.tally import Outcome, Tally
+from crdtkv.ring.token import identity_in
+from crdtkv.storage import rows
+from crdtkv.storage.store import Store, is_whole
+from crdtkv.wire.messages import Message, PartitionRows, ReadPartition
+
+MAX_PAGE_ROWS = 1_000
+
+Page = tuple[list[tuple[bytes, bytes]], bytes | None]
+
+
+def read_page(
+    store: Store, partitions: int, partition: int, prefix: bytes | tuple[bytes, ...], after: bytes, limit: int
+) -> Page:
+    """Return this node's rows of a partition behind `after` as `(storage key, entry)`, and up to where (None: all).
+
+    Of several prefixes a key has any. `limit` bounds the rows looked at, so that a prefix few keys have does not stop
+    the node.
+    """
+    start, stop = rows.partition_range(partition, partitions)
+    if after:
+        start = max(start, rows.data_row(after) + b"\0")
+    found = store.scan(start, stop, limit)
+    page = [
+        (rows.located_in(row), entry) for row, entry in found if identity_in(rows.located_in(row)).startswith(prefix)
+    ]
+    return page, None if is_whole(found, limit) else rows.located_in(found[-1][0])
+
+
+class ScanCall(Call):
+    """One page in flight. `then` is called with `[(identity, entry)…]` and the next cursor."""
+
+    def __init__(
+        self,
+        step: Step,
+        store: Store,
+        preference: Preference,
+        then: Callable[[list[tuple[bytes, bytes | None]], bytes | None], None],
+        failed: Callable[[CrdtkvError], None],
+    ) -> None:
+        self._step = step
+        self._store = store
+        self._preference = preference
+        self._then = then
+        self._failed = failed
+        self._pages: list[Page] = []
+        self._number = 0
+
+    def start(
+        self,
+        partition: int,
+        prefix: bytes,
+        after: bytes,
+        limit: int,
+        replicas: Sequence[str],
+        required: int,
+        deadline_s: float,
+    ) -> None:
+        """Ask `required` of the replicas that are alive, the preferred."""
+        step = self._step
+        counted = [name for name in replicas if step.is_alive(name) and name not in step.uncounted]
+        if len(counted) < required:
+            self._failed(Unavailable(required, len(counted)))
+            return
+        alive = self._preference.ordered(counted, required)
+        self._tally = Tally(alive[:required], required)
+        self._spares = alive[required:]
+        self._number = step.calls.add(self)
+        step.calls.set_timer(self._number, deadline_s, "deadline")
+        self._request = ReadPartition(self._number, partition, prefix, after, limit)
+        for name in alive[:required]:
+            self._ask(name)
+
+    def answered(self, replica: str, message: Message) -> None:
+        """See `Call`."""
+        if not isinstance(message, PartitionRows) or not self._tally.is_open(replica):
+            return
+        page = [(row[0], row[1]) for row in message.rows if _is_row(row)]  # type: ignore[index]
+        self._take(replica, (page, message.end))
+
+    def lost(self, replica: str) -> None:
+        """See `Call`."""
+        if replica in self._spares:
+            self._spares.remove(replica)
+        if not self._tally.is_open(replica):
+            return
+        self._tally.fail(replica)
+        if self._spares:
+            spare = self._spares.pop(0)
+            self._tally.replace(spare)
+            self._ask(spare)
+        elif self._tally.outcome is Outcome.IMPOSSIBLE:
+            self.timer("deadline")
+
+    def timer(self, purpose: str) -> None:
+        """See `Call`; the only timer is the deadline."""
+        self._step.calls.end(self._number)
+        self._failed(ReadTimeout(self._tally.received, self._tally.required))
+
+    def _ask(self, replica: str) -> None:
+        if replica != self._step.node:
+            self._step.effects.send(replica, self._request)
+            return
+        _, partition, prefix, after, limit = self._request
+        self._take(replica, read_page(self._store, self._step.ring.partitions, partition, prefix, after, limit))
+
+    def _take(self, replica: str, page: Page) -> None:
+        self._pages.append(page)
+        self._tally.ok(replica)
+        if self._tally.outcome is Outcome.REACHED:
+            self._step.calls.end(self._number)
+            self._then(*_merged(self._pages))
+
+
+def _merged(pages: list[Page]) -> tuple[list[tuple[bytes, bytes | None]], bytes | None]:
+    ends = [end for _, end in pages if end is not None]
+    end = min(ends) if ends else None
+    versions: dict[bytes, list[bytes]] = {}
+    for page, _ in pages:
+        for located, entry in page:
+            if end is None or located <= end:
+                versions.setdefault(located, []).append(entry)
+    merged = [
+        (identity_in(located), join(list(dict.fromkeys(entries)))) for located, entries in sorted(versions.items())
+    ]
+    return merged, end
+
+
+def _is_row(row: object) -> bool:
+    match row:
+        case [bytes(), bytes()]:
+            return True
+    return False

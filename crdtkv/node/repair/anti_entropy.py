@@ -1,0 +1,330 @@
+"""`AntiEntropy`: replicas of a data center find out by themselves where they differ, and mend it.
+
+Every interval a node visits the next other node: it sends the Merkle roots of all partitions they share; the other
+answers with the leaves of trees that differ; for each leaf that differs it sends the digests of its entries; the other
+answers with the entries it lacks or holds otherwise, and the keys it wants in return. Both sides *merge*: nothing is
+overwritten, and what one side has not got is never taken for deleted.
+
+A *pass* is the promise to compare every partition shared with a node once from now on. It is begun where something is
+known to be missing: hints were dropped, this node is a learner, or an operator asks. Visits of a pass follow each other
+as fast as `max_mib_per_s` allows; so do those that found more than one visit can mend. Entries that are written right
+now differ for a moment; mending them changes nothing.
+
+The trees are built from the disk first (`tree_builder`); a partition without a tree takes no part.
+"""
+
+from typing import NamedTuple
+
+from crdtkv.causality.context import CausalContext
+from crdtkv.config.model import RepairConfig
+from crdtkv.crdt.entry import Entry, parsed
+from crdtkv.errors import InsufficientStorage, ProtocolError
+from crdtkv.hashing import DIGEST_BYTES, digest_of
+from crdtkv.merkle.forest import LEAVES, MerkleForest, leaf_range
+from crdtkv.node.kernel.keys import KeyCheck
+from crdtkv.node.kernel.step import Step
+from crdtkv.node.repair.tree_builder import TreeBuilder
+from crdtkv.node.repair.visit import Findings, Visit
+from crdtkv.node.replica.replica import Replica
+from crdtkv.ring.token import identity_in
+from crdtkv.storage import rows
+from crdtkv.storage.store import Store, is_whole
+from crdtkv.wire.messages import LeafReply, LeafRequest, RootsReply, RootsRequest, WriteReplica
+
+#: How much one visit looks at and moves.
+PARTITIONS_A_VISIT = 1024
+TREES_A_VISIT = 8
+ROWS_A_LEAF = 1_000
+REPLY_BYTES = 256 * 1024
+#: The shortest pause between visits, so that a pass that gets nowhere does not spin.
+PAUSE_S = 0.01
+
+#: `[storage key, digest]`, of large entries also the context.
+_Digests = list[list[object]]
+
+
+class _Known(NamedTuple):
+    """What the other side holds of a key; `seen` is the context of a large entry."""
+
+    digest: bytes
+    seen: CausalContext | None
+
+
+class AntiEntropy:
+    """Visitor and host of visits of one node."""
+
+    def __init__(
+        self, step: Step, replica: Replica, store: Store, keys: KeyCheck, forest: MerkleForest, config: RepairConfig
+    ) -> None:
+        self._step = step
+        self._replica = replica
+        self._store = store
+        self._keys = keys
+        self._forest = forest
+        self._config = config
+        self._builder = TreeBuilder(step, store, forest, config.rebuild_s, replica.forget_cached)
+        self._visit_at = step.now.monotonic_s + config.interval_s
+        self._to_visit: list[str] = []
+        self._is_visiting = False
+        self._began_before_its_pass = False
+        self._of_epoch = 0
+        self._own: list[int] = []
+        self._shared: dict[str, list[int]] = {}
+        self._passes: dict[str, set[int]] = {}
+
+    @property
+    def is_built(self) -> bool:
+        """Whether every partition of this node has a tree."""
+        self._follow_ring()
+        return all(map(self._forest.is_built, self._own))
+
+    @property
+    def peers(self) -> list[str]:
+        """The nodes this one shares partitions with, sorted."""
+        self._follow_ring()
+        return sorted(self._shared)
+
+    @property
+    def passes(self) -> dict[str, int]:
+        """How many partitions the passes under way have still to compare, by the node they compare with."""
+        return {peer: len(left) for peer, left in sorted(self._passes.items())}
+
+    def roots(self) -> dict[int, int]:
+        """Return the Merkle roots of this node's partitions, as far as their trees are built."""
+        self._follow_ring()
+        trees = {partition: self._forest.tree(partition) for partition in self._own}
+        return {partition: tree.root for partition, tree in trees.items() if tree is not None}
+
+    def begin_pass(self, peer: str, partition: int | None = None) -> None:
+        """Compare all partitions shared with a node, or one of them, from now on."""
+        self._follow_ring()
+        shared = self._shared.get(peer, [])
+        wanted = shared if partition is None else [number for number in shared if number == partition]
+        if wanted:
+            self._passes.setdefault(peer, set()).update(wanted)
+            self._began_before_its_pass = self._is_visiting
+            self._visit_at = min(self._visit_at, self._step.now.monotonic_s + PAUSE_S)
+
+    def next_timer(self) -> float:
+        """Return when the next piece of work is due."""
+        return self._builder.due_at if self._is_visiting else min(self._builder.due_at, self._visit_at)
+
+    def tend(self) -> None:
+        """Build and visit, if it is time; called at the end of every step."""
+        now_s = self._step.now.monotonic_s
+        if now_s >= self._builder.due_at:
+            self._follow_ring()
+            self._builder.build()
+        if now_s >= self._visit_at and not self._is_visiting:
+            self._follow_ring()
+            self._begin_visit(now_s)
+
+    # Serving visits of others.
+
+    def compare_roots(self, node: str, request: RootsRequest) -> None:
+        """Answer with the leaves of trees that differ, and the partitions that were left out."""
+        if len(request.roots) != len(request.partitions) * DIGEST_BYTES:
+            raise ProtocolError("a root has 16 bytes")
+        trees: list[object] = []
+        left: list[object] = []
+        for number, partition in enumerate(request.partitions):
+            tree = self._forest.tree(partition) if type(partition) is int else None
+            if tree is None:
+                left.append(partition)
+            elif tree.root_bytes != request.roots[number * DIGEST_BYTES : (number + 1) * DIGEST_BYTES]:
+                if len(trees) < TREES_A_VISIT:
+                    trees.append([partition, tree.leaf_bytes()])
+                else:
+                    left.append(partition)
+        self._step.effects.send(node, RootsReply(request.id, trees, left))
+
+    def compare_leaf(self, node: str, request: LeafRequest) -> None:
+        """Answer with what the other lacks, and what this node wants."""
+        theirs = _parsed_digests(request.digests)
+        if request.partition >= self._forest.partitions or request.leaf >= LEAVES:
+            raise ProtocolError(f"no leaf {request.leaf} in partition {request.partition}")
+        mine, end = self._rows(request.partition, request.leaf, request.after, request.end)
+        held: dict[bytes, bytes] = {}
+        entries: list[object] = []
+        size = 0
+        is_whole_reply = end is None
+        for located, entry in mine:
+            digest = held[located] = digest_of(located, entry)
+            known = theirs.get(located)
+            if known is not None and known.digest == digest:
+                continue
+            missing = self._lacking(located, entry, known)
+            if size < REPLY_BYTES:
+                entries += [missing] if missing is not None else []
+                size += len(missing[1]) if missing is not None else 0  # type: ignore[arg-type]
+            else:
+                is_whole_reply = False
+        wanted = [
+            wish
+            for located, known in theirs.items()
+            if held.get(located) != known.digest and (wish := self._wish(located, known)) is not None
+        ]
+        reply = LeafReply(request.id, request.partition, entries, wanted, is_whole_reply)
+        # What differs may have been written this very moment.
+        self._step.answer(node, reply, not self._replica.has_undurable)
+
+    # What a visit needs (`Exchange`).
+
+    def rows_of_leaf(self, partition: int, leaf: int, after: bytes) -> tuple[_Digests, bytes | None]:
+        """See `Exchange.rows_of_leaf`."""
+        found, end = self._rows(partition, leaf, after, None)
+        return [[located, digest_of(located, entry), *self._seen(located, entry)] for located, entry in found], end
+
+    def take(self, located: bytes, encoded: bytes, basis: object = None) -> bool:
+        """See `Exchange.take`.
+
+        Raises:
+            CrdtkvError: it is no entry of this key.
+        """
+        key = self._keys.from_peer(identity_in(located))
+        if basis is not None and not self._replica.has_seen(located, parsed(CausalContext.from_wire, basis)):
+            return False
+        try:
+            if self._replica.is_news(key, encoded):
+                self._replica.merge(key, Entry.from_replica(encoded, key.type_tag))
+        except InsufficientStorage:
+            return False
+        return True
+
+    def give(self, node: str, number: int, wish: object) -> int:
+        """See `Exchange.give`."""
+        located, seen = _parsed_wish(wish)
+        entry = self._replica.entry(located)
+        if entry is None:
+            return 0
+        part = self._replica.lacking(located, seen) if seen is not None else None
+        message = WriteReplica(number, identity_in(located), (part or entry).to_bytes(), 0)
+        if part is not None and seen is not None:
+            message = message._replace(basis=list(seen.to_wire()))
+        self._step.answer(node, message, self._replica.is_durable(located))
+        return len(message.entry)
+
+    # Behind it.
+
+    def _seen(self, located: bytes, encoded: bytes) -> list[object]:
+        """Return what goes with the digest of a large entry, so that who holds another one need not send the whole."""
+        entry = self._replica.entry(located) if len(encoded) > self._replica.limits.whole_entry_bytes else None
+        return [entry.context.to_wire()] if entry is not None else []
+
+    def _lacking(self, located: bytes, encoded: bytes, known: "_Known | None") -> list[object] | None:
+        """Return what the other lacks of an entry: all of it, what is new and what that builds on, or nothing."""
+        entry = self._replica.entry(located)
+        if known is None or known.seen is None or entry is None or entry.context == known.seen:
+            return [located, encoded]
+        if known.seen.descends(entry.context):
+            return None
+        part = self._replica.lacking(located, known.seen)
+        return [located, encoded] if part is None else [located, part.to_bytes(), known.seen.to_wire()]
+
+    def _wish(self, located: bytes, known: "_Known") -> object:
+        """Return how this node asks for an entry that the other holds; None if it has seen all of it, and more."""
+        entry = self._replica.entry(located)
+        if known.seen is None or entry is None:
+            return located
+        if entry.context != known.seen and entry.context.descends(known.seen):
+            return None
+        return [located, entry.context.to_wire()]
+
+    def _rows(
+        self, partition: int, leaf: int, after: bytes, end: bytes | None
+    ) -> tuple[list[tuple[bytes, bytes]], bytes | None]:
+        start, stop = rows.token_range(*leaf_range(partition, leaf, self._forest.partitions))
+        if after:
+            start = max(start, rows.data_row(after) + b"\0")
+        if end is not None:
+            stop = min(stop, rows.data_row(end) + b"\0")
+        found = self._store.scan(start, stop, ROWS_A_LEAF)
+        page = [(rows.located_in(row), entry) for row, entry in found]
+        return page, None if is_whole(found, ROWS_A_LEAF) else page[-1][0]
+
+    def _follow_ring(self) -> None:
+        """Learn which partitions this node has, and shares with whom, when the ring has changed."""
+        step = self._step
+        if self._of_epoch == step.epoch:
+            return
+        self._of_epoch = step.epoch
+        own: list[int] = []
+        shared: dict[str, list[int]] = {}
+        for partition in range(step.ring.partitions):
+            replicas = step.ring.replicas_of(partition)
+            if step.node in replicas:
+                own.append(partition)
+                for name in replicas:
+                    if name != step.node:
+                        shared.setdefault(name, []).append(partition)
+        if own != self._own:
+            self._builder.follow(own)
+        self._own, self._shared = own, shared
+        self._passes = {
+            peer: both for peer, left in self._passes.items() if (both := left.intersection(shared.get(peer, [])))
+        }
+
+    def _begin_visit(self, now_s: float) -> None:
+        self._visit_at = now_s + self._config.interval_s
+        peer = self._next_peer()
+        if peer is None:
+            return
+        wanted = sorted(self._passes[peer]) if peer in self._passes else self._shared[peer]
+        built = [partition for partition in wanted if self._forest.is_built(partition)]
+        if not built:
+            return
+        if len(built) > PARTITIONS_A_VISIT:
+            first = int(now_s / self._config.interval_s) * PARTITIONS_A_VISIT % len(built)
+            built = (built + built)[first : first + PARTITIONS_A_VISIT]
+        self._step.stats.count("merkle_visits")
+        self._is_visiting = True
+        self._began_before_its_pass = False
+        Visit(self._step, self, self._forest, peer, self._visited).start(built)
+
+    def _visited(self, findings: Findings) -> None:
+        """Take the end of a visit: the next comes soon if there was more to mend."""
+        self._is_visiting = False
+        if findings.differences:
+            self._step.stats.count("merkle_mended", findings.differences)
+        left = self._passes.get(findings.peer)
+        if left is not None and not self._began_before_its_pass:
+            left -= findings.compared
+            if not left:
+                del self._passes[findings.peer]
+        pause_s = max(PAUSE_S, findings.moved_bytes / (self._config.max_mib_per_s * 1024 * 1024))
+        is_getting_on = findings.is_cut_short or (bool(self._passes) and bool(findings.compared))
+        self._visit_at = self._step.now.monotonic_s + (pause_s if is_getting_on else self._config.interval_s)
+
+    def _next_peer(self) -> str | None:
+        """Return the next node that is alive and shares partitions; all in turn, those with a pass first."""
+        for _ in range(2 * len(self._shared)):
+            if not self._to_visit:
+                self._to_visit = sorted(self._shared)
+            peer = self._to_visit.pop(0) if self._to_visit else None
+            if peer is None or peer not in self._shared or peer not in self._step.alive:
+                continue
+            if peer in self._passes or self._step.alive.isdisjoint(self._passes):
+                return peer
+        return None
+
+
+def _parsed_digests(digests: list[object]) -> dict[bytes, _Known]:
+    found: dict[bytes, _Known] = {}
+    for item in digests:
+        match item:
+            case [bytes() as located, bytes() as digest]:
+                found[located] = _Known(digest, None)
+            case [bytes() as located, bytes() as digest, seen]:
+                found[located] = _Known(digest, parsed(CausalContext.from_wire, seen))
+            case _:
+                raise ProtocolError("a digest is [storage key, 16 bytes], and the context of a large entry")
+    return found
+
+
+def _parsed_wish(wish: object) -> tuple[bytes, CausalContext | None]:
+    match wish:
+        case bytes():
+            return wish, None
+        case [bytes() as located, seen]:
+            return located, parsed(CausalContext.from_wire, seen)
+    raise ProtocolError("what is wanted is a storage key, and the context of a large entry")

@@ -1,0 +1,85 @@
+"""`TreeBuilder`: the Merkle trees of a node's partitions, scanned from its disk.
+
+A start knows no tree: all are built, a piece at a time, so that no step takes long. Then one partition after the other
+is built again, from time to time, to see that the tree in use is that of the disk.
+"""
+
+from collections.abc import Callable
+
+from crdtkv.merkle.forest import MerkleForest
+from crdtkv.node.kernel.step import Step
+from crdtkv.storage import rows
+from crdtkv.storage.store import Store, is_whole
+
+#: How building goes on: so many rows, or so many empty partitions, then a pause.
+BUILD_ROWS = 500
+BUILD_PARTITIONS = 64
+BUILD_PAUSE_S = 0.01
+
+
+class TreeBuilder:
+    """Builds the trees of one node; `due_at` is when it goes on, monotonic seconds.
+
+    `forget_cached` is called when a disk does not hold what was written to it.
+    """
+
+    def __init__(
+        self, step: Step, store: Store, forest: MerkleForest, rebuild_s: float, forget_cached: Callable[[], None]
+    ) -> None:
+        self._step = step
+        self._store = store
+        self._forest = forest
+        self._rebuild_s = rebuild_s
+        self._forget_cached = forget_cached
+        self._own: list[int] = []
+        self._to_build: list[int] = []
+        self._cursors: dict[int, bytes] = {}
+        self._last_rebuilt = -1
+        self.due_at = step.now.monotonic_s
+
+    def follow(self, own: list[int]) -> None:
+        """Take the partitions this node has from now on."""
+        before, self._own = self._own, own
+        staying = frozenset(own)
+        for partition in before:
+            if partition not in staying:
+                self._forest.forget(partition)
+        self._to_build = [partition for partition in own if not self._forest.is_built(partition)]
+        self._cursors = {}
+
+    def build(self) -> None:
+        """Go on for a moment."""
+        if not self._to_build and self._own:
+            # All are built: build one of them again, to see that the tree is what the disk holds.
+            self._last_rebuilt = next((p for p in self._own if p > self._last_rebuilt), self._own[0])
+            self._to_build.append(self._last_rebuilt)
+        left = BUILD_ROWS
+        for _ in range(BUILD_PARTITIONS):
+            if not self._to_build or left <= 0:
+                break
+            left -= self._build_some(self._to_build[0], left)
+        self.due_at = self._step.now.monotonic_s + (BUILD_PAUSE_S if self._to_build else self._rebuild_s)
+
+    def _build_some(self, partition: int, limit: int) -> int:
+        """Scan the next piece of a partition; return how many rows that were."""
+        start, stop = rows.partition_range(partition, self._forest.partitions)
+        cursor = self._cursors.get(partition)
+        if cursor is None:
+            self._forest.begin(partition)
+        else:
+            start = rows.data_row(cursor) + b"\0"
+        found = self._store.scan(start, stop, limit)
+        page = [(rows.located_in(row), entry) for row, entry in found]
+        end = None if is_whole(found, limit) else page[-1][0]
+        is_equal = self._forest.scanned(partition, page, end)
+        if end is not None:
+            self._cursors[partition] = end
+            return len(found)
+        self._to_build.pop(0)
+        self._cursors.pop(partition, None)
+        if not is_equal:
+            # What is cached is not what the disk holds: what peers send must be compared with the disk.
+            self._forget_cached()
+            self._step.stats.count("merkle_trees_corrected")
+            self._step.effects.notes.append(f"the tree of partition {partition} was not that of the disk: corrected")
+        return len(found)

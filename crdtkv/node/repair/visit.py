@@ -1,0 +1,161 @@
+"""`Visit`: one comparison of Merkle trees with another replica, in flight.
+
+Roots first, then the leaves of trees that differ, then the digests of entries in leaves that differ, then the entries
+themselves. What the other lacks is given and must be acknowledged; what this node lacks is taken. A partition counts as
+*compared* only when all of that has happened: whoever needs to know that this node holds what the other held when the
+visit began goes by that.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from crdtkv.hashing import DIGEST_BYTES
+from crdtkv.merkle.forest import LEAVES, MerkleForest
+from crdtkv.node.kernel.calls import Call
+from crdtkv.node.kernel.step import Step
+from crdtkv.wire.messages import (
+    LeafReply,
+    LeafRequest,
+    Message,
+    ReplicaSuperseded,
+    ReplicaWritten,
+    RootsReply,
+    RootsRequest,
+)
+
+LEAVES_A_VISIT = 64
+VISIT_TIMEOUT_S = 5.0
+
+
+class Exchange(Protocol):
+    """What a visit needs of its node."""
+
+    def rows_of_leaf(self, partition: int, leaf: int, after: bytes) -> tuple[list[list[object]], bytes | None]:
+        """Return this node's digests of a leaf behind a key, and up to where they are complete (None: all)."""
+        ...
+
+    def take(self, located: bytes, encoded: bytes, basis: object = None) -> bool:
+        """Merge an entry the other sent, or what is new in it for who has seen `basis`.
+
+        False if this node's disk is too full for it, or it has not seen that.
+        """
+        ...
+
+    def give(self, node: str, number: int, wish: object) -> int:
+        """Send this node's entry of a key the other wants, or what it lacks of it; return the bytes, 0 for none.
+
+        Raises:
+            ProtocolError: this is no wish.
+        """
+        ...
+
+
+@dataclass(slots=True)
+class Findings:
+    """What a visit came to. In `compared` partitions this node now holds all that the other held when it began."""
+
+    peer: str
+    asked: list[int] = field(default_factory=list)
+    compared: set[int] = field(default_factory=set)
+    differences: int = 0
+    moved_bytes: int = 0
+
+    @property
+    def is_cut_short(self) -> bool:
+        """Whether there was more to mend than one visit can."""
+        return self.differences > 0 and len(self.compared) < len(self.asked)
+
+
+class Visit(Call):
+    """One visit in flight; see `Call`. `ended` is told what it came to, once."""
+
+    def __init__(
+        self, step: Step, exchange: Exchange, forest: MerkleForest, peer: str, ended: Callable[[Findings], None]
+    ) -> None:
+        self._step = step
+        self._exchange = exchange
+        self._forest = forest
+        self._ended = ended
+        self._findings = Findings(peer)
+        self._compared: set[int] = set()
+        self._waiting = 0
+        self._number = 0
+
+    def start(self, partitions: list[int]) -> None:
+        """Send the roots of these partitions."""
+        self._number = self._step.calls.add(self)
+        self._step.calls.set_timer(self._number, self._step.now.monotonic_s + VISIT_TIMEOUT_S, "deadline")
+        trees = [self._forest.tree(partition) for partition in partitions]
+        self._findings.asked = partitions
+        roots = b"".join(tree.root_bytes for tree in trees if tree is not None)
+        self._send(RootsRequest(self._number, list(partitions), roots))
+
+    def answered(self, replica: str, message: Message) -> None:
+        """See `Call`."""
+        self._waiting -= 1
+        match message:
+            case RootsReply(_, trees, left):
+                self._look_into(trees, left)
+            case LeafReply():
+                self._mend(message)
+            case ReplicaWritten() | ReplicaSuperseded():
+                pass
+        if self._waiting <= 0:
+            self._findings.compared = self._compared
+            self._end()
+
+    def lost(self, replica: str) -> None:
+        """See `Call`."""
+        if replica == self._findings.peer:
+            self._end()
+
+    def timer(self, purpose: str) -> None:
+        """See `Call`; the only timer is the deadline."""
+        self._end()
+
+    def _look_into(self, trees: list[object], left: list[object]) -> None:
+        self._compared = set(self._findings.asked).difference(number for number in left if type(number) is int)
+        leaves_asked = 0
+        for item in trees:
+            match item:
+                case [int() as partition, bytes() as leaves] if len(leaves) == LEAVES * DIGEST_BYTES:
+                    tree = self._forest.tree(partition)
+                    for leaf in tree.differing(leaves) if tree is not None else ():
+                        if leaves_asked == LEAVES_A_VISIT:
+                            self._compared.discard(partition)
+                            break
+                        leaves_asked += 1
+                        self._ask_leaf(partition, leaf, b"")
+
+    def _ask_leaf(self, partition: int, leaf: int, after: bytes) -> None:
+        digests, end = self._exchange.rows_of_leaf(partition, leaf, after)
+        self._send(LeafRequest(self._number, partition, leaf, after, end, list(digests)))
+        if end is not None:
+            self._ask_leaf(partition, leaf, end)
+
+    def _mend(self, reply: LeafReply) -> None:
+        if not reply.is_whole:
+            self._compared.discard(reply.partition)
+        for item in reply.entries:
+            match item:
+                case [bytes() as located, bytes() as entry, *basis] if len(basis) <= 1:
+                    if self._exchange.take(located, entry, *basis):
+                        self._findings.differences += 1
+                        self._findings.moved_bytes += len(entry)
+                    else:
+                        self._compared.discard(reply.partition)
+        for wish in reply.wanted:
+            given = self._exchange.give(self._findings.peer, self._number, wish)
+            if given:
+                self._waiting += 1
+                self._findings.differences += 1
+                self._findings.moved_bytes += given
+
+    def _send(self, message: Message) -> None:
+        self._waiting += 1
+        self._step.effects.send(self._findings.peer, message)
+
+    def _end(self) -> None:
+        self._step.calls.end(self._number)
+        self._ended(self._findings)

@@ -1,0 +1,414 @@
+"""`Replica`: the entries a node stores, and the only code that changes them.
+
+Everything ends in `merge`. A client's write is made here, too, because it needs the store: its dot is the next
+counter of this node's actor *for this key*, read from the stored context, so a dot of a failed write is never used
+again. Data row and outbox row of one write go into the same commit.
+
+A key is *dirty* while its last commit is not durable. Whoever reads is told, and must hold its answer back.
+
+If a message shows a dot of this node's own incarnation that the node does not know, it has forgotten something (a
+disk that lied, a restored copy). It then takes a new incarnation at once; it never skips a counter ahead.
+"""
+
+from collections import deque
+from random import Random
+from typing import NamedTuple
+
+from crdtkv.causality.context import EMPTY as NOTHING
+from crdtkv.causality.context import CausalContext, WireContext
+from crdtkv.causality.dot import Dot
+from crdtkv.causality.hybrid_clock import HybridClock, HybridTimestamp, from_wall_ms, wall_ms_of
+from crdtkv.config.model import LimitsConfig
+from crdtkv.crdt.causal import Event
+from crdtkv.crdt.entry import Entry, may_expire
+from crdtkv.errors import InsufficientStorage, InvalidRequest, StaleReplica
+from crdtkv.ids import Actor, parse_identity
+from crdtkv.merkle.forest import MerkleForest
+from crdtkv.node.kernel.keys import PlacedKey
+from crdtkv.node.kernel.step import Step
+from crdtkv.node.replica.change_log import ChangeLog
+from crdtkv.node.replica.entry_cache import EntryCache
+from crdtkv.node.replica.entry_limits import EntryLimits
+from crdtkv.node.replica.outbox import Outbox
+from crdtkv.node.replica.recent_changes import Change, RecentChanges
+from crdtkv.node.replica.tombstones import Tombstones
+from crdtkv.node.replica.write_actor import WriteActor
+from crdtkv.ring.token import token_in
+from crdtkv.storage import rows
+from crdtkv.storage.patching import PatchingStore
+
+
+def disk_is_full() -> InsufficientStorage:
+    """Return the error that refuses an entry below the free-space floor."""
+    return InsufficientStorage("the node's disk is almost full: free space; writes then resume by themselves")
+
+
+class Part(NamedTuple):
+    """What an operation changed of an entry: to be merged where all of the context `basis` is seen."""
+
+    entry: bytes
+    basis: WireContext
+
+
+class Write(NamedTuple):
+    """A write this node coordinated: what to send to the other replicas, and its dot and timestamp.
+
+    `entry` may be merged anywhere; if that is large, `part` is sent first. `delta` is what the operation changed.
+    """
+
+    entry: Entry
+    event: Event
+    delta: Entry
+    part: Part | None = None
+
+
+def _nothing() -> None:
+    """Return that nothing is stored."""
+
+
+def _differs(entry: Entry, before: Entry | None) -> bool:
+    """Tell whether an entry is not what it was merged into; contexts tell sooner than bytes."""
+    return before is None or entry.context != before.context or entry != before
+
+
+class Replica:
+    """The stored entries of one node."""
+
+    def __init__(
+        self,
+        step: Step,
+        store: PatchingStore,
+        outbox: Outbox,
+        incarnation: int,
+        random: Random,
+        max_drift_ms: int,
+        cache_bytes: int,
+        limits: LimitsConfig,
+        forest: MerkleForest,
+    ) -> None:
+        self._step = step
+        self._store = store
+        self._outbox = outbox
+        self._random = random
+        self._write_actor = WriteActor(store, step.node, incarnation)
+        self.tombstones = Tombstones(store)
+        self._collected_until = int.from_bytes(store.get(rows.COLLECTED_UNTIL) or b"", "big")
+        self.clock = HybridClock(max_drift_ms, self._collected_until)
+        self.commit_number = 0
+        self.changes = ChangeLog()
+        self.recent = RecentChanges()
+        self._cache = EntryCache(cache_bytes)
+        self.limits = EntryLimits(limits)
+        self._forest = forest
+        forest.read = lambda located: self.read(located)[0]
+        self._dirty: dict[bytes, int] = {}
+        self._undurable: deque[tuple[int, list[bytes]]] = deque()
+        self._touched: list[bytes] = []
+
+    @property
+    def actor(self) -> Actor:
+        """The name this node writes under."""
+        return self._write_actor.name
+
+    @property
+    def incarnation(self) -> int:
+        """The incarnation this node is."""
+        return self._write_actor.incarnation
+
+    @property
+    def actor_renewed_ms(self) -> int:
+        """When this incarnation renewed its name last, by the wall clock; 0 if never."""
+        return self._write_actor.renewed_ms
+
+    @property
+    def has_undurable(self) -> bool:
+        """Whether anything written so far could still be lost."""
+        return bool(self._undurable) or self._store.has_writes
+
+    @property
+    def has_dirty_keys(self) -> bool:
+        """Whether any entry could still be lost."""
+        return bool(self._dirty)
+
+    @property
+    def expiry_now(self) -> HybridTimestamp:
+        """The wall time as a timestamp: for readers and writers, what expires by now is over.
+
+        No stamp that comes from elsewhere moves it, so a time to live is as long as this node's clock says.
+        """
+        return from_wall_ms(self._step.now.wall_ms)
+
+    @property
+    def hybrid_now(self) -> HybridTimestamp:
+        """The latest time this node has seen: it never goes back while the node runs."""
+        return max(self.clock.last, from_wall_ms(self._step.now.wall_ms))
+
+    def read(self, located: bytes) -> tuple[bytes | None, bool]:
+        """Return the stored bytes of a key, and whether they are durable."""
+        entry = self._stored(located)
+        return entry.to_bytes() if entry is not None else None, located not in self._dirty
+
+    def encoded(self, located: bytes) -> bytes | None:
+        """Return the stored bytes of a key that need not be remembered for it."""
+        if located in self._cache:
+            return self.read(located)[0]
+        return self._store.get(rows.data_row(located))
+
+    def shown(self, located: bytes) -> tuple[bytes | None, bool]:
+        """Return what a reader sees of a key now, and whether it is durable."""
+        entry, is_durable = self.read(located)
+        return self.as_of_now(entry), is_durable
+
+    def as_of_now(self, encoded: bytes | None) -> bytes | None:
+        """Return what a reader sees of an entry now."""
+        if encoded is None or not may_expire(encoded):
+            return encoded
+        return Entry.from_bytes(encoded).at(self.expiry_now).to_bytes()
+
+    def entry(self, located: bytes) -> Entry | None:
+        """Return the stored entry of a key, for this node's own use."""
+        return self._stored(located)
+
+    def lacking(self, located: bytes, seen: CausalContext) -> Entry | None:
+        """Return what somebody who has seen this lacks of the stored entry; None if only the whole will do."""
+        stored = self._stored(located)
+        part = self.recent.behind(located, seen)
+        return part if stored and part and Change(seen, part).makes_up(stored.context) else None
+
+    def changed_lately(self, located: bytes) -> Change | None:
+        """Return all that is known to have changed of a large entry, None if there is nothing to be told by that."""
+        stored, recent = self._stored(located), self.recent.all_of(located)
+        return recent if stored and recent and recent.makes_up(stored.context) else None
+
+    def is_durable(self, located: bytes) -> bool:
+        """Tell whether what is stored under a key cannot be lost any more."""
+        return located not in self._dirty
+
+    def mutate(
+        self,
+        key: PlacedKey,
+        operation: str,
+        arguments: list[object],
+        seen: CausalContext | None,
+        observed: HybridTimestamp,
+        ttl_ms: int,
+    ) -> Write:
+        """Carry out a client's operation as a new dot, with its outbox row; return what other replicas must merge.
+
+        Raises:
+            InvalidRequest: the operation is wrong; nothing was written.
+            InsufficientRights: a bounded counter cannot be decremented so far here; nothing was written.
+            StaleReplica: this node has not seen what the client had read; nothing was written.
+            InsufficientStorage: the disk is almost full; nothing was written.
+            ValueTooLarge: the entry would become too large; nothing was written.
+        """
+        before = self._stored(key.located)
+        stored = before or Entry.empty(key.type_tag)
+        write, merged = self.made(self.actor, stored, operation, arguments, seen, observed, ttl_ms)
+        self._put(key, before, merged, write.delta)
+        self.send_elsewhere(key)
+        return write
+
+    def made(
+        self,
+        actor: Actor,
+        stored: Entry,
+        operation: str,
+        arguments: list[object],
+        seen: CausalContext | None,
+        observed: HybridTimestamp,
+        ttl_ms: int,
+    ) -> tuple[Write, Entry]:
+        """Make the write of an operation of `actor` on what is stored; return it, and what is to be stored then.
+
+        Raises:
+            InvalidRequest, InsufficientRights, StaleReplica, ValueTooLarge: as `mutate` does.
+        """
+        if seen is not None and seen.highest(actor) > stored.context.highest(actor):
+            raise InvalidRequest("the context names writes of this node that never happened: read the key again")
+        is_partial = stored.state.has_partial_deltas
+        if is_partial and seen is not None and not stored.context.descends(seen):
+            raise StaleReplica("no replica in reach has what the context was read from: read the key again")
+        event, now = self.event(actor, stored, observed), self.expiry_now
+        expires_at = now + from_wall_ms(ttl_ms) if ttl_ms else None
+        delta = stored.delta(operation, arguments, event, seen, expires_at, now)
+        merged = stored.merge(delta)
+        self.limits.check(merged, stored, operation, arguments)
+        if not is_partial:
+            return Write(delta, event, delta), merged
+        if not self.limits.is_large(merged):
+            # Sent whole it also mends what its receivers have missed.
+            return Write(merged, event, delta), merged
+        return Write(merged, event, delta, Part(delta.to_bytes(), stored.context.to_wire())), merged
+
+    def has_seen(self, located: bytes, context: CausalContext) -> bool:
+        """Tell whether what is stored under a key has seen all of a context."""
+        stored = self._stored(located)
+        return not context if stored is None else stored.context.descends(context)
+
+    def merge(self, key: PlacedKey, incoming: Entry, supersede_before: HybridTimestamp = 0) -> bytes | None:
+        """Merge an entry from elsewhere; return what is stored now if older versions were superseded, else None.
+
+        Raises:
+            InsufficientStorage: the disk is almost full; nothing was written.
+        """
+        before = self._stored(key.located)
+        known = before.context if before is not None else NOTHING
+        has_later_name = any(self._write_actor.is_later_name(name) for name in incoming.context.actors())
+        if has_later_name or incoming.context.highest(self.actor) > known.highest(self.actor):
+            self.renew_incarnation(
+                f"{parse_identity(key.identity)!r} holds a write of {self.actor} that this node does not know"
+            )
+        self.clock.observe(incoming.state.newest(), self._step.now.wall_ms)
+        merged = before.merge(incoming) if before is not None else incoming
+        trimmed = None
+        if supersede_before:
+            dot = Dot(self.actor, merged.context.highest(self.actor) + 1)
+            trimmed = merged.without_older(supersede_before, Event(dot, supersede_before))
+        result = trimmed or merged
+        if result is not before and _differs(result, before) and result.context:
+            is_change = result is merged and _brings_only_new(incoming, known)
+            self._put(key, before, result, incoming if is_change else None)
+        if trimmed is None:
+            return None
+        # Dropping older versions is this replica's own decision and dot: other data centers hear of it from here.
+        self.send_elsewhere(key)
+        return trimmed.to_bytes()
+
+    def is_news(self, key: PlacedKey, encoded: bytes) -> bool:
+        """Tell whether an entry may hold what is not stored here; of a large one that is cheaper than merging it.
+
+        Raises:
+            ProtocolError: it is not an entry, or of another type.
+        """
+        stored = self._stored(key.located) if len(encoded) > self.limits.whole_entry_bytes else None
+        if stored is None:
+            return True
+        context = Entry.unchecked(encoded, key.type_tag).context
+        if stored.context == context:
+            return stored.size != len(encoded) or stored.to_bytes() != encoded
+        return not stored.context.descends(context)
+
+    def send_elsewhere(self, key: PlacedKey) -> None:
+        """Put a key into the outbox, in the same commit as what was written under it."""
+        self._outbox.record(key.located, self._step.now.monotonic_s)
+
+    def event(self, actor: Actor, stored: Entry, observed: HybridTimestamp) -> Event:
+        """Mint the dot and timestamp of a new operation of `actor` on `stored`."""
+        wall_ms = self._step.now.wall_ms
+        if self.clock.is_ahead(observed, wall_ms):
+            self._step.stats.count("clock_ahead")
+            observed = 0  # a client's stamp from the far future orders nothing
+        timestamp = self.clock.tick(wall_ms, above=max(stored.state.newest(), observed))
+        return Event(Dot(actor, stored.context.highest(actor) + 1), timestamp)
+
+    def renew_incarnation(self, reason: str) -> None:
+        """Write under a new name from now on, because this node has forgotten something."""
+        incarnation = self._random.getrandbits(64)
+        self._write_actor.begin(incarnation)
+        self._store.put(rows.IDENTITY, incarnation.to_bytes(8, "big"))
+        self._step.effects.new_incarnation = incarnation
+        self._step.effects.notes.append(f"new incarnation {self.actor}: {reason}")
+        self._step.stats.count("incarnations_renewed")
+
+    def renew_actor(self) -> None:
+        """Make dots under a new name from now on, so that entries with dots of the old one may be dropped."""
+        self._write_actor.renew(self._step.now.wall_ms)
+        self._step.effects.notes.append(f"writes as {self.actor} from now on")
+        self._step.stats.count("actors_renewed")
+
+    def stay_above(self, timestamp: HybridTimestamp) -> None:
+        """Stamp nothing at or below this from now on, also after a restart; it must not lie in the future."""
+        if timestamp > self._collected_until:
+            self._collected_until = timestamp
+            self._store.put(rows.COLLECTED_UNTIL, timestamp.to_bytes(8, "big"))
+            self.clock.pass_by(timestamp)
+
+    def note_alive(self) -> None:
+        """Note that this disk was in use now: a copy of it tells how old it is (`storage.identity.is_fenced`)."""
+        self._store.put(rows.ALIVE_AT, self._step.now.wall_ms.to_bytes(8, "big"))
+
+    def drop(self, located: bytes) -> None:
+        """Forget a tombstone that nobody needs any more: entry, note, and its share of the Merkle tree."""
+        entry = self._stored(located)
+        assert entry is not None
+        assert entry.over_at is not None
+        assert entry.over_at <= self.hybrid_now, "what a reader may see is no tombstone"
+        assert not entry.context.highest(self.actor), "a name under which something was forgotten must not count on"
+        self._forest.changed(token_in(located), located, entry.to_bytes(), None)
+        self._store.delete(rows.data_row(located))
+        self.tombstones.forget(located)
+        self.recent.forget(located)
+        self._changed(located, None)
+        self._step.stats.count("tombstones_collected")
+
+    def commit(self) -> int:
+        """Commit the step's writes; return the number of the last commit."""
+        if self._store.has_writes:
+            self._store.commit()
+            self.commit_number += 1
+            self._undurable.append((self.commit_number, self._touched))
+            self._touched = []
+        return self.commit_number
+
+    def forget_cached(self) -> None:
+        """Read everything from the disk again."""
+        self._cache.clear()
+        self.recent.clear()
+        self._store.forget_known()
+
+    def durable(self, commit: int) -> None:
+        """Note that all commits up to this number are durable."""
+        while self._undurable and self._undurable[0][0] <= commit:
+            number, touched = self._undurable.popleft()
+            for located in touched:
+                if self._dirty.get(located) == number:
+                    del self._dirty[located]
+
+    def _put(self, key: PlacedKey, before: Entry | None, entry: Entry, change: Entry | None) -> None:
+        if not self._step.has_disk_space:
+            raise disk_is_full()
+        located = key.located
+        # First, because it reads: a disk that fails now has been told nothing yet.
+        over_at = entry.over_at
+        if over_at is not None:
+            self.tombstones.note(located, entry.to_bytes(), self._step.now.wall_ms, wall_ms_of(over_at))
+        elif before is not None and before.over_at is not None:
+            self.tombstones.forget(located)
+        if self.limits.is_large(before) or self.limits.is_large(entry):
+            self._put_large(key, before, entry, change)
+        else:
+            encoded = entry.to_bytes()
+            self._forest.changed(key.token, located, before.to_bytes() if before is not None else None, encoded)
+            self._store.put(rows.data_row(located), encoded)
+        self._changed(located, entry)
+        self.changes.note(located)
+
+    def _put_large(self, key: PlacedKey, before: Entry | None, entry: Entry, change: Entry | None) -> None:
+        """Put an entry that is large, or was: in trees, for others, and on disk only what `change` changed counts."""
+        self._forest.changed_largely(key.token, key.located, before.to_bytes if before is not None else _nothing)
+        if before is not None and change is not None and self.limits.is_large(entry):
+            self.recent.note(key.located, before.context, change)
+        else:
+            self.recent.forget(key.located)
+        self._store.put_entry(key.located, entry.pieces, entry.size, self.limits.is_large(before))
+
+    def _changed(self, located: bytes, entry: Entry | None) -> None:
+        self._cache.put(located, entry)
+        self._touched.append(located)
+        # Dirty from now on: an answer later in this same step must wait as well.
+        self._dirty[located] = self.commit_number + 1
+
+    def _stored(self, located: bytes) -> Entry | None:
+        cache = self._cache
+        if located in cache:
+            return cache[located]
+        encoded = self._store.get(rows.data_row(located))
+        entry = Entry.from_bytes(encoded) if encoded is not None else None
+        cache.put(located, entry)
+        return entry
+
+
+def _brings_only_new(incoming: Entry, known: CausalContext) -> bool:
+    """Tell whether nothing in an entry was seen before: what was, may have been let go since, and is no change."""
+    return not any(dot in known for dot in incoming.state.dots())

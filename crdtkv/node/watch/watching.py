@@ -1,0 +1,238 @@
+"""`Watching`: what a node answers to clients that watch keys.
+
+A watch is a series of polls: the client brings its cursor, the node answers with a page of what comes behind it, first
+of what is stored (the initial state), then of what has changed since. So a node keeps nothing of a watcher but a poll
+that waits for a change, and a slow watcher costs it nothing: who comes back too late, or after a restart of this node,
+is told the whole state again. A key may be told twice; none is skipped, because every cursor says up to which change
+everything was told, and what the log has forgotten is read from the store.
+
+A node answers for the partitions it is a replica of that counts, like a read at `ONE`: it tells what it holds, once
+that is durable here. When it does not count any more, polls are refused, and the client goes to another replica.
+"""
+
+from itertools import islice
+from random import Random
+
+from crdtkv.errors import CrdtkvError, InvalidRequest, Overloaded, Unavailable
+from crdtkv.ids import MAX_KEY_BYTES
+from crdtkv.node.kernel.events import Peer
+from crdtkv.node.kernel.keys import KeyCheck
+from crdtkv.node.kernel.step import Step
+from crdtkv.node.quorum_calls.scanning import MAX_PAGE_ROWS, read_page
+from crdtkv.node.replica.replica import Replica
+from crdtkv.node.watch.waiting_polls import Poll, WaitingPolls
+from crdtkv.node.watch.watch_cursor import Cursor
+from crdtkv.ring.partition_set import first_in, from_bits, mask_of
+from crdtkv.ring.token import identity_in, partition_in
+from crdtkv.storage.store import SCAN_BYTES, Store
+from crdtkv.wire.messages import ErrorReply, WatchReply, WatchRequest
+
+MAX_PREFIXES = 64
+#: Bucket, type and their ends: a longer prefix fits no key.
+MAX_PREFIX_BYTES = MAX_KEY_BYTES + 128
+MAX_WAIT_MS = 60_000
+#: What one poll looks at, at most: pages of the store, or changes; a watcher of few keys must not stop the node.
+MAX_PAGES = 8
+MAX_CHANGES = 10_000
+
+
+class Watching:
+    """The polls of watching clients at one node."""
+
+    def __init__(self, step: Step, replica: Replica, store: Store, keys: KeyCheck, random: Random) -> None:
+        self._step = step
+        self._replica = replica
+        self._changes = replica.changes
+        self._store = store
+        self._keys = keys
+        self._random = random
+        self._waiting = WaitingPolls()
+        #: Whoever waits has been told everything up to this change.
+        self._looked_at = 0
+        #: The partitions this node is a replica of, as a mask, and under which epoch; what was served when looked last.
+        self._homes: tuple[int, int] | None = None
+        self._served_before = 0
+
+    def __len__(self) -> int:
+        """How many polls wait."""
+        return len(self._waiting)
+
+    def poll(self, peer: Peer, request: WatchRequest) -> None:
+        """Answer with what comes behind the client's cursor, or let the poll wait for that."""
+        try:
+            poll = self._checked(peer, request)
+            cursor = self._cursor(request.cursor)
+        except CrdtkvError as error:
+            self._refuse(peer, request.id, error)
+            return
+        if self._tell(poll, cursor):
+            return
+        if request.wait_ms == 0:
+            self._answer(poll, [], self._live(self._changes.head))
+        elif self._waiting.has_room_for(poll):
+            self._waiting.add(poll)
+        else:
+            self._refuse(
+                peer, request.id, Overloaded("this client or the node has too many watches: end some, or retry")
+            )
+
+    def client_gone(self, client: int) -> None:
+        """Forget what waits for a client whose link is gone."""
+        self._waiting.drop_all_of(client)
+
+    def next_timer(self) -> float | None:
+        """Return when a poll has waited long enough."""
+        return self._waiting.next_timer()
+
+    def tend(self) -> None:
+        """Answer the polls that have waited for what this step did, or long enough; called at the end of every step."""
+        if self._waiting:
+            self._refuse_what_is_not_served()
+        head, told = self._changes.head, self._looked_at
+        if head != told:
+            self._looked_at = head
+            for number in self._concerned_behind(told):
+                self._tell(self._waiting.take(number), self._live(told))
+        for number in self._waiting.overdue(self._step.now.monotonic_s):
+            self._answer(self._waiting.take(number), [], self._live(head))
+
+    def _checked(self, peer: Peer, request: WatchRequest) -> Poll:
+        """Check a request.
+
+        Raises:
+            InvalidKey, InvalidRequest, UnknownBucket: it is wrong.
+            Unavailable: this node does not answer for all of these partitions now.
+        """
+        prefixes = tuple(dict.fromkeys(_prefix(prefix) for prefix in request.prefixes[: MAX_PREFIXES + 1]))
+        if not 1 <= len(prefixes) <= MAX_PREFIXES:
+            raise InvalidRequest(f"a watch names 1 to {MAX_PREFIXES} prefixes")
+        for prefix in prefixes:
+            self._keys.check_prefix(prefix)
+        mask = from_bits(request.partitions, self._step.ring.partitions)
+        if mask & ~self._served:
+            raise Unavailable(1, 0)
+        limit = min(max(request.limit, 1), MAX_PAGE_ROWS)
+        wait_s = min(request.wait_ms, MAX_WAIT_MS) / 1000
+        return Poll(peer, request.id, prefixes, mask, limit, self._step.now.monotonic_s + wait_s)
+
+    def _cursor(self, encoded: bytes) -> Cursor:
+        """Return where a client goes on: at the beginning, if this log does not know where it was.
+
+        Raises:
+            InvalidRequest: that is no cursor.
+        """
+        cursor = Cursor.from_bytes(encoded) if encoded else None
+        if cursor is None or cursor.log != self._changes.identity or cursor.since > self._changes.head:
+            return self._beginning()
+        return cursor
+
+    def _beginning(self) -> Cursor:
+        if self._changes.identity is None:
+            self._changes.begin(self._random.getrandbits(64))
+        self._step.stats.count("watch_scans_begun")
+        return self._live(self._changes.head)._replace(partition=0)
+
+    def _live(self, since: int) -> Cursor:
+        assert self._changes.identity is not None
+        return Cursor(self._changes.identity, since)
+
+    def _tell(self, poll: Poll, cursor: Cursor) -> bool:
+        """Answer with the next page, if there is anything to tell."""
+        if cursor.partition is None and cursor.since < self._changes.floor:
+            cursor = self._beginning()
+        if cursor.partition is None:
+            return self._tell_changed(poll, cursor.since)
+        self._tell_stored(poll, cursor.since, cursor.partition, cursor.after)
+        return True
+
+    def _tell_stored(self, poll: Poll, since: int, start: int, after: bytes) -> None:
+        """Answer with a page of the initial state: what lies behind `after` in partition `start`, and what follows."""
+        partitions = self._step.ring.partitions
+        rows: list[object] = []
+        size = 0
+        partition = first_in(poll.mask, start)
+        for _ in range(MAX_PAGES):
+            if partition is None or _is_full(poll, rows, size):
+                break
+            room = poll.limit - len(rows)
+            page, end = read_page(self._store, partitions, partition, poll.prefixes, after, room)
+            rows += [[identity_in(located), self._replica.as_of_now(entry)] for located, entry in page]
+            size += sum(len(entry) for _, entry in page)
+            if end is None:
+                partition, after = first_in(poll.mask, partition + 1), b""
+            else:
+                after = end
+        live = self._live(since)
+        self._answer(poll, rows, live if partition is None else live._replace(partition=partition, after=after))
+
+    def _tell_changed(self, poll: Poll, since: int) -> bool:
+        """Answer with a page of what changed behind a number; False if nothing has."""
+        partitions = self._step.ring.partitions
+        changed = list(islice(self._changes.behind(since), MAX_CHANGES))
+        position = self._changes.head if len(changed) < MAX_CHANGES else changed[-1][0]
+        rows: list[object] = []
+        size = 0
+        for number, located in changed:
+            identity = identity_in(located)
+            if identity.startswith(poll.prefixes) and poll.mask >> partition_in(located, partitions) & 1:
+                entry, _ = self._replica.shown(located)
+                rows.append([identity, entry])
+                size += len(entry or b"")
+                if _is_full(poll, rows, size):
+                    position = number
+                    break
+        if not rows and position == self._changes.head:
+            return False
+        self._answer(poll, rows, self._live(position))
+        return True
+
+    def _concerned_behind(self, number: int) -> list[int]:
+        """Return the numbers of the polls that wait for what has changed behind a number."""
+        if not self._waiting or number < self._changes.floor:
+            return list(self._waiting)
+        partitions = self._step.ring.partitions
+        found: dict[int, None] = {}
+        for _, located in self._changes.behind(number):
+            found.update(dict.fromkeys(self._waiting.for_key(identity_in(located), partition_in(located, partitions))))
+        return list(found)
+
+    @property
+    def _served(self) -> int:
+        """The partitions this node is a replica of that counts, as a mask."""
+        step = self._step
+        if step.node in step.uncounted:
+            return 0
+        if self._homes is None or self._homes[0] != step.epoch:
+            ring = step.ring
+            mine = (partition for partition in range(ring.partitions) if step.node in ring.replicas_of(partition))
+            self._homes = step.epoch, mask_of(mine)
+        return self._homes[1]
+
+    def _refuse_what_is_not_served(self) -> None:
+        served = self._served
+        if served != self._served_before:
+            self._served_before = served
+            for number in self._waiting:
+                if self._waiting.get(number).mask & ~served:
+                    poll = self._waiting.take(number)
+                    self._refuse(poll.peer, poll.id, Unavailable(1, 0))
+
+    def _answer(self, poll: Poll, rows: list[object], cursor: Cursor) -> None:
+        """Answer when everything this node holds is durable: what is told may have been written in this very step."""
+        position = cursor.since if cursor.partition is None else None
+        reply = WatchReply(poll.id, rows, cursor.to_bytes(), position, self._changes.head)
+        self._step.effects.send_when_durable(poll.peer, reply)
+        self._step.stats.count("watch_changes_told", len(rows))
+
+    def _refuse(self, peer: Peer, number: int, error: CrdtkvError) -> None:
+        self._step.effects.send(peer, ErrorReply(number, error.code, list(error.fields)))
+
+
+def _is_full(poll: Poll, rows: list[object], size_bytes: int) -> bool:
+    return len(rows) >= poll.limit or size_bytes >= SCAN_BYTES
+
+
+def _prefix(prefix: object) -> bytes:
+    if type(prefix) is not bytes or len(prefix) > MAX_PREFIX_BYTES:
+        raise InvalidRequest("a watch names prefixes of identities, in bytes")
+    return prefix
