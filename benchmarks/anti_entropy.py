@@ -61,7 +61,7 @@ def configuration(nodes: int, max_mib_per_s: float | None) -> ClusterConfig:
 def build(replicas: Replicas) -> None:
     """Let all nodes build their trees, and print what that took."""
     began_s = replicas.elapsed_s
-    replicas.run_until(lambda: all(core.anti_entropy.is_built for core in replicas.cores.values()), LONGEST_S)
+    replicas.run_until(lambda: all(core.parts.anti_entropy.is_built for core in replicas.cores.values()), LONGEST_S)
     print(
         f"building the trees: {replicas.cpu_s / len(replicas.cores):.1f} s of CPU a node, "
         f"{replicas.elapsed_s - began_s:.1f} s until all nodes have built theirs, pauses included, "
@@ -117,7 +117,9 @@ def run(arguments: argparse.Namespace, directory: Path) -> None:
         print(mend(replicas, lacking, numbers, config.repair.max_mib_per_s), flush=True)
         if arguments.messages:
             print(f"  {dict(replicas.traffic.messages.most_common())}")
-    corrected = sum(core.step.stats.counters.get("merkle_trees_corrected", 0) for core in replicas.cores.values())
+    corrected = sum(
+        core.parts.kernel.step.stats.counters.get("merkle_trees_corrected", 0) for core in replicas.cores.values()
+    )
     assert not corrected, f"{corrected} trees were not those of the disk"
     for store in stores.values():
         store.close()

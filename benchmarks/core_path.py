@@ -19,7 +19,8 @@ from secrets import token_bytes
 
 from crdtkv.config.loader import load
 from crdtkv.ids import identity_of
-from crdtkv.node.core import NodeCore, NodeSettings
+from crdtkv.node.assembly import NodeSettings
+from crdtkv.node.core import NodeCore
 from crdtkv.node.kernel.effects import Effects, Sends
 from crdtkv.node.kernel.events import Durable, Now, PeerUp, Received
 from crdtkv.ring.hash_ring import HashRing

@@ -58,7 +58,7 @@ def in_process(kind: str, size: int, operations: int) -> str:
     with tempfile.TemporaryDirectory() as directory:
         nodes = Counted(Path(directory))
         identity = identity_of("default", kind, "large")
-        first = nodes.cores["eu-1"].step.ring.preference_list(located(identity))[0]
+        first = nodes.cores["eu-1"].parts.kernel.cluster.ring.preference_list(located(identity))[0]
 
         def operate(number: int, level: str) -> None:
             operation, arguments = KINDS[kind](number)
@@ -71,7 +71,7 @@ def in_process(kind: str, size: int, operations: int) -> str:
         for number in range(size, size + operations):
             operate(number, "LOCAL_QUORUM")
         cpu_ms = (time.process_time() - began) / operations * 1e3
-        entry = nodes.cores[first].replica.read(located(identity))[0]
+        entry = nodes.cores[first].parts.replica.read(located(identity))[0]
         assert entry is not None
         return f"{len(entry):,} | {cpu_ms:.2f} ms | {nodes.sent_bytes / operations:,.0f}"
 

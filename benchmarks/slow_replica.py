@@ -36,7 +36,7 @@ def ready(seed: int, seconds: float) -> Cluster:
     """Return a cluster whose nodes have all come up."""
     shape = Shape(datacenters=1, nodes=3, partitions=64, clients=1, gossip_interval_s=0.5, read_share=0.0)
     cluster = Cluster(Plan(seed, seconds, shape, Weather(delay_max_s=0.0005), (), ()))
-    while any(node.core is None or node.core.standing.word != "member" for node in cluster.nodes.values()):
+    while any(node.core is None or node.core.parts.enrollment.state != "member" for node in cluster.nodes.values()):
         cluster.scheduler.run_until(cluster.scheduler.now + 0.1)
     return cluster
 
@@ -46,11 +46,11 @@ def without(cluster: Cluster, has_preference: bool, has_hedging: bool) -> None:
     for name, node in cluster.nodes.items():
         assert node.core is not None
         if not has_preference:
-            node.core.preference.ordered = (  # type: ignore[method-assign]
+            node.core.parts.selector.ordered = (  # type: ignore[method-assign]
                 lambda nodes, _, name=name: sorted(nodes, key=lambda one: one != name)
             )
         if not has_hedging:
-            node.core.coordinator._hedging.wait_s = lambda _, __: LONGEST_S  # type: ignore[method-assign]
+            node.core.parts.quorum_calls._hedging.wait_s = lambda _, __: LONGEST_S  # type: ignore[method-assign]
 
 
 def slow_down(cluster: Cluster, how: str, began_s: float, seconds: float) -> None:
@@ -82,7 +82,11 @@ def run(how: str, has_preference: bool, has_hedging: bool, arguments: argparse.N
     cluster.scheduler.run_until(until_s + 3)
     history = [operation for operation in client.history if operation.outcome == "ok"]
     took_ms = sorted((operation.ended - operation.began) * 1e3 for operation in history)
-    hedged = sum(node.core.step.stats.counters.get("hedged_reads", 0) for node in cluster.nodes.values() if node.core)
+    hedged = sum(
+        node.core.parts.kernel.step.stats.counters.get("hedged_reads", 0)
+        for node in cluster.nodes.values()
+        if node.core
+    )
     parts = [how, "yes" if has_preference else "no", "yes" if has_hedging else "no"]
     parts += [f"{took_ms[int(len(took_ms) * share)]:.2f}" for share in (0.5, 0.99, 0.999)]
     parts.append(f"{100 * hedged / len(took_ms):.1f}")

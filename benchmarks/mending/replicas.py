@@ -13,7 +13,8 @@ from dataclasses import dataclass, field, replace
 from random import Random
 
 from crdtkv.config.model import ClusterConfig
-from crdtkv.node.core import NodeCore, NodeSettings
+from crdtkv.node.assembly import NodeSettings
+from crdtkv.node.core import NodeCore
 from crdtkv.node.kernel.effects import Sends
 from crdtkv.node.kernel.events import Durable, Event, Now, PeerUp, Received
 from crdtkv.storage.store import Store
@@ -79,12 +80,12 @@ class Replicas:
     @property
     def visits(self) -> int:
         """How many visits have begun on all nodes."""
-        return sum(core.step.stats.counters.get("merkle_visits", 0) for core in self.cores.values())
+        return sum(core.parts.kernel.step.stats.counters.get("merkle_visits", 0) for core in self.cores.values())
 
     @property
     def are_equal(self) -> bool:
         """Whether all trees are built and have the same roots; cheap while they are not."""
-        forests = [core.anti_entropy._forest for core in self.cores.values()]
+        forests = [core.parts.anti_entropy._forest for core in self.cores.values()]
         partitions = forests[0].partitions
         for _ in range(partitions):
             trees = [forest.tree(self._looked_at) for forest in forests]

@@ -83,7 +83,7 @@ def differing(stores: Iterable[Store], numbers: Iterable[int]) -> Iterator[int]:
 
 def _toggle(core: NodeCore, key: bytes, difference: int) -> None:
     token = int.from_bytes(key[:TOKEN_BYTES], "big")
-    forest = core.anti_entropy._forest
+    forest = core.parts.anti_entropy._forest
     tree = forest.tree(partition_of(token, forest.partitions))
     assert tree is not None
     tree.toggle(leaf_of(token, forest.partitions), difference)

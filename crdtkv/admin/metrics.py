@@ -68,7 +68,7 @@ class NodeCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield all metric families."""
-        stats = self._core.step.stats
+        stats = self._core.parts.kernel.step.stats
         for name, help_text in _COUNTERS.items():
             yield CounterMetricFamily(f"crdtkv_{name}", help_text, value=stats.counters.get(name, 0))
         requests = HistogramMetricFamily(

@@ -11,7 +11,8 @@ from crdtkv.errors import CrdtkvError, InsufficientStorage, Overloaded, StorageE
 from crdtkv.log_text import LineRate
 from crdtkv.node.coordinate.admission import ADMITTED, Admission
 from crdtkv.node.kernel.events import Peer, Received
-from crdtkv.node.kernel.step import Step
+from crdtkv.node.kernel.kernel import Kernel
+from crdtkv.node.membership.load_meter import LoadMeter
 from crdtkv.node.membership.membership import Membership
 from crdtkv.node.membership.ring_follower import RingFollower
 from crdtkv.wire.messages import (
@@ -83,24 +84,26 @@ class Dispatch:
 
     def __init__(
         self,
-        step: Step,
+        kernel: Kernel,
         ring: RingFollower,
         admission: Admission,
+        load: LoadMeter,
         membership: Membership,
         acknowledge: Callable[[str], None],
         from_client: Mapping[type, Callable[[Peer, Any], None]],
         from_node: Mapping[type, Callable[[str, Any], None]],
     ) -> None:
-        self._step = step
+        self._cluster = kernel.cluster
+        self._step = kernel.step
+        self._calls = kernel.calls
         self._ring = ring
         self._admission = admission
+        self._load = load
         self._membership = membership
         self._acknowledge = acknowledge
         self._from_client = from_client
         self._from_node = from_node
         self._dropped_lines = LineRate()
-        #: How many requests of other nodes were carried out.
-        self.served = 0
 
     def received(self, frame: Received) -> None:
         """Take in a frame.
@@ -122,9 +125,9 @@ class Dispatch:
                 else:
                     self._refuse(peer, message)
             return
-        if epoch > self._step.epoch:
+        if epoch > self._cluster.epoch:
             self._step.effects.refresh_topology = True
-        elif epoch < self._step.epoch:
+        elif epoch < self._cluster.epoch:
             self._ring.heard_older(peer)
         for message in messages:
             try:
@@ -139,11 +142,11 @@ class Dispatch:
         kind = type(message)
         if kind is ReplicaWritten:
             for number in message.ids:  # type: ignore[union-attr]
-                call = self._step.calls.get(number) if type(number) is int else None
+                call = self._calls.get(number) if type(number) is int else None
                 if call is not None:
                     call.answered(node, message)
         elif kind in _ANSWERS:
-            call = self._step.calls.get(message.id)  # type: ignore[union-attr]
+            call = self._calls.get(message.id)  # type: ignore[union-attr]
             if call is not None:
                 call.answered(node, message)
         elif kind is MembersPush:
@@ -154,7 +157,7 @@ class Dispatch:
             self._membership.replied(node, message)  # type: ignore[arg-type]
         elif kind is Refusal:
             self._step.stats.count("refusals_received")
-            call = self._step.calls.get(message.id)  # type: ignore[union-attr]
+            call = self._calls.get(message.id)  # type: ignore[union-attr]
             if call is not None:
                 call.refused(node, message.code)  # type: ignore[union-attr]
         elif kind in _FORWARDED:
@@ -171,11 +174,11 @@ class Dispatch:
             self._step.effects.send(node, Refusal(request.id, "quarantined", []))
         elif type(request) in _READS and not self._step.effects.has_room_for(node):
             self._step.effects.send(node, Refusal(request.id, CONGESTED, []))
-        elif epoch != self._step.epoch:
+        elif epoch != self._cluster.epoch:
             self._step.stats.count("epoch_refusals")
-            self._step.effects.send(node, Refusal(request.id, "wrong_epoch", [self._step.epoch]))
+            self._step.effects.send(node, Refusal(request.id, "wrong_epoch", [self._cluster.epoch]))
         else:
-            self.served += 1
+            self._load.served += 1
             try:
                 handler(node, request)
             except StorageError:
@@ -194,9 +197,9 @@ class Dispatch:
     @property
     def _unserved(self) -> frozenset[type]:
         """What this node must not serve now, because others would count, or believe, its answer."""
-        if self._step.is_quarantined:
+        if self._cluster.is_quarantined:
             return _COUNTED
-        return _READS if self._step.node in self._step.ring.learners else frozenset()
+        return _READS if self._cluster.node in self._cluster.ring.learners else frozenset()
 
     def dropped(self, error: CrdtkvError) -> None:
         """Count what a peer sent and nobody can use."""

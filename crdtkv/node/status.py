@@ -1,53 +1,52 @@
 """What a node tells of itself: the content of `StatusReply`, of `/status`, and of most metrics."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from crdtkv.config.model import ClusterConfig
 from crdtkv.ids import parse_identity
+from crdtkv.node.assembly import Parts
 from crdtkv.ring.agreement import differences
 from crdtkv.ring.token import identity_in
 
-if TYPE_CHECKING:
-    from crdtkv.node.core import NodeCore
 
-
-def status_of(core: "NodeCore", config: ClusterConfig) -> dict[str, Any]:
-    """Return what a node knows of itself; `config` is what it was started with."""
-    now_s, datacenter = core.step.now.monotonic_s, core.step.datacenter
-    lags = {peer: core.outbox.lag(peer, now_s) for peer in config.peers_of(datacenter)}
+def status_of(parts: Parts, config: ClusterConfig, requests_waiting: int, started_s: float) -> dict[str, Any]:
+    """Return what a node knows of itself; `config` is what it was started with, at `started_s`, monotonic."""
+    cluster, step = parts.kernel.cluster, parts.kernel.step
+    now_s, datacenter = step.now.monotonic_s, cluster.datacenter
+    lags = {peer: parts.outbox.lag(peer, now_s) for peer in config.peers_of(datacenter)}
     return {
-        "node": core.step.node,
+        "node": cluster.node,
         "datacenter": datacenter,
-        "actor": core.replica.actor,
-        "standing": core.standing.word,
-        "epoch": core.step.epoch,
-        "config_differs": differences(core.topology, config.first_topology(datacenter)),
-        "uptime_s": round(now_s - core.started_s, 3),
-        "peers_up": sorted(core.step.alive),
-        "members": core.membership.told(),
-        "latencies": core.preference.told(),
-        "bus_up": core.geo.bus_is_up,
-        "disk_space": core.step.has_disk_space,
-        "calls_in_flight": len(core.step.calls),
-        "requests_waiting": len(core.admission),
-        "watches_waiting": len(core.watching),
+        "actor": parts.replica.actor,
+        "standing": parts.enrollment.state,
+        "epoch": cluster.epoch,
+        "config_differs": differences(cluster.ring.topology, config.first_topology(datacenter)),
+        "uptime_s": round(now_s - started_s, 3),
+        "peers_up": sorted(cluster.alive),
+        "members": parts.membership.told(),
+        "latencies": parts.selector.told(),
+        "bus_up": parts.geo.bus_is_up,
+        "disk_space": parts.replica.has_disk_space,
+        "calls_in_flight": len(parts.kernel.calls),
+        "requests_waiting": requests_waiting,
+        "watches_waiting": len(parts.watching),
         "hints": {
             target: {"rows": kept.rows, "bytes": kept.size_bytes, "age_s": round(now_s - kept.since, 3)}
-            for target in core.handoff.hints.targets
-            for kept in [core.handoff.hints.waiting_for(target)]
+            for target in parts.hints.targets
+            for kept in [parts.hints.waiting_for(target)]
         },
-        "needing_repair": core.handoff.hints.needing_repair,
-        "tombstones": core.collection.told,
-        "outbox_rows": len(core.outbox),
-        "outbox_dropped": core.outbox.has_dropped,
-        "outbox_too_large": [repr(parse_identity(identity_in(key))) for key in core.outbox.set_aside_keys[:10]],
-        "comparing": core.anti_entropy.passes,
-        "merkle_built": core.anti_entropy.is_built,
+        "needing_repair": parts.hints.needing_repair,
+        "tombstones": parts.collection.told,
+        "outbox_rows": len(parts.outbox),
+        "outbox_dropped": parts.outbox.has_dropped,
+        "outbox_too_large": [repr(parse_identity(identity_in(key))) for key in parts.outbox.set_aside_keys[:10]],
+        "comparing": parts.anti_entropy.passes,
+        "merkle_built": parts.anti_entropy.is_built,
         "lag": {
             # Without all rows in the outbox nobody knows what a data center lacks.
-            peer: {"rows": count, "age_s": round(age_s, 3), "is_complete": not core.outbox.has_dropped}
+            peer: {"rows": count, "age_s": round(age_s, 3), "is_complete": not parts.outbox.has_dropped}
             for peer, (count, age_s) in lags.items()
         },
-        "unfilled": config.peers_of(datacenter) if core.standing.may_lack_data else core.filling.unfilled,
-        "counters": dict(sorted(core.step.stats.counters.items())),
+        "unfilled": config.peers_of(datacenter) if parts.enrollment.may_lack_data else parts.filling.unfilled,
+        "counters": dict(sorted(step.stats.counters.items())),
     }

@@ -29,7 +29,8 @@ from crdtkv.links.link import Link
 from crdtkv.links.probe import who_answers
 from crdtkv.links.room import Room
 from crdtkv.log_text import one_line
-from crdtkv.node.core import NodeCore, NodeSettings
+from crdtkv.node.assembly import NodeSettings
+from crdtkv.node.core import NodeCore
 from crdtkv.node.kernel.effects import Effects, Sends
 from crdtkv.node.kernel.events import ClientGone, DiskSpace, Event, PeerClock, PeerDown, PeerUp, Received
 from crdtkv.ring.agreement import differences
@@ -195,12 +196,12 @@ class NodeServer:
         """See `LinkUser.frame`."""
         assert link.hello is not None
         if frame.skipped:
-            self.core.step.stats.count("junk_messages", frame.skipped)
+            self.core.parts.kernel.step.stats.count("junk_messages", frame.skipped)
         self._stepper.put(Received(link.number or link.hello.name, frame.epoch, frame.messages))
 
     def unsent(self, link: Link, outgoing: Outgoing) -> None:
         """See `LinkUser.unsent`."""
-        self._link_log.unsent(link, outgoing, self.core.step.stats)
+        self._link_log.unsent(link, outgoing, self.core.parts.kernel.step.stats)
         if outgoing.returned and link.hello is not None:
             self._put(Received(link.number or link.hello.name, 0, outgoing.returned))
 
@@ -214,7 +215,7 @@ class NodeServer:
         was_client = self._clients.lost(link)
         self._links_changed.set()
         if reason.startswith("protocol error"):
-            self._link_log.junk(reason, self.core.step.stats)
+            self._link_log.junk(reason, self.core.parts.kernel.step.stats)
         for dialer in self._dialers.values():
             if dialer.link is link:
                 dialer.lost()

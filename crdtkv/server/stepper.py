@@ -129,7 +129,7 @@ class Stepper:
         if error is not None:
             self._fail(error if isinstance(error, StorageError) else StorageError(str(error)))
             return
-        self._core.step.stats.commits.observe(time.perf_counter() - began)
+        self._core.parts.kernel.step.stats.commits.observe(time.perf_counter() - began)
         while self._held and self._held[0].after_commit <= covers:
             self._world.release(self._held.popleft())
         # The core need not act on it, only know it before it handles anything else: no step of its own.

@@ -106,7 +106,7 @@ class SimCluster:
             return
         self.note(f"{node.place.node} starts")
         assert node.core is not None
-        node.core.replica.changes.keys_max = self.plan.shape.watch_log_max
+        node.core.parts.replica.changes.keys_max = self.plan.shape.watch_log_max
         self.monitors.making.watch(node.core)
         for other in self.neighbors(node):
             self.tend_link(node, other)

@@ -46,7 +46,7 @@ class Collecting:
             return
         stored = parse(value)
         assert node.core is not None
-        now = node.core.replica.hybrid_now
+        now = node.core.parts.replica.hybrid_now
         if stored.live(now):
             violated("rule 11", f"{node.place.node} drops {row!r}, which is alive: {stored.live(now)}")
         for name in self._cluster.monitors.replicas(node.place.datacenter, row):

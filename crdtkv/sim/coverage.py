@@ -78,9 +78,9 @@ class Coverage:
 
     def take(self, core: NodeCore) -> None:
         """Add what a node has counted; called when its process ends."""
-        stats = core.step.stats
+        stats = core.parts.kernel.step.stats
         self.counts.update(stats.counters)
-        self.counts["clock_ahead"] += core.replica.clock.ahead
+        self.counts["clock_ahead"] += core.parts.replica.clock.ahead
         for (kind, _, outcome), histogram in stats.requests.items():
             if kind == "forward":
                 self.counts["forwarded"] += histogram.count

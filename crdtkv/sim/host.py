@@ -12,7 +12,8 @@ from typing import Protocol
 
 from crdtkv.config.model import ClusterConfig
 from crdtkv.errors import StorageError
-from crdtkv.node.core import NodeCore, NodeSettings
+from crdtkv.node.assembly import NodeSettings
+from crdtkv.node.core import NodeCore
 from crdtkv.node.kernel.effects import Effects, Proposal, Publish, SendBus
 from crdtkv.node.kernel.events import ClientGone, Durable, Event, Now, Peer, PeerDown, PeerUp, Received
 from crdtkv.ring.topology import Topology

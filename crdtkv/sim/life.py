@@ -95,7 +95,8 @@ class Life:
     def _wait_for_members(self) -> None:
         """Let all nodes enter themselves into the topology: a cluster that has just been started is not used yet."""
         scheduler = self.cluster.scheduler
-        while any(node.core is None or node.core.standing.word != "member" for node in self.cluster.nodes.values()):
+        nodes = self.cluster.nodes.values()
+        while any(node.core is None or node.core.parts.enrollment.state != "member" for node in nodes):
             if scheduler.now > FIRST_START_WITHIN_S:
                 raise InvariantViolated([Violation("I7", "a new cluster does not come up")])
             scheduler.run_until(scheduler.now + READ_STEP_S)
@@ -152,7 +153,7 @@ class Life:
         roots: dict[tuple[str, int], dict[str, int]] = {}
         for name, node in self.cluster.nodes.items():
             assert node.core is not None
-            for partition, root in node.core.anti_entropy.roots().items():
+            for partition, root in node.core.parts.anti_entropy.roots().items():
                 roots.setdefault((node.place.datacenter, partition), {})[name] = root
         for (dc, partition), by_node in roots.items():
             if len(set(by_node.values())) > 1:
@@ -168,7 +169,7 @@ class Life:
             copies: dict[str, dict[str, bytes | None]] = {}
             for name, node in cluster.nodes.items():
                 assert node.core is not None
-                if name in node.core.step.ring.preference_list(at):
+                if name in node.core.parts.kernel.cluster.ring.preference_list(at):
                     group = node.place.datacenter if self.plan.is_forgetful else "all"
                     copies.setdefault(group, {})[name] = node.disk.visible(rows.data_row(at))
             for replicas in copies.values():
@@ -182,15 +183,16 @@ def _why_busy(node: SimNode, collects: bool) -> str:
     core = node.core
     if core is None:
         return "does not run"
-    hints, has_rows = core.handoff.hints, node.disk.committed(*rows.OUTBOX_RANGE)
-    calls = len(core.step.calls) - core.collection.is_asking
+    hints, outbox, state = core.parts.hints, core.parts.outbox, core.parts.enrollment.state
+    has_rows = node.disk.committed(*rows.OUTBOX_RANGE)
+    calls = len(core.parts.kernel.calls) - core.parts.collection.is_asking
     busy = (
-        (len(core.outbox) or core.outbox.has_dropped or has_rows, f"has {len(core.outbox)} outbox rows"),
+        (len(outbox) or outbox.has_dropped or has_rows, f"has {len(outbox)} outbox rows"),
         (len(hints) or hints.needs_repair, f"keeps {len(hints)} hints, {hints.needing_repair} need repair"),
-        (core.standing.word != "member", f"is {core.standing.word}"),
-        (core.replica.has_dirty_keys, "waits for its disk"),
-        (not core.anti_entropy.is_built, "has not built its Merkle trees"),
-        (collects and len(core.replica.tombstones), f"keeps {len(core.replica.tombstones)} tombstones"),
+        (state != "member", f"is {state}"),
+        (core.parts.replica.has_dirty_keys, "waits for its disk"),
+        (not core.parts.anti_entropy.is_built, "has not built its Merkle trees"),
+        (collects and len(core.parts.replica.tombstones), f"keeps {len(core.parts.replica.tombstones)} tombstones"),
         # Rounds go on for as long as there are tombstones, some of which wait for a clock that is years behind.
         (calls, f"has {calls} calls in flight"),
     )

@@ -38,7 +38,7 @@ class Making:
 
     def watch(self, core: NodeCore) -> None:
         """Listen to a process that has just started."""
-        replica, handoff = core.replica, core.handoff
+        replica, local = core.parts.replica, core.parts.local
         made, merge = replica.made, replica.merge
         asked: list[Any] = []
 
@@ -48,8 +48,8 @@ class Making:
 
         def merging(key: PlacedKey, incoming: Entry, supersede_before: int = 0) -> bytes | None:
             if supersede_before:
-                is_replica = core.step.node in core.step.ring.replicas_at(key.token)
-                self._superseding.merging(core.step.node, key.identity, supersede_before, is_replica)
+                is_replica = core.parts.kernel.cluster.node in core.parts.kernel.cluster.ring.replicas_at(key.token)
+                self._superseding.merging(core.parts.kernel.cluster.node, key.identity, supersede_before, is_replica)
             trimmed = merge(key, incoming, supersede_before)
             if trimmed is not None:
                 context = Entry.from_bytes(trimmed).context
@@ -72,7 +72,7 @@ class Making:
             (replica, "made", making),
             (replica, "merge", merging),
             (replica, "mutate", noting(replica.mutate)),
-            (handoff, "mutate", noting(handoff.mutate)),
+            (local, "mutate_as_fallback", noting(local.mutate_as_fallback)),
         ):
             setattr(owner, name, spy)
 

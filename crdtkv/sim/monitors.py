@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 import cbor2
 
-from crdtkv.node.handoff.handoff import BATCH_HINTS
+from crdtkv.node.handoff.hint_delivery import BATCH_HINTS
 from crdtkv.node.kernel.effects import Effects
 from crdtkv.node.kernel.events import DiskSpace, Event
 from crdtkv.ring.hash_ring import HashRing
@@ -84,7 +84,7 @@ class Monitors:
         """Look at a node before its step."""
         assert node.core is not None
         self.superseding.stepping(node, events)
-        if node.core.step.has_disk_space or any(type(event) is DiskSpace for event in events):
+        if node.core.parts.replica.has_disk_space or any(type(event) is DiskSpace for event in events):
             self._full.discard(node.place.node)
         else:
             self._full.add(node.place.node)
@@ -93,17 +93,17 @@ class Monitors:
         """Look at what a step took in and gave out."""
         core, name = node.core, node.place.node
         assert core is not None
-        if len(core.outbox) > self._outbox_max:
-            violated("I9", f"{name} has {len(core.outbox)} outbox rows of {self._outbox_max}")
-        if len(core.step.calls) > self._calls_max:
-            violated("I9", f"{name} has {len(core.step.calls)} calls in flight of {self._calls_max}")
-        if len(core.handoff.hints) > self._hints_max:
-            violated("I9", f"{name} keeps {len(core.handoff.hints)} hints of {self._hints_max}")
-        highest = max(self._highest_wall_ms.get(name, 0), core.step.now.wall_ms)
+        if len(core.parts.outbox) > self._outbox_max:
+            violated("I9", f"{name} has {len(core.parts.outbox)} outbox rows of {self._outbox_max}")
+        if len(core.parts.kernel.calls) > self._calls_max:
+            violated("I9", f"{name} has {len(core.parts.kernel.calls)} calls in flight of {self._calls_max}")
+        if len(core.parts.hints) > self._hints_max:
+            violated("I9", f"{name} keeps {len(core.parts.hints)} hints of {self._hints_max}")
+        highest = max(self._highest_wall_ms.get(name, 0), core.parts.kernel.step.now.wall_ms)
         self._highest_wall_ms[name] = highest
-        if core.replica.clock.last >> 16 > highest + core.replica.clock.max_drift_ms:
+        if core.parts.replica.clock.last >> 16 > highest + core.parts.replica.clock.max_drift_ms:
             violated("I9", f"the clock of {name} followed a timestamp from the far future")
-        if core.step.stats.counters.get("junk_messages"):
+        if core.parts.kernel.step.stats.counters.get("junk_messages"):
             violated("wire", f"{name} cannot read what another node sent: {effects.notes}")
         self.revealing.stepped(node, events, effects)
         self.watched.stepped(node, events, effects)
@@ -153,7 +153,7 @@ class Monitors:
         if before is not None and not descends(stored, before):
             violated("I4", f"{node.place.node} {row!r}: {stored.vector} after {before.vector}")
         if node.core is not None and len(self._cluster.config.datacenters) > 1:
-            actor = node.core.replica.actor
+            actor = node.core.parts.replica.actor
             counter = stored.vector.get(actor, 0)
             is_own = counter > (before.vector.get(actor, 0) if before is not None else 0)
             if is_own and not self._is_in_outbox(node, batch, row):
@@ -169,7 +169,7 @@ class Monitors:
             return
         value = batch.get(row) or node.disk.visible(row)
         assert value is not None
-        actor = node.core.replica.actor
+        actor = node.core.parts.replica.actor
         own = Stored({actor: parse(value).vector.get(actor, 0)}, frozenset(), b"", [])
         for peer in self._cluster.config.peers_of(node.place.datacenter):
             if not self._majority_has(peer, row, own):

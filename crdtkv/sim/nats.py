@@ -182,7 +182,7 @@ class SimNats:
         """Every node that waits for confirmations asks its own stream which consumers have nothing left."""
         for node in self._cluster.nodes.values():
             stream = self.streams[node.place.datacenter]
-            if node.core is None or not len(node.core.outbox) or not stream.is_up:
+            if node.core is None or not len(node.core.parts.outbox) or not stream.is_up:
                 continue
             for peer, consumer in stream.consumers.items():
                 if consumer.is_idle:

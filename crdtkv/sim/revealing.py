@@ -78,7 +78,7 @@ class Revealing:
         for event in events:
             if type(event) is Received:
                 self._note(node, event)
-                if is_settled and event.epoch != node.core.step.epoch and isinstance(event.peer, str):
+                if is_settled and event.epoch != node.core.parts.kernel.cluster.epoch and isinstance(event.peer, str):
                     _served_nothing(node, event, effects)
         # What another node has acknowledged is passed on as it is, also if it names a write that this one made.
         passed_on = {
@@ -174,12 +174,12 @@ class Revealing:
                 asked = self._asked.get((name, node.life, peer, number))
                 if asked is not None and not _is_held_durably(node, asked[0], entry):
                     violated("durability", f"{name} shows {peer} what is not durable: {asked[0]!r}")
-            case ReplicaWritten() | ReplicaSuperseded() | MutateReply(actor=node.core.replica.actor):  # type: ignore[union-attr]
+            case ReplicaWritten() | ReplicaSuperseded() | MutateReply(actor=node.core.parts.replica.actor):  # type: ignore[union-attr]
                 violated("durability", f"{name} acknowledges before its fsync: {message}")
 
     def _own_dots_are_durable(self, node: "SimNode", identity: bytes, entry: bytes, message: Message) -> None:
         assert node.core is not None
-        actor = node.core.replica.actor
+        actor = node.core.parts.replica.actor
         dot = (actor, parse(entry).vector.get(actor, 0))
         if dot[1] and not _on_disk(node, identity, lambda stored: has(stored, dot)):
             what = type(message).__name__

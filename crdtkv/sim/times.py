@@ -25,7 +25,7 @@ class Times:
         """Look at a node's clock after a step."""
         assert node.core is not None
         datacenter = node.place.datacenter
-        self._latest[datacenter] = max(self._latest.get(datacenter, 0), node.core.replica.expiry_now)
+        self._latest[datacenter] = max(self._latest.get(datacenter, 0), node.core.parts.replica.expiry_now)
 
     def at(self, datacenter: str) -> tuple[int, int]:
         """Return the earliest and the latest time at which a node may answer now."""

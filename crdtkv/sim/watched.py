@@ -42,13 +42,13 @@ class Watched:
         if effects.new_incarnation is not None or effects.topology is not None:
             return  # what came before that in the same step was answered by who counted then
         assert node.core is not None
-        step = node.core.step
+        cluster = node.core.parts.kernel.cluster
         for messages in (*effects.at_once.values(), *effects.held.values()):
             for message in messages:
                 if isinstance(message, WatchReply):
                     for identity, _ in rows_in(message):
-                        name, homes = node.place.node, step.ring.preference_list(located(identity))
-                        if name not in homes or name in step.uncounted:
+                        name, homes = node.place.node, cluster.ring.preference_list(located(identity))
+                        if name not in homes or name in cluster.uncounted:
                             violated("watch", f"{name} tells of {identity!r}, and is no replica of it that counts")
 
     def sent(self, node: "SimNode", messages: list[Message]) -> None:

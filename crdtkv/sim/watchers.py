@@ -49,5 +49,5 @@ def _watcher(cluster: "SimCluster", name: str) -> SimWatcher:
 def _some_ring(cluster: "SimCluster", datacenter: str, random: Random) -> HashRing | None:
     """Return the ring as some running node of a data center knows it, which may not be the newest."""
     cores = [node.core for node in cluster.nodes.values() if node.place.datacenter == datacenter]
-    rings = [core.step.ring for core in cores if core is not None]
+    rings = [core.parts.kernel.cluster.ring for core in cores if core is not None]
     return random.choice(rings) if rings else None

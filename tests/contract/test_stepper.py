@@ -15,7 +15,8 @@ import pytest
 from crdtkv.config.model import ClusterConfig
 from crdtkv.errors import StorageError
 from crdtkv.ids import identity_of
-from crdtkv.node.core import NodeCore, NodeSettings
+from crdtkv.node.assembly import NodeSettings
+from crdtkv.node.core import NodeCore
 from crdtkv.node.kernel.effects import Effects, Sends
 from crdtkv.node.kernel.events import Received
 from crdtkv.server.stepper import Stepper, clock
@@ -189,7 +190,7 @@ async def test_whatever_leaves_is_on_the_disk(node: Node) -> None:
         release(effects)
 
     node.release = releasing  # type: ignore[method-assign]
-    commits = node.store.commits - node.core.replica.commit_number
+    commits = node.store.commits - node.core.parts.replica.commit_number
     for number in range(1, 6):
         await node.put(number)
         await node.begun(1)

@@ -16,7 +16,8 @@ from crdtkv.config.loader import load
 from crdtkv.config.model import CollectionConfig, GossipConfig, RepairConfig
 from crdtkv.crdt.entry import Entry
 from crdtkv.ids import identity_of, parse_identity
-from crdtkv.node.core import NodeCore, NodeSettings
+from crdtkv.node.assembly import NodeSettings
+from crdtkv.node.core import NodeCore
 from crdtkv.node.kernel.effects import Effects
 from crdtkv.node.kernel.events import (
     BusMessage,
@@ -151,7 +152,7 @@ class Stage:
         self._step(node, ConsumerIdle(datacenter, self.now_s))
 
     def do_outbox(self, node: str) -> None:
-        self.lines.append(f"{node} has {len(self.cores[node].outbox)} rows in its outbox")
+        self.lines.append(f"{node} has {len(self.cores[node].parts.outbox)} rows in its outbox")
 
     def _ask(
         self,

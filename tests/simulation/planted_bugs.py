@@ -21,9 +21,9 @@ from crdtkv.crdt.sets import AddWinsSet
 from crdtkv.crdt.slots import Slot
 from crdtkv.merkle.forest import MerkleForest
 from crdtkv.node.dispatch import Dispatch
-from crdtkv.node.enrollment.enrollment import Standing
+from crdtkv.node.enrollment.enrollment import Enrollment
 from crdtkv.node.geo.replication import GeoReplication
-from crdtkv.node.handoff.handoff import Handoff
+from crdtkv.node.handoff.hint_delivery import HintDelivery
 from crdtkv.node.kernel.effects import AckStream, Effects, SendBus
 from crdtkv.node.kernel.keys import PlacedKey
 from crdtkv.node.quorum_calls.reading import GetCall
@@ -190,7 +190,7 @@ def epoch_unchecked() -> Any:
     serve = Dispatch._serve
 
     def wrong(self: Dispatch, node: str, epoch: int, request: Any) -> None:
-        serve(self, node, self._step.epoch, request)
+        serve(self, node, self._cluster.epoch, request)
 
     return replaced(Dispatch, "_serve", wrong)
 
@@ -206,7 +206,7 @@ def stream_acked_before_applying() -> Any:
         (batch,) = decode_frame(payload).messages
         assert isinstance(batch, GeoBatch)
         oseqs = [row[0] for row in batch.rows]  # type: ignore[index]
-        confirm = encode_frame(0, [Confirm(self._step.datacenter, batch.actor, oseqs)])
+        confirm = encode_frame(0, [Confirm(self._cluster.datacenter, batch.actor, oseqs)])
         effects.held_bus.append(SendBus(datacenter, batch.node, confirm))
         effects.held_acks.append(AckStream(handle, True))
 
@@ -308,14 +308,14 @@ def topology_not_written_again() -> Any:
 
 def hint_deleted_before_the_acknowledgement() -> Any:
     """A hint is dropped when it has been sent."""
-    deliver = Handoff._deliver
+    deliver = HintDelivery._deliver
 
-    def wrong(self: Handoff, hint: Any) -> int:
+    def wrong(self: HintDelivery, hint: Any) -> int:
         size = deliver(self, hint)
-        self.hints.delivered(hint)
+        self._hints.delivered(hint)
         return size
 
-    return replaced(Handoff, "_deliver", wrong)
+    return replaced(HintDelivery, "_deliver", wrong)
 
 
 def part_merged_without_its_basis() -> Any:
@@ -348,8 +348,8 @@ def remove_that_removes_nothing_elsewhere() -> Any:
 def learner_counted_in_a_quorum() -> Any:
     """A node that was wiped answers and counts at once."""
 
-    def judge(self: Standing) -> None:
-        self._step.is_quarantined = False
+    def judge(self: Enrollment) -> None:
+        self._cluster.is_quarantined = False
 
     @contextmanager
     def planted() -> Iterator[None]:
@@ -359,7 +359,7 @@ def learner_counted_in_a_quorum() -> Any:
             init(self, topology)
             self.learners = frozenset()
 
-        with replaced(HashRing, "__init__", without_learners), replaced(Standing, "_judge", judge):
+        with replaced(HashRing, "__init__", without_learners), replaced(Enrollment, "_judge", judge):
             yield
 
     return planted()

@@ -28,7 +28,7 @@ def tombstones_collected_by_time_only() -> Any:
                 self._stability.needs_new_actor = True
         self._renew_actor()
 
-    return replaced(Collection, "tend", wrong)
+    return replaced(Collection, "run_due", wrong)
 
 
 def tombstones_collected_without_those_that_are_down() -> Any:
@@ -36,7 +36,7 @@ def tombstones_collected_without_those_that_are_down() -> Any:
 
     def wrong(self: Collection, due: list[Any]) -> None:
         self._is_asking = True
-        CollectionRound(self._step, self, due, sorted(self._step.alive)).start(*self._stability.judge(due))
+        CollectionRound(self._kernel, self, due, sorted(self._cluster.alive)).start(*self._stability.judge(due))
 
     @contextmanager
     def planted() -> Iterator[None]:
@@ -48,7 +48,9 @@ def tombstones_collected_without_those_that_are_down() -> Any:
                 CollectionRound,
                 "_other_homes",
                 lambda self, question: [
-                    home for home in self._step.ring.replicas_at(token_in(question.located)) if home in self._step.alive
+                    home
+                    for home in self._cluster.ring.replicas_at(token_in(question.located))
+                    if home in self._cluster.alive
                 ],
             ),
         ):
@@ -96,8 +98,8 @@ def collection_with_one_node_unasked() -> Any:
 
     def wrong(self: Collection, due: list[Any]) -> None:
         self._is_asking = True
-        others = [node.name for node in self._step.ring.topology.nodes if node.name != self._step.node]
-        CollectionRound(self._step, self, due, others[:-1]).start(*self._stability.judge(due))
+        others = [node.name for node in self._cluster.ring.topology.nodes if node.name != self._cluster.node]
+        CollectionRound(self._kernel, self, due, others[:-1]).start(*self._stability.judge(due))
 
     @contextmanager
     def planted() -> Iterator[None]:
@@ -107,7 +109,7 @@ def collection_with_one_node_unasked() -> Any:
                 CollectionRound,
                 "_other_homes",
                 lambda self, question: [
-                    home for home in self._step.ring.replicas_at(token_in(question.located)) if home in self._others
+                    home for home in self._cluster.ring.replicas_at(token_in(question.located)) if home in self._others
                 ],
             ),
         ):

@@ -3,9 +3,10 @@
 from typing import Any
 
 from crdtkv.crdt.entry import Entry
-from crdtkv.node.enrollment.enrollment import Standing
-from crdtkv.node.handoff.handoff import Handoff, _Delivery
-from crdtkv.node.quorum_calls import reading
+from crdtkv.node.enrollment.enrollment import Enrollment
+from crdtkv.node.handoff.hint_delivery import _Delivery
+from crdtkv.node.handoff.local_seat import LocalSeat
+from crdtkv.node.quorum_calls import read_repair
 from crdtkv.node.replica.outbox import Outbox
 from crdtkv.storage import identity
 from crdtkv.wire.messages import WriteReplica
@@ -19,47 +20,47 @@ def read_repair_that_supersedes() -> Any:
     def wrong(number: int, key: bytes, merged: bytes, _: int) -> WriteReplica:
         return WriteReplica(number, key, merged, Entry.from_bytes(merged).state.newest())
 
-    return replaced(reading, "WriteReplica", wrong)
+    return replaced(read_repair, "WriteReplica", wrong)
 
 
 def coordinator_supersedes_what_it_has_read() -> Any:
     """A coordinator that merges what a quorum has told drops older siblings."""
-    hold = Handoff.hold
+    merge_local = LocalSeat.merge_local
 
-    def wrong(self: Handoff, key: Any, entry: Entry, seats: Any) -> None:
-        if any(seat.node == self._step.node and seat.is_home for seat in seats):
+    def wrong(self: LocalSeat, key: Any, entry: Entry, seats: Any) -> None:
+        if any(seat.node == self._cluster.node and seat.is_home for seat in seats):
             self._replica.merge(key, entry, entry.state.newest())
         else:
-            hold(self, key, entry, seats)
+            merge_local(self, key, entry, seats)
 
-    return replaced(Handoff, "hold", wrong)
+    return replaced(LocalSeat, "merge_local", wrong)
 
 
 def learner_promoted_one_partition_early() -> Any:
     """A learner counts again when all partitions but one are compared."""
-    learn = Standing._learn
+    learn = Enrollment._learn
 
-    def wrong(self: Standing) -> None:
+    def wrong(self: Enrollment) -> None:
         if self._learning_from is not None and sum(self._anti_entropy.passes.values()) <= 1:
             self._enter(is_learner=False)
         else:
             learn(self)
 
-    return replaced(Standing, "_learn", wrong)
+    return replaced(Enrollment, "_learn", wrong)
 
 
 def learner_promoted_after_the_first_peer() -> Any:
     """A learner counts again when it has compared everything with one of the others."""
-    learn = Standing._learn
+    learn = Enrollment._learn
 
-    def wrong(self: Standing) -> None:
+    def wrong(self: Enrollment) -> None:
         peers = self._learning_from
         if peers is not None and len(peers) > 1 and len(self._anti_entropy.passes) < len(peers):
             self._enter(is_learner=False)
         else:
             learn(self)
 
-    return replaced(Standing, "_learn", wrong)
+    return replaced(Enrollment, "_learn", wrong)
 
 
 def hint_dropped_on_a_refusal() -> Any:
@@ -69,24 +70,17 @@ def hint_dropped_on_a_refusal() -> Any:
 
 def write_of_a_fallback_never_sent_elsewhere() -> Any:
     """A home replica that is handed a fallback's write does not put it into its outbox."""
-    take = Handoff.take
+    accept_hint = LocalSeat.accept_hint
 
-    def wrong(self: Handoff, key: Any, target: str, entry: Entry, is_unsent: bool) -> None:
-        take(self, key, target, entry, is_unsent=is_unsent and target != self._step.node)
+    def wrong(self: LocalSeat, key: Any, target: str, entry: Entry, is_unsent: bool) -> None:
+        accept_hint(self, key, target, entry, is_unsent=is_unsent and target != self._cluster.node)
 
-    return replaced(Handoff, "take", wrong)
+    return replaced(LocalSeat, "accept_hint", wrong)
 
 
 def fallback_goes_on_under_its_name() -> Any:
     """A fallback makes dots under the same name after it has forgotten a key: it counts from 1 again."""
-    ended = Handoff.ended
-
-    def wrong(self: Handoff, hint: Any, is_taken: bool) -> None:
-        name = self._guest_actor
-        ended(self, hint, is_taken)
-        self._guest_actor = name
-
-    return replaced(Handoff, "ended", wrong)
+    return replaced(LocalSeat, "hint_delivered", lambda self, hint: None)
 
 
 def outbox_row_deleted_on_the_first_confirmation() -> Any:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from crdtkv.causality.seen import Seen
-from crdtkv.node.coordinate.mutation_flow import Mutating, Mutation
+from crdtkv.node.coordinate.mutation_flow import Mutation, MutationFlow
 from crdtkv.node.replica.operations import Operations, Record
 
 from .planting import replaced
@@ -11,7 +11,7 @@ from .planting import replaced
 
 def retry_done_without_asking() -> Any:
     """What a client tries again is carried out again."""
-    return replaced(Mutating, "begin", Mutating._read)
+    return replaced(MutationFlow, "_find", MutationFlow._read)
 
 
 def operations_not_kept() -> Any:
@@ -25,12 +25,12 @@ def operations_not_kept() -> Any:
 
 def begun_after_its_time() -> Any:
     """A node begins an operation whose client has long gone on elsewhere."""
-    write = Mutating._write
+    make = MutationFlow._make
 
-    def wrong(self: Mutating, mutation: Mutation) -> None:
-        write(self, mutation._replace(request=mutation.request._replace(begin_by_ms=0)))
+    def wrong(self: MutationFlow, mutation: Mutation) -> None:
+        make(self, mutation._replace(request=mutation.request._replace(begin_by_ms=0)))
 
-    return replaced(Mutating, "_write", wrong)
+    return replaced(MutationFlow, "_make", wrong)
 
 
 def session_that_forgets_its_writes() -> Any:

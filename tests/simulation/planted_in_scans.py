@@ -50,9 +50,8 @@ def scan_of_one_replica() -> Any:
     """A scan asks one replica at all levels."""
     start = ScanCall.start
 
-    def wrong(self: ScanCall, *request: Any) -> None:
-        *what, replicas, _, deadline_s = request
-        start(self, *what, replicas, 1, deadline_s)
+    def wrong(self: ScanCall, page: Any, required: int, deadline_s: float) -> None:
+        start(self, page, 1, deadline_s)
 
     return replaced(ScanCall, "start", wrong)
 

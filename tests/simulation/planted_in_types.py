@@ -88,7 +88,7 @@ def expired_shown_by_one_node() -> Any:
     right = Replica.as_of_now
 
     def wrong(self: Replica, encoded: bytes | None) -> bytes | None:
-        return encoded if self._step.node.endswith("-1") else right(self, encoded)
+        return encoded if self._cluster.node.endswith("-1") else right(self, encoded)
 
     return replaced(Replica, "as_of_now", wrong)
 

@@ -78,8 +78,8 @@ def watchers_told_by_a_learner() -> Any:
     """A node that does not count tells watchers what it has."""
 
     def served(self: Watching) -> int:
-        ring = self._step.ring
-        return mask_of(at for at in range(ring.partitions) if self._step.node in ring.replicas_of(at))
+        ring = self._cluster.ring
+        return mask_of(at for at in range(ring.partitions) if self._cluster.node in ring.replicas_of(at))
 
     return replaced(Watching, "_served", property(served))
 

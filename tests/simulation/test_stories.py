@@ -161,9 +161,9 @@ def _repairs_under_the_number_of_the_read() -> Iterator[None]:
             self._conclude()
 
     def wrong(self: Any, *arguments: Any) -> None:
-        calls, read = self._step.calls, self._then.__self__
+        read = self._then.__self__
         self._number = vars(read).setdefault("first_repair", self._number)
-        calls._calls[self._number] = self
+        self._calls._calls[self._number] = self
         start(self, *arguments)
 
     with replaced(GetCall, "lost", concluded_again), replaced(RepairCall, "start", wrong):

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from crdtkv.config.model import CollectionConfig
 from crdtkv.node.collection.stability import Question, Stability, parsed_questions
 from crdtkv.node.kernel.calls import Call
-from crdtkv.node.kernel.step import Step
+from crdtkv.node.kernel.kernel import Kernel
 from crdtkv.node.replica.replica import Replica
 from crdtkv.ring.token import token_in
 from crdtkv.wire.messages import (
@@ -48,15 +48,18 @@ class _Candidate(NamedTuple):
 class Collection:
     """Asking and answering of one node."""
 
-    def __init__(self, step: Step, replica: Replica, stability: Stability, config: CollectionConfig) -> None:
-        self._step = step
+    def __init__(self, kernel: Kernel, replica: Replica, stability: Stability, config: CollectionConfig) -> None:
+        self._kernel = kernel
+        self._cluster = kernel.cluster
+        self._step = kernel.step
+        self._calls = kernel.calls
         self._replica = replica
         self._stability = stability
         self._config = config
-        self._next_at = step.now.monotonic_s + config.interval_s
+        self._next_at = kernel.step.now.monotonic_s + config.interval_s
         self._is_asking = False
         self._note_alive_at = 0.0
-        self._of_epoch = step.epoch
+        self._of_epoch = kernel.cluster.epoch
         self._behind = b""
         self._candidates: dict[bytes, _Candidate] = {}
         self._waiting_for: dict[str, int] = {}
@@ -75,7 +78,7 @@ class Collection:
         """Return when the next round is due."""
         return None if self._is_asking else self._next_at
 
-    def tend(self) -> None:
+    def run_due(self) -> None:
         """Begin a round, if it is time; called at the end of every step."""
         now_s = self._step.now.monotonic_s
         if self._is_asking or now_s < self._next_at:
@@ -85,8 +88,8 @@ class Collection:
             self._note_alive_at = now_s + max(self._config.interval_s, self._config.gc_grace_s / 4)
             self._replica.note_alive()
         self._renew_actor()
-        if self._of_epoch != self._step.epoch:
-            self._of_epoch = self._step.epoch
+        if self._of_epoch != self._cluster.epoch:
+            self._of_epoch = self._cluster.epoch
             self._candidates = {}
         kept_for_others = self._find_candidates(now_s)
         due = [candidate.question for candidate in self._candidates.values() if candidate.due_s <= now_s]
@@ -133,14 +136,14 @@ class Collection:
 
     def _ask(self, due: list[Question]) -> None:
         step = self._step
-        absent = [node.name for node in step.ring.topology.nodes if not step.is_alive(node.name)]
+        absent = [node.name for node in self._cluster.ring.topology.nodes if not self._cluster.is_alive(node.name)]
         if absent:
             self._waiting_for = dict.fromkeys(absent, len(due))
             return
         step.stats.count("collection_rounds")
         self._is_asking = True
-        others = [node.name for node in step.ring.topology.nodes if node.name != step.node]
-        CollectionRound(step, self, due, others).start(*self._stability.judge(due))
+        others = [node.name for node in self._cluster.ring.topology.nodes if node.name != self._cluster.node]
+        CollectionRound(self._kernel, self, due, others).start(*self._stability.judge(due))
 
     def _find_candidates(self, now_s: float) -> int:
         """Read on in the notes, in a circle; return how many would be due, were it not for other data centers."""
@@ -153,7 +156,7 @@ class Collection:
         page, is_last = tombstones.behind(self._behind, limit)
         self._behind = b"" if is_last else page[-1][0]
         for located, noted in page:
-            is_mine = self._step.ring.replicas_at(token_in(located))[0] == self._step.node
+            is_mine = self._cluster.ring.replicas_at(token_in(located))[0] == self._cluster.node
             if not is_mine or located in self._candidates or not self._stability.is_old_enough(located, noted):
                 continue
             if not self._stability.is_stable_elsewhere(located):
@@ -190,8 +193,11 @@ class Answers(NamedTuple):
 class CollectionRound(Call):
     """One round in flight; see `Call`. First it asks, then it has dropped what all have settled."""
 
-    def __init__(self, step: Step, collection: Collection, questions: list[Question], others: list[str]) -> None:
-        self._step = step
+    def __init__(self, kernel: Kernel, collection: Collection, questions: list[Question], others: list[str]) -> None:
+        self._kernel = kernel
+        self._cluster = kernel.cluster
+        self._step = kernel.step
+        self._calls = kernel.calls
         self._collection = collection
         self._questions = questions
         self._others = others
@@ -207,14 +213,14 @@ class CollectionRound(Call):
     def start(self, settled: list[bytes], agreed: list[bytes]) -> None:
         """Ask all others about what this node itself agrees to."""
         step = self._step
-        self._settled[step.node] = frozenset(settled)
-        self._agreed[step.node] = frozenset(settled + agreed)
-        self._number = step.calls.add(self)
-        asked = [question for question in self._questions if question.located in self._agreed[step.node]]
+        self._settled[self._cluster.node] = frozenset(settled)
+        self._agreed[self._cluster.node] = frozenset(settled + agreed)
+        self._number = self._calls.add(self)
+        asked = [question for question in self._questions if question.located in self._agreed[self._cluster.node]]
         if not asked:
             self._end()
             return
-        step.calls.set_timer(self._number, step.now.monotonic_s + ROUND_TIMEOUT_S, "deadline")
+        self._calls.set_timer(self._number, step.now.monotonic_s + ROUND_TIMEOUT_S, "deadline")
         self._waiting = set(self._others)
         for node in self._others:
             # What this node has written must be on its disk before it counts as agreed.
@@ -251,7 +257,7 @@ class CollectionRound(Call):
             self._end()
             return
         self._is_dropping = True
-        settled = frozenset.intersection(*(self._settled[node] for node in (self._step.node, *self._others)))
+        settled = frozenset.intersection(*(self._settled[node] for node in (self._cluster.node, *self._others)))
         for question in self._questions:
             if question.located in settled:
                 for home in self._other_homes(question):
@@ -262,8 +268,8 @@ class CollectionRound(Call):
         self._progress()
 
     def _end(self) -> None:
-        self._step.calls.end(self._number)
-        everybody = [self._step.node, *self._others]
+        self._calls.end(self._number)
+        everybody = [self._cluster.node, *self._others]
         nothing: frozenset[bytes] = frozenset()
         agreed = frozenset.intersection(*(self._agreed.get(node, nothing) for node in everybody))
         settled = frozenset.intersection(*(self._settled.get(node, nothing) for node in everybody))
@@ -277,18 +283,18 @@ class CollectionRound(Call):
 
     def _refusals(self, everybody: list[str]) -> dict[str, int]:
         """Count, by node, the tombstones it did not agree to, answered or not."""
-        own = self._agreed[self._step.node]
+        own = self._agreed[self._cluster.node]
         missing: Mapping[str, int] = {
             node: len(self._questions) - len(own)
-            if node == self._step.node
+            if node == self._cluster.node
             else len(own - self._agreed.get(node, frozenset()))
             for node in everybody
         }
         return {node: count for node, count in missing.items() if count}
 
     def _other_homes(self, question: Question) -> list[str]:
-        homes = self._step.ring.replicas_at(token_in(question.located))
-        return [home for home in homes if home != self._step.node]
+        homes = self._cluster.ring.replicas_at(token_in(question.located))
+        return [home for home in homes if home != self._cluster.node]
 
 
 def _keys(keys: list[object]) -> frozenset[bytes]:

@@ -33,7 +33,7 @@ from crdtkv.causality.hybrid_clock import HybridTimestamp, from_wall_ms
 from crdtkv.errors import ProtocolError
 from crdtkv.hashing import DIGEST_BYTES
 from crdtkv.node.handoff.hints import Hints
-from crdtkv.node.kernel.step import Step
+from crdtkv.node.kernel.kernel import Kernel
 from crdtkv.node.replica.outbox import Outbox
 from crdtkv.node.replica.replica import Replica
 from crdtkv.node.replica.tombstones import Noted
@@ -61,14 +61,16 @@ class Stability:
 
     def __init__(
         self,
-        step: Step,
+        kernel: Kernel,
         replica: Replica,
         hints: Hints,
         outbox: Outbox,
         gc_grace_s: float,
         is_stable_elsewhere: StableElsewhere,
     ) -> None:
-        self._step = step
+        self._cluster = kernel.cluster
+        self._step = kernel.step
+        self._calls = kernel.calls
         self._replica = replica
         self._hints = hints
         self._outbox = outbox
@@ -78,17 +80,17 @@ class Stability:
         #: Whether a tombstone was refused because it names dots of the name this node writes under.
         self.needs_new_actor = False
         self._since: dict[bytes, tuple[bytes, float]] = {}
-        self._of_epoch = step.epoch
+        self._of_epoch = kernel.cluster.epoch
         hints.on_kept = self._hint_kept
 
     def judge(self, questions: Sequence[Question]) -> tuple[list[bytes], list[bytes]]:
         """Return the keys to which this node agrees: those that are settled, and those that are not yet."""
-        if self._of_epoch != self._step.epoch:
-            self._of_epoch = self._step.epoch
+        if self._of_epoch != self._cluster.epoch:
+            self._of_epoch = self._cluster.epoch
             self._since = {}
         settled: list[bytes] = []
         agreed: list[bytes] = []
-        carried = self._step.calls.located()
+        carried = self._calls.located()
         now_s = self._step.now.monotonic_s
         for question in questions:
             located, digest, newest = question
@@ -126,12 +128,12 @@ class Stability:
     def _agrees(self, question: Question) -> bool:
         located, digest, newest = question
         step = self._step
-        homes = step.ring.replicas_at(token_in(located))
-        if step.is_quarantined or not step.ring.learners.isdisjoint(homes):
+        homes = self._cluster.ring.replicas_at(token_in(located))
+        if self._cluster.is_quarantined or not self._cluster.ring.learners.isdisjoint(homes):
             return False
         if newest > from_wall_ms(step.now.wall_ms) or self._hints.has(located):
             return False
-        if step.node not in homes:
+        if self._cluster.node not in homes:
             return self._replica.entry(located) is None
         return self._holds(located, digest) and self.is_stable_elsewhere(located)
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from crdtkv.errors import Overloaded
 from crdtkv.node.kernel.events import Peer
-from crdtkv.node.kernel.step import Step
+from crdtkv.node.kernel.kernel import Kernel
 from crdtkv.quorum.level import ONE
 from crdtkv.wire.messages import ErrorReply, GetRequest, Message, MutateRequest, ScanRequest
 
@@ -47,8 +47,8 @@ _ONE = ONE.to_wire()
 class Admission:
     """The requests that wait to be begun; `begin` says who carries out which kind."""
 
-    def __init__(self, step: Step, begin: Mapping[type, Callable[[Peer, Any], None]]) -> None:
-        self._step = step
+    def __init__(self, kernel: Kernel, begin: Mapping[type, Callable[[Peer, Any], None]]) -> None:
+        self._step = kernel.step
         self._begin = begin
         self._waiting: deque[tuple[Peer, Any, int, float]] = deque()
         self._units = 0

@@ -1,4 +1,4 @@
-"""`BackgroundReads`: read repair for reads that ask one replica only.
+"""`BackgroundReadRepair`: read repair for reads that ask one replica only.
 
 A read at `ONE` that this node answers from what it holds shows nobody whether the other replicas hold the same. Of such
 reads a share (`repair.read_share`) is followed by a read of all replicas that are alive, which writes back to whoever
@@ -16,12 +16,9 @@ from collections.abc import Sequence
 from random import Random
 
 from crdtkv.errors import CrdtkvError
-from crdtkv.node.handoff.handoff import Handoff
+from crdtkv.node.kernel.kernel import Kernel
 from crdtkv.node.kernel.keys import KeyCheck
-from crdtkv.node.kernel.step import Step
-from crdtkv.node.quorum_calls.hedging import Hedging
-from crdtkv.node.quorum_calls.reading import GetCall
-from crdtkv.node.quorum_calls.replica_selector import Preference
+from crdtkv.node.quorum_calls.quorum_calls import QuorumCalls
 
 AT_ONCE_MAX = 64
 #: The shortest time between two.
@@ -29,25 +26,23 @@ PAUSE_S = 0.02
 TIMEOUT_S = 2.0
 
 
-class BackgroundReads:
+class BackgroundReadRepair:
     """Background read repair of one node."""
 
     def __init__(
         self,
-        step: Step,
-        handoff: Handoff,
+        kernel: Kernel,
         keys: KeyCheck,
-        preference: Preference,
-        hedging: Hedging,
+        quorum_calls: QuorumCalls,
         random: Random,
         share: float,
         calls_max: int,
     ) -> None:
-        self._step = step
-        self._handoff = handoff
+        self._cluster = kernel.cluster
+        self._step = kernel.step
+        self._calls = kernel.calls
         self._keys = keys
-        self._preference = preference
-        self._hedging = hedging
+        self._quorum_calls = quorum_calls
         self._random = random
         self._share = share
         self._calls_max = calls_max
@@ -72,19 +67,17 @@ class BackgroundReads:
 
     def _follow(self, identity: object) -> None:
         step, now_s = self._step, self._step.now.monotonic_s
-        if now_s < self._next_at or self._under_way >= AT_ONCE_MAX or len(step.calls) > self._calls_max // 2:
+        if now_s < self._next_at or self._under_way >= AT_ONCE_MAX or len(self._calls) > self._calls_max // 2:
             return
         key = self._keys.from_client(identity)
-        seats = step.seats(key.token, is_sloppy=False)
+        seats = self._cluster.seats(key.token, is_sloppy=False)
         counted = sum(seat.is_counted for seat in seats)
         if counted < 2:
             return
         step.stats.count("background_reads")
         self._next_at = now_s + PAUSE_S
         self._under_way += 1
-        GetCall(
-            step, self._handoff, self._preference, self._hedging, key, then=self._compared, failed=self._gave_up
-        ).start(seats, counted, now_s + TIMEOUT_S)
+        self._quorum_calls.read(key, seats, counted, now_s + TIMEOUT_S, self._compared, self._gave_up)
 
     def _compared(self, _: bytes | None, __: bool) -> None:
         self._under_way -= 1

@@ -1,168 +1,162 @@
-"""`Mutating`: a client's operation on its way, once it is checked and placed: what came before it, and the write.
+"""`MutationFlow`: the phases of a write, in their order.
 
-A retry first asks whether an earlier try was carried out (`finding`): then that write is completed, under its own dot.
-An operation that acts on what it sees reads a quorum first. Then this node makes the dot, unless the client has given
-this try up by then, and sends the entry (`writing`). A decrement for which this node has not enough rights waits for
-some (`rights`), and is then begun anew.
+    begin      check the request, place it on the ring, or forward it (`placing`)
+    _find      if it is a retry: was an earlier try carried out? (`earlier_tries`)
+    _read      if the operation acts on what it sees: read a quorum first
+    _make      make the dot, in this node's own seat; a decrement may have to wait for rights
+    _replicate send the entry to the other replicas (`quorum_calls.writing`)
+    _answer    enough replicas have it on disk: tell the client its dot
+
+A write is refused in the phase that finds what is wrong. Before `_make` nothing was written.
 """
 
-from collections.abc import Callable
-from typing import NamedTuple
-
 from crdtkv import cbor
-from crdtkv.causality.context import CausalContext
+from crdtkv.causality.context import CausalContext, from_client
+from crdtkv.crdt.bounded_counter import BoundedCounter
 from crdtkv.crdt.entry import Entry
 from crdtkv.crdt.outcome import counts, outcome_of
-from crdtkv.errors import CrdtkvError, InsufficientRights, Overloaded, Unavailable
-from crdtkv.node.handoff.handoff import Handoff
+from crdtkv.crdt.registry import OPERATIONS, type_named
+from crdtkv.errors import CrdtkvError, InsufficientRights, InvalidRequest, Overloaded, Unavailable, ValueTooLarge
+from crdtkv.ids import MAX_VALUE_BYTES
+from crdtkv.node.coordinate.earlier_tries import EarlierTries
+from crdtkv.node.coordinate.mutation import Mutation
+from crdtkv.node.coordinate.placing import UNKNOWN, Placing, check_linearizable, deadline_of
+from crdtkv.node.handoff.local_seat import LocalSeat
+from crdtkv.node.kernel.events import Peer
+from crdtkv.node.kernel.kernel import Kernel
 from crdtkv.node.kernel.keys import PlacedKey
 from crdtkv.node.kernel.requester import Requester
 from crdtkv.node.kernel.seats import Seat
-from crdtkv.node.kernel.step import Step
-from crdtkv.node.quorum_calls.finding import FindCall
-from crdtkv.node.quorum_calls.reading import Failed, GetCall, Then
-from crdtkv.node.quorum_calls.writing import PutCall
-from crdtkv.node.replica.operations import Operations, Record
-from crdtkv.node.replica.replica import Part, Replica
+from crdtkv.node.quorum_calls.quorum_calls import QuorumCalls
+from crdtkv.node.replica.operations import ID_BYTES, Record
+from crdtkv.node.replica.replica import Part
 from crdtkv.node.rights.rights import Rights
 from crdtkv.node.rights.rights_search import Waiting
-from crdtkv.quorum.level import majority
+from crdtkv.quorum.level import ConsistencyLevel, majority
 from crdtkv.wire.messages import MutateReply, MutateRequest
 
+MAX_TTL_MS = 100 * 365 * 86_400 * 1000
 #: How much of its time a decrement may wait for rights; the rest is for the write.
 RIGHTS_SHARE = 0.75
 
-GetCallMaker = Callable[[PlacedKey, Then, Failed, bool], GetCall]
 
-
-class Mutation(NamedTuple):
-    """One operation: who asked what, and how it is carried out.
-
-    `read_first` is how many replicas to read before, 0 for none; `deadline_s` is monotonic.
-    """
-
-    requester: Requester
-    request: MutateRequest
-    key: PlacedKey
-    seen: CausalContext | None
-    seats: tuple[Seat, ...]
-    required: int
-    read_first: int
-    ttl_ms: int
-    deadline_s: float
-
-
-class Mutating:
-    """Operations that this node coordinates.
-
-    `get_call` makes a quorum read of a key, `begin_anew` checks and places a request once more.
-    """
+class MutationFlow:
+    """Operations that this node coordinates; `bucket_ttls_ms` are the times to live that buckets give their keys."""
 
     def __init__(
         self,
-        step: Step,
-        replica: Replica,
-        handoff: Handoff,
-        operations: Operations,
+        kernel: Kernel,
+        placing: Placing,
+        local: LocalSeat,
+        quorum_calls: QuorumCalls,
+        earlier_tries: EarlierTries,
         rights: Rights,
-        get_call: GetCallMaker,
-        begin_anew: Callable[[Requester, MutateRequest], None],
+        bucket_ttls_ms: dict[bytes, int],
     ) -> None:
-        self._step = step
-        self._replica = replica
-        self._handoff = handoff
-        self._operations = operations
+        self._cluster = kernel.cluster
+        self._step = kernel.step
+        self._placing = placing
+        self._local = local
+        self._quorum_calls = quorum_calls
+        self._earlier_tries = earlier_tries
         self._rights = rights
-        self._get_call = get_call
-        self._begin_anew = begin_anew
+        self._bucket_ttls_ms = bucket_ttls_ms
 
-    def begin(self, mutation: Mutation) -> None:
-        """Carry out an operation, unless that was done already."""
-        request = mutation.request
+    def mutate(self, peer: Peer, request: MutateRequest) -> None:
+        """Carry out an operation of a client."""
+        kind = request.operation if request.operation in OPERATIONS else UNKNOWN
+        self.begin(Requester(peer, request.id, kind, self._placing.label(request.level), self._step.arrived_s), request)
+
+    def begin(self, requester: Requester, request: MutateRequest) -> None:
+        """Check and place an operation, then go on with it, unless another node does."""
         try:
-            self._replica.limits.check_arguments(request.operation, request.arguments)
+            mutation = self._placed(requester, request)
+            if mutation is None:
+                return
+            self._local.check_arguments(request.operation, request.arguments)
         except CrdtkvError as error:
-            mutation.requester.refuse(self._step, error)
+            requester.refuse(self._step, error)
             return
         if request.tried is None:
             self._read(mutation)
-            return
-        step = self._step
-        step.stats.count("operations_retried")
-        own = self._operations.find(request.operation_id)
-        if isinstance(own, Record) and self._has(mutation.key, own):
-            self._complete(mutation, own)
-            return
+        else:
+            self._find(mutation)
 
-        def found(record: Record | None, entry: bytes | None) -> None:
-            if record is None:
-                self._read(mutation)
-            elif self._holds(mutation, entry):
-                self._look_for(mutation, record)
-
-        FindCall(step, mutation.key, found, self._refusal(mutation)).start(
-            request.operation_id,
-            [name for name in request.tried if isinstance(name, str)],
-            own,
-            mutation.seats,
-            mutation.deadline_s,
+    def _placed(self, requester: Requester, request: MutateRequest) -> Mutation | None:
+        """Return the checked operation, None if it was forwarded."""
+        placing = self._placing
+        level = placing.level(request.level)
+        key = placing.keys.from_client(request.identity)
+        check_linearizable(level, key)
+        if level.is_sloppy and key.type_tag == BoundedCounter.type_tag:
+            raise InvalidRequest(f"{level} is not for a bcounter, stand-ins have no rights of their own: use ONE")
+        required = level.write_quorum(self._cluster.ring.replication_factor)
+        if placing.forward(requester, request, key.token, level, required):
+            return None
+        placing.check_load()
+        seen = from_client(request.context) if request.context is not None else None
+        seats = self._cluster.seats(key.token, level.is_sloppy)
+        self._check_writable(request, seats, required)
+        return Mutation(
+            requester,
+            request,
+            key,
+            seen,
+            seats,
+            required,
+            self._read_first(key, request, seen, level),
+            self._ttl_ms(key, request),
+            deadline_of(requester, request.timeout_ms),
         )
 
-    def _look_for(self, mutation: Mutation, record: Record) -> None:
-        """Complete a write that was carried out, if it is within reach."""
-        if self._has(mutation.key, record):
-            self._complete(mutation, record)
-            return
-        required = majority(self._step.ring.replication_factor)
-
-        def read(entry: bytes | None, _: bool) -> None:
-            if not self._holds(mutation, entry):
-                return
-            if self._has(mutation.key, record):
-                self._complete(mutation, record)
-            else:
-                mutation.requester.refuse(self._step, Unavailable(required, required - 1))
-
-        call = self._get_call(mutation.key, read, self._refusal(mutation), False)
-        call.start(mutation.seats, required, mutation.deadline_s)
-
-    def _has(self, key: PlacedKey, record: Record) -> bool:
-        """Tell whether this node's seat holds an entry that has seen a write."""
-        held = self._handoff.entry(key)[0]
-        return held is not None and record.dot in held.context
+    def _find(self, mutation: Mutation) -> None:
+        """Complete an earlier try, if there was one."""
+        self._earlier_tries.find(
+            mutation,
+            lambda record: self._read(mutation) if record is None else self._complete(mutation, record),
+        )
 
     def _read(self, mutation: Mutation) -> None:
         """Read first, if the operation needs it."""
         if mutation.read_first == 0:
-            self._write(mutation)
+            self._make(mutation)
             return
 
         def read(entry: bytes | None, _: bool) -> None:
-            if self._holds(mutation, entry):
-                self._write(mutation)
+            if self._earlier_tries.merged(mutation, entry):
+                self._make(mutation)
 
-        call = self._get_call(mutation.key, read, self._refusal(mutation), True)
-        call.start(mutation.seats, mutation.read_first, mutation.deadline_s)
+        self._quorum_calls.read(
+            mutation.key,
+            mutation.seats,
+            mutation.read_first,
+            mutation.deadline_s,
+            read,
+            lambda error: mutation.refuse_unread(self._step, error),
+            is_for_write=True,
+        )
 
-    def _write(self, mutation: Mutation) -> None:
-        step, key = self._step, mutation.key
-        requester, request, _, seen, seats, *_ = mutation
-        what = (request.operation, request.arguments, seen, request.observed, mutation.ttl_ms)
+    def _make(self, mutation: Mutation) -> None:
+        """Make the dot here, unless the client has given this try up by now."""
+        step = self._step
+        _, request, key, seen, seats, *_ = mutation
         try:
             if request.begin_by_ms and step.now.monotonic_s * 1000 > request.begin_by_ms:
                 raise Overloaded("the operation waited too long to be begun, and was not: retry")
-            own = next(seat for seat in seats if seat.node == step.node)
-            write = self._replica.mutate(key, *what) if own.is_home else self._handoff.mutate(key, own.targets, *what)
+            own = next(seat for seat in seats if seat.node == self._cluster.node)
+            write = self._local.mutate(
+                key, own, request.operation, request.arguments, seen, request.observed, mutation.ttl_ms
+            )
         except InsufficientRights as error:
             if request.operation != "decrement" or not self._waits_for_rights(mutation, error.requested):
-                requester.refuse(step, error)
+                mutation.refuse(step, error)
             return
         except CrdtkvError as error:
-            requester.refuse(step, error)
+            mutation.refuse(step, error)
             return
         dot, timestamp = write.event
         record = Record(request.operation_id, *dot, timestamp)
-        self._send(mutation, record, write.entry, write.part, self._outcome(mutation, own.is_home))
+        self._replicate(mutation, record, write.entry, write.part)
 
     def _waits_for_rights(self, mutation: Mutation, amount: int) -> bool:
         """Have a decrement wait until there are rights for it, its time is almost up, or it must not begin any more."""
@@ -175,73 +169,83 @@ class Mutating:
             Waiting(
                 amount,
                 until_s,
-                try_again=lambda: self._begin_anew(requester, request),
+                try_again=lambda: self.begin(requester, request),
                 refuse=lambda error: requester.refuse(self._step, error),
             ),
         )
 
     def _complete(self, mutation: Mutation, record: Record) -> None:
-        """Bring what this node holds to as many replicas as the level asks, and answer with the dot of the write."""
+        """Bring what this node holds to as many replicas as the level asks, under the dot of the earlier try."""
         self._step.stats.count("operations_found")
-        whole = self._handoff.entry(mutation.key)[0]
+        whole = self._local.entry(mutation.key)[0]
         assert whole is not None
-        self._send(mutation, record, whole, value=self._outcome(mutation, is_home=False))
+        self._replicate(mutation, record, whole)
 
-    def _outcome(self, mutation: Mutation, is_home: bool) -> bytes | None:
-        """Return the number that the operation has made, as this node holds it now; None if there is none to tell."""
-        request, key = mutation.request, mutation.key
-        if not counts(request.operation, request.arguments):
-            return None
-        held = self._replica.entry(key.located) if is_home else Entry.from_bytes(self._handoff.read(key)[0] or b"")
-        assert held is not None
-        number = outcome_of(held.at(self._replica.hybrid_now).state, request.operation, request.arguments)
-        return cbor.encode_value(number) if number is not None else None
-
-    def _holds(self, mutation: Mutation, entry: bytes | None) -> bool:
-        """Merge what others hold into what this node's seat holds; False if it cannot, which was answered."""
-        key = mutation.key
-        try:
-            if entry is not None and entry != self._handoff.read(key)[0]:
-                self._handoff.hold(key, Entry.from_replica(entry, key.type_tag), mutation.seats)
-        except CrdtkvError as error:
-            mutation.requester.refuse(self._step, error)
-            return False
-        return True
-
-    def _send(
-        self, mutation: Mutation, record: Record, entry: Entry, part: Part | None = None, value: bytes | None = None
-    ) -> None:
-        encoded = record.to_bytes() if record.operation_id else b""
-        if encoded:
-            self._operations.note(encoded)
-        PutCall(
-            self._step,
-            self._replica,
-            self._handoff,
+    def _replicate(self, mutation: Mutation, record: Record, entry: Entry, part: Part | None = None) -> None:
+        value = self._outcome(mutation)
+        self._quorum_calls.write(
             mutation.key,
-            then=lambda: self._reply(mutation, record, value),
-            failed=lambda error: mutation.requester.refuse(self._step, error),
-        ).start(
             entry,
-            record.timestamp if mutation.seen is None else 0,
             mutation.seats,
             mutation.required,
             mutation.deadline_s,
-            part,
-            encoded,
+            then=lambda: self._answer(mutation, record, value),
+            failed=lambda error: mutation.refuse(self._step, error),
+            supersede_before=record.timestamp if mutation.seen is None else 0,
+            part=part,
+            record=self._earlier_tries.note(record),
         )
 
-    def _reply(self, mutation: Mutation, record: Record, value: bytes | None) -> None:
+    def _answer(self, mutation: Mutation, record: Record, value: bytes | None) -> None:
         # Our own replica counts, so the answer waits for our own commit.
         _, actor, counter, timestamp = record
         reply = MutateReply(mutation.request.id, timestamp, actor, counter, value)
         mutation.requester.reply(self._step, reply, is_durable=False)
 
-    def _refusal(self, mutation: Mutation) -> Failed:
-        """Return what tells that nothing was written: a read that failed is "unavailable", and may be retried."""
+    def _outcome(self, mutation: Mutation) -> bytes | None:
+        """Return the number that the operation has made, as this node holds it now; None if there is none to tell."""
+        request = mutation.request
+        if not counts(request.operation, request.arguments):
+            return None
+        number = outcome_of(self._local.state_now(mutation.key), request.operation, request.arguments)
+        return cbor.encode_value(number) if number is not None else None
 
-        def refuse(error: CrdtkvError) -> None:
-            required = mutation.read_first or getattr(error, "required", mutation.required)
-            mutation.requester.refuse(self._step, Unavailable(required, getattr(error, "received", 0)))
+    def _check_writable(self, request: MutateRequest, seats: tuple[Seat, ...], required: int) -> None:
+        self._local.check_disk_space()
+        if len(request.operation_id) != (ID_BYTES if request.tried or request.operation_id else 0):
+            raise InvalidRequest(f"an operation id has {ID_BYTES} bytes")
+        for argument in request.arguments:
+            if isinstance(argument, bytes) and len(argument) > MAX_VALUE_BYTES:
+                raise ValueTooLarge(len(argument), MAX_VALUE_BYTES)
+        alive = sum(seat.is_counted for seat in seats)
+        if alive < required:
+            raise Unavailable(required, alive)
 
-        return refuse
+    def _read_first(
+        self, key: PlacedKey, request: MutateRequest, seen: CausalContext | None, level: ConsistencyLevel
+    ) -> int:
+        """Return how many replicas to read before an operation, 0 for none.
+
+        An operation that acts on what it has seen should see what a quorum has; one that a client bases on what it
+        had read must have seen that, if its type needs it.
+        """
+        state_type = type_named(key.type_tag)
+        factor = self._cluster.ring.replication_factor
+        quorum = level.read_quorum(factor)
+        if seen is None:
+            acts_on_seen = state_type.acts_on_seen(request.operation, request.arguments)
+            return quorum if quorum > 1 and (acts_on_seen or level.is_linearizable) else 0
+        if state_type.has_partial_deltas and not self._local.has_seen(key, seen):
+            return max(quorum, majority(factor))
+        return quorum if level.is_linearizable else 0
+
+    def _ttl_ms(self, key: PlacedKey, request: MutateRequest) -> int:
+        """Return after how long the written value expires, 0 for never."""
+        is_bounded = key.type_tag == BoundedCounter.type_tag
+        if request.ttl_ms is None:
+            return 0 if is_bounded else self._bucket_ttls_ms.get(key.identity.partition(b"\0")[0], 0)
+        if is_bounded and request.ttl_ms:
+            raise InvalidRequest("a bcounter does not expire: rights to decrement it may be in use elsewhere")
+        if request.ttl_ms > MAX_TTL_MS:
+            raise InvalidRequest(f"a time to live is at most {MAX_TTL_MS // 1000} seconds")
+        return request.ttl_ms

@@ -1,4 +1,4 @@
-"""`Standing`: whether a node counts. The topology document says so, and the node itself has it changed.
+"""`Enrollment`: whether a node counts. The topology document says so, and the node itself has it changed.
 
 The document names, for every node, the incarnation of its disk. A node whose own incarnation is another one has a disk
 that was wiped, restored, damaged or swapped, or has found that it forgot something: writes that it once acknowledged
@@ -25,8 +25,12 @@ from dataclasses import replace
 
 from crdtkv.node.enrollment.filling import Filling
 from crdtkv.node.kernel.effects import Proposal
-from crdtkv.node.kernel.step import Step
+from crdtkv.node.kernel.kernel import Kernel
+from crdtkv.node.membership.member import Member
 from crdtkv.node.repair.anti_entropy import AntiEntropy
+from crdtkv.node.replica.replica import Replica
+from crdtkv.storage import rows
+from crdtkv.storage.store import Store
 
 PROPOSE_EVERY_S = 1.0
 HEARSAY_S = 2.0
@@ -34,22 +38,26 @@ USURPED_MAX = 5
 USURPED_WITHIN_S = 60.0
 
 
-class Standing:
+class Enrollment:
     """The place of one node in the topology document."""
 
     def __init__(
         self,
-        step: Step,
+        kernel: Kernel,
+        replica: Replica,
+        store: Store,
         anti_entropy: AntiEntropy,
         filling: Filling,
-        incarnation: int,
         is_checked: bool,
         address: tuple[str, int],
     ) -> None:
-        self._step = step
+        self._cluster = kernel.cluster
+        self._step = kernel.step
+        self._replica = replica
+        self._store = store
         self._anti_entropy = anti_entropy
         self._filling = filling
-        self._incarnation = f"{incarnation:016x}"
+        self._incarnation = f"{replica.incarnation:016x}"
         self._host, self._port = address
         #: Whether any node this one learns from was a learner meanwhile: what both should hold may be lost here.
         self._learned_from_learners = False
@@ -58,16 +66,16 @@ class Standing:
         self._propose_at = 0.0
         self._learning_from: list[str] | None = None
         self._was_learner = False
-        self._epoch = step.epoch
+        self._epoch = kernel.cluster.epoch
         self._waits_until: float | None = None
-        if not is_checked and len(step.ring.topology.nodes) > 1:
-            self._waits_until = step.now.monotonic_s + HEARSAY_S
+        if not is_checked and len(kernel.cluster.ring.topology.nodes) > 1:
+            self._waits_until = kernel.step.now.monotonic_s + HEARSAY_S
         self._judge()
 
     @property
-    def word(self) -> str:
+    def state(self) -> str:
         """What this node is, for people: `member`, `learner` or `quarantined`."""
-        if self._step.is_quarantined:
+        if self._cluster.is_quarantined:
             return "quarantined"
         return "learner" if self._was_learner else "member"
 
@@ -76,8 +84,14 @@ class Standing:
         """Whether this node learns, or has to, from others that may have lost the same."""
         return self._learned_from_learners
 
-    def heard(self) -> None:
-        """Learn that another node has told what it knows of this one."""
+    def remembered(self, member: Member | None) -> None:
+        """Learn what others remember of this node; if it is from a start it has forgotten, its disk is a copy."""
+        if member is not None:
+            # Later starts count from there, so that nobody takes them for what they have seen already.
+            self._store.put(rows.STARTS, (member.generation + 1).to_bytes(8, "big"))
+            if member.incarnation == self._replica.incarnation:
+                self._replica.renew_incarnation(f"others remember start {member.generation} of this very disk")
+                self.new_incarnation(self._replica.incarnation)
         self._waits_until = None
         self._judge()
 
@@ -90,29 +104,29 @@ class Standing:
 
     def next_timer(self) -> float | None:
         """Return when something is due."""
-        if self._step.is_quarantined:
+        if self._cluster.is_quarantined:
             return max(self._propose_at, self._waits_until or 0.0)
         # A learner goes on when a visit has ended, which is an event; or proposes again what nobody answered.
         is_pending = self._was_learner and self._propose_at > self._step.now.monotonic_s
         return self._propose_at if is_pending or self._has_moved() else None
 
-    def tend(self) -> None:
+    def run_due(self) -> None:
         """Follow the document, and have it changed if it is time; called at the end of every step."""
         now_s = self._step.now.monotonic_s
         if self._waits_until is not None and now_s >= self._waits_until:
             self._waits_until = None
-        if self._epoch != self._step.epoch:
-            self._epoch = self._step.epoch
+        if self._epoch != self._cluster.epoch:
+            self._epoch = self._cluster.epoch
             # Somebody else was first: again, on top of that; but not at once if that was another process of this name.
             self._propose_at = now_s + PROPOSE_EVERY_S if self._is_usurped() else 0.0
             self._judge()
-        elif self._step.is_quarantined:
+        elif self._cluster.is_quarantined:
             self._judge()
         elif not self._was_learner and not self._has_moved():
             return
         if now_s < self._propose_at or self._waits_until is not None:
             return
-        if self._step.is_quarantined:
+        if self._cluster.is_quarantined:
             self._enter(is_learner=self._known_incarnation() not in ("", self._incarnation))
         elif self._has_moved():
             self._enter(is_learner=self._was_learner)
@@ -121,7 +135,7 @@ class Standing:
 
     def _has_moved(self) -> bool:
         """Tell whether the document has this node at another address than it has."""
-        mine = self._step.ring.topology.node(self._step.node)
+        mine = self._cluster.ring.topology.node(self._cluster.node)
         return mine is not None and (mine.host, mine.port) != (self._host, self._port)
 
     def _is_usurped(self) -> bool:
@@ -133,7 +147,7 @@ class Standing:
             self._usurped_at = [at_s for at_s in self._usurped_at if at_s > now_s - USURPED_WITHIN_S] + [now_s]
             if len(self._usurped_at) >= USURPED_MAX:
                 self._step.effects.stop = (
-                    f"another process enters itself as {self._step.node}, last with the incarnation {known}: "
+                    f"another process enters itself as {self._cluster.node}, last with the incarnation {known}: "
                     "stop one of them, or give it another name"
                 )
         return is_usurped
@@ -141,8 +155,8 @@ class Standing:
     def _judge(self) -> None:
         step = self._step
         is_known = self._known_incarnation() == self._incarnation
-        step.is_quarantined = not is_known or self._waits_until is not None
-        node = step.ring.topology.node(step.node)
+        self._cluster.is_quarantined = not is_known or self._waits_until is not None
+        node = self._cluster.ring.topology.node(self._cluster.node)
         is_learner = node is not None and node.is_learner
         if is_learner != self._was_learner:
             self._was_learner = is_learner
@@ -151,7 +165,7 @@ class Standing:
     def _learn(self) -> None:
         """Compare everything with all other replicas once; then become a member."""
         peers = self._anti_entropy.peers
-        if not peers or not self._step.ring.learners.isdisjoint(peers):
+        if not peers or not self._cluster.ring.learners.isdisjoint(peers):
             self._learned_from_learners = True
         if self._learning_from != peers:
             self._learning_from = peers
@@ -165,8 +179,8 @@ class Standing:
 
     def _enter(self, is_learner: bool) -> None:
         self._propose_at = self._step.now.monotonic_s + PROPOSE_EVERY_S
-        known = self._step.ring.topology
-        mine = known.node(self._step.node)
+        known = self._cluster.ring.topology
+        mine = known.node(self._cluster.node)
         if mine is None:
             return
         entered = replace(mine, host=self._host, port=self._port, incarnation=self._incarnation, is_learner=is_learner)
@@ -177,5 +191,5 @@ class Standing:
         self._step.effects.held_proposal = Proposal(known, known.with_node(entered))
 
     def _known_incarnation(self) -> str:
-        node = self._step.ring.topology.node(self._step.node)
+        node = self._cluster.ring.topology.node(self._cluster.node)
         return node.incarnation if node is not None else ""

@@ -13,8 +13,9 @@ everything that it should send says that, too. So a lag of nothing is never a gu
 from collections.abc import Mapping, Sequence
 
 from crdtkv.node.kernel.effects import SendBus
-from crdtkv.node.kernel.step import Step
+from crdtkv.node.kernel.kernel import Kernel
 from crdtkv.node.replica.outbox import Outbox
+from crdtkv.node.replica.replica import Replica
 from crdtkv.storage import rows
 from crdtkv.storage.store import Store
 from crdtkv.wire.codec import encode_frame
@@ -28,8 +29,12 @@ AGAIN_AFTER_S = 60.0
 class Filling:
     """One node's part in filling data centers; `others` are the nodes of the other data centers, by data center."""
 
-    def __init__(self, step: Step, store: Store, outbox: Outbox, others: Mapping[str, Sequence[str]]) -> None:
-        self._step = step
+    def __init__(
+        self, kernel: Kernel, replica: Replica, store: Store, outbox: Outbox, others: Mapping[str, Sequence[str]]
+    ) -> None:
+        self._cluster = kernel.cluster
+        self._step = kernel.step
+        self._replica = replica
         self._store = store
         self._outbox = outbox
         self._datacenter_of = {node: datacenter for datacenter, nodes in others.items() for node in nodes}
@@ -40,7 +45,7 @@ class Filling:
                 self._waits_for.add(node)
             else:
                 store.delete(row)
-        self._ask_at = step.now.monotonic_s
+        self._ask_at = kernel.step.now.monotonic_s
         #: By data center that is being filled: up to which number it must confirm, None while not all is recorded.
         self._fills: dict[str, int | None] = {}
         self._not_before: dict[str, float] = {}
@@ -65,14 +70,14 @@ class Filling:
         """Return when to ask, or to look, again."""
         return self._ask_at if self._waits_for or self._fills else None
 
-    def run_due(self, incarnation: int) -> None:
-        """Ask, and tell those who are filled, if it is time; `incarnation` is this node's own."""
+    def run_due(self) -> None:
+        """Ask, and tell those who are filled, if it is time."""
         now_s = self._step.now.monotonic_s
         if not (self._waits_for or self._fills) or now_s < self._ask_at:
             return
         self._ask_at = now_s + ASK_EVERY_S
         for node in sorted(self._waits_for):
-            self._send(node, FillWanted(self._step.node, incarnation))
+            self._send(node, FillWanted(self._cluster.node, self._replica.incarnation))
         for datacenter in sorted(self._fills):
             if self._fills[datacenter] is None and not self._outbox.has_dropped:
                 self._fills[datacenter] = self._outbox.next_number
@@ -109,7 +114,7 @@ class Filling:
 
     def _tell(self, node: str, incarnation: int) -> None:
         self._filled[node] = incarnation
-        self._send(node, FillDone(self._step.node))
+        self._send(node, FillDone(self._cluster.node))
 
     def _send(self, node: str, message: Message) -> None:
         payload = encode_frame(0, [message])

@@ -15,11 +15,10 @@ from crdtkv.ids import Actor, actor_name, node_of, parse_identity
 from crdtkv.log_text import LineRate
 from crdtkv.node.geo.inbox import Delivery
 from crdtkv.node.geo.pacing import Pacing
-from crdtkv.node.handoff.handoff import Handoff
 from crdtkv.node.kernel.effects import AckStream, Publish, SendBus
+from crdtkv.node.kernel.kernel import Kernel
 from crdtkv.node.kernel.keys import KeyCheck, PlacedKey
-from crdtkv.node.kernel.step import Step
-from crdtkv.node.quorum_calls.writing import PutCall
+from crdtkv.node.quorum_calls.quorum_calls import QuorumCalls
 from crdtkv.node.replica.outbox import Outbox
 from crdtkv.node.replica.replica import Replica
 from crdtkv.quorum.level import majority
@@ -45,21 +44,22 @@ class GeoReplication:
 
     def __init__(
         self,
-        step: Step,
+        kernel: Kernel,
         replica: Replica,
-        handoff: Handoff,
         outbox: Outbox,
         store: Store,
         keys: KeyCheck,
+        quorum_calls: QuorumCalls,
         batch_max: int,
         message_bytes: int,
     ) -> None:
-        self._step = step
+        self._cluster = kernel.cluster
+        self._step = kernel.step
         self._replica = replica
-        self._handoff = handoff
         self._outbox = outbox
         self._store = store
         self._keys = keys
+        self._quorum_calls = quorum_calls
         self._batch_max = batch_max
         self._entry_bytes_max = message_bytes - ENVELOPE_BYTES
         self._bus_is_up = False
@@ -72,28 +72,12 @@ class GeoReplication:
     @property
     def _sender(self) -> Actor:
         """Whose outbox numbers these are: the incarnation, under whatever name it makes dots now."""
-        return actor_name(self._step.node, self._replica.incarnation)
+        return actor_name(self._cluster.node, self._replica.incarnation)
 
     @property
     def bus_is_up(self) -> bool:
         """Whether this data center's NATS takes messages."""
         return self._bus_is_up
-
-    def incarnation_seen(self, node: str, incarnation: int) -> None:
-        """Learn which incarnation a node of this data center is; a new one has lost the outbox of the last.
-
-        What that one had acknowledged is on other replicas, too, and they send all they have.
-        """
-        row = rows.incarnation_row(node)
-        seen = incarnation.to_bytes(8, "big")
-        known = self._store.get(row)
-        if known == seen:
-            return
-        self._store.put(row, seen)
-        if known is not None:
-            self._outbox.send_everything()
-            self._step.stats.count("geo_resends")
-            self._step.effects.notes.append(f"{node} is a new incarnation: all that is stored here is sent again")
 
     def bus_changed(self, is_up: bool) -> None:
         """Begin or stop to publish; the host tells batches in flight as failed by itself."""
@@ -115,7 +99,7 @@ class GeoReplication:
             return None
         return self._not_before or (self._pacing.next_end() if len(self._in_flight) < BATCHES_IN_FLIGHT else None)
 
-    def publish(self) -> None:
+    def run_due(self) -> None:
         """Send queued rows, as far as the window allows; called at the end of every step."""
         now_s = self._step.now.monotonic_s
         if not self._bus_is_up or now_s < self._not_before:
@@ -153,7 +137,7 @@ class GeoReplication:
             self._step.effects.held_publishes.append(
                 Publish(
                     number=self._publishes,
-                    payload=encode_frame(0, [GeoBatch(self._step.node, self._sender, content)]),
+                    payload=encode_frame(0, [GeoBatch(self._cluster.node, self._sender, content)]),
                     message_id=f"{self._sender}-{batch[0][0]}-{self._publishes}",
                     entries=len(content),
                     first_key=repr(parse_identity(identity_in(batch[0][1]))),
@@ -213,18 +197,20 @@ class GeoReplication:
             delivery.failed()
             self._finish(delivery)
 
-        if step.node in step.ring.replicas_at(key.token):
+        if self._cluster.node in self._cluster.ring.replicas_at(key.token):
             try:
                 self._replica.merge(key, entry)
             except InsufficientStorage as error:
                 failed(error)
                 return
-        PutCall(step, self._replica, self._handoff, key, applied, failed).start(
+        self._quorum_calls.write(
+            key,
             entry,
-            0,
-            step.seats(key.token, is_sloppy=False),
-            majority(step.ring.replication_factor),
+            self._cluster.seats(key.token, is_sloppy=False),
+            majority(self._cluster.ring.replication_factor),
             step.now.monotonic_s + APPLY_TIMEOUT_S,
+            applied,
+            failed,
         )
 
     def _finish(self, delivery: Delivery) -> None:
@@ -232,7 +218,7 @@ class GeoReplication:
             return
         effects = self._step.effects
         if delivery.is_applied:
-            confirm = Confirm(self._step.datacenter, delivery.actor, list(delivery.oseqs))
+            confirm = Confirm(self._cluster.datacenter, delivery.actor, list(delivery.oseqs))
             effects.held_bus.append(SendBus(delivery.datacenter, delivery.node, encode_frame(0, [confirm])))
             self._step.stats.count("geo_applied_rows", len(delivery.oseqs))
         effects.held_acks.append(AckStream(delivery.handle, delivery.is_applied))

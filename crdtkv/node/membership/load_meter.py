@@ -1,29 +1,28 @@
 """`LoadMeter`: how busy this node is, for the figures it gossips."""
 
-from collections.abc import Callable
-
-from crdtkv.node.kernel.step import Step
+from crdtkv.node.kernel.kernel import Kernel
 from crdtkv.node.membership.member import Load
 
 
 class LoadMeter:
     """Requests a second since it was last read, calls in flight, time of a commit, and how full the disk is."""
 
-    def __init__(self, step: Step, served: Callable[[], int]) -> None:
-        """Begin to measure; `served` tells how many requests of other nodes were carried out so far."""
-        self._step = step
-        self._served = served
-        self._read_at = step.now.monotonic_s
+    def __init__(self, kernel: Kernel) -> None:
+        self._step = kernel.step
+        self._calls = kernel.calls
+        #: How many requests of other nodes were carried out so far.
+        self.served = 0
+        self._read_at = kernel.step.now.monotonic_s
         self._requests_before = 0
         self.disk_used_percent = 0
 
     def read(self) -> Load:
         """Return how busy this node was since this was last asked."""
         stats, now_s = self._step.stats, self._step.now.monotonic_s
-        requests = self._served() + sum(histogram.count for histogram in stats.requests.values())
+        requests = self.served + sum(histogram.count for histogram in stats.requests.values())
         seconds = max(now_s - self._read_at, 1e-3)
         rate = round((requests - self._requests_before) / seconds)
         self._read_at, self._requests_before = now_s, requests
         commits = stats.commits
         commit_us = round(commits.sum_s / commits.count * 1e6) if commits.count else 0
-        return Load(max(0, rate), len(self._step.calls), commit_us, self.disk_used_percent)
+        return Load(max(0, rate), len(self._calls), commit_us, self.disk_used_percent)

@@ -15,7 +15,7 @@ from typing import Any
 from crdtkv.config.model import GossipConfig
 from crdtkv.errors import ProtocolError
 from crdtkv.ids import MAX_STARTS
-from crdtkv.node.kernel.step import Step
+from crdtkv.node.kernel.kernel import Kernel
 from crdtkv.node.membership.detector import DetectorSettings
 from crdtkv.node.membership.gossip import Gossip, GossipPush, GossipReply, GossipSettings
 from crdtkv.node.membership.member import NO_LOAD, SUSPICIONS_MAX, Load, Member
@@ -35,7 +35,7 @@ class Membership:
 
     def __init__(
         self,
-        step: Step,
+        kernel: Kernel,
         generation: int,
         incarnation: int,
         random: Random,
@@ -44,21 +44,23 @@ class Membership:
         incarnation_seen: Callable[[str, int], None],
         remembered: Callable[[Member | None], None],
     ) -> None:
-        self._step = step
+        self._cluster = kernel.cluster
+        self._step = kernel.step
+        self._calls = kernel.calls
         self._load = load
         self._incarnation_seen = incarnation_seen
         self._remembered = remembered
         self._incarnations: dict[str, int] = {}
-        self._epoch = step.epoch
+        self._epoch = kernel.cluster.epoch
         self._linked: dict[str, None] = {}
         self._down: list[str] = []
         self._gossip = Gossip(
-            step.node,
+            kernel.cluster.node,
             generation,
             incarnation,
             self._nodes(),
             random,
-            step.now.monotonic_s,
+            kernel.step.now.monotonic_s,
             GossipSettings(
                 interval_s=config.interval_s,
                 fanout=config.fanout,
@@ -70,11 +72,11 @@ class Membership:
         """Return when the next round is due."""
         return self._gossip.next_tick
 
-    def tend(self) -> None:
+    def run_due(self) -> None:
         """Begin a round, if it is time; called at the end of every step."""
         now_s = self._step.now.monotonic_s
-        if self._epoch != self._step.epoch:
-            self._epoch = self._step.epoch
+        if self._epoch != self._cluster.epoch:
+            self._epoch = self._cluster.epoch
             self._gossip.follow(self._nodes(), now_s)
             for peer in self._linked:  # whoever hears from a newer epoch looks at the topology at once
                 self._step.effects.send(peer, MembersPush(_flat(self._gossip.greeting().rows)))
@@ -90,14 +92,15 @@ class Membership:
         self._linked[node] = None
         self._gossip.linked(node, self._step.now.monotonic_s)
         self._judge()
-        self._step.node_up(node)
+        self._cluster.node_up(node)
         self._step.effects.send(node, MembersPush(_flat(self._gossip.greeting().rows)))
 
     def peer_down(self, node: str) -> None:
         """Take a link that broke."""
         self._linked.pop(node, None)
         self._gossip.evidence(node, self._step.now.monotonic_s)
-        self._step.node_down(node)
+        self._cluster.node_down(node)
+        self._calls.replica_lost(node)
 
     def pushed(self, node: str, message: MembersPush) -> None:
         """Take another node's news, and answer with what it lacked.
@@ -152,13 +155,13 @@ class Membership:
         return remembered is not None
 
     def _nodes(self) -> list[str]:
-        return [node.name for node in self._step.ring.topology.nodes]
+        return [node.name for node in self._cluster.ring.topology.nodes]
 
     def _judge(self) -> None:
         """Act on who has newly gone down, or come back, or become somebody else."""
         for node in self._gossip.table.nodes:
             incarnation = self._gossip.table[node].incarnation
-            if incarnation and node != self._step.node and self._incarnations.get(node) != incarnation:
+            if incarnation and node != self._cluster.node and self._incarnations.get(node) != incarnation:
                 self._incarnations[node] = incarnation
                 self._incarnation_seen(node, incarnation)
         down = self._gossip.down()
@@ -169,12 +172,13 @@ class Membership:
             if node not in before:
                 self._step.stats.count("members_down")
                 self._step.effects.notes.append(f"{node} is down")
-                self._step.node_down(node)
+                self._cluster.node_down(node)
+                self._calls.replica_lost(node)
         for node in before:
             if node not in down:
                 self._step.effects.notes.append(f"{node} is back")
                 if node in self._linked:
-                    self._step.node_up(node)
+                    self._cluster.node_up(node)
 
 
 def _is_below(number: object, bound: int) -> bool:

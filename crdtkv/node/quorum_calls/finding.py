@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 from crdtkv.crdt.entry import Entry
 from crdtkv.errors import CrdtkvError, Unavailable
 from crdtkv.node.kernel.calls import Call
+from crdtkv.node.kernel.kernel import Kernel
 from crdtkv.node.kernel.keys import PlacedKey
 from crdtkv.node.kernel.seats import Seat
-from crdtkv.node.kernel.step import Step
 from crdtkv.node.replica.operations import HandedOn, Record, parsed_record
 from crdtkv.quorum.level import majority
 from crdtkv.wire.messages import FindOperation, Message, OperationFound
@@ -29,8 +29,10 @@ Found = Callable[[Record | None, bytes | None], None]
 class FindCall(Call):
     """One question in flight."""
 
-    def __init__(self, step: Step, key: PlacedKey, then: Found, failed: Callable[[CrdtkvError], None]) -> None:
-        self._step = step
+    def __init__(self, kernel: Kernel, key: PlacedKey, then: Found, failed: Callable[[CrdtkvError], None]) -> None:
+        self._cluster = kernel.cluster
+        self._step = kernel.step
+        self._calls = kernel.calls
         self._key = key
         self._then = then
         self._failed = failed
@@ -48,15 +50,15 @@ class FindCall(Call):
         """Ask everybody else; `own` is what this node knows of the operation."""
         step = self._step
         self._operation_id = operation_id
-        self._required = majority(step.ring.replication_factor)
+        self._required = majority(self._cluster.ring.replication_factor)
         self._counted = {seat.node for seat in seats if seat.is_counted}
         self._suspects = set(tried)
         self._strangers: set[str] = set()
         self._asked: set[str] = set()
-        self._number = step.calls.add(self)
-        step.calls.set_timer(self._number, step.now.monotonic_s + PATIENCE_S, "patience")
-        step.calls.set_timer(self._number, deadline_s, "deadline")
-        self._take(step.node, own)
+        self._number = self._calls.add(self)
+        self._calls.set_timer(self._number, step.now.monotonic_s + PATIENCE_S, "patience")
+        self._calls.set_timer(self._number, deadline_s, "deadline")
+        self._take(self._cluster.node, own)
         self._ask(self._counted | self._suspects)
         self._progress()
 
@@ -69,7 +71,7 @@ class FindCall(Call):
         if isinstance(known, Record) and message.entry is not None:
             entry = Entry.from_replica(message.entry, self._key.type_tag)
             if known.dot in entry.context:
-                self._step.calls.end(self._number)
+                self._calls.end(self._number)
                 self._then(known, message.entry)
                 return
         self._take(replica, known)
@@ -98,7 +100,7 @@ class FindCall(Call):
             self._suspects.update(known.nodes)
 
     def _ask(self, nodes: set[str]) -> None:
-        for name in sorted((nodes & self._step.alive) - self._asked - self._strangers):
+        for name in sorted((nodes & self._cluster.alive) - self._asked - self._strangers):
             self._asked.add(name)
             self._step.effects.send(name, FindOperation(self._number, self._key.identity, self._operation_id))
 
@@ -108,7 +110,7 @@ class FindCall(Call):
         is_settled = is_unknown or self._known is not None
         if self._asked and (self._is_patient or not is_settled):
             return
-        self._step.calls.end(self._number)
+        self._calls.end(self._number)
         if is_settled:
             self._then(self._known, None)
         else:

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 from crdtkv.errors import CrdtkvError, ReadTimeout, Unavailable, WriteTimeout
 from crdtkv.node.kernel.calls import Call
+from crdtkv.node.kernel.kernel import Kernel
 from crdtkv.node.kernel.requester import Requester
-from crdtkv.node.kernel.step import Step
 from crdtkv.node.quorum_calls.latencies import Latencies
 from crdtkv.node.replica.operations import Operations
 from crdtkv.wire.messages import ErrorReply, GetRequest, Message, MutateRequest, ScanRequest
@@ -26,14 +26,16 @@ class ForwardCall(Call):
 
     def __init__(
         self,
-        step: Step,
+        kernel: Kernel,
         latencies: Latencies,
         operations: Operations,
         requester: Requester,
         request: Forwardable,
         required: int,
     ) -> None:
-        self._step = step
+        self._cluster = kernel.cluster
+        self._step = kernel.step
+        self._calls = kernel.calls
         self._operations = operations
         self._latencies = latencies
         self._is_measured = required == 1 and isinstance(request, GetRequest)
@@ -45,19 +47,19 @@ class ForwardCall(Call):
 
     def start(self, replicas: Sequence[str], deadline_s: float) -> None:
         """Send the request to the first of these nodes that is alive."""
-        self._left = [name for name in replicas if name in self._step.alive]
+        self._left = [name for name in replicas if name in self._cluster.alive]
         if not self._left:
             self._requester.refuse(self._step, Unavailable(self._required, 0))
             return
-        self._number = self._step.calls.add(self)
-        self._step.calls.set_timer(self._number, deadline_s, "deadline")
+        self._number = self._calls.add(self)
+        self._calls.set_timer(self._number, deadline_s, "deadline")
         self._send()
 
     def answered(self, replica: str, message: Message) -> None:
         """See `Call`."""
         if replica != self._target:
             return
-        self._step.calls.end(self._number)
+        self._calls.end(self._number)
         if self._is_measured:
             self._latencies.answered(replica, self._step.now.monotonic_s - self._sent_at)
         passed_on: Message = message._replace(id=self._requester.id)  # type: ignore[call-arg]
@@ -79,7 +81,7 @@ class ForwardCall(Call):
 
     def timer(self, purpose: str) -> None:
         """See `Call`; the only timer is the deadline."""
-        self._step.calls.end(self._number)
+        self._calls.end(self._number)
         if not isinstance(self._request, MutateRequest):
             self._latencies.unanswered(self._target, self._step.now.monotonic_s - self._sent_at)
         error: CrdtkvError = ReadTimeout(0, self._required)
@@ -96,7 +98,7 @@ class ForwardCall(Call):
             return
         if request.begin_by_ms:
             # By the target's clock, which is at least so far ahead of ours: it never begins too late.
-            begin_by_ms = request.begin_by_ms + int(self._step.clocks_ahead_s.get(self._target, 0.0) * 1000)
+            begin_by_ms = request.begin_by_ms + int(self._cluster.clocks_ahead_s.get(self._target, 0.0) * 1000)
             request = request._replace(begin_by_ms=min(max(1, begin_by_ms), MAX_CLOCK_MS))
         if request.operation_id:
             # Whoever asks this node about a retry must learn who may have carried it out.

@@ -9,11 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 
 from crdtkv.crdt.entry import Entry
 from crdtkv.errors import InsufficientStorage, Overloaded
-from crdtkv.node.handoff.handoff import Handoff
+from crdtkv.node.handoff.local_seat import LocalSeat
 from crdtkv.node.kernel.calls import Call
+from crdtkv.node.kernel.kernel import Kernel
 from crdtkv.node.kernel.keys import PlacedKey
 from crdtkv.node.kernel.seats import Seat
-from crdtkv.node.kernel.step import Step
 from crdtkv.quorum.tally import Outcome, Tally
 from crdtkv.wire.messages import KeepHint, Message, ReplicaSuperseded, ReplicaWritten, WriteReplica
 
@@ -27,8 +27,8 @@ class RepairCall(Call):
 
     def __init__(
         self,
-        step: Step,
-        handoff: Handoff,
+        kernel: Kernel,
+        local: LocalSeat,
         key: PlacedKey,
         seats: Mapping[str, Seat],
         tally: Tally,
@@ -36,8 +36,10 @@ class RepairCall(Call):
         refused_by: Callable[[str], None],
         then: Callable[[], None],
     ) -> None:
-        self._step = step
-        self._handoff = handoff
+        self._cluster = kernel.cluster
+        self._step = kernel.step
+        self._calls = kernel.calls
+        self._local = local
         self._key = key
         self.located = key.located
         self._seats = seats
@@ -45,7 +47,7 @@ class RepairCall(Call):
         self._repaired = repaired
         self._refused_by = refused_by
         self._then = then
-        self._number = step.calls.add(self)
+        self._number = kernel.calls.add(self)
 
     @property
     def received(self) -> int:
@@ -56,18 +58,18 @@ class RepairCall(Call):
         """Send the result to those that lack it; `is_durable` tells whether what this node told of it itself is."""
         step = self._step
         step.stats.count("read_repairs", len(stale))
-        if step.node in stale:
+        if self._cluster.node in stale:
             try:
-                self._handoff.hold(self._key, Entry.from_bytes(merged), [self._seats[step.node]])
+                self._local.merge_local(self._key, Entry.from_bytes(merged), [self._seats[self._cluster.node]])
             except (InsufficientStorage, Overloaded):
-                self._refused_by(step.node)
+                self._refused_by(self._cluster.node)
                 return
-            self._holds(step.node)
+            self._holds(self._cluster.node)
         # What a stand-in had was sent to nobody yet, if no home replica is there.
         is_unsent = not any(seat.is_home for seat in self._seats.values())
         for replica in stale:
             seat = self._seats[replica]
-            if replica == step.node:
+            if replica == self._cluster.node:
                 continue
             if seat.is_home:
                 step.answer(replica, WriteReplica(self._number, self._key.identity, merged, 0), is_durable)
@@ -78,7 +80,7 @@ class RepairCall(Call):
 
     def end(self) -> None:
         """Await nobody any more."""
-        self._step.calls.end(self._number)
+        self._calls.end(self._number)
 
     def answered(self, replica: str, message: Message) -> None:
         """See `Call`."""

@@ -14,14 +14,14 @@ from collections.abc import Callable, Sequence
 
 from crdtkv.crdt.entry import Entry
 from crdtkv.errors import CrdtkvError, ReadTimeout, Unavailable
-from crdtkv.node.handoff.handoff import Handoff
+from crdtkv.node.handoff.local_seat import LocalSeat
 from crdtkv.node.kernel.calls import AGAIN_S, FOR_A_MOMENT, Call
+from crdtkv.node.kernel.kernel import Kernel
 from crdtkv.node.kernel.keys import PlacedKey
 from crdtkv.node.kernel.seats import Seat
-from crdtkv.node.kernel.step import Step
 from crdtkv.node.quorum_calls.hedging import SHORTEST_S, Hedging
 from crdtkv.node.quorum_calls.read_repair import RepairCall
-from crdtkv.node.quorum_calls.replica_selector import Preference
+from crdtkv.node.quorum_calls.replica_selector import ReplicaSelector
 from crdtkv.quorum.read_call import OLDER, ReadCall
 from crdtkv.quorum.tally import Outcome
 from crdtkv.wire.messages import Message, ReadReplica, ReplicaEntry
@@ -39,19 +39,22 @@ class GetCall(Call):
 
     def __init__(
         self,
-        step: Step,
-        handoff: Handoff,
-        preference: Preference,
+        kernel: Kernel,
+        local: LocalSeat,
+        selector: ReplicaSelector,
         hedging: Hedging,
         key: PlacedKey,
         then: Then,
         failed: Failed,
         is_for_write: bool = False,
     ) -> None:
-        self._step = step
+        self._kernel = kernel
+        self._cluster = kernel.cluster
+        self._step = kernel.step
+        self._calls = kernel.calls
         self._is_for_write = is_for_write
-        self._handoff = handoff
-        self._preference = preference
+        self._local = local
+        self._selector = selector
         self._hedging = hedging
         self._key = key
         self.located = key.located
@@ -77,14 +80,14 @@ class GetCall(Call):
         if len(self._seats) < required:
             self._failed(Unavailable(required, len(self._seats)))
             return
-        self._read = ReadCall(self._preference.ordered(tuple(self._seats), required), required)
-        self._number = step.calls.add(self)
-        step.calls.set_timer(self._number, deadline_s, "deadline")
+        self._read = ReadCall(self._selector.ordered(tuple(self._seats), required), required)
+        self._number = self._calls.add(self)
+        self._calls.set_timer(self._number, deadline_s, "deadline")
         if self._read.has_spares:
             self._hedging.earn()
             self._waits_since = step.now.monotonic_s
             # Most reads have ended by then. How long the others wait is worked out only for them.
-            step.calls.set_timer(self._number, self._waits_since + SHORTEST_S, "hedge")
+            self._calls.set_timer(self._number, self._waits_since + SHORTEST_S, "hedge")
         for name in self._read.to_ask:
             self._ask(name)
 
@@ -97,7 +100,7 @@ class GetCall(Call):
         """See `Call`."""
         asked_at = self._asked_at.pop(replica, None)
         if asked_at is not None:
-            self._preference.latencies.unanswered(replica, max(LOST_S, self._step.now.monotonic_s - asked_at))
+            self._selector.latencies.unanswered(replica, max(LOST_S, self._step.now.monotonic_s - asked_at))
         spare = self._read.fail(replica)
         if self._repair is None:
             self._go_on(spare)
@@ -108,7 +111,7 @@ class GetCall(Call):
             self.lost(replica)
         elif replica in self._asked_at:
             if not self._again:
-                self._step.calls.set_timer(self._number, self._step.now.monotonic_s + AGAIN_S, "again")
+                self._calls.set_timer(self._number, self._step.now.monotonic_s + AGAIN_S, "again")
             self._again.append(replica)
 
     def timer(self, purpose: str) -> None:
@@ -126,8 +129,8 @@ class GetCall(Call):
     def _hedge(self) -> None:
         """Ask one more replica, if this read has waited long enough and may; and look again after as long."""
         step, now_s = self._step, self._step.now.monotonic_s
-        others = [name for name in self._seats if name != step.node]
-        wait_s = self._hedging.wait_s(others, self._read.required - (step.node in self._seats))
+        others = [name for name in self._seats if name != self._cluster.node]
+        wait_s = self._hedging.wait_s(others, self._read.required - (self._cluster.node in self._seats))
         if now_s >= self._waits_since + wait_s:
             self._waits_since = now_s
             if self._hedging.spend():
@@ -136,12 +139,12 @@ class GetCall(Call):
             else:
                 step.stats.count("hedges_withheld")
         if self._read.has_spares:
-            step.calls.set_timer(self._number, self._waits_since + wait_s, "hedge")
+            self._calls.set_timer(self._number, self._waits_since + wait_s, "hedge")
 
     def _ask(self, replica: str) -> None:
         step = self._step
-        if replica == step.node:
-            entry, is_durable = self._handoff.entry(self._key)
+        if replica == self._cluster.node:
+            entry, is_durable = self._local.entry(self._key)
             self._is_durable = self._is_durable and is_durable
             self._answer(replica, None if entry is None or self._is_for_write else entry.to_bytes())
         else:
@@ -152,8 +155,8 @@ class GetCall(Call):
         """Return the context of what this node holds if that is large, so that nobody needs to send what it has."""
         if not self._is_own_known:
             self._is_own_known = True
-            own, self._is_own_durable = self._handoff.entry(self._key)
-            if own is not None and self._handoff.is_large(own):
+            own, self._is_own_durable = self._local.entry(self._key)
+            if own is not None and self._local.is_large(own):
                 self._own, self._own_seen = own, list(own.context.to_wire())
         return self._own_seen
 
@@ -163,7 +166,7 @@ class GetCall(Call):
         if own is None or not (message.is_same or message.is_older or message.is_part):
             return encoded
         if self._is_for_write:
-            held = self._handoff.entry(self._key)[0]
+            held = self._local.entry(self._key)[0]
             if encoded is None or (held is not None and held.context.descends(own.context)):
                 return encoded
         if message.is_same:
@@ -181,7 +184,7 @@ class GetCall(Call):
         if asked_at is not None:
             seconds = self._step.now.monotonic_s - asked_at
             self._step.stats.replica_rpc("read", seconds)
-            self._preference.latencies.answered(replica, seconds)
+            self._selector.latencies.answered(replica, seconds)
         self._read.answer(replica, entry)
         # A hedged answer that comes while others are repaired counts only if one of these cannot be.
         if self._read.outcome is Outcome.REACHED and self._repair is None:
@@ -200,8 +203,8 @@ class GetCall(Call):
 
     def _write_back(self, stale: list[str], merged: bytes) -> None:
         self._repair = RepairCall(
-            self._step,
-            self._handoff,
+            self._kernel,
+            self._local,
             self._key,
             self._seats,
             self._read.repair_tally(stale),
@@ -214,7 +217,7 @@ class GetCall(Call):
     def _repaired(self, replica: str) -> None:
         assert self._merged is not None
         self._read.repaired(replica, self._merged)
-        if replica == self._step.node:
+        if replica == self._cluster.node:
             self._is_durable = False
 
     def _ask_instead_of(self, replica: str) -> None:
@@ -237,7 +240,7 @@ class GetCall(Call):
     def _wait_no_more(self) -> None:
         now_s = self._step.now.monotonic_s
         for replica, asked_at in self._asked_at.items():
-            self._preference.latencies.unanswered(replica, now_s - asked_at)
+            self._selector.latencies.unanswered(replica, now_s - asked_at)
         self._asked_at.clear()
 
     def _finish(self) -> None:
@@ -251,6 +254,6 @@ class GetCall(Call):
         self._failed(ReadTimeout(received, self._read.required))
 
     def _end(self) -> None:
-        self._step.calls.end(self._number)
+        self._calls.end(self._number)
         if self._repair is not None:
             self._repair.end()

@@ -1,4 +1,4 @@
-"""`Preference`: which of several nodes that can answer a read are asked.
+"""`ReplicaSelector`: which of several nodes that can answer a read are asked.
 
 This node itself first: that costs no message. The others by what a read there usually costs, which is the measured
 latency (`latencies`), weighted with the load they gossip. Cost is not precise, and everybody running to the one that is
@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import NamedTuple
 
-from crdtkv.node.kernel.step import Step
+from crdtkv.node.kernel.kernel import Kernel
 from crdtkv.node.membership.member import Load
 from crdtkv.node.quorum_calls.latencies import Latencies
 
@@ -42,11 +42,12 @@ class _Ranking(NamedTuple):
     dear: list[str]
 
 
-class Preference:
+class ReplicaSelector:
     """The order in which one node asks others; `load_of` tells what gossip says of a node."""
 
-    def __init__(self, step: Step, random: Random, load_of: Callable[[str], Load]) -> None:
-        self._step = step
+    def __init__(self, kernel: Kernel, random: Random, load_of: Callable[[str], Load]) -> None:
+        self._cluster = kernel.cluster
+        self._step = kernel.step
         self._random = random
         self._load_of = load_of
         self.latencies = Latencies()
@@ -86,7 +87,7 @@ class Preference:
     def told(self) -> dict[str, dict[str, float]]:
         """Return the usual latency and the 99th percentile of every node that was asked, for `status`."""
         told: dict[str, dict[str, float]] = {}
-        for node in sorted(self._step.ring.topology.nodes, key=lambda node: node.name):
+        for node in sorted(self._cluster.ring.topology.nodes, key=lambda node: node.name):
             usual_s, p99_s = self.latencies.usual_s(node.name), self.latencies.p99_s(node.name)
             if usual_s is not None:
                 told[node.name] = {"usual_ms": round(usual_s * 1e3, 3)}
@@ -95,7 +96,7 @@ class Preference:
         return told
 
     def _ranked(self, nodes: tuple[str, ...]) -> _Ranking:
-        me = self._step.node
+        me = self._cluster.node
         own, others = [name for name in nodes if name == me], [name for name in nodes if name != me]
         if len(others) < 2:
             return _Ranking(own, others, [])
@@ -115,7 +116,11 @@ class Preference:
         """Look at the loads of all nodes, and forget those that have left the ring."""
         step = self._step
         self._weigh_again_at = step.now.monotonic_s + LOADS_EVERY_S
-        loads = {node.name: self._load_of(node.name) for node in step.ring.topology.nodes if node.name != step.node}
+        loads = {
+            node.name: self._load_of(node.name)
+            for node in self._cluster.ring.topology.nodes
+            if node.name != self._cluster.node
+        }
         busiest = IDLE_OPERATIONS_PER_S + max((load.operations_per_s for load in loads.values()), default=0)
         deepest = IDLE_QUEUE + max((load.queue_depth for load in loads.values()), default=0)
         self._weights = {

@@ -1,4 +1,4 @@
-"""`Serving`: what a node does with requests about what it holds itself, as a home replica or as a stand-in.
+"""`ReplicaService`: what a node does with requests about what it holds itself, as a home replica or as a stand-in.
 
 Everything ends in `Replica.merge` or in a hint. Writes of one frame are acknowledged together, when they are durable.
 """
@@ -6,11 +6,11 @@ Everything ends in `Replica.merge` or in a hint. Writes of one frame are acknowl
 from crdtkv.causality.context import CausalContext
 from crdtkv.crdt.entry import Entry, parsed
 from crdtkv.errors import CrdtkvError, ProtocolError
-from crdtkv.node.handoff.handoff import Handoff
+from crdtkv.node.handoff.local_seat import LocalSeat
 from crdtkv.node.kernel.calls import BEHIND
 from crdtkv.node.kernel.events import Peer
+from crdtkv.node.kernel.kernel import Kernel
 from crdtkv.node.kernel.keys import KeyCheck
-from crdtkv.node.kernel.step import Step
 from crdtkv.node.quorum_calls.scanning import MAX_PAGE_ROWS, read_page
 from crdtkv.node.replica.operations import Operations
 from crdtkv.node.replica.replica import Replica
@@ -34,15 +34,16 @@ from crdtkv.wire.messages import (
 )
 
 
-class Serving:
+class ReplicaService:
     """The requests of other nodes, and of clients that look at a node."""
 
     def __init__(
-        self, step: Step, replica: Replica, handoff: Handoff, operations: Operations, store: Store, keys: KeyCheck
+        self, kernel: Kernel, replica: Replica, local: LocalSeat, operations: Operations, store: Store, keys: KeyCheck
     ) -> None:
-        self._step = step
+        self._cluster = kernel.cluster
+        self._step = kernel.step
         self._replica = replica
-        self._handoff = handoff
+        self._local = local
         self._operations = operations
         self._store = store
         self._keys = keys
@@ -51,14 +52,14 @@ class Serving:
     def read_replica(self, node: str, request: ReadReplica) -> None:
         """Tell what is stored of a key."""
         key = self._keys.from_peer(request.identity)
-        entry, is_durable = self._handoff.entry(key)
+        entry, is_durable = self._local.entry(key)
         if request.seen is not None and entry is not None:
             seen = parsed(CausalContext.from_wire, request.seen)
             if seen.descends(entry.context):
                 is_same = seen == entry.context
                 self._step.answer(node, ReplicaEntry(request.id, None, is_same, not is_same), is_durable)
                 return
-            lacking = self._handoff.lacking(key, seen)
+            lacking = self._local.lacking(key, seen)
             if lacking is not None:
                 is_older = not entry.context.descends(seen)
                 part = ReplicaEntry(request.id, lacking.to_bytes(), is_older=is_older, is_part=True)
@@ -73,7 +74,7 @@ class Serving:
         except CrdtkvError as error:
             self._step.effects.send(peer, ErrorReply(request.id, error.code, list(error.fields)))
             return
-        entry, is_durable = self._handoff.read(key)
+        entry, is_durable = self._local.read(key)
         self._step.answer(peer, EntriesReply(request.id, [entry]), is_durable)
 
     def write_replica(self, node: str, request: WriteReplica) -> None:
@@ -100,10 +101,10 @@ class Serving:
     def keep_hint(self, node: str, request: KeepHint) -> None:
         """Keep an entry for an absent home replica."""
         key = self._keys.from_peer(request.identity)
-        if self._step.ring.topology.node(request.target) is None:
+        if self._cluster.ring.topology.node(request.target) is None:
             raise ProtocolError(f"a hint for {request.target!r:.80}, which is not in the ring")
         entry = Entry.from_replica(request.entry, key.type_tag)
-        self._handoff.take(key, request.target, entry, request.is_unsent)
+        self._local.accept_hint(key, request.target, entry, request.is_unsent)
         if request.record:
             self._operations.note(request.record)
         self._written.append(request.id)
@@ -112,22 +113,24 @@ class Serving:
         """Tell what became of an operation."""
         key = self._keys.from_peer(request.identity)
         known = self._operations.find(request.operation_id)
-        record, entry = (known.to_bytes(), self._handoff.read(key)[0]) if known is not None else (b"", None)
+        record, entry = (known.to_bytes(), self._local.read(key)[0]) if known is not None else (b"", None)
         self._step.effects.send_when_durable(node, OperationFound(request.id, record, entry))
 
     def hand_off(self, node: str, request: HandOff) -> None:
         """Merge an entry that nobody has sent to other data centers yet."""
         key = self._keys.from_peer(request.identity)
-        self._handoff.take(key, self._step.node, Entry.from_replica(request.entry, key.type_tag), is_unsent=True)
+        self._local.accept_hint(
+            key, self._cluster.node, Entry.from_replica(request.entry, key.type_tag), is_unsent=True
+        )
         self._written.append(request.id)
 
     def read_partition(self, node: str, request: ReadPartition) -> None:
         """Tell a page of a partition."""
-        if request.partition >= self._step.ring.partitions:
+        if request.partition >= self._cluster.ring.partitions:
             raise ProtocolError(f"no partition {request.partition}")
         limit = min(max(request.limit, 1), MAX_PAGE_ROWS)
         page, end = read_page(
-            self._store, self._step.ring.partitions, request.partition, request.prefix, request.after, limit
+            self._store, self._cluster.ring.partitions, request.partition, request.prefix, request.after, limit
         )
         answer = PartitionRows(request.id, [[located, entry] for located, entry in page], end)
         self._step.effects.send_when_durable(node, answer)

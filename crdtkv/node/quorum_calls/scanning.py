@@ -4,12 +4,13 @@ Every replica sends its next rows behind the cursor. A page is complete only up 
 beyond that are left for the next page. Tombstones are part of a page: the client drops them.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from typing import NamedTuple
 
 from crdtkv.errors import CrdtkvError, ReadTimeout, Unavailable
 from crdtkv.node.kernel.calls import Call
-from crdtkv.node.kernel.step import Step
-from crdtkv.node.quorum_calls.replica_selector import Preference
+from crdtkv.node.kernel.kernel import Kernel
+from crdtkv.node.quorum_calls.replica_selector import ReplicaSelector
 from crdtkv.quorum.read_call import join
 from crdtkv.quorum.tally import Outcome, Tally
 from crdtkv.ring.token import identity_in
@@ -20,6 +21,17 @@ from crdtkv.wire.messages import Message, PartitionRows, ReadPartition
 MAX_PAGE_ROWS = 1_000
 
 Page = tuple[list[tuple[bytes, bytes]], bytes | None]
+#: Called with `[(identity, entry)…]` and the next cursor, None behind the last page.
+ScanThen = Callable[[list[tuple[bytes, bytes | None]], bytes | None], None]
+
+
+class PageRequest(NamedTuple):
+    """At most `limit` rows of a partition whose key has a prefix, behind storage key `after`."""
+
+    partition: int
+    prefix: bytes
+    after: bytes
+    limit: int
 
 
 def read_page(
@@ -41,46 +53,40 @@ def read_page(
 
 
 class ScanCall(Call):
-    """One page in flight. `then` is called with `[(identity, entry)…]` and the next cursor."""
+    """One page in flight."""
 
     def __init__(
         self,
-        step: Step,
+        kernel: Kernel,
         store: Store,
-        preference: Preference,
-        then: Callable[[list[tuple[bytes, bytes | None]], bytes | None], None],
+        selector: ReplicaSelector,
+        then: ScanThen,
         failed: Callable[[CrdtkvError], None],
     ) -> None:
-        self._step = step
+        self._cluster = kernel.cluster
+        self._step = kernel.step
+        self._calls = kernel.calls
         self._store = store
-        self._preference = preference
+        self._selector = selector
         self._then = then
         self._failed = failed
         self._pages: list[Page] = []
         self._number = 0
 
-    def start(
-        self,
-        partition: int,
-        prefix: bytes,
-        after: bytes,
-        limit: int,
-        replicas: Sequence[str],
-        required: int,
-        deadline_s: float,
-    ) -> None:
+    def start(self, page: PageRequest, required: int, deadline_s: float) -> None:
         """Ask `required` of the replicas that are alive, the preferred."""
-        step = self._step
-        counted = [name for name in replicas if step.is_alive(name) and name not in step.uncounted]
+        cluster = self._cluster
+        replicas = cluster.ring.replicas_of(page.partition)
+        counted = [name for name in replicas if cluster.is_alive(name) and name not in cluster.uncounted]
         if len(counted) < required:
             self._failed(Unavailable(required, len(counted)))
             return
-        alive = self._preference.ordered(counted, required)
+        alive = self._selector.ordered(counted, required)
         self._tally = Tally(alive[:required], required)
         self._spares = alive[required:]
-        self._number = step.calls.add(self)
-        step.calls.set_timer(self._number, deadline_s, "deadline")
-        self._request = ReadPartition(self._number, partition, prefix, after, limit)
+        self._number = self._calls.add(self)
+        self._calls.set_timer(self._number, deadline_s, "deadline")
+        self._request = ReadPartition(self._number, *page)
         for name in alive[:required]:
             self._ask(name)
 
@@ -107,21 +113,21 @@ class ScanCall(Call):
 
     def timer(self, purpose: str) -> None:
         """See `Call`; the only timer is the deadline."""
-        self._step.calls.end(self._number)
+        self._calls.end(self._number)
         self._failed(ReadTimeout(self._tally.received, self._tally.required))
 
     def _ask(self, replica: str) -> None:
-        if replica != self._step.node:
+        if replica != self._cluster.node:
             self._step.effects.send(replica, self._request)
             return
         _, partition, prefix, after, limit = self._request
-        self._take(replica, read_page(self._store, self._step.ring.partitions, partition, prefix, after, limit))
+        self._take(replica, read_page(self._store, self._cluster.ring.partitions, partition, prefix, after, limit))
 
     def _take(self, replica: str, page: Page) -> None:
         self._pages.append(page)
         self._tally.ok(replica)
         if self._tally.outcome is Outcome.REACHED:
-            self._step.calls.end(self._number)
+            self._calls.end(self._number)
             self._then(*_merged(self._pages))
 
 

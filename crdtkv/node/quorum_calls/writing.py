@@ -18,11 +18,11 @@ from collections.abc import Callable, Sequence
 
 from crdtkv.crdt.entry import Entry
 from crdtkv.errors import CrdtkvError, InsufficientStorage, ProtocolError, WriteTimeout
-from crdtkv.node.handoff.handoff import Handoff
+from crdtkv.node.handoff.local_seat import LocalSeat
 from crdtkv.node.kernel.calls import AGAIN_S, BEHIND, FOR_A_MOMENT, Call
+from crdtkv.node.kernel.kernel import Kernel
 from crdtkv.node.kernel.keys import PlacedKey
 from crdtkv.node.kernel.seats import Seat
-from crdtkv.node.kernel.step import Step
 from crdtkv.node.replica.replica import Part, Replica
 from crdtkv.quorum.tally import Outcome, Tally
 from crdtkv.wire.messages import KeepHint, Message, ReplicaSuperseded, ReplicaWritten, WriteReplica
@@ -33,16 +33,18 @@ class PutCall(Call):
 
     def __init__(
         self,
-        step: Step,
+        kernel: Kernel,
         replica: Replica,
-        handoff: Handoff,
+        local: LocalSeat,
         key: PlacedKey,
         then: Callable[[], None],
         failed: Callable[[CrdtkvError], None],
     ) -> None:
-        self._step = step
+        self._cluster = kernel.cluster
+        self._step = kernel.step
+        self._calls = kernel.calls
         self._replica = replica
-        self._handoff = handoff
+        self._local = local
         self._key = key
         self.located = key.located
         self._then = then
@@ -55,7 +57,7 @@ class PutCall(Call):
         self._messages: dict[str, WriteReplica | KeepHint] = {}
         self._sent_recent: set[str] = set()
         self._again: list[str] = []
-        self._started_s = step.now.monotonic_s
+        self._started_s = kernel.step.now.monotonic_s
 
     def start(
         self,
@@ -75,8 +77,8 @@ class PutCall(Call):
         step = self._step
         self._tally = Tally([seat.node for seat in seats if seat.is_counted], required)
         self._may_be_answered = supersede_before > 0 or part is not None
-        self._number = step.calls.add(self)
-        step.calls.set_timer(self._number, deadline_s, "deadline")
+        self._number = self._calls.add(self)
+        self._calls.set_timer(self._number, deadline_s, "deadline")
         identity = self._key.identity
         # Of a large entry the whole is encoded only when somebody needs it.
         self._entry = entry
@@ -86,12 +88,12 @@ class PutCall(Call):
             message = WriteReplica(self._number, identity, part.entry, supersede_before, list(part.basis), record)
         is_unsent = not any(seat.is_home for seat in seats)
         for name, is_home, _, targets in seats:
-            if name == step.node:
+            if name == self._cluster.node:
                 self._tally.ok(name)
                 if is_home:
                     self._is_held_here = True
                     for target in targets:
-                        self._handoff.refer(self._key, target)
+                        self._local.add_hint_ref(self._key, target)
                 continue
             self._waiting.add(name)
             self._messages[name] = (
@@ -130,7 +132,7 @@ class PutCall(Call):
             self.lost(replica)
         elif replica in self._waiting:
             if not self._again:
-                self._step.calls.set_timer(self._number, self._step.now.monotonic_s + AGAIN_S, "again")
+                self._calls.set_timer(self._number, self._step.now.monotonic_s + AGAIN_S, "again")
             self._again.append(replica)
 
     def timer(self, purpose: str) -> None:
@@ -144,7 +146,7 @@ class PutCall(Call):
         for replica in sorted(self._waiting):
             self._remember(replica)
         self._settle_as_failed()
-        self._step.calls.end(self._number)
+        self._calls.end(self._number)
 
     def _has_more_for(self, replica: str) -> bool:
         """Put more into the message for a replica that has not seen its basis: what changed lately, then the whole."""
@@ -168,7 +170,7 @@ class PutCall(Call):
         elif outcome is Outcome.IMPOSSIBLE:
             self._settle_as_failed()
         if not self._waiting or (self._is_settled and not self._may_be_answered):
-            self._step.calls.end(self._number)
+            self._calls.end(self._number)
 
     def _settle_as_failed(self) -> None:
         if not self._is_settled:
@@ -177,8 +179,8 @@ class PutCall(Call):
 
     def _remember(self, replica: str) -> None:
         """Keep a hint for a home replica of which it is not known whether it has the entry."""
-        if self._is_held_here and replica in self._step.ring.replicas_at(self._key.token):
-            self._handoff.refer(self._key, replica)
+        if self._is_held_here and replica in self._cluster.ring.replicas_at(self._key.token):
+            self._local.add_hint_ref(self._key, replica)
 
     def _learn(self, encoded: bytes) -> None:
         """Merge what a replica made of the write by superseding versions that this node did not hold."""

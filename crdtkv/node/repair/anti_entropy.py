@@ -21,8 +21,8 @@ from crdtkv.crdt.entry import Entry, parsed
 from crdtkv.errors import InsufficientStorage, ProtocolError
 from crdtkv.hashing import DIGEST_BYTES, digest_of
 from crdtkv.merkle.forest import LEAVES, MerkleForest, leaf_range
+from crdtkv.node.kernel.kernel import Kernel
 from crdtkv.node.kernel.keys import KeyCheck
-from crdtkv.node.kernel.step import Step
 from crdtkv.node.repair.tree_builder import TreeBuilder
 from crdtkv.node.repair.visit import Findings, Visit
 from crdtkv.node.replica.replica import Replica
@@ -54,16 +54,18 @@ class AntiEntropy:
     """Visitor and host of visits of one node."""
 
     def __init__(
-        self, step: Step, replica: Replica, store: Store, keys: KeyCheck, forest: MerkleForest, config: RepairConfig
+        self, kernel: Kernel, replica: Replica, store: Store, keys: KeyCheck, forest: MerkleForest, config: RepairConfig
     ) -> None:
-        self._step = step
+        self._kernel = kernel
+        self._cluster = kernel.cluster
+        self._step = kernel.step
         self._replica = replica
         self._store = store
         self._keys = keys
         self._forest = forest
         self._config = config
-        self._builder = TreeBuilder(step, store, forest, config.rebuild_s, replica.forget_cached)
-        self._visit_at = step.now.monotonic_s + config.interval_s
+        self._builder = TreeBuilder(kernel, store, forest, config.rebuild_s, replica.forget_cached)
+        self._visit_at = kernel.step.now.monotonic_s + config.interval_s
         self._to_visit: list[str] = []
         self._is_visiting = False
         self._began_before_its_pass = False
@@ -109,7 +111,7 @@ class AntiEntropy:
         """Return when the next piece of work is due."""
         return self._builder.due_at if self._is_visiting else min(self._builder.due_at, self._visit_at)
 
-    def tend(self) -> None:
+    def run_due(self) -> None:
         """Build and visit, if it is time; called at the end of every step."""
         now_s = self._step.now.monotonic_s
         if now_s >= self._builder.due_at:
@@ -244,18 +246,17 @@ class AntiEntropy:
 
     def _follow_ring(self) -> None:
         """Learn which partitions this node has, and shares with whom, when the ring has changed."""
-        step = self._step
-        if self._of_epoch == step.epoch:
+        if self._of_epoch == self._cluster.epoch:
             return
-        self._of_epoch = step.epoch
+        self._of_epoch = self._cluster.epoch
         own: list[int] = []
         shared: dict[str, list[int]] = {}
-        for partition in range(step.ring.partitions):
-            replicas = step.ring.replicas_of(partition)
-            if step.node in replicas:
+        for partition in range(self._cluster.ring.partitions):
+            replicas = self._cluster.ring.replicas_of(partition)
+            if self._cluster.node in replicas:
                 own.append(partition)
                 for name in replicas:
-                    if name != step.node:
+                    if name != self._cluster.node:
                         shared.setdefault(name, []).append(partition)
         if own != self._own:
             self._builder.follow(own)
@@ -279,7 +280,7 @@ class AntiEntropy:
         self._step.stats.count("merkle_visits")
         self._is_visiting = True
         self._began_before_its_pass = False
-        Visit(self._step, self, self._forest, peer, self._visited).start(built)
+        Visit(self._kernel, self, self._forest, peer, self._visited).start(built)
 
     def _visited(self, findings: Findings) -> None:
         """Take the end of a visit: the next comes soon if there was more to mend."""
@@ -301,9 +302,9 @@ class AntiEntropy:
             if not self._to_visit:
                 self._to_visit = sorted(self._shared)
             peer = self._to_visit.pop(0) if self._to_visit else None
-            if peer is None or peer not in self._shared or peer not in self._step.alive:
+            if peer is None or peer not in self._shared or peer not in self._cluster.alive:
                 continue
-            if peer in self._passes or self._step.alive.isdisjoint(self._passes):
+            if peer in self._passes or self._cluster.alive.isdisjoint(self._passes):
                 return peer
         return None
 

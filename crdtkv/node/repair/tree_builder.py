@@ -7,7 +7,7 @@ is built again, from time to time, to see that the tree in use is that of the di
 from collections.abc import Callable
 
 from crdtkv.merkle.forest import MerkleForest
-from crdtkv.node.kernel.step import Step
+from crdtkv.node.kernel.kernel import Kernel
 from crdtkv.storage import rows
 from crdtkv.storage.store import Store, is_whole
 
@@ -24,9 +24,9 @@ class TreeBuilder:
     """
 
     def __init__(
-        self, step: Step, store: Store, forest: MerkleForest, rebuild_s: float, forget_cached: Callable[[], None]
+        self, kernel: Kernel, store: Store, forest: MerkleForest, rebuild_s: float, forget_cached: Callable[[], None]
     ) -> None:
-        self._step = step
+        self._step = kernel.step
         self._store = store
         self._forest = forest
         self._rebuild_s = rebuild_s
@@ -35,7 +35,7 @@ class TreeBuilder:
         self._to_build: list[int] = []
         self._cursors: dict[int, bytes] = {}
         self._last_rebuilt = -1
-        self.due_at = step.now.monotonic_s
+        self.due_at = kernel.step.now.monotonic_s
 
     def follow(self, own: list[int]) -> None:
         """Take the partitions this node has from now on."""

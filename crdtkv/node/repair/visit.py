@@ -13,7 +13,7 @@ from typing import Protocol
 from crdtkv.hashing import DIGEST_BYTES
 from crdtkv.merkle.forest import LEAVES, MerkleForest
 from crdtkv.node.kernel.calls import Call
-from crdtkv.node.kernel.step import Step
+from crdtkv.node.kernel.kernel import Kernel
 from crdtkv.wire.messages import (
     LeafReply,
     LeafRequest,
@@ -71,9 +71,10 @@ class Visit(Call):
     """One visit in flight; see `Call`. `ended` is told what it came to, once."""
 
     def __init__(
-        self, step: Step, exchange: Exchange, forest: MerkleForest, peer: str, ended: Callable[[Findings], None]
+        self, kernel: Kernel, exchange: Exchange, forest: MerkleForest, peer: str, ended: Callable[[Findings], None]
     ) -> None:
-        self._step = step
+        self._step = kernel.step
+        self._calls = kernel.calls
         self._exchange = exchange
         self._forest = forest
         self._ended = ended
@@ -84,8 +85,8 @@ class Visit(Call):
 
     def start(self, partitions: list[int]) -> None:
         """Send the roots of these partitions."""
-        self._number = self._step.calls.add(self)
-        self._step.calls.set_timer(self._number, self._step.now.monotonic_s + VISIT_TIMEOUT_S, "deadline")
+        self._number = self._calls.add(self)
+        self._calls.set_timer(self._number, self._step.now.monotonic_s + VISIT_TIMEOUT_S, "deadline")
         trees = [self._forest.tree(partition) for partition in partitions]
         self._findings.asked = partitions
         roots = b"".join(tree.root_bytes for tree in trees if tree is not None)
@@ -157,5 +158,5 @@ class Visit(Call):
         self._step.effects.send(self._findings.peer, message)
 
     def _end(self) -> None:
-        self._step.calls.end(self._number)
+        self._calls.end(self._number)
         self._ended(self._findings)

@@ -16,7 +16,7 @@ from crdtkv.causality.dot import Dot
 from crdtkv.crdt.causal import is_counter
 from crdtkv.errors import ProtocolError
 from crdtkv.ids import Actor, is_actor
-from crdtkv.node.kernel.step import Step
+from crdtkv.node.kernel.kernel import Kernel
 from crdtkv.storage import rows
 from crdtkv.storage.store import Store
 
@@ -82,12 +82,12 @@ def parsed_record(record: bytes) -> Record | HandedOn:
 class Operations:
     """The records of one node."""
 
-    def __init__(self, step: Step, store: Store) -> None:
-        self._step = step
+    def __init__(self, kernel: Kernel, store: Store) -> None:
+        self._step = kernel.step
         self._store = store
         #: A start goes on in the minute of the last, which is then a longer one.
         self._minute = int.from_bytes(store.get(rows.OPERATIONS_MINUTE) or b"", "big")
-        self._minute_ends_at = step.now.monotonic_s + MINUTE_S
+        self._minute_ends_at = kernel.step.now.monotonic_s + MINUTE_S
         #: When the last was noted: without any there are no minutes to count, and nothing to write for that.
         self._noted_in: int | None = None
         if store.scan(rows.operations_from(0), rows.operations_from(self._minute + 1), 1):
@@ -115,7 +115,11 @@ class Operations:
                     return parsed_record(record)
         return None
 
-    def tend(self) -> None:
+    def next_timer(self) -> float | None:
+        """Return None: what is old can wait for any step."""
+        return None
+
+    def run_due(self) -> None:
         """Drop what is old, some at a time; called at the end of every step."""
         now_s = self._step.now.monotonic_s
         if now_s < self._drop_at:

@@ -24,8 +24,8 @@ from crdtkv.crdt.entry import Entry, may_expire
 from crdtkv.errors import InsufficientStorage, InvalidRequest, StaleReplica
 from crdtkv.ids import Actor, parse_identity
 from crdtkv.merkle.forest import MerkleForest
+from crdtkv.node.kernel.kernel import Kernel
 from crdtkv.node.kernel.keys import PlacedKey
-from crdtkv.node.kernel.step import Step
 from crdtkv.node.replica.change_log import ChangeLog
 from crdtkv.node.replica.entry_cache import EntryCache
 from crdtkv.node.replica.entry_limits import EntryLimits
@@ -76,34 +76,36 @@ class Replica:
 
     def __init__(
         self,
-        step: Step,
+        kernel: Kernel,
         store: PatchingStore,
         outbox: Outbox,
+        forest: MerkleForest,
         incarnation: int,
         random: Random,
-        max_drift_ms: int,
-        cache_bytes: int,
+        cache_mib: int,
         limits: LimitsConfig,
-        forest: MerkleForest,
     ) -> None:
-        self._step = step
+        self._cluster = kernel.cluster
+        self._step = kernel.step
         self._store = store
         self._outbox = outbox
         self._random = random
-        self._write_actor = WriteActor(store, step.node, incarnation)
+        self._write_actor = WriteActor(store, kernel.cluster.node, incarnation)
         self.tombstones = Tombstones(store)
         self._collected_until = int.from_bytes(store.get(rows.COLLECTED_UNTIL) or b"", "big")
-        self.clock = HybridClock(max_drift_ms, self._collected_until)
+        self.clock = HybridClock(limits.clock_drift_max_s * 1000, self._collected_until)
         self.commit_number = 0
         self.changes = ChangeLog()
         self.recent = RecentChanges()
-        self._cache = EntryCache(cache_bytes)
+        self._cache = EntryCache(cache_mib * 1024 * 1024)
         self.limits = EntryLimits(limits)
         self._forest = forest
         forest.read = lambda located: self.read(located)[0]
         self._dirty: dict[bytes, int] = {}
         self._undurable: deque[tuple[int, list[bytes]]] = deque()
         self._touched: list[bytes] = []
+        #: Whether the disk takes entries; below its free-space floor it takes none, from wherever they come.
+        self.has_disk_space = True
 
     @property
     def actor(self) -> Actor:
@@ -366,7 +368,7 @@ class Replica:
                     del self._dirty[located]
 
     def _put(self, key: PlacedKey, before: Entry | None, entry: Entry, change: Entry | None) -> None:
-        if not self._step.has_disk_space:
+        if not self.has_disk_space:
             raise disk_is_full()
         located = key.located
         # First, because it reads: a disk that fails now has been told nothing yet.

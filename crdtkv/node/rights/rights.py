@@ -21,15 +21,11 @@ from collections.abc import Mapping, Sequence
 from crdtkv.crdt.bounded_counter import BoundedCounter
 from crdtkv.errors import ProtocolError
 from crdtkv.ids import Actor, incarnation_of, node_of
-from crdtkv.node.handoff.handoff import Handoff
+from crdtkv.node.kernel.kernel import Kernel
 from crdtkv.node.kernel.keys import KeyCheck, PlacedKey
-from crdtkv.node.kernel.step import Step
-from crdtkv.node.quorum_calls.hedging import Hedging
-from crdtkv.node.quorum_calls.reading import Failed, GetCall, Then
-from crdtkv.node.quorum_calls.replica_selector import Preference
+from crdtkv.node.quorum_calls.quorum_calls import QuorumCalls
 from crdtkv.node.replica.replica import Replica
 from crdtkv.node.rights.rights_search import Search, Waiting, counter_of
-from crdtkv.quorum.level import majority
 from crdtkv.wire.messages import ReplicaEntry, RightsRequest, RightsWanted
 
 #: All decrements of a node that wait. Past this they are refused at once.
@@ -41,20 +37,18 @@ class Rights:
 
     def __init__(
         self,
-        step: Step,
+        kernel: Kernel,
         replica: Replica,
-        handoff: Handoff,
         keys: KeyCheck,
-        preference: Preference,
-        hedging: Hedging,
+        quorum_calls: QuorumCalls,
         datacenter_of: Mapping[str, str],
     ) -> None:
-        self._step = step
+        self._kernel = kernel
+        self._cluster = kernel.cluster
+        self._step = kernel.step
         self._replica = replica
-        self._handoff = handoff
         self._keys = keys
-        self._preference = preference
-        self._hedging = hedging
+        self._quorum_calls = quorum_calls
         self._datacenter_of = datacenter_of
         self._searches: dict[bytes, Search] = {}
 
@@ -64,18 +58,22 @@ class Rights:
             return False
         search = self._searches.get(key.located)
         if search is None:
-            search = Search(self._step, self._replica, key, self._datacenters_of, self._read_quorum)
+            search = Search(self._kernel, self._replica, key, self._datacenters_of, self._quorum_calls)
             self._searches[key.located] = search
         search.add(decrement)
         return True
 
-    def tend(self) -> None:
+    def run_due(self) -> None:
         """Look whether what is waited for has come; called at the end of every step."""
         for located, search in list(self._searches.items()):
             search.look()
             if not search.waiting:
                 search.end()
                 del self._searches[located]
+
+    def next_timer(self) -> float | None:
+        """Return None: searches wait in the table of calls."""
+        return None
 
     def asked(self, node: str, request: RightsRequest) -> None:
         """Give rights to a node of this data center, if there are any to give, and tell what is stored then.
@@ -99,7 +97,7 @@ class Rights:
     def _give(self, key: PlacedKey, wanted: int, to: Actor) -> None:
         if key.type_tag != BoundedCounter.type_tag:
             raise ProtocolError(f"a {key.type_tag} has no rights")
-        if self._step.node in self._step.uncounted:
+        if self._cluster.node in self._cluster.uncounted:
             return  # this disk may have forgotten what it had given before
         counter, me = counter_of(self._replica, key.located), incarnation_of(self._replica.actor)
         search = self._searches.get(key.located)
@@ -117,17 +115,12 @@ class Rights:
 
         Only the incarnation that a node is now can give. Which that is elsewhere is not known here.
         """
-        step, name = self._step, node_of(owner)
-        node = step.ring.topology.node(name)
+        name = node_of(owner)
+        node = self._cluster.ring.topology.node(name)
         if node is not None and owner == f"{name}.{node.incarnation}":
-            return [step.datacenter] if name in step.alive and not node.is_learner else []
+            return [self._cluster.datacenter] if name in self._cluster.alive and not node.is_learner else []
         datacenter = self._datacenter_of.get(name)
         if datacenter is None:
             # It may have joined since this node read its configuration.
-            return sorted({*self._datacenter_of.values()} - {step.datacenter})
-        return [datacenter] if datacenter != step.datacenter else []
-
-    def _read_quorum(self, key: PlacedKey, deadline_s: float, then: Then, failed: Failed) -> None:
-        GetCall(self._step, self._handoff, self._preference, self._hedging, key, then, failed).start(
-            self._step.seats(key.token, is_sloppy=False), majority(self._step.ring.replication_factor), deadline_s
-        )
+            return sorted({*self._datacenter_of.values()} - {self._cluster.datacenter})
+        return [datacenter] if datacenter != self._cluster.datacenter else []

@@ -22,9 +22,9 @@ from crdtkv.errors import CrdtkvError, InsufficientRights, InsufficientStorage
 from crdtkv.ids import Actor, incarnation_of, node_of
 from crdtkv.node.kernel.calls import Call
 from crdtkv.node.kernel.effects import SendBus
+from crdtkv.node.kernel.kernel import Kernel
 from crdtkv.node.kernel.keys import PlacedKey
-from crdtkv.node.kernel.step import Step
-from crdtkv.node.quorum_calls.reading import Failed, Then
+from crdtkv.node.quorum_calls.quorum_calls import QuorumCalls
 from crdtkv.node.replica.replica import Replica
 from crdtkv.wire.codec import encode_frame
 from crdtkv.wire.messages import Message, ReplicaEntry, RightsRequest, RightsWanted
@@ -50,24 +50,26 @@ class Waiting:
 class Search(Call):
     """What waits for rights of one key.
 
-    `datacenters_of` tells in which data centers an owner of rights can be asked, `read_quorum` reads until a deadline.
+    `datacenters_of` tells in which data centers an owner of rights can be asked.
     """
 
     def __init__(
         self,
-        step: Step,
+        kernel: Kernel,
         replica: Replica,
         key: PlacedKey,
         datacenters_of: Callable[[Actor], Sequence[str]],
-        read_quorum: Callable[[PlacedKey, float, Then, Failed], None],
+        quorum_calls: QuorumCalls,
     ) -> None:
-        self._step = step
+        self._cluster = kernel.cluster
+        self._step = kernel.step
+        self._calls = kernel.calls
         self._replica = replica
         self._key = key
         self._datacenters_of = datacenters_of
-        self._read_quorum = read_quorum
+        self._quorum_calls = quorum_calls
         self.waiting: list[Waiting] = []
-        self._number = step.calls.add(self)
+        self._number = kernel.calls.add(self)
         #: Who was asked in this round, and which nodes owe an answer.
         self._asked: set[Actor] = set()
         self._owing: set[str] = set()
@@ -85,7 +87,7 @@ class Search(Call):
 
     def end(self) -> None:
         """Leave the table of calls."""
-        self._step.calls.end(self._number)
+        self._calls.end(self._number)
 
     def wanted(self) -> int:
         """Return how many rights this node needs for what waits and can be had."""
@@ -135,7 +137,7 @@ class Search(Call):
             self._next_at = self._step.now.monotonic_s
         for decrement in self.waiting[:]:
             # Should this node serve the key no more, trying again finds the one that does.
-            if decrement.amount <= self._available or not self._step.serves(self._key.token):
+            if decrement.amount <= self._available or not self._cluster.serves(self._key.token):
                 self.waiting.remove(decrement)
                 decrement.try_again()
         self._had = self._available
@@ -166,7 +168,7 @@ class Search(Call):
 
         # Where no quorum answers, nothing better is known than what this node holds.
         until_s = max(decrement.until_s for decrement in decrements)
-        self._read_quorum(self._key, until_s, then, lambda _: then(None, True))
+        self._quorum_calls.read_majority(self._key, until_s, then, lambda _: then(None, True))
 
     def _ask(self) -> None:
         shortage = self.wanted() - self._available
@@ -199,10 +201,10 @@ class Search(Call):
         return sorted(holders, key=lambda owner: (not self._is_here(owner), -counter.rights_of(owner)))
 
     def _is_here(self, owner: Actor) -> bool:
-        return self._datacenters_of(owner) == [self._step.datacenter]
+        return self._datacenters_of(owner) == [self._cluster.datacenter]
 
     def _learn(self, encoded: bytes | None) -> None:
-        if encoded is None or not self._step.serves(self._key.token):
+        if encoded is None or not self._cluster.serves(self._key.token):
             return
         with suppress(InsufficientStorage):  # anti-entropy brings it when there is room
             self._replica.merge(self._key, Entry.from_replica(encoded, self._key.type_tag))
@@ -212,7 +214,7 @@ class Search(Call):
         self._wake_at(self._next_at)
 
     def _wake_at(self, at_s: float) -> None:
-        self._step.calls.set_timer(self._number, at_s, "look")
+        self._calls.set_timer(self._number, at_s, "look")
 
 
 def counter_of(replica: Replica, located: bytes) -> BoundedCounter:

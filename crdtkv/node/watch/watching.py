@@ -16,8 +16,8 @@ from random import Random
 from crdtkv.errors import CrdtkvError, InvalidRequest, Overloaded, Unavailable
 from crdtkv.ids import MAX_KEY_BYTES
 from crdtkv.node.kernel.events import Peer
+from crdtkv.node.kernel.kernel import Kernel
 from crdtkv.node.kernel.keys import KeyCheck
-from crdtkv.node.kernel.step import Step
 from crdtkv.node.quorum_calls.scanning import MAX_PAGE_ROWS, read_page
 from crdtkv.node.replica.replica import Replica
 from crdtkv.node.watch.waiting_polls import Poll, WaitingPolls
@@ -39,8 +39,9 @@ MAX_CHANGES = 10_000
 class Watching:
     """The polls of watching clients at one node."""
 
-    def __init__(self, step: Step, replica: Replica, store: Store, keys: KeyCheck, random: Random) -> None:
-        self._step = step
+    def __init__(self, kernel: Kernel, replica: Replica, store: Store, keys: KeyCheck, random: Random) -> None:
+        self._cluster = kernel.cluster
+        self._step = kernel.step
         self._replica = replica
         self._changes = replica.changes
         self._store = store
@@ -84,7 +85,7 @@ class Watching:
         """Return when a poll has waited long enough."""
         return self._waiting.next_timer()
 
-    def tend(self) -> None:
+    def run_due(self) -> None:
         """Answer the polls that have waited for what this step did, or long enough; called at the end of every step."""
         if self._waiting:
             self._refuse_what_is_not_served()
@@ -108,7 +109,7 @@ class Watching:
             raise InvalidRequest(f"a watch names 1 to {MAX_PREFIXES} prefixes")
         for prefix in prefixes:
             self._keys.check_prefix(prefix)
-        mask = from_bits(request.partitions, self._step.ring.partitions)
+        mask = from_bits(request.partitions, self._cluster.ring.partitions)
         if mask & ~self._served:
             raise Unavailable(1, 0)
         limit = min(max(request.limit, 1), MAX_PAGE_ROWS)
@@ -147,7 +148,7 @@ class Watching:
 
     def _tell_stored(self, poll: Poll, since: int, start: int, after: bytes) -> None:
         """Answer with a page of the initial state: what lies behind `after` in partition `start`, and what follows."""
-        partitions = self._step.ring.partitions
+        partitions = self._cluster.ring.partitions
         rows: list[object] = []
         size = 0
         partition = first_in(poll.mask, start)
@@ -167,7 +168,7 @@ class Watching:
 
     def _tell_changed(self, poll: Poll, since: int) -> bool:
         """Answer with a page of what changed behind a number; False if nothing has."""
-        partitions = self._step.ring.partitions
+        partitions = self._cluster.ring.partitions
         changed = list(islice(self._changes.behind(since), MAX_CHANGES))
         position = self._changes.head if len(changed) < MAX_CHANGES else changed[-1][0]
         rows: list[object] = []
@@ -190,7 +191,7 @@ class Watching:
         """Return the numbers of the polls that wait for what has changed behind a number."""
         if not self._waiting or number < self._changes.floor:
             return list(self._waiting)
-        partitions = self._step.ring.partitions
+        partitions = self._cluster.ring.partitions
         found: dict[int, None] = {}
         for _, located in self._changes.behind(number):
             found.update(dict.fromkeys(self._waiting.for_key(identity_in(located), partition_in(located, partitions))))
@@ -199,13 +200,14 @@ class Watching:
     @property
     def _served(self) -> int:
         """The partitions this node is a replica of that counts, as a mask."""
-        step = self._step
-        if step.node in step.uncounted:
+        if self._cluster.node in self._cluster.uncounted:
             return 0
-        if self._homes is None or self._homes[0] != step.epoch:
-            ring = step.ring
-            mine = (partition for partition in range(ring.partitions) if step.node in ring.replicas_of(partition))
-            self._homes = step.epoch, mask_of(mine)
+        if self._homes is None or self._homes[0] != self._cluster.epoch:
+            ring = self._cluster.ring
+            mine = (
+                partition for partition in range(ring.partitions) if self._cluster.node in ring.replicas_of(partition)
+            )
+            self._homes = self._cluster.epoch, mask_of(mine)
         return self._homes[1]
 
     def _refuse_what_is_not_served(self) -> None:

@@ -6,7 +6,8 @@ from typing import Any, TypeVar
 
 from crdtkv.config.model import ClusterConfig
 from crdtkv.ids import identity_of
-from crdtkv.node.core import NodeCore, NodeSettings
+from crdtkv.node.assembly import NodeSettings
+from crdtkv.node.core import NodeCore
 from crdtkv.node.kernel.effects import Effects
 from crdtkv.node.kernel.events import Durable, Event, Now, Peer, PeerUp, Received
 from crdtkv.ring.token import token_of
@@ -53,7 +54,7 @@ class OneNode:
 
     @property
     def counters(self) -> dict[str, int]:
-        return self.core.step.stats.counters
+        return self.core.parts.kernel.step.stats.counters
 
     def step(self, *events: Event) -> dict[Peer, list[Message]]:
         """Take a step; return what it sends, whether it leaves at once or waits for the disk."""
@@ -93,7 +94,7 @@ class OneNode:
         return next(key for key in map(str, range(1000)) if (ME in self.homes(key)) == is_mine)
 
     def homes(self, key: str) -> list[str]:
-        return list(self.core.step.ring.replicas_at(token_of(identity(key))))
+        return list(self.core.parts.kernel.cluster.ring.replicas_at(token_of(identity(key))))
 
     def _now(self) -> Now:
         return Now(self.now_s, 1_700_000_000_000 + int(self.now_s * 1000))

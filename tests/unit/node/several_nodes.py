@@ -9,7 +9,8 @@ from crdtkv.causality.context import CausalContext
 from crdtkv.config.model import ClusterConfig, CollectionConfig, GossipConfig
 from crdtkv.crdt.entry import Entry
 from crdtkv.ids import identity_of
-from crdtkv.node.core import NodeCore, NodeSettings
+from crdtkv.node.assembly import NodeSettings
+from crdtkv.node.core import NodeCore
 from crdtkv.node.kernel.effects import AckStream, Publish
 from crdtkv.node.kernel.events import Durable, Event, Now, PeerDown, PeerUp, Received
 from crdtkv.ring.token import located
@@ -70,7 +71,7 @@ class Cluster:
 
     @property
     def homes(self) -> list[str]:
-        return list(self.cores[self.names[0]].step.ring.preference_list(located(KEY)))
+        return list(self.cores[self.names[0]].parts.kernel.cluster.ring.preference_list(located(KEY)))
 
     @property
     def stand_in(self) -> str:
@@ -166,7 +167,7 @@ class Cluster:
         return [name for name in self.names if self.stored(name, key) is not None]
 
     def counted(self, name: str) -> int:
-        return sum(core.step.stats.counters.get(name, 0) for core in self.cores.values())
+        return sum(core.parts.kernel.step.stats.counters.get(name, 0) for core in self.cores.values())
 
     def _now(self, name: str) -> Now:
         return Now(self.now_s, WALL_MS + int(self.now_s * 1000) + self.wall_offset_ms[name])

@@ -122,7 +122,7 @@ def test_a_replica_that_asks_for_too_much_at_once_is_told_to_ask_again(node: One
 
 
 def test_a_write_is_taken_however_much_was_read(node: OneNode) -> None:
-    entry = node.core.handoff.read(node.core._keys.from_client(identity("small")))[0]
+    entry = node.core.parts.local.read(node.core.parts.keys.from_client(identity("small")))[0]
     assert entry is not None
     requests: list[Message] = [ReadReplica(number, identity("large")) for number in range(400)]
     messages = node.from_node("eu-2", *requests, WriteReplica(999, identity("small"), entry, 0))["eu-2"]

@@ -30,7 +30,7 @@ def test_a_stamp_from_the_future_orders_its_own_write_and_moves_no_clock() -> No
     assert isinstance(reply, MutateReply)
     assert reply.timestamp > ahead
     for core in cluster.cores.values():
-        assert wall_ms_of(core.replica.clock.last) <= wall_ms(cluster) + FOLLOW_MS
+        assert wall_ms_of(core.parts.replica.clock.last) <= wall_ms(cluster) + FOLLOW_MS
     after = put(cluster, OTHER)
     assert isinstance(after, MutateReply)
     assert wall_ms_of(after.timestamp) <= wall_ms(cluster) + FOLLOW_MS

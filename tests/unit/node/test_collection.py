@@ -30,11 +30,11 @@ def test_a_tombstone_stays_for_the_grace_and_goes_when_all_have_agreed_long_enou
 
 def test_a_collected_key_leaves_no_row_and_no_share_of_the_merkle_tree(cluster: Cluster) -> None:
     cluster.run(30)
-    empty = {name: core.anti_entropy.roots() for name, core in cluster.cores.items()}
+    empty = {name: core.parts.anti_entropy.roots() for name, core in cluster.cores.items()}
     cluster.mutate("put", b"books")
     cluster.mutate("delete")
     cluster.run(3 * GRACE_S)
-    assert {name: core.anti_entropy.roots() for name, core in cluster.cores.items()} == empty
+    assert {name: core.parts.anti_entropy.roots() for name, core in cluster.cores.items()} == empty
     for store in cluster.stores.values():
         assert store.scan(*rows.DATA_RANGE, 10) == store.scan(*rows.TOMBSTONE_RANGE, 10) == []
 
@@ -45,7 +45,7 @@ def test_a_key_that_is_written_again_is_not_collected(cluster: Cluster) -> None:
     cluster.mutate("put", b"books")
     cluster.run(3 * GRACE_S)
     assert cluster.holders() == sorted(cluster.homes)
-    assert cluster.cores[cluster.homes[0]].collection.told == {"rows": 0, "waiting_for": {}}
+    assert cluster.cores[cluster.homes[0]].parts.collection.told == {"rows": 0, "waiting_for": {}}
 
 
 @pytest.mark.parametrize("which", ["home", "stand-in"])
@@ -55,7 +55,7 @@ def test_a_node_that_is_down_is_waited_for_and_named(cluster: Cluster, which: st
     cluster.stop(absent)
     cluster.run(5 * GRACE_S)
     assert set(cluster.homes) - {absent} <= set(cluster.holders())
-    assert cluster.cores[cluster.homes[0]].collection.told == {"rows": 1, "waiting_for": {absent: 1}}
+    assert cluster.cores[cluster.homes[0]].parts.collection.told == {"rows": 1, "waiting_for": {absent: 1}}
     cluster.start(absent)
     cluster.run(4 * GRACE_S)
     assert cluster.holders() == []
@@ -66,7 +66,7 @@ def test_with_other_data_centers_tombstones_stay() -> None:
     cluster.mutate("delete")
     cluster.run(4 * GRACE_S)
     assert cluster.holders() == sorted(cluster.homes)
-    assert cluster.cores[cluster.homes[0]].collection.told == {"rows": 1, "waiting_for": {ELSEWHERE: 1}}
+    assert cluster.cores[cluster.homes[0]].parts.collection.told == {"rows": 1, "waiting_for": {ELSEWHERE: 1}}
 
 
 def test_a_hint_for_the_key_anywhere_keeps_its_tombstone(cluster: Cluster) -> None:
@@ -81,7 +81,7 @@ def test_a_hint_for_the_key_anywhere_keeps_its_tombstone(cluster: Cluster) -> No
     cluster.handle(cluster.stand_in, Received(cluster.homes[0], cluster.topology.epoch, [hint]))
     cluster.run(4 * GRACE_S)
     assert cluster.holders() == sorted(cluster.homes)
-    assert cluster.cores[cluster.homes[0]].collection.told["waiting_for"] == {cluster.stand_in: 1}
+    assert cluster.cores[cluster.homes[0]].parts.collection.told["waiting_for"] == {cluster.stand_in: 1}
     cluster.loses = lambda sender, receiver, message: False
     cluster.run(4 * GRACE_S)
     assert cluster.holders() == []
@@ -109,8 +109,8 @@ def test_a_learner_among_the_home_replicas_is_waited_for(cluster: Cluster) -> No
     learner = cluster.topology.node(cluster.homes[1])
     assert learner is not None
     for core in cluster.cores.values():
-        core._ring.follow(cluster.topology.with_node(type(learner)(**{**fields_of(learner), "is_learner": True})))
-        core.standing._learn = lambda: None  # type: ignore[method-assign]
+        core.parts.ring.follow(cluster.topology.with_node(type(learner)(**{**fields_of(learner), "is_learner": True})))
+        core.parts.enrollment._learn = lambda: None  # type: ignore[method-assign]
     cluster.topology = core.topology
     cluster.run(4 * GRACE_S)
     assert cluster.holders() == sorted(cluster.homes)
@@ -144,11 +144,11 @@ def test_the_name_to_write_under_survives_a_restart(cluster: Cluster) -> None:
     cluster.mutate("delete")
     cluster.run(4 * GRACE_S)
     home = cluster.homes[0]
-    actor = cluster.cores[home].replica.actor
+    actor = cluster.cores[home].parts.replica.actor
     assert actor.endswith("-1")
     cluster.stop(home)
     cluster.start(home)
-    assert cluster.cores[home].replica.actor == actor
+    assert cluster.cores[home].parts.replica.actor == actor
 
 
 def test_notes_of_tombstones_survive_a_restart(cluster: Cluster) -> None:
@@ -156,7 +156,7 @@ def test_notes_of_tombstones_survive_a_restart(cluster: Cluster) -> None:
     for home in cluster.homes:
         cluster.stop(home)
         cluster.start(home)
-        assert len(cluster.cores[home].replica.tombstones) == 1
+        assert len(cluster.cores[home].parts.replica.tombstones) == 1
     cluster.run(4 * GRACE_S)
     assert cluster.holders() == []
 

@@ -1,9 +1,14 @@
 """A data center that was added or has lost disks is sent everything, and nobody takes it for equal before."""
 
+from types import SimpleNamespace
+
 from crdtkv.ids import identity_of
 from crdtkv.node.enrollment.filling import AGAIN_AFTER_S, ASK_EVERY_S, Filling
+from crdtkv.node.kernel.calls import CallTable
+from crdtkv.node.kernel.cluster_view import ClusterView
 from crdtkv.node.kernel.effects import Effects
 from crdtkv.node.kernel.events import Now
+from crdtkv.node.kernel.kernel import Kernel
 from crdtkv.node.kernel.step import Step
 from crdtkv.node.replica.outbox import Outbox
 from crdtkv.ring.hash_ring import HashRing
@@ -30,16 +35,19 @@ class Node:
 
     def start(self, *peers: str) -> None:
         ring = HashRing(config(3).first_topology("eu"))
-        self.step = Step("eu-1", "eu", ring, Now(self.now_s, 1), 0)
+        self.kernel = Kernel(ClusterView("eu-1", "eu", ring), Step(Now(self.now_s, 1)), CallTable())
+        self.step = self.kernel.step
         self.outbox = Outbox(self.store, peers, 1000, self.now_s)
-        self.filling = Filling(self.step, self.store, self.outbox, {peer: [f"{peer}-1", f"{peer}-2"] for peer in peers})
+        others = {peer: [f"{peer}-1", f"{peer}-2"] for peer in peers}
+        replica = SimpleNamespace(incarnation=7)
+        self.filling = Filling(self.kernel, replica, self.store, self.outbox, others)  # type: ignore[arg-type]
 
     def after(self, seconds: float) -> list[tuple[str, Message]]:
         """Let time go by, and return what is sent over the bus."""
         self.now_s += seconds
         self.step.now = Now(self.now_s, 1)
         self.step.effects = Effects()
-        self.filling.run_due(7)
+        self.filling.run_due()
         return self.sent
 
     @property

@@ -41,8 +41,8 @@ def test_a_replica_that_dies_while_it_is_repaired_is_done_without(cluster: Clust
     cluster.mutate("put", b"\x01", at="eu-1", level="LOCAL_QUORUM")
     cluster.loses = lambda sender, receiver, message: type(message).__name__ == "WriteReplica"
     core = cluster.cores["eu-1"]
-    core.preference.latencies.answered("eu-2", 0.0001)
-    core.preference.latencies.answered("eu-3", 0.1)
+    core.parts.selector.latencies.answered("eu-2", 0.0001)
+    core.parts.selector.latencies.answered("eu-3", 0.1)
     cluster.now_s += 1
     cluster.handle("eu-1", Received(CLIENT, 0, [GetRequest(900, [KEY], "LOCAL_QUORUM", 1000)]))
     assert not cluster.answers

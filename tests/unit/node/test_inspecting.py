@@ -35,7 +35,7 @@ def test_nothing_is_shown_that_could_still_be_lost() -> None:
     node = OneNode()
     node.from_node("eu-2", WriteReplica(1, identity("k"), entry(b"v"), 0))
     node.ask(InspectRequest(8, identity("k")))
-    effects = node.core.step.effects
+    effects = node.core.parts.kernel.step.effects
     assert CLIENT not in effects.at_once
     assert effects.held[CLIENT] == [EntriesReply(8, [entry(b"v")])]
 

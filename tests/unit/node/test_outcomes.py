@@ -24,7 +24,7 @@ def told(reply: MutateReply) -> object:
 
 
 def homes_of(cluster: Cluster, key: bytes) -> list[str]:
-    return list(cluster.cores["eu-1"].step.ring.preference_list(located(key)))
+    return list(cluster.cores["eu-1"].parts.kernel.cluster.ring.preference_list(located(key)))
 
 
 def test_an_increment_is_answered_with_what_it_made(cluster: Cluster) -> None:

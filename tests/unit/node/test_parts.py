@@ -295,14 +295,14 @@ def test_an_operation_whose_client_has_seen_what_nobody_has_is_refused_and_nothi
 def test_a_context_with_writes_of_this_node_that_never_happened_is_refused() -> None:
     node = OneNode()
     held = with_large_set(node)
-    own = CausalContext(cloud=[*held.context.dots(), Dot(node.core.replica.actor, 1)])
+    own = CausalContext(cloud=[*held.context.dots(), Dot(node.core.parts.replica.actor, 1)])
     asked = node.ask(mutate(5, "remove", MANY[0], seen=own))
     ((replica, read),) = to(asked, ReadReplica).items()
     assert isinstance(replica, str)
     reply = to(node.from_node(replica, ReplicaEntry(read.id, held.to_bytes())), ErrorReply)[CLIENT]
     assert reply.code == InvalidRequest.code
     assert "never happened: read the key again" in str(reply.fields)
-    assert node.core.replica.actor.startswith(ME)
+    assert node.core.parts.replica.actor.startswith(ME)
 
 
 def test_a_read_that_fails_before_an_operation_is_told_as_unavailable() -> None:

@@ -36,8 +36,8 @@ HELD = {
 
 def hold(cluster: Cluster, node: str, entry: Entry) -> None:
     core = cluster.cores[node]
-    core.replica.merge(KeyCheck(frozenset([parse_identity(KEY).bucket])).from_peer(KEY), entry)
-    core.replica.commit()
+    core.parts.replica.merge(KeyCheck(frozenset([parse_identity(KEY).bucket])).from_peer(KEY), entry)
+    core.parts.replica.commit()
     cluster.stores[node].sync()
 
 
@@ -53,7 +53,7 @@ def test_a_read_takes_no_sibling_from_any_replica(held: tuple[Entry | None, ...]
         if entry is not None:
             hold(cluster, node, entry)
     cluster.handle("eu-1", Received(CLIENT, 0, [GetRequest(99, [KEY], level, 5000)]))
-    now = [cluster.cores[name].replica.entry(located(KEY)) for name in cluster.names]
+    now = [cluster.cores[name].parts.replica.entry(located(KEY)) for name in cluster.names]
     for before, entry in zip(held, now, strict=True):
         assert versions(before) <= versions(entry)
     if level == "LOCAL_ALL":

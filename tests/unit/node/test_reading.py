@@ -28,8 +28,8 @@ def with_latencies(node: OneNode, **milliseconds: float) -> OneNode:
     """Let others have answered this fast for a while."""
     for name, one in milliseconds.items():
         for _ in range(100):
-            node.core.preference.latencies.answered(name.replace("_", "-"), one / 1000)
-    node.core.preference._until_explored = 10_000
+            node.core.parts.selector.latencies.answered(name.replace("_", "-"), one / 1000)
+    node.core.parts.selector._until_explored = 10_000
     node.now_s += COSTS_EVERY_S
     return node
 
@@ -94,13 +94,13 @@ def test_a_hedged_read_still_needs_all_answers_its_level_asks_for() -> None:
 
 def test_a_read_that_may_not_hedge_waits_and_may_later() -> None:
     node = OneNode()
-    while node.core.coordinator._hedging.spend():
+    while node.core.parts.quorum_calls._hedging.spend():
         pass
     node.get("k")
     assert to(node.wait(LONGEST_S + TICK_S), ReadReplica) == {}
     assert node.counters == {"hedges_withheld": 1}
     for _ in range(20):
-        node.core.coordinator._hedging.earn()
+        node.core.parts.quorum_calls._hedging.earn()
     assert len(to(node.wait(LONGEST_S + 2 * TICK_S), ReadReplica)) == 1
 
 
@@ -109,7 +109,7 @@ def test_a_replica_that_a_read_stopped_waiting_for_is_asked_last_from_then_on() 
     (slow, request), *_ = to(node.get("k"), ReadReplica).items()
     (fast,) = to(node.wait(SHORTEST_S + 2 * TICK_S), ReadReplica)
     node.from_node(str(fast), ReplicaEntry(request.id, None))
-    usual = node.core.preference.latencies.usual_s
+    usual = node.core.parts.selector.latencies.usual_s
     assert (usual(str(slow)) or 0) > (usual(str(fast)) or 0)
     for _ in range(3):
         for asked, request in to(node.get("k"), ReadReplica).items():
@@ -125,7 +125,7 @@ def test_a_read_that_times_out_counts_as_a_slow_answer_of_those_that_were_silent
     node = OneNode()
     node.get("k")
     assert CLIENT in to(node.wait(5.1), ErrorReply)
-    told = node.core.preference.told()
+    told = node.core.parts.selector.told()
     assert max(one["usual_ms"] for one in told.values()) > 5000
 
 
@@ -147,7 +147,7 @@ def test_a_forwarded_read_that_one_replica_answers_is_measured_and_a_larger_one_
         (home, request), *_ = to(node.get(key, level=level), GetRequest).items()
         node.now_s += 0.004
         node.from_node(str(home), EntriesReply(request.id, [None]))
-    assert [one["usual_ms"] for one in node.core.preference.told().values()] == [4.0]
+    assert [one["usual_ms"] for one in node.core.parts.selector.told().values()] == [4.0]
 
 
 def test_a_scan_asks_the_faster_replica() -> None:

@@ -34,7 +34,7 @@ class Retrying(Cluster):
 
     def __init__(self, **sections: Any) -> None:
         super().__init__(config(**sections))
-        self.homes_of_hits = list(self.cores[self.names[0]].step.ring.preference_list(located(HITS)))
+        self.homes_of_hits = list(self.cores[self.names[0]].parts.kernel.cluster.ring.preference_list(located(HITS)))
 
     def attempt(
         self,

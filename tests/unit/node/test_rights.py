@@ -122,7 +122,7 @@ def test_a_giver_that_hangs_is_waited_for_until_the_time_is_almost_up(world: Wor
     assert repr(asked) == "insufficient_rights [4, 0, 10]"
     assert WAITS_S <= asked.took_s < WAITS_S + 0.5
     assert len(requests(world)) == 1, "a node that owes an answer is not asked again"
-    assert not world.cores["eu-2"].step.calls, "nothing waits any more"
+    assert not world.cores["eu-2"].parts.kernel.calls, "nothing waits any more"
 
 
 def test_rights_whose_giver_was_cut_off_while_it_answered_arrive_with_repair() -> None:
@@ -267,7 +267,7 @@ def test_a_node_gives_nothing_away_that_its_own_waiting_decrement_is_about_to_us
     world.sync("eu-1")
     (gift,) = world.links.pop(("eu-1", "eu-2"))
     request = RightsRequest(1, STOCK, 1, owner_of("eu-3"))
-    epoch = world.cores["eu-2"].step.epoch
+    epoch = world.cores["eu-2"].parts.kernel.cluster.epoch
     world.step("eu-2", Received("eu-1", epoch, [gift]), Received("eu-3", epoch, [request]))
     assert world.counted("rights_given") == 1
     world.flow()
@@ -351,14 +351,14 @@ def test_a_node_that_is_down_is_not_asked_and_one_of_an_unknown_data_center_ever
 @pytest.mark.parametrize("is_learner", [True, False])
 def test_a_node_that_may_have_forgotten_gives_nothing(is_learner: bool) -> None:
     node = OneNode()
-    give(node, 10, node.core.replica.actor)
+    give(node, 10, node.core.parts.replica.actor)
     topology = node.core.topology
     mine = topology.node(ME)
     assert mine is not None
     changed = replace(mine, is_learner=True) if is_learner else replace(mine, incarnation="00000000000000aa")
     node.step(TopologyChanged(topology.with_node(changed)))
     request = RightsRequest(7, STOCK, 4, actor_name("eu-2", 0))
-    sent = node.step(Received("eu-2", node.core.step.epoch, [request]))
+    sent = node.step(Received("eu-2", node.core.parts.kernel.cluster.epoch, [request]))
     node.step(BusMessage(encode_frame(0, [RightsWanted(STOCK, 4, actor_name("us-1", 0))])))
     assert node.counters.get("rights_given", 0) == 0
     if not is_learner:
@@ -367,7 +367,7 @@ def test_a_node_that_may_have_forgotten_gives_nothing(is_learner: bool) -> None:
 
 def test_a_request_under_another_epoch_is_refused() -> None:
     node = OneNode()
-    give(node, 10, node.core.replica.actor)
+    give(node, 10, node.core.parts.replica.actor)
     sent = node.step(Received("eu-2", 99, [RightsRequest(7, STOCK, 4, actor_name("eu-2", 0))]))
     assert to(sent, Refusal)["eu-2"].code == "wrong_epoch"
     assert node.counters.get("rights_given", 0) == 0
@@ -375,7 +375,7 @@ def test_a_request_under_another_epoch_is_refused() -> None:
 
 def test_on_a_full_disk_nothing_is_given_and_nobody_stumbles() -> None:
     node = OneNode()
-    give(node, 10, node.core.replica.actor)
+    give(node, 10, node.core.parts.replica.actor)
     node.step(DiskSpace(is_sufficient=False))
     sent = node.from_node("eu-2", RightsRequest(7, STOCK, 4, actor_name("eu-2", 0)))
     assert to(sent, Refusal)["eu-2"].code == "insufficient_storage"
@@ -395,7 +395,7 @@ def test_on_a_full_disk_nothing_is_given_and_nobody_stumbles() -> None:
 )
 def test_nonsense_is_counted_and_gives_nothing(identity: bytes, receiver: str) -> None:
     node = OneNode()
-    give(node, 10, node.core.replica.actor)
+    give(node, 10, node.core.parts.replica.actor)
     node.from_node("eu-2", RightsRequest(7, identity, 4, receiver))
     node.step(BusMessage(encode_frame(0, [RightsWanted(identity, 4, receiver)])))
     assert node.counters["junk_messages"] == 2
@@ -413,7 +413,7 @@ def test_a_node_that_has_none_says_so_with_what_it_stores() -> None:
 
 def give(node: OneNode, amount: int, actor: str) -> bytes:
     """Let a node store a counter whose rights all belong to one actor; return the entry."""
-    if actor == node.core.replica.actor:
+    if actor == node.core.parts.replica.actor:
         node.ask(MutateRequest(1, STOCK, "increment", [amount], None, 0, "ONE", 4000))
     else:
         other = World()
@@ -423,7 +423,7 @@ def give(node: OneNode, amount: int, actor: str) -> bytes:
         wire = stored.to_bytes().replace(owner_of("eu-1").encode(), actor.encode())
         node.from_node("eu-2", WriteReplica(1, STOCK, wire, 0))
     node.sync()
-    entry, _ = node.core.replica.read(node.core._keys.from_peer(STOCK).located)
+    entry, _ = node.core.parts.replica.read(node.core.parts.keys.from_peer(STOCK).located)
     assert entry is not None
     return entry
 

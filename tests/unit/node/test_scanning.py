@@ -28,10 +28,10 @@ def entry(name: str, number: int) -> Entry:
 
 def hold(cluster: Cluster, node: str, name: str, number: int) -> None:
     core = cluster.cores[node]
-    core.replica.merge(
+    core.parts.replica.merge(
         KeyCheck(frozenset(["default"])).from_peer(identity_of("default", "register", name)), entry(name, number)
     )
-    core.replica.commit()
+    core.parts.replica.commit()
     cluster.stores[node].sync()
 
 

@@ -25,7 +25,7 @@ def full_node() -> OneNode:
     node = OneNode(limits={"calls_in_flight_max": MAX})
     for number in range(MAX):
         node.get(f"q{number}")
-    assert len(node.core.step.calls) == MAX
+    assert len(node.core.parts.kernel.calls) == MAX
     return node
 
 
@@ -35,10 +35,10 @@ def codes(sent: dict[str | int, list[object]]) -> list[str]:
 
 def test_a_full_node_refuses_writes_before_it_makes_a_dot() -> None:
     node = full_node()
-    written, rows = dict(node.store.scan(b"", b"\xff" * 64, 1000)), len(node.core.outbox)
+    written, rows = dict(node.store.scan(b"", b"\xff" * 64, 1000)), len(node.core.parts.outbox)
     assert codes(node.put("k", "v")) == ["overloaded"]
     assert dict(node.store.scan(b"", b"\xff" * 64, 1000)) == written
-    assert len(node.core.outbox) == rows
+    assert len(node.core.parts.outbox) == rows
     node.wait(6.0)
     sent = node.put("k", "v")
     assert sent[CLIENT][0].counter == 1  # type: ignore[union-attr]
@@ -67,7 +67,7 @@ def test_a_full_node_answers_gossip() -> None:
     node = full_node()
     row = ["eu-2", 1, 50, 0, 0, 0, 0, 0]
     assert "eu-2" in to(node.from_node("eu-2", MembersPush([row])), MembersReply)
-    assert node.core.membership.told()["eu-2"]["heartbeat"] == 50
+    assert node.core.parts.membership.told()["eu-2"]["heartbeat"] == 50
 
 
 def test_a_full_node_begins_rounds_of_gossip() -> None:

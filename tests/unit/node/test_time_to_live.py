@@ -10,7 +10,7 @@ from crdtkv.config.model import ClusterConfig
 from crdtkv.crdt.entry import Entry
 from crdtkv.errors import InvalidRequest
 from crdtkv.ids import identity_of
-from crdtkv.node.coordinate.coordinator import MAX_TTL_MS
+from crdtkv.node.coordinate.mutation_flow import MAX_TTL_MS
 from crdtkv.storage import rows
 from crdtkv.wire.messages import ErrorReply
 
@@ -90,7 +90,7 @@ def test_all_replicas_cease_to_show_it_at_the_same_hybrid_time(cluster: Cluster)
         for home in cluster.homes:
             entry = cluster.read(at=home, level="ONE")
             assert entry is not None
-            assert entry.is_tombstone == (cluster.cores[home].replica.hybrid_now >= expires_at)
+            assert entry.is_tombstone == (cluster.cores[home].parts.replica.hybrid_now >= expires_at)
             seen_there.add((home, entry.is_tombstone))
     assert len(seen_there) == 2 * len(cluster.homes)
     assert len({cluster.stored(home) for home in cluster.homes}) == 1
@@ -101,7 +101,7 @@ def test_a_put_without_a_time_to_live_over_one_with_it_lives_for_ever(cluster: C
     cluster.mutate("put", b"lamps", at=cluster.homes[1])
     cluster.run(10 * TTL_S)
     assert is_there(cluster)
-    assert len(cluster.cores[cluster.homes[0]].replica.tombstones) == 0
+    assert len(cluster.cores[cluster.homes[0]].parts.replica.tombstones) == 0
 
 
 def test_a_put_with_a_time_to_live_over_one_without_it_expires(cluster: Cluster) -> None:
@@ -179,7 +179,7 @@ def test_an_element_that_expired_is_cleared_by_who_writes_next(cluster: Cluster)
 
 def test_an_expired_key_is_collected_after_the_grace_on_all_replicas_and_not_before(cluster: Cluster) -> None:
     cluster.run(30)
-    empty = {name: core.anti_entropy.roots() for name, core in cluster.cores.items()}
+    empty = {name: core.parts.anti_entropy.roots() for name, core in cluster.cores.items()}
     cluster.mutate("put", b"books", ttl_ms=3 * TTL_MS)
     for _ in range(int((3 * TTL_S + GRACE_S - 1) / STEP_S)):
         cluster.run(STEP_S)
@@ -188,7 +188,7 @@ def test_an_expired_key_is_collected_after_the_grace_on_all_replicas_and_not_bef
     cluster.run(2 * GRACE_S + 5)
     assert cluster.holders() == []
     assert cluster.counted("tombstones_collected") == 3
-    assert {name: core.anti_entropy.roots() for name, core in cluster.cores.items()} == empty
+    assert {name: core.parts.anti_entropy.roots() for name, core in cluster.cores.items()} == empty
     for store in cluster.stores.values():
         assert store.scan(*rows.DATA_RANGE, 10) == store.scan(*rows.TOMBSTONE_RANGE, 10) == []
 
@@ -211,7 +211,7 @@ def test_an_expired_key_that_is_written_again_within_the_grace_is_not_collected(
     cluster.mutate("put", b"lamps")
     cluster.run(5 * GRACE_S)
     assert is_there(cluster)
-    assert cluster.cores[cluster.homes[0]].collection.told == {"rows": 0, "waiting_for": {}}
+    assert cluster.cores[cluster.homes[0]].parts.collection.told == {"rows": 0, "waiting_for": {}}
 
 
 def test_what_a_remove_hides_is_not_collected_while_it_may_appear_again(cluster: Cluster) -> None:

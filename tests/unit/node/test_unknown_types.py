@@ -137,7 +137,7 @@ def test_what_a_node_cannot_read_is_never_collected() -> None:
         write(cluster, home, OLD)
     cluster.run(60)
     assert cluster.holders(KEY) == sorted(cluster.homes)
-    assert all(len(core.replica.tombstones) == 0 for core in cluster.cores.values())
+    assert all(len(core.parts.replica.tombstones) == 0 for core in cluster.cores.values())
 
 
 def test_a_hint_of_an_unknown_type_is_kept_and_delivered(cluster: Cluster) -> None:
@@ -164,7 +164,7 @@ def test_an_unsent_entry_of_an_unknown_type_goes_to_the_other_data_centers(clust
 def test_everything_that_is_sent_again_has_what_nobody_here_can_read(cluster: Cluster) -> None:
     home = cluster.homes[0]
     write(cluster, home, NEW)
-    cluster.cores[home].outbox.send_everything()
+    cluster.cores[home].parts.outbox.send_everything()
     cluster.run(3)
     assert published(cluster) == [(KEY, NEW)]
     cluster.handle(home, Published(cluster.published[0].number, True))
@@ -188,7 +188,7 @@ def test_a_bundle_from_another_data_center_is_taken_as_one(cluster: Cluster) -> 
 def test_what_came_in_a_batch_is_in_what_is_sent_again(cluster: Cluster) -> None:
     home = cluster.homes[0]
     cluster.handle(home, StreamMessage("us", 5, batch(NEW)))
-    cluster.cores[home].outbox.send_everything()
+    cluster.cores[home].parts.outbox.send_everything()
     cluster.run(3)
     assert (KEY, NEW) in published(cluster)
 

@@ -44,7 +44,7 @@ class Watcher:
     def ask(self, wait_ms: int = 0, **fields: Any) -> list[WatchReply]:
         """Poll; return the answers that come at once."""
         self._number += 1
-        ring = self.node.core.step.ring
+        ring = self.node.core.parts.kernel.cluster.ring
         partitions = to_bits(mask_of(range(ring.partitions)), ring.partitions)
         request = WatchRequest(self._number, self.prefixes, partitions, self.cursor, self.limit, wait_ms)
         return self.take(self.node.step(Received(self.client, 1, [request._replace(**fields)])))
@@ -91,7 +91,7 @@ def node() -> OneNode:
 def small_log(monkeypatch: pytest.MonkeyPatch) -> Iterator[OneNode]:
     """A node that remembers the changes of three keys."""
     node = OneNode()
-    node.core.replica.changes.keys_max = 3
+    node.core.parts.replica.changes.keys_max = 3
     return node
 
 
@@ -190,7 +190,7 @@ def test_a_tombstone_that_was_collected_before_it_was_told_is_told_as_nothing(no
     written = empty.merge(empty.delta("put", [b"v"], Event(Dot("eu-2.00", 1), 1), None, None))
     deleted = written.merge(written.delta("delete", [], Event(Dot("eu-2.00", 2), 2), written.context, None))
     node.from_node("eu-2", WriteReplica(2, identity("gone"), deleted.to_bytes(), 0))
-    node.core.replica.drop(located(identity("gone")))
+    node.core.parts.replica.drop(located(identity("gone")))
     watcher.catch_up()
     assert watcher.told[-1] == (identity("gone"), None)
 
@@ -295,7 +295,7 @@ def test_one_client_holds_its_share_of_polls_and_no_more(node: OneNode, monkeypa
         assert greedy.ask(wait_ms=1000) == []
     assert greedy.refusal(wait_ms=1000) == "overloaded"
     assert other.ask(wait_ms=1000) == []
-    assert len(node.core.watching) == 3
+    assert len(node.core.parts.watching) == 3
 
 
 def test_polls_that_name_much_are_bounded_by_what_they_name(node: OneNode, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -316,9 +316,9 @@ def test_the_polls_of_a_client_end_with_its_link(node: OneNode, monkeypatch: pyt
     stays.catch_up()
     gone.ask(wait_ms=1000)
     stays.ask(wait_ms=1000)
-    assert len(node.core.watching) == 2
+    assert len(node.core.parts.watching) == 2
     assert node.step(ClientGone(CLIENT)) == {}
-    assert len(node.core.watching) == 1
+    assert len(node.core.parts.watching) == 1
     assert stays.ask(wait_ms=1000) == []
     sent = write(node, "k")
     assert CLIENT not in sent
@@ -335,8 +335,8 @@ def test_what_is_remembered_of_answered_polls_does_not_grow(node: OneNode) -> No
     for number in range(3_000):
         assert watcher.ask(wait_ms=60_000) == []
         watcher.take(write(node, "k", counter=number + 1))
-    assert len(node.core.watching) == 0
-    assert len(node.core.watching._waiting._deadlines) < 2_000
+    assert len(node.core.parts.watching) == 0
+    assert len(node.core.parts.watching._waiting._deadlines) < 2_000
 
 
 def test_too_many_waiting_polls_are_refused(node: OneNode, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -346,7 +346,7 @@ def test_too_many_waiting_polls_are_refused(node: OneNode, monkeypatch: pytest.M
     watcher.ask(wait_ms=10_000)
     watcher.ask(wait_ms=10_000)
     assert watcher.refusal(wait_ms=10_000) == "overloaded"
-    assert len(node.core.watching) == 2
+    assert len(node.core.parts.watching) == 2
 
 
 # Cursors.
@@ -368,7 +368,7 @@ def test_a_cursor_from_before_a_restart_begins_with_the_whole_state_again() -> N
         write(node, "old")
     watcher = Watcher(before)
     watcher.catch_up()
-    after.core.replica.changes.begin(99)
+    after.core.parts.replica.changes.begin(99)
     for node in (before, after):
         write(node, "new", counter=2)
     assert watcher.catch_up() == [identity("new")]
@@ -476,7 +476,7 @@ def test_what_makes_no_sense_is_refused(node: OneNode, fields: dict[str, Any], c
 
 def test_a_node_answers_only_for_partitions_it_is_a_replica_of() -> None:
     node = OneNode(nodes=5)
-    ring = node.core.step.ring
+    ring = node.core.parts.kernel.cluster.ring
     mine = mask_of(p for p in range(64) if ME in ring.replicas_of(p))
     assert 0 < mine < (1 << 64) - 1
     assert Watcher(node).refusal() == "unavailable"
@@ -499,7 +499,7 @@ def test_a_quarantined_node_answers_nobody_and_those_who_wait_are_refused(node: 
     watcher.catch_up()
     watcher.ask(wait_ms=10_000, id=77)
     # A dot of this very incarnation that the node does not know: it has forgotten something.
-    own = Event(Dot(node.core.replica.actor, 5), 1)
+    own = Event(Dot(node.core.parts.replica.actor, 5), 1)
     empty = Entry.empty("register")
     entry = empty.merge(empty.delta("put", [b"v"], own, None, None)).to_bytes()
     sent = node.from_node("eu-2", WriteReplica(1, identity("k"), entry, 0))
@@ -512,17 +512,17 @@ def test_nothing_is_told_that_could_still_be_lost(node: OneNode) -> None:
     watcher.catch_up()
     watcher.ask(wait_ms=10_000)
     write(node, "k")
-    effects = node.core.step.effects
+    effects = node.core.parts.kernel.step.effects
     assert CLIENT not in effects.at_once
     assert [type(message) for message in effects.held[CLIENT]] == [WatchReply]
     assert effects.after_commit > 0
     Watcher(node).ask()  # the initial state, too
-    effects = node.core.step.effects
+    effects = node.core.parts.kernel.step.effects
     assert (CLIENT in effects.at_once, CLIENT in effects.held, effects.after_commit > 0) == (False, True, True)
     node.store.sync()
     node.step(Durable(effects.after_commit))
     Watcher(node).ask()
-    assert node.core.step.effects.after_commit == 0
+    assert node.core.parts.kernel.step.effects.after_commit == 0
 
 
 # All of it at random.
@@ -531,7 +531,7 @@ def test_nothing_is_told_that_could_still_be_lost(node: OneNode) -> None:
 @pytest.mark.parametrize("seed", range(40))
 def test_whatever_happens_a_watcher_ends_with_what_is_stored(seed: int) -> None:
     node, random = OneNode(), Random(seed)
-    node.core.replica.changes.keys_max = random.choice((3, 10, 100))
+    node.core.parts.replica.changes.keys_max = random.choice((3, 10, 100))
     keys = [f"k{number}" for number in range(40)]
     watchers = [Watcher(node, limit=random.choice((1, 3, 100)), client=client) for client in range(1, 4)]
     for counter in range(1, random.randrange(20, 200)):
@@ -548,4 +548,4 @@ def test_whatever_happens_a_watcher_ends_with_what_is_stored(seed: int) -> None:
 
 
 def stored(node: OneNode, key: str) -> bytes | None:
-    return node.core.replica.read(located(identity(key)))[0]
+    return node.core.parts.replica.read(located(identity(key)))[0]

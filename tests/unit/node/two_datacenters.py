@@ -14,7 +14,8 @@ from several_nodes import CLIENT, STEP_S, WALL_MS, config
 from crdtkv.crdt.bounded_counter import BoundedCounter
 from crdtkv.crdt.entry import Entry
 from crdtkv.ids import actor_name, identity_of
-from crdtkv.node.core import NodeCore, NodeSettings
+from crdtkv.node.assembly import NodeSettings
+from crdtkv.node.core import NodeCore
 from crdtkv.node.kernel.effects import Effects
 from crdtkv.node.kernel.events import (
     BusMessage,
@@ -235,7 +236,7 @@ class World:
 
     def counted(self, name: str) -> int:
         """Return the sum of one figure over all nodes."""
-        return sum(core.step.stats.counters.get(name, 0) for core in self.cores.values())
+        return sum(core.parts.kernel.step.stats.counters.get(name, 0) for core in self.cores.values())
 
     def _release(self, name: str, effects: Effects) -> None:
         self._send(name, effects.held)

@@ -65,12 +65,12 @@ def test_a_share_of_the_reads_is_followed() -> None:
 def test_at_a_share_of_one_every_read_is_followed_and_at_none_no_read_is() -> None:
     assert followed(sharing(1.0), 100) == 100
     assert followed(sharing(0.0), 100) == 0
-    assert sharing(0.0).core.coordinator._background._left == inf
+    assert sharing(0.0).core.parts.coordinator._background._left == inf
 
 
 def test_the_key_whose_turn_it_is_is_compared_among_all_that_are_read_together() -> None:
     node = sharing(0.05)
-    node.core.coordinator._background._left = 7
+    node.core.parts.coordinator._background._left = 7
     requests = to(node.get(*[f"k{number}" for number in range(10)], level="ONE"), ReadReplica)
     assert {one.identity for one in requests.values()} == {identity("k7")}
 
@@ -95,7 +95,7 @@ def test_at_most_so_many_are_under_way_until_they_end() -> None:
         node.now_s += PAUSE_S
     assert node.counters["background_reads"] == AT_ONCE_MAX
     node.wait(TIMEOUT_S)
-    assert len(node.core.step.calls) == 0
+    assert len(node.core.parts.kernel.calls) == 0
     node.get("k", level="ONE")
     assert node.counters["background_reads"] == AT_ONCE_MAX + 1
 

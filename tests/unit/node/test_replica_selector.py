@@ -5,10 +5,13 @@ from random import Random
 
 import pytest
 
+from crdtkv.node.kernel.calls import CallTable
+from crdtkv.node.kernel.cluster_view import ClusterView
 from crdtkv.node.kernel.events import Now
+from crdtkv.node.kernel.kernel import Kernel
 from crdtkv.node.kernel.step import Step
 from crdtkv.node.membership.member import NO_LOAD, Load
-from crdtkv.node.quorum_calls.replica_selector import COSTS_EVERY_S, EXPLORED, LOADS_EVERY_S, Preference
+from crdtkv.node.quorum_calls.replica_selector import COSTS_EVERY_S, EXPLORED, LOADS_EVERY_S, ReplicaSelector
 from crdtkv.ring.hash_ring import HashRing
 from crdtkv.ring.topology import RingNode, Topology
 
@@ -26,9 +29,10 @@ class Asking:
     """A node's preference, with loads that the test sets."""
 
     def __init__(self) -> None:
-        self.step = Step(ME, "eu", HashRing(topology(ALL)), Now(100.0, 1), 0)
+        self.kernel = Kernel(ClusterView(ME, "eu", HashRing(topology(ALL))), Step(Now(100.0, 1)), CallTable())
+        self.step, self.cluster = self.kernel.step, self.kernel.cluster
         self.loads: dict[str, Load] = {}
-        self.preference = Preference(self.step, Random(1), lambda node: self.loads.get(node, NO_LOAD))
+        self.preference = ReplicaSelector(self.kernel, Random(1), lambda node: self.loads.get(node, NO_LOAD))
 
     def later(self, seconds: float) -> None:
         self.step.now = Now(self.step.now.monotonic_s + seconds, 1)
@@ -139,7 +143,7 @@ def test_loads_are_looked_at_again_after_a_while(asking: Asking) -> None:
 
 def test_a_node_that_has_left_the_ring_is_forgotten(asking: Asking) -> None:
     asking.measured(eu_2=1.0, eu_5=1.0)
-    asking.step.ring = HashRing(topology(ALL[:4], epoch=2))
+    asking.cluster.ring = HashRing(topology(ALL[:4], epoch=2))
     asking.later(LOADS_EVERY_S)
     asking.firsts(1, THREE)
     assert list(asking.preference.told()) == ["eu-2"]

@@ -1,0 +1,196 @@
+"""`assemble`: builds the parts of a node, from the ground up, and hands each the few others that it needs."""
+
+from dataclasses import dataclass
+from random import Random
+
+from crdtkv.config.model import ClusterConfig
+from crdtkv.merkle.forest import MerkleForest
+from crdtkv.node.collection.collection import Collection
+from crdtkv.node.collection.stability import Stability
+from crdtkv.node.coordinate.background_read_repair import BackgroundReadRepair
+from crdtkv.node.coordinate.coordinator import Coordinator
+from crdtkv.node.coordinate.earlier_tries import EarlierTries
+from crdtkv.node.coordinate.mutation_flow import MutationFlow
+from crdtkv.node.coordinate.placing import Placing
+from crdtkv.node.enrollment.enrollment import Enrollment
+from crdtkv.node.enrollment.filling import Filling
+from crdtkv.node.geo.replication import GeoReplication
+from crdtkv.node.geo.resending import Resending
+from crdtkv.node.handoff.hint_delivery import HintDelivery
+from crdtkv.node.handoff.hints import Hints
+from crdtkv.node.handoff.local_seat import LocalSeat
+from crdtkv.node.kernel.calls import CallTable
+from crdtkv.node.kernel.cluster_view import ClusterView
+from crdtkv.node.kernel.events import Now
+from crdtkv.node.kernel.kernel import Kernel, Part
+from crdtkv.node.kernel.keys import KeyCheck
+from crdtkv.node.kernel.step import Step
+from crdtkv.node.membership.load_meter import LoadMeter
+from crdtkv.node.membership.membership import Membership
+from crdtkv.node.membership.ring_follower import RingFollower
+from crdtkv.node.quorum_calls.quorum_calls import QuorumCalls
+from crdtkv.node.quorum_calls.replica_selector import ReplicaSelector
+from crdtkv.node.quorum_calls.replica_service import ReplicaService
+from crdtkv.node.repair.anti_entropy import AntiEntropy
+from crdtkv.node.replica.operations import Operations
+from crdtkv.node.replica.outbox import Outbox
+from crdtkv.node.replica.replica import Replica
+from crdtkv.node.rights.rights import Rights
+from crdtkv.node.watch.watching import Watching
+from crdtkv.ring.hash_ring import HashRing
+from crdtkv.ring.topology import Topology
+from crdtkv.storage.patching import PatchingStore
+from crdtkv.storage.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSettings:
+    """What a node is given at its start.
+
+    `topology` is the last one known, `starts` counts this start; `is_checked` says that nobody remembers a later one.
+    """
+
+    config: ClusterConfig
+    datacenter: str
+    node: str
+    topology: Topology
+    incarnation: int
+    starts: int = 1
+    is_checked: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The parts of one node. `scheduled` are those that do something of their own, in the order they run."""
+
+    kernel: Kernel
+    keys: KeyCheck
+    replica: Replica
+    outbox: Outbox
+    anti_entropy: AntiEntropy
+    hints: Hints
+    local: LocalSeat
+    load: LoadMeter
+    ring: RingFollower
+    membership: Membership
+    selector: ReplicaSelector
+    quorum_calls: QuorumCalls
+    service: ReplicaService
+    rights: Rights
+    coordinator: Coordinator
+    mutation_flow: MutationFlow
+    geo: GeoReplication
+    collection: Collection
+    filling: Filling
+    enrollment: Enrollment
+    watching: Watching
+    scheduled: tuple[Part, ...]
+
+
+def assemble(settings: NodeSettings, host_store: Store, random: Random, now: Now) -> Parts:
+    """Build the parts of a node on what its store holds."""
+    config, name, datacenter = settings.config, settings.node, settings.datacenter
+    here = config.find_node(name)
+    assert here is not None
+    store = PatchingStore(host_store, config.limits.whole_entry_bytes)
+    keys = KeyCheck(frozenset(config.all_buckets))
+    peers = config.peers_of(datacenter)
+    nodes_elsewhere = {peer: [node.name for node in config.datacenters[peer].nodes] for peer in peers}
+    calls_max = config.limits.calls_in_flight_max
+
+    kernel = Kernel(
+        ClusterView(name, datacenter, HashRing(settings.topology)), Step(now), CallTable(random.getrandbits(40))
+    )
+    outbox = Outbox(store, peers, config.geo.outbox_max, now.monotonic_s)
+    forest = MerkleForest(settings.topology.partitions)
+    replica = Replica(
+        kernel, store, outbox, forest, settings.incarnation, random, config.storage.entry_cache_mib, config.limits
+    )
+    operations = Operations(kernel, store)
+    anti_entropy = AntiEntropy(kernel, replica, store, keys, forest, config.repair)
+    hints = Hints(store, config.handoff.hints_max, config.handoff.hints_max_mib * 1024 * 1024, now.monotonic_s)
+    local = LocalSeat(kernel, replica, hints, random)
+    delivery = HintDelivery(kernel, replica, hints, local, anti_entropy, keys, config.handoff)
+    filling = Filling(kernel, replica, store, outbox, nodes_elsewhere)
+    enrollment = Enrollment(
+        kernel, replica, store, anti_entropy, filling, settings.is_checked, (here[1].host, here[1].port)
+    )
+    load = LoadMeter(kernel)
+    resending = Resending(kernel, store, outbox)
+    membership = Membership(
+        kernel,
+        settings.starts,
+        settings.incarnation,
+        random,
+        config.gossip,
+        load.read,
+        resending.incarnation_seen,
+        enrollment.remembered,
+    )
+    selector = ReplicaSelector(kernel, random, membership.load_of)
+    quorum_calls = QuorumCalls(kernel, replica, local, store, selector)
+    geo = GeoReplication(
+        kernel, replica, outbox, store, keys, quorum_calls, config.geo.batch_max, config.limits.message_bytes
+    )
+    # No other data center can vouch for a tombstone yet: while there are any, tombstones stay.
+    stability = Stability(kernel, replica, hints, outbox, config.collection.gc_grace_s, lambda _: not peers)
+    collection = Collection(kernel, replica, stability, config.collection)
+    datacenter_of = {node.name: peer for peer, described in config.datacenters.items() for node in described.nodes}
+    rights = Rights(kernel, replica, keys, quorum_calls, datacenter_of)
+    placing = Placing(kernel, keys, selector, operations, calls_max)
+    bucket_ttls_ms = {
+        bucket.encode(): int(described.ttl_s * 1000)
+        for bucket, described in config.all_buckets.items()
+        if described.ttl_s
+    }
+    watching = Watching(kernel, replica, store, keys, random)
+    return Parts(
+        kernel=kernel,
+        keys=keys,
+        replica=replica,
+        outbox=outbox,
+        anti_entropy=anti_entropy,
+        hints=hints,
+        local=local,
+        load=load,
+        ring=RingFollower(kernel, store),
+        membership=membership,
+        selector=selector,
+        quorum_calls=quorum_calls,
+        service=ReplicaService(kernel, replica, local, operations, store, keys),
+        rights=rights,
+        coordinator=Coordinator(
+            kernel,
+            replica,
+            placing,
+            quorum_calls,
+            BackgroundReadRepair(kernel, keys, quorum_calls, random, config.repair.read_share, calls_max),
+        ),
+        mutation_flow=MutationFlow(
+            kernel,
+            placing,
+            local,
+            quorum_calls,
+            EarlierTries(kernel, local, operations, quorum_calls),
+            rights,
+            bucket_ttls_ms,
+        ),
+        geo=geo,
+        collection=collection,
+        filling=filling,
+        enrollment=enrollment,
+        watching=watching,
+        scheduled=(
+            enrollment,
+            anti_entropy,
+            delivery,
+            collection,
+            membership,
+            operations,
+            rights,
+            filling,
+            resending,
+            geo,
+            watching,
+        ),
+    )

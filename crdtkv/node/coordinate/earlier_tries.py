@@ -1,0 +1,102 @@
+"""`EarlierTries`: whether a write that a client tries again was carried out already.
+
+If it was, that write is completed under its own dot; it is never done twice.
+"""
+
+from collections.abc import Callable
+
+from crdtkv.errors import CrdtkvError, Unavailable
+from crdtkv.node.coordinate.mutation import Mutation
+from crdtkv.node.handoff.local_seat import LocalSeat
+from crdtkv.node.kernel.kernel import Kernel
+from crdtkv.node.kernel.keys import PlacedKey
+from crdtkv.node.quorum_calls.finding import FindCall
+from crdtkv.node.quorum_calls.quorum_calls import QuorumCalls
+from crdtkv.node.replica.operations import Operations, Record
+from crdtkv.quorum.level import majority
+
+#: Called with the record of an earlier try once this node holds its write, or with None: nobody has seen it.
+Found = Callable[[Record | None], None]
+
+
+class EarlierTries:
+    """The operations that this node knows of, and the search for those that others know of."""
+
+    def __init__(self, kernel: Kernel, local: LocalSeat, operations: Operations, quorum_calls: QuorumCalls) -> None:
+        self._kernel = kernel
+        self._cluster = kernel.cluster
+        self._step = kernel.step
+        self._local = local
+        self._operations = operations
+        self._quorum_calls = quorum_calls
+
+    def note(self, record: Record) -> bytes:
+        """Note an operation that is carried out now; return its record for the other replicas, b"" if it has no id."""
+        if not record.operation_id:
+            return b""
+        encoded = record.to_bytes()
+        self._operations.note(encoded)
+        return encoded
+
+    def find(self, mutation: Mutation, found: Found) -> None:
+        """Look for an earlier try of a mutation; answer its client if that cannot be told."""
+        step, request = self._step, mutation.request
+        assert request.tried is not None
+        step.stats.count("operations_retried")
+        own = self._operations.find(request.operation_id)
+        if isinstance(own, Record) and self._has(mutation.key, own):
+            found(own)
+            return
+
+        def known(record: Record | None, entry: bytes | None) -> None:
+            if record is None:
+                found(None)
+            elif self.merged(mutation, entry):
+                self._fetch(mutation, record, found)
+
+        FindCall(self._kernel, mutation.key, known, lambda error: mutation.refuse_unread(step, error)).start(
+            request.operation_id,
+            [name for name in request.tried if isinstance(name, str)],
+            own,
+            mutation.seats,
+            mutation.deadline_s,
+        )
+
+    def merged(self, mutation: Mutation, entry: bytes | None) -> bool:
+        """Merge what other replicas hold into what this node holds; False if it cannot, and the client has heard so."""
+        try:
+            self._local.merge_read(mutation.key, entry, mutation.seats)
+        except CrdtkvError as error:
+            mutation.refuse(self._step, error)
+            return False
+        return True
+
+    def _fetch(self, mutation: Mutation, record: Record, found: Found) -> None:
+        """Bring a write that was carried out to this node, if it is within reach."""
+        step, key = self._step, mutation.key
+        if self._has(key, record):
+            found(record)
+            return
+        required = majority(self._cluster.ring.replication_factor)
+
+        def read(entry: bytes | None, _: bool) -> None:
+            if not self.merged(mutation, entry):
+                return
+            if self._has(key, record):
+                found(record)
+            else:
+                mutation.refuse(step, Unavailable(required, required - 1))
+
+        self._quorum_calls.read(
+            key,
+            mutation.seats,
+            required,
+            mutation.deadline_s,
+            read,
+            lambda error: mutation.refuse_unread(step, error),
+        )
+
+    def _has(self, key: PlacedKey, record: Record) -> bool:
+        """Tell whether this node holds an entry that has seen a write."""
+        held = self._local.entry(key)[0]
+        return held is not None and record.dot in held.context

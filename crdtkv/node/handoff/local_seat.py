@@ -1,0 +1,182 @@
+"""`LocalSeat`: what this node holds of a key, as a home replica or as a fallback.
+
+A fallback takes entries for an absent home replica and answers reads from its hints (`hints`). If no home replica of a
+key is alive at all, it even makes the write, as the *fallback coordinator*, under an actor of its own. Dots are counted
+per key, and a fallback forgets a key when its hint is delivered. So that actor is abandoned with the first of its hints
+that goes, and with the process: an actor that makes no dot after an entry of its was forgotten makes no dot twice.
+"""
+
+from collections.abc import Sequence
+from random import Random
+
+from crdtkv.causality.context import CausalContext
+from crdtkv.causality.hybrid_clock import HybridTimestamp
+from crdtkv.crdt.causal import CausalState
+from crdtkv.crdt.entry import Entry
+from crdtkv.ids import actor_name
+from crdtkv.node.handoff.hints import Hint, Hints
+from crdtkv.node.kernel.kernel import Kernel
+from crdtkv.node.kernel.keys import PlacedKey
+from crdtkv.node.kernel.seats import Seat
+from crdtkv.node.replica.replica import Replica, Write, disk_is_full
+
+
+class LocalSeat:
+    """The entries and hints of one node, by key."""
+
+    def __init__(self, kernel: Kernel, replica: Replica, hints: Hints, random: Random) -> None:
+        self._cluster = kernel.cluster
+        self._step = kernel.step
+        self._replica = replica
+        self._hints = hints
+        self._random = random
+        self._fallback_actor: str | None = None
+
+    def read(self, key: PlacedKey) -> tuple[bytes | None, bool]:
+        """Return what this node holds of a key, as a home replica or as a fallback, and whether it is durable."""
+        entry, is_durable = self.entry(key)
+        return entry.to_bytes() if entry is not None else None, is_durable
+
+    def entry(self, key: PlacedKey) -> tuple[Entry | None, bool]:
+        """Return the same as `read` does, for this node's own use."""
+        if self._cluster.node in self._cluster.ring.replicas_at(key.token):
+            return self._replica.entry(key.located), self._replica.is_durable(key.located)
+        return self._hints.held(key.located), not self._replica.has_undurable
+
+    def lacking(self, key: PlacedKey, seen: CausalContext) -> Entry | None:
+        """Return what somebody who has seen this lacks of what this node holds, None if only the whole will do."""
+        if self._cluster.node not in self._cluster.ring.replicas_at(key.token):
+            return None
+        return self._replica.lacking(key.located, seen)
+
+    def is_large(self, entry: Entry | None) -> bool:
+        """Tell whether an entry is so large that only what somebody lacks of it is sent."""
+        return self._replica.limits.is_large(entry)
+
+    def has_seen(self, key: PlacedKey, context: CausalContext) -> bool:
+        """Tell whether the entry of a home replica has seen all of a context."""
+        return self._replica.has_seen(key.located, context)
+
+    def state_now(self, key: PlacedKey) -> CausalState:
+        """Return the state of a key that a reader would see now; this node must hold one."""
+        entry, _ = self.entry(key)
+        assert entry is not None
+        return entry.at(self._replica.hybrid_now).state
+
+    def check_arguments(self, operation: str, arguments: list[object]) -> None:
+        """Check what an operation brings.
+
+        Raises:
+            ValueTooLarge: it is more than an entry may grow by.
+        """
+        self._replica.limits.check_arguments(operation, arguments)
+
+    def check_disk_space(self) -> None:
+        """Check that the disk takes entries.
+
+        Raises:
+            InsufficientStorage: it is almost full.
+        """
+        if not self._replica.has_disk_space:
+            raise disk_is_full()
+
+    def merge_read(self, key: PlacedKey, encoded: bytes | None, seats: Sequence[Seat]) -> None:
+        """Merge the result of a quorum read into what this node holds.
+
+        Raises:
+            ProtocolError, InsufficientStorage, Overloaded: it was not merged.
+        """
+        if encoded is not None and encoded != self.read(key)[0]:
+            self.merge_local(key, Entry.from_replica(encoded, key.type_tag), seats)
+
+    def add_hint_ref(self, key: PlacedKey, target: str) -> None:
+        """Note that an absent home replica misses this node's entry of a key."""
+        self._step.stats.count("hints_kept")
+        if not self._hints.refer(key.located, target, self._step.now.monotonic_s):
+            self._step.stats.count("hints_dropped")
+
+    def store_hint(self, key: PlacedKey, targets: Sequence[str], entry: Entry, is_unsent: bool) -> None:
+        """Keep an entry for absent home replicas: for all of them or none.
+
+        Raises:
+            InsufficientStorage, Overloaded: it was not kept.
+        """
+        self.check_disk_space()
+        self._hints.keep(key.located, targets, entry, is_unsent, self._step.now.monotonic_s)
+        self._step.stats.count("hints_kept")
+
+    def accept_hint(self, key: PlacedKey, target: str, entry: Entry, is_unsent: bool) -> None:
+        """Take an entry that is meant for a home replica: this one, or one that is absent.
+
+        Raises:
+            InsufficientStorage, Overloaded: it was not taken.
+        """
+        if self._cluster.node not in self._cluster.ring.replicas_at(key.token):
+            self.store_hint(key, [target], entry, is_unsent)
+            return
+        self._replica.merge(key, entry)
+        if is_unsent:
+            self._replica.send_elsewhere(key)
+        if target != self._cluster.node:
+            self.add_hint_ref(key, target)
+
+    def merge_local(self, key: PlacedKey, entry: Entry, seats: Sequence[Seat]) -> None:
+        """Merge an entry into what this node's seat holds, as a home replica or as a fallback.
+
+        Raises:
+            InsufficientStorage, Overloaded: it was not merged.
+        """
+        for seat in seats:
+            if seat.node == self._cluster.node:
+                if seat.is_home:
+                    self._replica.merge(key, entry)
+                else:
+                    self.store_hint(key, seat.targets, entry, is_unsent=True)
+
+    def mutate(
+        self,
+        key: PlacedKey,
+        seat: Seat,
+        operation: str,
+        arguments: list[object],
+        seen: CausalContext | None,
+        observed: HybridTimestamp,
+        ttl_ms: int,
+    ) -> Write:
+        """Carry out a client's operation in this node's seat; return what the other replicas must merge.
+
+        Raises:
+            InvalidRequest, InsufficientRights, StaleReplica, InsufficientStorage, Overloaded, ValueTooLarge: nothing
+                was written.
+        """
+        if seat.is_home:
+            return self._replica.mutate(key, operation, arguments, seen, observed, ttl_ms)
+        return self.mutate_as_fallback(key, seat.targets, operation, arguments, seen, observed, ttl_ms)
+
+    def mutate_as_fallback(
+        self,
+        key: PlacedKey,
+        targets: Sequence[str],
+        operation: str,
+        arguments: list[object],
+        seen: CausalContext | None,
+        observed: HybridTimestamp,
+        ttl_ms: int,
+    ) -> Write:
+        """Carry out a client's operation for absent home replicas, and keep it as a hint for each of them.
+
+        Raises:
+            InvalidRequest, InsufficientStorage, Overloaded, ValueTooLarge: nothing was written.
+        """
+        if self._fallback_actor is None:
+            self._fallback_actor = actor_name(self._cluster.node, self._random.getrandbits(64))
+        stored = self._hints.held(key.located) or Entry.empty(key.type_tag)
+        write, merged = self._replica.made(self._fallback_actor, stored, operation, arguments, seen, observed, ttl_ms)
+        self.store_hint(key, targets, merged, is_unsent=True)
+        self._step.stats.count("guest_writes")
+        return write
+
+    def hint_delivered(self, hint: Hint) -> None:
+        """Learn that a hint has gone: what was made under the fallback actor may be forgotten now."""
+        if hint.is_unsent:
+            self._fallback_actor = None
