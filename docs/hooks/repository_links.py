@@ -25,6 +25,6 @@ def on_page_markdown(markdown: str, page: Any, config: Any, **_: Any) -> str:
             log.warning("%s links to %s, which does not exist", page.file.src_uri, link["target"])
         name = str(target.relative_to(docs.parent))
         text = link["text"].strip("`")
-        return f"`{name}`" if text == target.name or text == name else f"{link['text']} (`{name}`)"
+        return f"`{name}`" if text in (target.name, name) else f"{link['text']} (`{name}`)"
 
     return LINK.sub(replaced, markdown)

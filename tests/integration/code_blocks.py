@@ -1,11 +1,11 @@
-"""The code blocks of a Markdown page, and what counts as the output that a page claims.
+"""The code blocks of a Markdown page, and the comparison of claimed with printed output.
 
-A ` ```console ` block holds commands behind `$ ` and what they print. A ` ```python ` block may be followed by an
-` ```output ` block. A comment before a block says more of it: `<!-- needs: nats -->` names a program that it runs,
-`<!-- excerpt: crdtkv/crdt/number.py -->` a file that contains it.
+A ` ```console ` block holds commands after `$ ` and their output. A ` ```python ` block may be followed by an
+` ```output ` block. A comment before a block may name a program that it needs, `<!-- needs: nats -->`, or
+a file that contains it, `<!-- excerpt: crdtkv/crdt/joined.py -->`.
 
-In what is claimed, `…` stands for anything, alone on a line for any lines. Runs of blanks are one blank. What differs from
-run to run (durations, ages, times, hexadecimal numbers) matches anything of its kind.
+In the claimed output `…` stands for any text, alone on a line for any lines. Runs of blanks are one blank. Values that
+differ from run to run (durations, ages, times, hexadecimal numbers) match any value of their kind.
 """
 
 import re
@@ -17,7 +17,7 @@ FENCE = re.compile(r"^```(?P<language>\w*)\s*$")
 REMARK = re.compile(r"^<!-- (?P<name>needs|excerpt): (?P<value>\S+) -->$")
 EXECUTED = ("python", "console")
 
-#: What is measured or drawn, and what matches it: the page shows one such value, a run another.
+#: Values that a page shows and that differ in every run.
 MEASURED = re.compile(
     r"(?P<time>\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d+)?)|(?P<seconds>\b\d+\.\d+ s\b)|(?P<age>\b\d+s\b)"
     r"|(?P<hex>\b(?=[0-9a-f]*\d)[0-9a-f]{8,}\b)"
@@ -31,7 +31,7 @@ MATCHING = {
 
 
 class Block(NamedTuple):
-    """A code block of a page; `output` is what the next block says that it prints, None if none does."""
+    """A code block of a page; `output` is the text of the `output` block after it, None if there is none."""
 
     page: Path
     line: int
@@ -50,7 +50,8 @@ def blocks_of(page: Path) -> list[Block]:
     found: list[Block] = []
     for block in _fenced(page):
         if block.language == "output":
-            assert found and found[-1].output is None, f"{block.place}: the output of nothing"
+            assert found, f"{block.place}: output without a block before it"
+            assert found[-1].output is None, f"{block.place}: a second output"
             found[-1] = found[-1]._replace(output=block.text)
         else:
             found.append(block)
@@ -76,7 +77,7 @@ def _fenced(page: Path) -> Iterator[Block]:
 
 
 def commands_of(block: Block) -> list[tuple[str, str]]:
-    """Return the commands of a `console` block, each with what it is said to print."""
+    """Return the commands of a `console` block, each with its claimed output."""
     commands: list[tuple[str, list[str]]] = []
     for line in block.text.splitlines():
         if line.startswith("$ "):
@@ -88,7 +89,7 @@ def commands_of(block: Block) -> list[tuple[str, str]]:
 
 
 def is_as_claimed(claimed: str, printed: str) -> bool:
-    """Tell whether a page is right about what was printed."""
+    """Return whether the printed output is as claimed."""
     return re.fullmatch(_pattern(_plain(claimed)), _plain(printed), re.DOTALL) is not None
 
 
@@ -97,19 +98,17 @@ def _plain(text: str) -> str:
 
 
 def _pattern(claimed: str) -> str:
-    parts = []
-    for line in claimed.split("\n"):
-        # The line break before a line that stands for any lines may be all there is of it.
-        parts.append(r"(\n.*)?" if line == "…" and parts else r".*" if line == "…" else r"\n" * bool(parts) + _line(line))
-    return "".join(parts)
+    first, *others = claimed.split("\n")
+    pattern = ".*" if first == "…" else _line(first)
+    for line in others:  # `…` may stand for no line at all, so its line break belongs to it
+        pattern += r"(\n.*)?" if line == "…" else r"\n" + _line(line)
+    return pattern
 
 
 def _line(line: str) -> str:
     pattern, end = "", 0
     for found in re.finditer(rf"…|{MEASURED.pattern}", line):
-        kind = found.lastgroup if found[0] != "…" else None
-        named = next((name for name, value in found.groupdict().items() if value), None)
-        assert kind is None or named is not None
-        pattern += re.escape(line[end : found.start()]) + (MATCHING[named] if named else r"[^\n]*")
+        kind = next((name for name, value in found.groupdict().items() if value), None)
+        pattern += re.escape(line[end : found.start()]) + (MATCHING[kind] if kind else r"[^\n]*")
         end = found.end()
     return pattern + re.escape(line[end:])

@@ -1,7 +1,7 @@
-"""Every code block of the README and the pages that can be run is run, and prints what the page says.
+"""Every `python` and `console` block of the README and the pages runs, and prints the claimed output.
 
-A page gets a cluster of its own, by `crdtkv up --cuttable`, and its blocks run in their order, as a reader would run them.
-The ports on a page are those of `datacenters.yaml`; here they stand for free ones.
+Each page gets a cluster of its own, started by `crdtkv up --cuttable`. Its blocks run in order, as a reader would run
+them. The ports on a page are those of `datacenters.yaml`; they are replaced by free ones.
 """
 
 import ast
@@ -52,18 +52,18 @@ def ports_of(config: ClusterConfig) -> list[int]:
 
 
 class Reader:
-    """Somebody who types what a page says, in the directory of a running cluster."""
+    """Runs the blocks of a page in the directory of a running cluster."""
 
-    def __init__(self, directory: Path, said_by_up: str, written: list[int], used: list[int]) -> None:
+    def __init__(self, directory: Path, printed_by_up: str, written: list[int], used: list[int]) -> None:
         self._directory = directory
-        self._said_by_up = said_by_up
+        self._printed_by_up = printed_by_up
         self._used = {str(port): str(other) for port, other in zip(written, used, strict=True)}
         self._written = {other: port for port, other in self._used.items()}
         self._names: dict[str, Any] = {}
 
     async def follow(self, block: Block) -> None:
         if "excerpt" in block.remarks:
-            assert block.text in (REPOSITORY / block.remarks["excerpt"]).read_text(), f"{block.place}: is not there"
+            assert block.text in (REPOSITORY / block.remarks["excerpt"]).read_text(), f"{block.place}: not in that file"
         elif block.language == "console":
             for command, claimed in commands_of(block):
                 self._check(block, claimed, await self._shell(command))
@@ -73,11 +73,11 @@ class Reader:
 
     def _check(self, block: Block, claimed: str, printed: str) -> None:
         printed = self._renumbered(printed, self._written)
-        assert is_as_claimed(claimed, printed), f"{block.place}\n\nthe page says\n{claimed}\n\nbut it is\n{printed}"
+        assert is_as_claimed(claimed, printed), f"{block.place}\n\nclaimed:\n{claimed}\n\nprinted:\n{printed}"
 
     async def _shell(self, command: str) -> str:
         if command.startswith("crdtkv up"):
-            return self._said_by_up
+            return self._printed_by_up
         if command == "make demo":
             assert "\n\t$(BIN)/crdtkv demo\n" in (REPOSITORY / "Makefile").read_text()
             command = "crdtkv demo"
@@ -142,7 +142,7 @@ async def reader(tmp_path: Path) -> AsyncIterator[Reader]:
 
 
 @pytest.mark.parametrize("page", pages(), ids=lambda page: page.stem)
-async def test_every_block_of_a_page_prints_what_the_page_says(page: Path, reader: Reader) -> None:
+async def test_every_block_of_a_page_prints_the_output_that_the_page_claims(page: Path, reader: Reader) -> None:
     left_out = []
     for block in blocks_of(page):
         needed = block.remarks.get("needs")
@@ -151,7 +151,7 @@ async def test_every_block_of_a_page_prints_what_the_page_says(page: Path, reade
         else:
             left_out.append(f"{block.place} needs {needed}")
     if left_out:
-        pytest.skip(f"all other blocks of the page are right; {', '.join(left_out)}")
+        pytest.skip(f"all other blocks of the page ran; {', '.join(left_out)}")
 
 
 @pytest.mark.parametrize(
@@ -164,12 +164,13 @@ async def test_every_block_of_a_page_prints_what_the_page_says(page: Path, reade
         ("a … is b", "a cat … is b"),
     ],
 )
-async def test_what_differs_from_run_to_run_is_as_claimed(claimed: str, printed: str) -> None:
+async def test_values_that_differ_from_run_to_run_match_the_claim(claimed: str, printed: str) -> None:
     assert is_as_claimed(claimed, printed)
 
 
 @pytest.mark.parametrize(
-    ("claimed", "printed"), [("7 views", "8 views"), ("", "a"), ("a …", "b c"), ("a\nb", "a b"), ("7 views", "7 views\nx")]
+    ("claimed", "printed"),
+    [("7 views", "8 views"), ("", "a"), ("a …", "b c"), ("a\nb", "a b"), ("7 views", "7 views\nx")],
 )
-async def test_what_is_not_so_is_not_as_claimed(claimed: str, printed: str) -> None:
+async def test_other_output_does_not_match_the_claim(claimed: str, printed: str) -> None:
     assert not is_as_claimed(claimed, printed)
