@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check bench night clean
+.PHONY: demo test check docs bench night clean
 
 demo: $(VENV)/.for-demo            ## start a cluster of two data centers, cut it, heal it, kill a node
 	$(BIN)/crdtkv demo
@@ -17,6 +17,9 @@ check: $(VENV)/.for-dev            ## style, types, import rules
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+docs: $(VENV)/.for-docs            ## build the documentation into site/; a warning or a broken link is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 bench: $(VENV)/.for-demo           ## measure a cluster of one data center, and the disk
 	$(BIN)/python benchmarks/one_datacenter.py
 	$(BIN)/python benchmarks/group_commit.py
@@ -28,10 +31,11 @@ night: $(VENV)/.for-demo           ## simulate lives of all fault classes from f
 $(VENV)/.for-demo: EXTRAS := fast
 $(VENV)/.for-test: EXTRAS := fast,test
 $(VENV)/.for-dev: EXTRAS := dev
+$(VENV)/.for-docs: EXTRAS := docs
 $(VENV)/.for-%: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[$(EXTRAS)]'
 	touch $@
 
 clean:                             ## remove what was installed and built
-	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) dist site .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
