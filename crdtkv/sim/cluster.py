@@ -107,7 +107,7 @@ class SimCluster:
         self.note(f"{node.place.node} starts")
         assert node.core is not None
         node.core.parts.replica.changes.keys_max = self.plan.shape.watch_log_max
-        self.monitors.making.watch(node.core)
+        self.monitors.making.watch(node)
         for other in self.neighbors(node):
             self.tend_link(node, other)
         self.nats.connect(node)

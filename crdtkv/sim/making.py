@@ -1,8 +1,9 @@
 """Every operation as the node that made it saw it: what it was asked to do, under which dot, on what it held.
 
 Clients do not learn the dots of writes of unknown fate, nor what a coordinator had seen. The judges need both, to say
-what a reader of given dots must be shown (`checking.specified`). So this listens at the two places where a node makes a
-dot: for a client's operation, and where a replica drops older versions. Who may do that is `superseding`'s part.
+what a reader of given dots must be shown (`checking.specified`). So this observes the two places where a node makes a
+dot (`WriteObserver`): for a client's operation, and where a replica drops older versions. Who may do that is
+`superseding`'s part.
 
 What has been collected is seen by everybody: an operation that is made later has seen it, too.
 
@@ -10,17 +11,20 @@ A dot that was lost before anybody heard of it may be used again: then the last 
 counts.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING
 
-from crdtkv.causality.hybrid_clock import from_wall_ms
+from crdtkv.causality.context import CausalContext
+from crdtkv.causality.hybrid_clock import HybridTimestamp, from_wall_ms
 from crdtkv.checking.specification.operation import SUPERSEDE, Dot, Operation
-from crdtkv.crdt.entry import Entry
 from crdtkv.ids import parse_identity
-from crdtkv.node.core import NodeCore
 from crdtkv.node.kernel.keys import PlacedKey
+from crdtkv.node.replica.write_observer import MadeOperation
 from crdtkv.sim.collecting import Collecting
 from crdtkv.sim.shown import plain
 from crdtkv.sim.superseding import Superseding
+
+if TYPE_CHECKING:
+    from crdtkv.sim.host import SimNode
 
 
 class Making:
@@ -36,45 +40,40 @@ class Making:
         keys = {parse_identity(identity): made for identity, made in self._made.items()}
         return {(key.type_tag, key.key.decode()): made for key, made in keys.items()}
 
-    def watch(self, core: NodeCore) -> None:
-        """Listen to a process that has just started."""
-        replica, local = core.parts.replica, core.parts.local
-        made, merge = replica.made, replica.merge
-        asked: list[Any] = []
+    def watch(self, node: "SimNode") -> None:
+        """Observe a process that has just started."""
+        assert node.core is not None
+        node.core.parts.replica.observer = _Observer(self, node)
 
-        def making(actor: str, stored: Entry, *request: Any) -> Any:
-            asked[:] = (stored, *request)
-            return made(actor, stored, *request)
+    def made(self, key: PlacedKey, made: MadeOperation) -> None:
+        """Learn of an operation that a client has asked for."""
+        held = frozenset(made.stored.context.dots())
+        operation = Operation(
+            (made.event.dot.actor, made.event.dot.counter),
+            made.event.timestamp,
+            made.operation,
+            tuple(plain(made.arguments)),
+            held if made.seen is None else frozenset(made.seen.dots()),
+            held,
+            made.now + from_wall_ms(made.ttl_ms) if made.ttl_ms else None,
+            made.now,
+        )
+        self._note(key, operation)
+        self._superseding.made(key.identity, operation.dot, operation.timestamp, is_blind=made.seen is None)
 
-        def merging(key: PlacedKey, incoming: Entry, supersede_before: int = 0) -> bytes | None:
-            if supersede_before:
-                is_replica = core.parts.kernel.cluster.node in core.parts.kernel.cluster.ring.replicas_at(key.token)
-                self._superseding.merging(core.parts.kernel.cluster.node, key.identity, supersede_before, is_replica)
-            trimmed = merge(key, incoming, supersede_before)
-            if trimmed is not None:
-                context = Entry.from_bytes(trimmed).context
-                dot = (replica.actor, context.highest(replica.actor))
-                held = frozenset(context.dots()) - {dot}
-                self._note(key, Operation(dot, supersede_before, SUPERSEDE, (), held, held))
-            return trimmed
+    def superseding(self, node: "SimNode", key: PlacedKey, before: HybridTimestamp) -> None:
+        """Learn that a node may drop versions."""
+        assert node.core is not None
+        is_replica = node.place.node in node.core.parts.kernel.cluster.ring.replicas_at(key.token)
+        self._superseding.merging(node.place.node, key.identity, before, is_replica)
 
-        def noting(mutate: Any) -> Any:
-            def mutating(key: PlacedKey, *request: Any) -> Any:
-                write = mutate(key, *request)
-                made = _operation(write.event, replica.expiry_now, *asked)
-                self._note(key, made)
-                self._superseding.made(key.identity, made.dot, made.timestamp, is_blind=asked[3] is None)
-                return write
-
-            return mutating
-
-        for owner, name, spy in (
-            (replica, "made", making),
-            (replica, "merge", merging),
-            (replica, "mutate", noting(replica.mutate)),
-            (local, "mutate_as_fallback", noting(local.mutate_as_fallback)),
-        ):
-            setattr(owner, name, spy)
+    def superseded(self, node: "SimNode", key: PlacedKey, before: HybridTimestamp, context: CausalContext) -> None:
+        """Learn that a node has dropped versions."""
+        assert node.core is not None
+        actor = node.core.parts.replica.actor
+        dot = (actor, context.highest(actor))
+        held = frozenset(context.dots()) - {dot}
+        self._note(key, Operation(dot, before, SUPERSEDE, (), held, held))
 
     def _note(self, key: PlacedKey, operation: Operation) -> None:
         gone = self._collecting.dots_gone(key.identity)
@@ -82,17 +81,21 @@ class Making:
         self._made.setdefault(key.identity, {})[operation.dot] = operation
 
 
-def _operation(
-    event: Any, now: int, stored: Entry, name: str, arguments: Any, seen: Any, _: int, ttl_ms: int
-) -> Operation:
-    held = frozenset(stored.context.dots())
-    return Operation(
-        tuple(event.dot),
-        event.timestamp,
-        name,
-        tuple(plain(arguments)),
-        held if seen is None else frozenset(seen.dots()),
-        held,
-        now + from_wall_ms(ttl_ms) if ttl_ms else None,
-        now,
-    )
+class _Observer:
+    """The observer of one process; see `WriteObserver`."""
+
+    def __init__(self, making: Making, node: "SimNode") -> None:
+        self._making = making
+        self._node = node
+
+    def made(self, key: PlacedKey, operation: MadeOperation) -> None:
+        """See `WriteObserver`."""
+        self._making.made(key, operation)
+
+    def superseding(self, key: PlacedKey, before: HybridTimestamp) -> None:
+        """See `WriteObserver`."""
+        self._making.superseding(self._node, key, before)
+
+    def superseded(self, key: PlacedKey, before: HybridTimestamp, context: CausalContext) -> None:
+        """See `WriteObserver`."""
+        self._making.superseded(self._node, key, before, context)

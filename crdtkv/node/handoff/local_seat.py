@@ -174,6 +174,7 @@ class LocalSeat:
         write, merged = self._replica.made(self._fallback_actor, stored, operation, arguments, seen, observed, ttl_ms)
         self.store_hint(key, targets, merged, is_unsent=True)
         self._step.stats.count("guest_writes")
+        self._replica.note_made(key, write, stored, operation, arguments, seen, ttl_ms)
         return write
 
     def hint_delivered(self, hint: Hint) -> None:

@@ -33,6 +33,7 @@ from crdtkv.node.replica.outbox import Outbox
 from crdtkv.node.replica.recent_changes import Change, RecentChanges
 from crdtkv.node.replica.tombstones import Tombstones
 from crdtkv.node.replica.write_actor import WriteActor
+from crdtkv.node.replica.write_observer import MadeOperation, WriteObserver
 from crdtkv.ring.token import token_in
 from crdtkv.storage import rows
 from crdtkv.storage.patching import PatchingStore
@@ -104,6 +105,7 @@ class Replica:
         self._dirty: dict[bytes, int] = {}
         self._undurable: deque[tuple[int, list[bytes]]] = deque()
         self._touched: list[bytes] = []
+        self.observer: WriteObserver | None = None
         #: Whether the disk takes entries; below its free-space floor it takes none, from wherever they come.
         self.has_disk_space = True
 
@@ -209,7 +211,23 @@ class Replica:
         write, merged = self.made(self.actor, stored, operation, arguments, seen, observed, ttl_ms)
         self._put(key, before, merged, write.delta)
         self.send_elsewhere(key)
+        self.note_made(key, write, stored, operation, arguments, seen, ttl_ms)
         return write
+
+    def note_made(
+        self,
+        key: PlacedKey,
+        write: Write,
+        stored: Entry,
+        operation: str,
+        arguments: list[object],
+        seen: CausalContext | None,
+        ttl_ms: int,
+    ) -> None:
+        """Tell the observer of an operation, if there is one."""
+        if self.observer is not None:
+            made = MadeOperation(write.event, self.expiry_now, stored, operation, arguments, seen, ttl_ms)
+            self.observer.made(key, made)
 
     def made(
         self,
@@ -254,6 +272,8 @@ class Replica:
         Raises:
             InsufficientStorage: the disk is almost full; nothing was written.
         """
+        if supersede_before and self.observer is not None:
+            self.observer.superseding(key, supersede_before)
         before = self._stored(key.located)
         known = before.context if before is not None else NOTHING
         has_later_name = any(self._write_actor.is_later_name(name) for name in incoming.context.actors())
@@ -275,6 +295,8 @@ class Replica:
             return None
         # Dropping older versions is this replica's own decision and dot: other data centers hear of it from here.
         self.send_elsewhere(key)
+        if self.observer is not None:
+            self.observer.superseded(key, supersede_before, trimmed.context)
         return trimmed.to_bytes()
 
     def is_news(self, key: PlacedKey, encoded: bytes) -> bool:
