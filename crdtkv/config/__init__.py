@@ -1,1 +1,7 @@
-"""The cluster's configuration: `model` says what is allowed, `loader` reads the YAML file."""
+"""The cluster's configuration.
+
+- `model`: the options, with their types, bounds and defaults. `contradictions`: options that exclude each other.
+- `addresses`: host and port in text. `loader`: reads the YAML file, strictly. The only module that imports yaml.
+
+Invariant: a configuration object is valid, or there is none. Imported by everything that is configured.
+"""

@@ -1,1 +1,7 @@
-"""Where keys live: tokens, the consistent-hash ring, the topology document."""
+"""Where keys live: tokens, the consistent-hash ring, the topology document.
+
+- `token`: identity → token → partition, and storage keys. `hash_ring`: preference lists. `partition_set`: sets of them.
+- `topology`: the document that all nodes agree on. `agreement`: which of two documents may be followed.
+
+Invariant: the same document gives the same ring on every machine. Pure. Imported by the node, the client, the CLI.
+"""
