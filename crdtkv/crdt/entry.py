@@ -13,14 +13,14 @@ cannot come back by merging. At a hybrid time every replica sees the same (`at`)
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 from crdtkv import cbor
 from crdtkv.causality.context import EMPTY, CausalContext
 from crdtkv.causality.dot import Dot
 from crdtkv.causality.hybrid_clock import HybridTimestamp
 from crdtkv.crdt.causal import CausalState, Event
-from crdtkv.crdt.dotted import group_from_wire, group_to_wire
+from crdtkv.crdt.dotted import Payload
 from crdtkv.crdt.parts import Parts
 from crdtkv.crdt.registry import TYPES, type_named
 from crdtkv.crdt.unread import Unread, UnreadVersion
@@ -242,7 +242,7 @@ class Entry:
         return [begin, *state.encode(), b"".join(map(cbor.encode, tail))]
 
     def _expiries_to_wire(self) -> list[object] | None:
-        return group_to_wire(self.expiries, lambda expires_at: [expires_at]) if self.expiries else None
+        return _EXPIRIES.group_to_wire(self.expiries) if self.expiries else None
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "Entry":
@@ -366,7 +366,7 @@ def _expiries_from_wire(wire: object) -> Expiries:
     """Parse `[actor, counter, timestamp, actor, …]`, sorted by dot, or None for none."""
     if wire is None:
         return _NEVER
-    expiries = group_from_wire(wire, 1, _expiry_from_wire)
+    expiries = _EXPIRIES.group_from_wire(wire)
     if not expiries:
         raise InvalidRequest("no expiries are null")
     return expiries
@@ -377,3 +377,6 @@ def _expiry_from_wire(parts: list[object]) -> HybridTimestamp:
     if type(expires_at) is not int or not 0 < expires_at < 2**63:  # nothing is added to it
         raise InvalidRequest("an expiry is a timestamp")
     return expires_at
+
+
+_EXPIRIES: Final = Payload[HybridTimestamp](1, lambda expires_at: [expires_at], _expiry_from_wire)
