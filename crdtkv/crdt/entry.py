@@ -43,15 +43,27 @@ class Entry:
 
     __slots__ = ("_context", "_encoded", "_expiries", "_pieces", "_size", "_state", "_wire", "type_tag")
 
-    def __init__(self, state: CausalState, context: CausalContext, expiries: Expiries = _NEVER) -> None:
-        self.type_tag = state.type_tag
-        self._state: CausalState | None = state
-        self._context: CausalContext | None = context
-        self._expiries: Expiries | None = expiries
-        self._encoded: bytes | None = None
+    def __init__(
+        self,
+        state: CausalState | None,
+        context: CausalContext | None,
+        expiries: Expiries | None = _NEVER,
+        encoded: bytes | None = None,
+        wire: list[Any] | None = None,
+    ) -> None:
+        """Hold these parts; a part that is None is parsed from `wire`, the decoded form of `encoded`."""
+        if state is None:
+            assert wire is not None
+            self.type_tag: str = wire[1]
+        else:
+            self.type_tag = state.type_tag
+        self._state = state
+        self._context = context
+        self._expiries = expiries
+        self._encoded = encoded
         self._pieces: list[bytes] | None = None
-        self._size = 0
-        self._wire: list[Any] | None = None
+        self._size = 0 if encoded is None else len(encoded)
+        self._wire = wire
 
     @property
     def state(self) -> CausalState:
@@ -305,23 +317,13 @@ class Entry:
         if wire[1] not in TYPES:
             context = parsed(CausalContext.from_wire, wire[3:5])
             return cls(cast(CausalState, Unread(wire[1], [UnreadVersion(data, context)])), context)
-        entry = cls.__new__(cls)
-        entry.type_tag = wire[1]
-        entry._state = entry._context = None
-        entry._expiries = _NEVER if wire[5] is None else None
-        entry._encoded = data
-        entry._pieces = None
-        entry._size = len(data)
-        entry._wire = wire
-        return entry
+        return cls(None, None, _NEVER if wire[5] is None else None, data, wire)
 
     @classmethod
     def _unbundled(cls, wire: list[Any]) -> "Entry":
-        match wire:
-            case [_, type_tag, [_, _, *_] as versions] if all(type(version) is bytes for version in versions):
-                pass
-            case _:
-                raise ProtocolError("a bundle is [format, type, entries], with two entries or more")
+        type_tag, versions = wire[1], wire[2] if len(wire) == 3 else None
+        if type(versions) is not list or len(versions) < 2 or {type(version) for version in versions} != {bytes}:
+            raise ProtocolError("a bundle is [format, type, entries], with two entries or more")
         entries = [cls._lazy(cbor.decode(version), version) for version in versions]
         if any(
             entry.type_tag != type_tag or cbor.decode(v)[0] != FORMAT
