@@ -10,13 +10,13 @@ Members of equal score are ordered by their encoding. A delta holds the one memb
 """
 
 from collections.abc import Iterable, Mapping
-from typing import ClassVar, NamedTuple, Self
+from typing import ClassVar, Final, NamedTuple, Self
 
 from crdtkv.causality.context import CausalContext
 from crdtkv.causality.dot import Dot
 from crdtkv.causality.hybrid_clock import HybridTimestamp
 from crdtkv.crdt.causal import Delta, Event, is_counter
-from crdtkv.crdt.dotted import elements_from_wire, group_from_wire, group_to_wire, superseding, survivors
+from crdtkv.crdt.dotted import Payload, elements_from_wire, superseding, survivors
 from crdtkv.crdt.number import Number, checked_number
 from crdtkv.crdt.parts import Parts
 from crdtkv.crdt.slots import (
@@ -162,13 +162,9 @@ class Board(Parts[bytes, Score]):
         scores = {member: score.less(dots) for member, score in self.scores.items()}
         return type(self)({member: score for member, score in scores.items() if score != _NO_SCORE})
 
-    def without_older(self, timestamp: HybridTimestamp) -> Self | None:
-        """Return None: a set reads first what it replaces."""
-        return None
-
     def _part_to_wire(self, key: bytes, part: Score) -> tuple[object, ...]:
         """Return `member, [sets, slots]`."""
-        return key, [group_to_wire(part.sets, list), slots_to_wire(part.slots)]
+        return key, [_SETS.group_to_wire(part.sets), slots_to_wire(part.slots)]
 
     @classmethod
     def from_wire(cls, wire: object) -> Self:
@@ -177,7 +173,7 @@ class Board(Parts[bytes, Score]):
         for member, parts in elements_from_wire(wire):
             if type(parts) is not list or len(parts) != 2:
                 raise InvalidRequest("a member has [sets, slots]")
-            score = Score(group_from_wire(parts[0], 2, _set_from_wire), slots_from_wire(parts[1], (int, float)))
+            score = Score(_SETS.group_from_wire(parts[0]), slots_from_wire(parts[1], (int, float)))
             if score == _NO_SCORE:
                 raise InvalidRequest("a member has sets or slots")
             scores[member] = score
@@ -199,3 +195,6 @@ def _set_from_wire(parts: list[object]) -> SetScore:
     if type(timestamp) is not int or not is_counter(timestamp):
         raise InvalidRequest("a score was set at a timestamp")
     return SetScore(timestamp, checked_number(score))
+
+
+_SETS: Final = Payload[SetScore](2, list, _set_from_wire)

@@ -85,7 +85,7 @@ class Counter:
         if seen is not None:
             raise InvalidRequest("a counter's operations take no context")
         match operation, arguments:
-            case "increment", [int() as amount] if type(amount) is int:
+            case "increment", [amount] if type(amount) is int:
                 slots = incremented(self.slots, event.dot, amount)
             case "delete", []:
                 slots = reset(self.slots)

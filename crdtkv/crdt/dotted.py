@@ -1,10 +1,13 @@
-"""What most types are made of: values under the dots of the operations that wrote them.
+"""Values under the dots of the operations that wrote them: the state of most types.
 
 `Dotted` values have one merge (`survivors`), the rule of every causal CRDT: a value stays if both sides hold it, or if
-one holds it and the other has not seen its dot. From that come two kinds of state, and the types are theirs:
+one side holds it and the other has not seen its dot. Two kinds of state consist of dotted values, each the single base
+of its types:
 
-- `DottedState`: one group of dotted values. Flags, `maxreg`, `hll`.
+- `DottedState`: one group of dotted values. Flags, `maxreg`, `minreg`, `hll`.
 - `DottedGroups`: a group under every element. Sets.
+
+A type holds a `Payload`, which tells what stands under its dots and how that is encoded.
 
 Source: Almeida, Shoker, Baquero (2018), section 7.3 (dot stores: DotFun, DotMap).
 """
@@ -44,71 +47,52 @@ def superseding(held: Iterable[Dot], seen: CausalContext | None, new: Iterable[D
     return CausalContext(cloud=[*(dot for dot in held if seen is None or dot in seen), *new])
 
 
-def group_to_wire(group: Dotted[Any], to_wire: Callable[[Any], list[object]]) -> list[object]:
-    """Return `[actor, counter, *payload, actor, …]`, sorted by dot."""
-    return [part for dot in sorted(group) for part in (*dot, *to_wire(group[dot]))]
+class Payload(Generic[P]):
+    """A kind of value that stands under a dot, and its encoding as `width` wire items; immutable."""
+
+    __slots__ = ("_from_wire", "_to_wire", "_width")
+
+    def __init__(
+        self, width: int, to_wire: Callable[[P], list[object]], from_wire: Callable[[list[object]], P]
+    ) -> None:
+        self._width = width
+        self._to_wire = to_wire
+        self._from_wire = from_wire
+
+    def group_to_wire(self, group: Dotted[P]) -> list[object]:
+        """Return `[actor, counter, *payload, actor, …]`, sorted by dot."""
+        to_wire = self._to_wire
+        return [part for dot in sorted(group) for part in (*dot, *to_wire(group[dot]))]
+
+    def group_from_wire(self, wire: object) -> dict[Dot, P]:
+        """Parse what `group_to_wire` made.
+
+        Raises:
+            InvalidRequest: it is not the canonical form.
+        """
+        size, from_wire = 2 + self._width, self._from_wire
+        if type(wire) is not list or len(wire) % size:
+            raise InvalidRequest(f"dotted values are a list of actor, counter and {self._width} parts")
+        group: dict[Dot, P] = {}
+        last: Dot | None = None
+        for start in range(0, len(wire), size):
+            actor, counter = wire[start], wire[start + 1]
+            if type(actor) is not str or not is_counter(counter):
+                raise InvalidRequest("a dot is an actor and a counter")
+            dot = Dot(actor, counter)
+            if last is not None and dot <= last:
+                raise InvalidRequest("dots are sorted and distinct")
+            group[dot] = from_wire(wire[start + 2 : start + size])
+            last = dot
+        return group
 
 
-def group_from_wire(wire: object, width: int, from_wire: Callable[[list[object]], P]) -> dict[Dot, P]:
-    """Parse what `group_to_wire` made, with payloads of `width` parts.
-
-    Raises:
-        InvalidRequest: it is not the canonical form.
-    """
-    size = 2 + width
-    if type(wire) is not list or len(wire) % size:
-        raise InvalidRequest(f"dotted values are a list of actor, counter and {width} parts")
-    group: dict[Dot, P] = {}
-    last: Dot | None = None
-    for start in range(0, len(wire), size):
-        actor, counter = wire[start], wire[start + 1]
-        if type(actor) is not str or not is_counter(counter):
-            raise InvalidRequest("a dot is an actor and a counter")
-        dot = Dot(actor, counter)
-        if last is not None and dot <= last:
-            raise InvalidRequest("dots are sorted and distinct")
-        group[dot] = from_wire(wire[start + 2 : start + size])
-        last = dot
-    return group
-
-
-class DottedValues(Generic[P]):
-    """What all types of dotted values share. A payload is what stands under a dot."""
+class DottedState(Generic[P]):
+    """A type whose state is one group of dotted values; immutable."""
 
     has_partial_deltas: ClassVar[bool] = True
     takes_context: ClassVar[bool] = True
-    payload_width: ClassVar[int]
-    __slots__ = ()
-
-    def newest(self) -> HybridTimestamp:
-        """Return 0: these types need no time."""
-        return 0
-
-    @classmethod
-    def acts_on_seen(cls, operation: str, arguments: list[object]) -> bool:
-        """Tell that every operation does: the safe answer, for types that do not know better."""
-        return True
-
-    def continued(self, operation: str, arguments: list[object], actor: Actor) -> Iterable[Dot]:
-        """See `CausalState`: none."""
-        return ()
-
-    def without_older(self, timestamp: HybridTimestamp) -> Self | None:
-        """Return None: these types need no time."""
-        return None
-
-    @classmethod
-    def _payload_to_wire(cls, payload: P) -> list[object]:
-        raise NotImplementedError
-
-    @classmethod
-    def _payload_from_wire(cls, parts: list[object]) -> P:
-        raise NotImplementedError
-
-
-class DottedState(DottedValues[P], Generic[P]):
-    """A type whose state is one group of dotted values; immutable."""
-
+    payload: ClassVar[Payload[Any]]
     __slots__ = ("group",)
 
     def __init__(self, group: Dotted[P] | None = None) -> None:
@@ -128,27 +112,42 @@ class DottedState(DottedValues[P], Generic[P]):
         """Return the dots of the group."""
         return self.group.keys()
 
+    def newest(self) -> HybridTimestamp:
+        """Return 0: these types need no time."""
+        return 0
+
     def merge(self, mine: CausalContext, other: Self, theirs: CausalContext) -> Self:
         """Join the groups."""
         return type(self)(survivors(self.group, mine, other.group, theirs))
+
+    def continued(self, operation: str, arguments: list[object], actor: Actor) -> Iterable[Dot]:
+        """See `CausalState`: none."""
+        return ()
 
     def without(self, dots: frozenset[Dot]) -> Self:
         """Return the group less these dots."""
         return type(self)({dot: value for dot, value in self.group.items() if dot not in dots})
 
+    def without_older(self, timestamp: HybridTimestamp) -> Self | None:
+        """Return None: these types need no time."""
+        return None
+
     def to_wire(self) -> list[object]:
         """Return `[actor, counter, *payload, actor, …]`, sorted by dot."""
-        return group_to_wire(self.group, self._payload_to_wire)
+        return self.payload.group_to_wire(self.group)
 
     @classmethod
     def from_wire(cls, wire: object) -> Self:
         """Parse `[actor, counter, *payload, actor, …]`."""
-        return cls(group_from_wire(wire, cls.payload_width, cls._payload_from_wire))
+        return cls(cls.payload.group_from_wire(wire))
 
 
-class DottedGroups(DottedValues[P], Parts[bytes, Dotted[P]], Generic[P]):
+class DottedGroups(Parts[bytes, Dotted[P]]):
     """A type whose state is a group of dotted values under every element (canonical CBOR); immutable."""
 
+    has_partial_deltas: ClassVar[bool] = True
+    takes_context: ClassVar[bool] = True
+    payload: ClassVar[Payload[Any]]
     __slots__ = ()
 
     @property
@@ -160,6 +159,10 @@ class DottedGroups(DottedValues[P], Parts[bytes, Dotted[P]], Generic[P]):
         """Return the dots of all groups."""
         return [dot for group in self.groups.values() for dot in group]
 
+    def newest(self) -> HybridTimestamp:
+        """Return 0: these types need no time."""
+        return 0
+
     def merge(self, mine: CausalContext, other: Self, theirs: CausalContext) -> Self:
         """Join group by group; an element whose group is empty is gone."""
 
@@ -167,6 +170,10 @@ class DottedGroups(DottedValues[P], Parts[bytes, Dotted[P]], Generic[P]):
             return survivors(one or {}, mine, another or {}, theirs) or None
 
         return self._joined(mine, other, theirs, lambda group: group, join)
+
+    def continued(self, operation: str, arguments: list[object], actor: Actor) -> Iterable[Dot]:
+        """See `CausalState`: none."""
+        return ()
 
     def without(self, dots: frozenset[Dot]) -> Self:
         """Return the groups less these dots."""
@@ -181,14 +188,14 @@ class DottedGroups(DottedValues[P], Parts[bytes, Dotted[P]], Generic[P]):
 
     def _part_to_wire(self, key: bytes, part: Dotted[P]) -> tuple[object, ...]:
         """Return `element, [actor, counter, *payload, …]`."""
-        return key, group_to_wire(part, self._payload_to_wire)
+        return key, self.payload.group_to_wire(part)
 
     @classmethod
     def from_wire(cls, wire: object) -> Self:
         """Parse `[element, [actor, counter, *payload, …], element, …]`."""
         groups: dict[bytes, Dotted[P]] = {}
         for element, group in elements_from_wire(wire):
-            parsed = group_from_wire(group, cls.payload_width, cls._payload_from_wire)
+            parsed = cls.payload.group_from_wire(group)
             if not parsed:
                 raise InvalidRequest("an element has at least one dot")
             groups[element] = parsed

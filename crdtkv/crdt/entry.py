@@ -13,14 +13,14 @@ cannot come back by merging. At a hybrid time every replica sees the same (`at`)
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 from crdtkv import cbor
 from crdtkv.causality.context import EMPTY, CausalContext
 from crdtkv.causality.dot import Dot
 from crdtkv.causality.hybrid_clock import HybridTimestamp
 from crdtkv.crdt.causal import CausalState, Event
-from crdtkv.crdt.dotted import group_from_wire, group_to_wire
+from crdtkv.crdt.dotted import Payload
 from crdtkv.crdt.parts import Parts
 from crdtkv.crdt.registry import TYPES, type_named
 from crdtkv.crdt.unread import Unread, UnreadVersion
@@ -43,15 +43,27 @@ class Entry:
 
     __slots__ = ("_context", "_encoded", "_expiries", "_pieces", "_size", "_state", "_wire", "type_tag")
 
-    def __init__(self, state: CausalState, context: CausalContext, expiries: Expiries = _NEVER) -> None:
-        self.type_tag = state.type_tag
-        self._state: CausalState | None = state
-        self._context: CausalContext | None = context
-        self._expiries: Expiries | None = expiries
-        self._encoded: bytes | None = None
+    def __init__(
+        self,
+        state: CausalState | None,
+        context: CausalContext | None,
+        expiries: Expiries | None = _NEVER,
+        encoded: bytes | None = None,
+        wire: list[Any] | None = None,
+    ) -> None:
+        """Hold these parts; a part that is None is parsed from `wire`, the decoded form of `encoded`."""
+        if state is None:
+            assert wire is not None
+            self.type_tag: str = wire[1]
+        else:
+            self.type_tag = state.type_tag
+        self._state = state
+        self._context = context
+        self._expiries = expiries
+        self._encoded = encoded
         self._pieces: list[bytes] | None = None
-        self._size = 0
-        self._wire: list[Any] | None = None
+        self._size = 0 if encoded is None else len(encoded)
+        self._wire = wire
 
     @property
     def state(self) -> CausalState:
@@ -242,7 +254,7 @@ class Entry:
         return [begin, *state.encode(), b"".join(map(cbor.encode, tail))]
 
     def _expiries_to_wire(self) -> list[object] | None:
-        return group_to_wire(self.expiries, lambda expires_at: [expires_at]) if self.expiries else None
+        return _EXPIRIES.group_to_wire(self.expiries) if self.expiries else None
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "Entry":
@@ -305,23 +317,13 @@ class Entry:
         if wire[1] not in TYPES:
             context = parsed(CausalContext.from_wire, wire[3:5])
             return cls(cast(CausalState, Unread(wire[1], [UnreadVersion(data, context)])), context)
-        entry = cls.__new__(cls)
-        entry.type_tag = wire[1]
-        entry._state = entry._context = None
-        entry._expiries = _NEVER if wire[5] is None else None
-        entry._encoded = data
-        entry._pieces = None
-        entry._size = len(data)
-        entry._wire = wire
-        return entry
+        return cls(None, None, _NEVER if wire[5] is None else None, data, wire)
 
     @classmethod
     def _unbundled(cls, wire: list[Any]) -> "Entry":
-        match wire:
-            case [_, type_tag, [_, _, *_] as versions] if all(type(version) is bytes for version in versions):
-                pass
-            case _:
-                raise ProtocolError("a bundle is [format, type, entries], with two entries or more")
+        type_tag, versions = wire[1], wire[2] if len(wire) == 3 else None
+        if type(versions) is not list or len(versions) < 2 or {type(version) for version in versions} != {bytes}:
+            raise ProtocolError("a bundle is [format, type, entries], with two entries or more")
         entries = [cls._lazy(cbor.decode(version), version) for version in versions]
         if any(
             entry.type_tag != type_tag or cbor.decode(v)[0] != FORMAT
@@ -366,7 +368,7 @@ def _expiries_from_wire(wire: object) -> Expiries:
     """Parse `[actor, counter, timestamp, actor, …]`, sorted by dot, or None for none."""
     if wire is None:
         return _NEVER
-    expiries = group_from_wire(wire, 1, _expiry_from_wire)
+    expiries = _EXPIRIES.group_from_wire(wire)
     if not expiries:
         raise InvalidRequest("no expiries are null")
     return expiries
@@ -377,3 +379,6 @@ def _expiry_from_wire(parts: list[object]) -> HybridTimestamp:
     if type(expires_at) is not int or not 0 < expires_at < 2**63:  # nothing is added to it
         raise InvalidRequest("an expiry is a timestamp")
     return expires_at
+
+
+_EXPIRIES: Final = Payload[HybridTimestamp](1, lambda expires_at: [expires_at], _expiry_from_wire)

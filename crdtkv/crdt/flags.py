@@ -13,8 +13,8 @@ from typing import ClassVar, TypeVar
 from crdtkv.causality.context import CausalContext
 from crdtkv.causality.dot import Dot
 from crdtkv.crdt.causal import Delta, Event
-from crdtkv.crdt.dotted import Dotted, DottedState, superseding
-from crdtkv.crdt.marks import Marked, Unmarked, is_on
+from crdtkv.crdt.dotted import Dotted, DottedState, Payload, superseding
+from crdtkv.crdt.marks import DOTS_ALONE, MARKS, is_on
 from crdtkv.errors import InvalidRequest
 
 P = TypeVar("P")
@@ -40,6 +40,11 @@ class _Flag(DottedState[P]):
         """Whether it is off."""
         return not self.is_on
 
+    @classmethod
+    def acts_on_seen(cls, operation: str, arguments: list[object]) -> bool:
+        """Tell that every operation does."""
+        return True
+
     def apply(
         self, context: CausalContext, operation: str, arguments: list[object], event: Event, seen: CausalContext | None
     ) -> Delta:
@@ -54,10 +59,11 @@ class _Flag(DottedState[P]):
     def _left_by(cls, operation: str, dot: Dot) -> Dotted[P]: ...
 
 
-class EnableWinsFlag(Unmarked, _Flag[None]):
+class EnableWinsFlag(_Flag[None]):
     """The dots of the enables."""
 
     type_tag: ClassVar[str] = "flag"
+    payload: ClassVar[Payload[None]] = DOTS_ALONE
     __slots__ = ()
 
     @property
@@ -75,10 +81,11 @@ class EnableWinsFlag(Unmarked, _Flag[None]):
         return {dot: None} if operation == "enable" else {}
 
 
-class DisableWinsFlag(Marked, _Flag[bool]):
+class DisableWinsFlag(_Flag[bool]):
     """The marks under their dots: True for an enable, False for a disable."""
 
     type_tag: ClassVar[str] = "dwflag"
+    payload: ClassVar[Payload[bool]] = MARKS
     __slots__ = ()
 
     @property

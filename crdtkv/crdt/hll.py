@@ -13,9 +13,9 @@ HyperLogLog sketches" (2017), algorithm 6, for an estimate without tables and th
 
 import math
 from collections.abc import Iterable
-from typing import ClassVar
+from typing import ClassVar, Final
 
-from crdtkv.crdt.dotted import elements_of
+from crdtkv.crdt.dotted import Payload, elements_of
 from crdtkv.crdt.joined import JoinedState
 from crdtkv.errors import InvalidRequest
 from crdtkv.hashing import element_hash
@@ -27,13 +27,26 @@ STANDARD_ERROR = 1.04 / math.sqrt(REGISTERS)
 _MAX_SPARSE = (REGISTERS - 1) // 3
 
 
+def _sketch_from_wire(parts: list[object]) -> bytes:
+    (sketch,) = parts
+    if type(sketch) is not bytes:
+        raise InvalidRequest("a sketch is bytes")
+    registers = registers_of(sketch)
+    if max(registers) > RANK_BITS + 1 or sketch_of(registers) != sketch:
+        raise InvalidRequest("a sketch is in its shortest form, and its registers are in range")
+    return sketch
+
+
+_SKETCHES: Final = Payload[bytes](1, lambda sketch: [sketch], _sketch_from_wire)
+
+
 class HyperLogLog(JoinedState[bytes]):
     """The sketches by dot."""
 
     type_tag: ClassVar[str] = "hll"
     operations: ClassVar[frozenset[str]] = frozenset(("add", "delete"))
     write: ClassVar[str] = "add"
-    payload_width: ClassVar[int] = 1
+    payload: ClassVar[Payload[bytes]] = _SKETCHES
     __slots__ = ()
 
     def __repr__(self) -> str:
@@ -56,20 +69,6 @@ class HyperLogLog(JoinedState[bytes]):
     @classmethod
     def _join(cls, one: bytes, other: bytes) -> bytes:
         return sketch_of(bytes(map(max, registers_of(one), registers_of(other))))
-
-    @classmethod
-    def _payload_to_wire(cls, payload: bytes) -> list[object]:
-        return [payload]
-
-    @classmethod
-    def _payload_from_wire(cls, parts: list[object]) -> bytes:
-        (sketch,) = parts
-        if type(sketch) is not bytes:
-            raise InvalidRequest("a sketch is bytes")
-        registers = registers_of(sketch)
-        if max(registers) > RANK_BITS + 1 or sketch_of(registers) != sketch:
-            raise InvalidRequest("a sketch is in its shortest form, and its registers are in range")
-        return sketch
 
 
 def count_of_all(sketches: Iterable[HyperLogLog]) -> int:

@@ -8,12 +8,12 @@ together with all that its coordinator had joined into it.
 """
 
 from collections.abc import Iterable
-from typing import Any, ClassVar, TypeVar
+from typing import ClassVar, Final, TypeVar
 
 from crdtkv.causality.context import CausalContext
 from crdtkv.causality.dot import Dot
 from crdtkv.crdt.causal import Delta, Event
-from crdtkv.crdt.dotted import DottedState, superseding
+from crdtkv.crdt.dotted import DottedState, Payload, superseding
 from crdtkv.crdt.number import Number, checked_number, rank
 from crdtkv.errors import InvalidRequest
 from crdtkv.ids import Actor
@@ -70,10 +70,13 @@ class JoinedState(DottedState[P]):
         raise NotImplementedError
 
 
-class _NumberRegister(JoinedState[Any]):
+_NUMBERS: Final = Payload[Number](1, lambda number: [number], lambda parts: checked_number(parts[0]))
+
+
+class _NumberRegister(JoinedState[Number]):
     operations: ClassVar[frozenset[str]] = frozenset(("set", "delete"))
     write: ClassVar[str] = "set"
-    payload_width: ClassVar[int] = 1
+    payload: ClassVar[Payload[Number]] = _NUMBERS
     __slots__ = ()
 
     def __repr__(self) -> str:
@@ -84,14 +87,6 @@ class _NumberRegister(JoinedState[Any]):
         if len(arguments) != 1:
             raise InvalidRequest("set takes one number")
         return checked_number(arguments[0])
-
-    @classmethod
-    def _payload_to_wire(cls, payload: Number) -> list[object]:
-        return [payload]
-
-    @classmethod
-    def _payload_from_wire(cls, parts: list[object]) -> Number:
-        return checked_number(parts[0])
 
 
 class MaxRegister(_NumberRegister):

@@ -112,11 +112,11 @@ class LastWriterWins:
     @classmethod
     def from_wire(cls, wire: object) -> Self:
         """Parse `[]` or `[timestamp, actor, counter, value or None]`."""
-        match wire:
-            case []:
-                return cls()
-            case [int() as timestamp, str() as actor, int() as counter, bytes() | None as value] if is_counter(
-                counter
-            ) and is_counter(timestamp):
+        if wire == []:
+            return cls()
+        if type(wire) is list and len(wire) == 4:
+            timestamp, actor, counter, value = wire
+            is_write = is_counter(timestamp) and type(actor) is str and is_counter(counter)
+            if is_write and (value is None or type(value) is bytes):
                 return cls(Winner(timestamp, Dot(actor, counter), value))
         raise InvalidRequest("an lww is [timestamp, actor, counter, value]")

@@ -119,10 +119,6 @@ class Map(Parts[Field, CausalState]):
         fields = {field: state.without(dots) for field, state in self.fields.items()}
         return type(self)({field: state for field, state in fields.items() if not state.is_blank})
 
-    def without_older(self, timestamp: HybridTimestamp) -> Self | None:
-        """Return None: a put into a field reads first what it replaces."""
-        return None
-
     def _part_to_wire(self, key: Field, part: CausalState) -> tuple[object, ...]:
         """Return `type, name, state`."""
         return *key, part.to_wire()

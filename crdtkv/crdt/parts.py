@@ -55,6 +55,10 @@ class Parts(Generic[K, S]):
             self._encoded = {}
         return parts
 
+    def without_older(self, timestamp: HybridTimestamp) -> Self | None:
+        """Return None: no type of parts drops what is older."""
+        return None
+
     def to_wire(self) -> list[object]:
         """Return the wire forms of all parts, sorted by key, one after the other."""
         return [item for key in sorted(self.parts) for item in self._part_to_wire(key, self.parts[key])]  # type: ignore[type-var]

@@ -12,16 +12,17 @@ from typing import ClassVar
 
 from crdtkv.causality.context import CausalContext
 from crdtkv.crdt.causal import Delta, Event
-from crdtkv.crdt.dotted import DottedGroups, dots_for, elements_of, superseding
-from crdtkv.crdt.marks import Marked, is_on
+from crdtkv.crdt.dotted import DottedGroups, Payload, dots_for, elements_of, superseding
+from crdtkv.crdt.marks import MARKS, is_on
 from crdtkv.errors import InvalidRequest
 
 
-class RemoveWinsSet(Marked, DottedGroups[bool]):
+class RemoveWinsSet(DottedGroups[bool]):
     """The marks of every element under their dots: True for an add, False for a remove."""
 
     type_tag: ClassVar[str] = "rwset"
     operations: ClassVar[frozenset[str]] = frozenset(("add", "remove", "delete"))
+    payload: ClassVar[Payload[bool]] = MARKS
     __slots__ = ()
 
     def __repr__(self) -> str:
@@ -36,6 +37,11 @@ class RemoveWinsSet(Marked, DottedGroups[bool]):
     def members(self) -> list[bytes]:
         """The members, sorted by their encoding."""
         return sorted(element for element, marks in self.groups.items() if is_on(marks))
+
+    @classmethod
+    def acts_on_seen(cls, operation: str, arguments: list[object]) -> bool:
+        """Tell that every operation does."""
+        return True
 
     def apply(
         self, context: CausalContext, operation: str, arguments: list[object], event: Event, seen: CausalContext | None

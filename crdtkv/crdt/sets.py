@@ -14,16 +14,17 @@ from typing import ClassVar
 
 from crdtkv.causality.context import CausalContext
 from crdtkv.crdt.causal import Delta, Event
-from crdtkv.crdt.dotted import DottedGroups, dots_for, elements_of, superseding
-from crdtkv.crdt.marks import Unmarked
+from crdtkv.crdt.dotted import DottedGroups, Payload, dots_for, elements_of, superseding
+from crdtkv.crdt.marks import DOTS_ALONE
 from crdtkv.errors import InvalidRequest
 
 
-class AddWinsSet(Unmarked, DottedGroups[None]):
+class AddWinsSet(DottedGroups[None]):
     """The dots of every element."""
 
     type_tag: ClassVar[str] = "set"
     operations: ClassVar[frozenset[str]] = frozenset(("add", "remove", "delete"))
+    payload: ClassVar[Payload[None]] = DOTS_ALONE
     __slots__ = ()
 
     def __repr__(self) -> str:

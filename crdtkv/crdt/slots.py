@@ -73,7 +73,7 @@ def incremented(slots: Slots, dot: Dot, amount: Number) -> dict[Actor, Slot]:
     """
     slot = slots.get(dot.actor, _NO_SLOT)
     total = slot.total + amount
-    if not abs(total) <= MAX_WHOLE:
+    if not -MAX_WHOLE <= total <= MAX_WHOLE:
         raise InvalidRequest(f"a counter holds at most ±{MAX_WHOLE} per node")
     return {**slots, dot.actor: slot._replace(counter=dot.counter, total=total)}
 
@@ -90,7 +90,7 @@ def reset(slots: Slots, dots: frozenset[Dot] | None = None) -> dict[Actor, Slot]
 
 def slots_to_wire(slots: Slots) -> list[object]:
     """Return `[actor, counter, total, reset_counter, reset_total, actor, …]`, sorted by actor."""
-    return [part for actor, slot in sorted(slots.items()) for part in (actor, *slot)]
+    return [part for actor, slot in sorted(slots.items()) for part in [actor, *slot]]
 
 
 def slots_from_wire(wire: object, of: tuple[type, ...]) -> dict[Actor, Slot]:
