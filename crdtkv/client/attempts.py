@@ -1,8 +1,8 @@
 """`WriteAttempts`: one write, tried until it is certain, and never carried out twice by that.
 
 A try that ends without an answer may have been carried out. So all tries have one operation id, by which nodes find out
-(`node.replica.operations`), and no try begins while an earlier one could still begin: each names a time, by the node's
-own clock, after which the node must not begin it. A further try names the nodes that were tried, which have to be asked
+(`node.operations`), and no try begins while an earlier one could still begin: each names a time, by the node's own
+clock, after which the node must not begin it. A further try names the nodes that were tried, which have to be asked
 before it is carried out. It stays in their data center, because others have not heard of the operation yet.
 """
 

@@ -7,10 +7,9 @@ left to `node.rights`. So nobody has to be asked about a decrement while there a
 which is the counter's value, cannot become negative.
 
 Every node has a share: what it incremented, used up and gave to whom. Only the node itself writes it, so of two copies
-of a share the later one is right. A node's rights outlive a change of the name it writes under
-(`node.replica.write_actor`): they belong to its incarnation. They do not outlive the loss of its disk: what they
-allowed can then no longer be decremented, because nobody knows how much of it was. The counter is never too low for
-that, only stuck above 0.
+of a share the later one is right. A node's rights outlive a change of the name it writes under (`node.write_actor`):
+they belong to its incarnation. They do not outlive the loss of its disk: what they allowed can then no longer be
+decremented, because nobody knows how much of it was. The counter is never too low for that, only stuck above 0.
 
 Another floor than 0 is counted above: keep stock - 10 to have 10 left.
 

@@ -47,6 +47,7 @@ from crdtkv.node.kernel.events import (
     TopologyChanged,
 )
 from crdtkv.node.kernel.keys import KeyCheck
+from crdtkv.node.kernel.stats import Stats
 from crdtkv.node.kernel.step import Step
 from crdtkv.node.membership.load_meter import LoadMeter
 from crdtkv.node.membership.member import Load, Member
@@ -60,7 +61,7 @@ from crdtkv.node.replica.operations import Operations
 from crdtkv.node.replica.outbox import Outbox
 from crdtkv.node.replica.replica import Replica
 from crdtkv.node.rights.rights import Rights
-from crdtkv.node.status import status_of
+from crdtkv.node.status import Health, health_of, status_of
 from crdtkv.node.watch.watching import Watching
 from crdtkv.ring.hash_ring import HashRing
 from crdtkv.ring.topology import Topology
@@ -265,6 +266,16 @@ class NodeCore:
     def topology(self) -> Topology:
         """The topology in use."""
         return self.step.ring.topology
+
+    @property
+    def stats(self) -> Stats:
+        """The counters and histograms; hosts count here what happens on links and on the disk."""
+        return self.step.stats
+
+    @property
+    def health(self) -> Health:
+        """What decides whether this node should be sent requests."""
+        return health_of(self)
 
     def handle(self, events: Sequence[Event], now: Now) -> Effects:
         """Take in what has happened, commit once, and return what is to be done.

@@ -1,6 +1,6 @@
-"""What a node tells of itself: the content of `StatusReply`, of `/status`, and of most metrics."""
+"""What a node tells of itself: the content of `StatusReply`, of `/status`, and of most metrics; and its health."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from crdtkv.config.model import ClusterConfig
 from crdtkv.ids import parse_identity
@@ -9,6 +9,25 @@ from crdtkv.ring.token import identity_in
 
 if TYPE_CHECKING:
     from crdtkv.node.core import NodeCore
+
+
+class Health(NamedTuple):
+    """What decides whether a node should be sent requests.
+
+    `standing` is `member` if the node counts, `linked` is how many other nodes it can send to, `learners` are the nodes
+    of its ring that do not count yet, sorted.
+    """
+
+    standing: str
+    linked: int
+    learners: tuple[str, ...]
+    has_disk_space: bool
+
+
+def health_of(core: "NodeCore") -> Health:
+    """Return the health of a node."""
+    step = core.step
+    return Health(core.standing.word, len(step.alive), tuple(sorted(step.ring.learners)), step.has_disk_space)
 
 
 def status_of(core: "NodeCore", config: ClusterConfig) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import Any
 from crdtkv.crdt.entry import Entry
 from crdtkv.node.enrollment.enrollment import Standing
 from crdtkv.node.handoff.handoff import Handoff, _Delivery
-from crdtkv.node.quorum_calls import reading
+from crdtkv.node.quorum_calls import read_repair
 from crdtkv.node.replica.outbox import Outbox
 from crdtkv.storage import identity
 from crdtkv.wire.messages import WriteReplica
@@ -19,7 +19,7 @@ def read_repair_that_supersedes() -> Any:
     def wrong(number: int, key: bytes, merged: bytes, _: int) -> WriteReplica:
         return WriteReplica(number, key, merged, Entry.from_bytes(merged).state.newest())
 
-    return replaced(reading, "WriteReplica", wrong)
+    return replaced(read_repair, "WriteReplica", wrong)
 
 
 def coordinator_supersedes_what_it_has_read() -> Any:

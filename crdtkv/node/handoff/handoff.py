@@ -1,6 +1,6 @@
 """`Handoff`: this node as a stand-in, and how hints reach their targets.
 
-A stand-in takes entries for an absent home replica and answers reads from what it keeps (`hints`). If no home
+A stand-in takes entries for an absent home replica and answers reads from what it keeps (`handoff.hints`). If no home
 replica of a key is alive at all, it even makes the write: as a *guest*, under an actor of its own. Dots are counted per
 key, and a guest forgets a key when its hint is delivered; so a guest's actor is given up with the first of its hints
 that goes, and with the process. A name that is never used after something was forgotten under it names no dot twice.

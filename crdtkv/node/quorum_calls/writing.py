@@ -2,7 +2,7 @@
 
 Serves client writes (the coordinator has made the entry durable-to-be in its own store, and counts as an answer), and
 entries from other data centers (the coordinator may hold nothing of the key at all). What an absent home replica
-misses is kept as a hint by whoever has its seat (`node.kernel.seats`); so is what one misses that was lost on the way.
+misses is kept as a hint by whoever has its seat (`handoff.seats`); so is what one misses that was lost on the way.
 
 A blind write's call stays in the table until all have answered or the deadline has passed, because a replica that
 superseded older versions on its own says so in its answer, also when the caller has long been told. Any other call ends
@@ -70,7 +70,7 @@ class PutCall(Call):
         """Send the entry to everybody who has a seat; this node's own store must hold it already, if it has one.
 
         Home replicas that have seen all of a context need only the `part` that goes with it. `record` is that of the
-        operation (`node.replica.operations`).
+        operation (`node.operations`).
         """
         step = self._step
         self._tally = Tally([seat.node for seat in seats if seat.is_counted], required)
