@@ -43,20 +43,20 @@ def why_not_ready(core: NodeCore) -> str | None:
     """Return why a node should get no requests now, None if it should."""
     nodes = len(core.topology.nodes)
     replicas = min(core.topology.replication_factor, nodes)
-    state, cluster = core.parts.enrollment.state, core.parts.kernel.cluster
-    linked = len(cluster.alive) + 1
+    health = core.health
+    linked = health.linked + 1
     # With more nodes than replicas some keys are served earlier; wait for what serves every key.
     needed = nodes - replicas + majority(replicas)
-    if state != "member":
-        return f"the node is {state}: it counts when it has entered itself and holds what the others hold"
+    if health.standing != "member":
+        return f"the node is {health.standing}: it counts when it has entered itself and holds what the others hold"
     is_starting = time.monotonic() - core.started_s < LINKING_S
-    if is_starting and cluster.ring.learners:
-        return f"{', '.join(sorted(cluster.ring.learners))} do not count yet, waiting up to {LINKING_S:g} s"
+    if is_starting and health.learners:
+        return f"{', '.join(health.learners)} do not count yet, waiting up to {LINKING_S:g} s"
     if is_starting and linked < nodes:
         return f"linked to {linked - 1} of {nodes - 1} other nodes, waiting up to {LINKING_S:g} s for the rest"
     if linked < needed:
         return f"linked to {linked - 1} other nodes, a quorum of every key needs {needed - 1}"
-    if not core.parts.replica.has_disk_space:
+    if not health.has_disk_space:
         return "the disk is almost full: writes are refused"
     return None
 

@@ -1,8 +1,7 @@
 """A node's figures in Prometheus's exposition format.
 
-The core counts in plain integers (`node.kernel.stats`); this turns a snapshot of them into metric families at the
-moment they are asked for, so nothing on the request path knows about Prometheus. All times are in seconds, all sizes in
-bytes.
+The core counts in plain integers (`node.stats`); this turns a snapshot of them into metric families at the moment they
+are asked for, so nothing on the request path knows about Prometheus. All times are in seconds, all sizes in bytes.
 """
 
 from collections.abc import Iterable, Iterator
@@ -68,7 +67,7 @@ class NodeCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield all metric families."""
-        stats = self._core.parts.kernel.step.stats
+        stats = self._core.stats
         for name, help_text in _COUNTERS.items():
             yield CounterMetricFamily(f"crdtkv_{name}", help_text, value=stats.counters.get(name, 0))
         requests = HistogramMetricFamily(

@@ -36,7 +36,8 @@ from crdtkv.node.kernel.events import (
     StreamMessage,
     TopologyChanged,
 )
-from crdtkv.node.status import status_of
+from crdtkv.node.kernel.stats import Stats
+from crdtkv.node.status import Health, health_of, status_of
 from crdtkv.ring.topology import Topology
 from crdtkv.storage.store import Store
 from crdtkv.wire.codec import decode_frame
@@ -114,6 +115,16 @@ class NodeCore:
     def topology(self) -> Topology:
         """The topology in use."""
         return self.parts.kernel.cluster.ring.topology
+
+    @property
+    def stats(self) -> Stats:
+        """The counters and histograms; hosts count here what happens on links and on the disk."""
+        return self.parts.kernel.step.stats
+
+    @property
+    def health(self) -> Health:
+        """What decides whether this node should be sent requests."""
+        return health_of(self.parts)
 
     def handle(self, events: Sequence[Event], now: Now) -> Effects:
         """Take in what has happened, commit once, and return what is to be done.

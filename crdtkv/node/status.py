@@ -1,12 +1,32 @@
-"""What a node tells of itself: the content of `StatusReply`, of `/status`, and of most metrics."""
+"""What a node tells of itself: the content of `StatusReply`, of `/status`, and of most metrics; and its health."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from crdtkv.config.model import ClusterConfig
 from crdtkv.ids import parse_identity
 from crdtkv.node.assembly import Parts
 from crdtkv.ring.agreement import differences
 from crdtkv.ring.token import identity_in
+
+
+class Health(NamedTuple):
+    """What decides whether a node should be sent requests.
+
+    `standing` is `member` if the node counts, `linked` is how many other nodes it can send to, `learners` are the nodes
+    of its ring that do not count yet, sorted.
+    """
+
+    standing: str
+    linked: int
+    learners: tuple[str, ...]
+    has_disk_space: bool
+
+
+def health_of(parts: Parts) -> Health:
+    """Return the health of a node."""
+    cluster = parts.kernel.cluster
+    learners = tuple(sorted(cluster.ring.learners))
+    return Health(parts.enrollment.state, len(cluster.alive), learners, parts.replica.has_disk_space)
 
 
 def status_of(parts: Parts, config: ClusterConfig, requests_waiting: int, started_s: float) -> dict[str, Any]:

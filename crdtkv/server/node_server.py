@@ -31,8 +31,8 @@ from crdtkv.links.room import Room
 from crdtkv.log_text import one_line
 from crdtkv.node.assembly import NodeSettings
 from crdtkv.node.core import NodeCore
-from crdtkv.node.kernel.effects import Effects, Sends
-from crdtkv.node.kernel.events import ClientGone, DiskSpace, Event, PeerClock, PeerDown, PeerUp, Received
+from crdtkv.node.kernel.effects import AckStream, Proposal, Publish, SendBus
+from crdtkv.node.kernel.events import ClientGone, DiskSpace, Event, Peer, PeerClock, PeerDown, PeerUp, Received
 from crdtkv.ring.agreement import differences
 from crdtkv.ring.topology import Topology
 from crdtkv.server.client_links import ClientLinks
@@ -42,7 +42,7 @@ from crdtkv.server.open_files import places_for_clients
 from crdtkv.server.stepper import Stepper, clock
 from crdtkv.storage import identity, rows
 from crdtkv.wire.codec import Frame
-from crdtkv.wire.messages import Hello, Leaving
+from crdtkv.wire.messages import Hello, Leaving, Message
 from crdtkv.wire.outgoing import Outgoing
 
 FIRST_TOPOLOGY_WAIT_S = 3.0
@@ -196,12 +196,12 @@ class NodeServer:
         """See `LinkUser.frame`."""
         assert link.hello is not None
         if frame.skipped:
-            self.core.parts.kernel.step.stats.count("junk_messages", frame.skipped)
+            self.core.stats.count("junk_messages", frame.skipped)
         self._stepper.put(Received(link.number or link.hello.name, frame.epoch, frame.messages))
 
     def unsent(self, link: Link, outgoing: Outgoing) -> None:
         """See `LinkUser.unsent`."""
-        self._link_log.unsent(link, outgoing, self.core.parts.kernel.step.stats)
+        self._link_log.unsent(link, outgoing, self.core.stats)
         if outgoing.returned and link.hello is not None:
             self._put(Received(link.number or link.hello.name, 0, outgoing.returned))
 
@@ -215,7 +215,7 @@ class NodeServer:
         was_client = self._clients.lost(link)
         self._links_changed.set()
         if reason.startswith("protocol error"):
-            self._link_log.junk(reason, self.core.parts.kernel.step.stats)
+            self._link_log.junk(reason, self.core.stats)
         for dialer in self._dialers.values():
             if dialer.link is link:
                 dialer.lost()
@@ -228,44 +228,53 @@ class NodeServer:
             log.info("the link to %s is gone: %s", link.hello.name, one_line(reason))
             self._put(PeerDown(link.hello.name))
 
-    # What the stepper wants done (`World`):
+    # What effects want done (`World`):
 
-    def send(self, sends: Sends) -> None:
+    def send(self, peer: Peer, messages: list[Message]) -> None:
         """See `World.send`."""
-        for peer, messages in sends.items():
-            link = self._links.get(peer) if isinstance(peer, str) else self._clients.get(peer)
-            if link is not None:
-                link.send(messages)
+        link = self._links.get(peer) if isinstance(peer, str) else self._clients.get(peer)
+        if link is not None:
+            link.send(messages)
 
-    def release(self, effects: Effects) -> None:
-        """See `World.release`."""
-        self.send(effects.held)
-        for publish in effects.held_publishes:
-            self._home.publish(publish)
-        for bus_send in effects.held_bus:
-            self._remotes[bus_send.datacenter].send(bus_send.node, bus_send.payload)
-        if effects.held_proposal is not None:
-            self._home.propose(effects.held_proposal)
-        for ack in effects.held_acks:
-            for remote in self._remotes.values():
-                if remote.owns(ack.handle):
-                    remote.ack(ack.handle, ack.applied)
+    def publish(self, publish: Publish) -> None:
+        """See `World.publish`."""
+        self._home.publish(publish)
 
-    def attend(self, effects: Effects) -> None:
-        """See `World.attend`."""
-        for note in effects.notes:
-            log.warning("%s", one_line(note))
-        if effects.topology is not None:
-            self._home.known = effects.topology
-            self._follow_addresses(effects.topology)
-        if effects.stop is not None:
-            self._fail(ConfigError(effects.stop))
-        if effects.refresh_topology:
-            self._home.look()
-        if effects.new_incarnation is not None:
-            # Should this fail or come too late, the next start finds the disagreement and renews again.
-            self._identity = replace(self._identity, incarnation=effects.new_incarnation)
-            identity.save(self._record, self._owner, self._identity)
+    def send_bus(self, send: SendBus) -> None:
+        """See `World.send_bus`."""
+        self._remotes[send.datacenter].send(send.node, send.payload)
+
+    def propose(self, proposal: Proposal) -> None:
+        """See `World.propose`."""
+        self._home.propose(proposal)
+
+    def ack(self, ack: AckStream) -> None:
+        """See `World.ack`."""
+        for remote in self._remotes.values():
+            if remote.owns(ack.handle):
+                remote.ack(ack.handle, ack.applied)
+
+    def note(self, text: str) -> None:
+        """See `World.note`."""
+        log.warning("%s", one_line(text))
+
+    def save_incarnation(self, incarnation: int) -> None:
+        """See `World.save_incarnation`."""
+        self._identity = replace(self._identity, incarnation=incarnation)
+        identity.save(self._record, self._owner, self._identity)
+
+    def follow_topology(self, topology: Topology) -> None:
+        """See `World.follow_topology`."""
+        self._home.known = topology
+        self._follow_addresses(topology)
+
+    def refresh_topology(self) -> None:
+        """See `World.refresh_topology`."""
+        self._home.look()
+
+    def halt(self, reason: str) -> None:
+        """See `World.halt`."""
+        self._fail(ConfigError(reason))
 
     def _put(self, event: Event) -> None:
         self._stepper.put(event)

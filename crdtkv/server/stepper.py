@@ -1,44 +1,27 @@
-"""`Stepper`: the loop around a `NodeCore`, and the keeper of durability.
+"""`Stepper`: the loop around a `NodeCore`, and the fsyncs that its held effects wait for.
 
 Events gather in an inbox; one step is scheduled behind everything that is ready in the event loop now, so whatever
-arrived together is handled together. Held effects wait for a group commit: one fsync at a time, in a worker thread,
-covering every step that committed before it began. If the disk fails, nothing more leaves, and the node stops.
+arrived together is handled together. `GroupCommit` decides what may leave and when to sync; here each fsync runs, in a
+worker thread. If the disk fails, nothing more leaves, and the node stops.
 """
 
 import asyncio
 import logging
 import time
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Protocol
 
 from crdtkv.errors import StorageError
 from crdtkv.node.core import NodeCore
-from crdtkv.node.kernel.effects import Effects, Sends
 from crdtkv.node.kernel.events import Durable, Event, Now
+from crdtkv.node.kernel.group_commit import GroupCommit
+from crdtkv.node.kernel.world import World, carry_out, release
 from crdtkv.storage.store import Store
 
 #: How long the loop itself waits for an fsync before it goes on with other work.
 PATIENCE_S = 0.002
 
 log = logging.getLogger("crdtkv.node")
-
-
-class World(Protocol):
-    """Where effects go."""
-
-    def send(self, sends: Sends) -> None:
-        """Send messages to peers."""
-        ...
-
-    def release(self, effects: Effects) -> None:
-        """Carry out what of these effects was held."""
-        ...
-
-    def attend(self, effects: Effects) -> None:
-        """Carry out what is neither sent nor held: a new incarnation, a topology to fetch."""
-        ...
 
 
 def clock(last_step_s: float = 0.0) -> Now:
@@ -59,8 +42,7 @@ class Stepper:
         self._is_scheduled = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
-        self._held: deque[Effects] = deque()
-        self._is_syncing = False
+        self._group = GroupCommit()
         self._is_stopped = False
         self._last_step_s = 0.0
         self._disk = ThreadPoolExecutor(1, "fsync")
@@ -78,7 +60,7 @@ class Stepper:
         self._is_stopped = True
         if self._timer is not None:
             self._timer.cancel()
-        while self._is_syncing:
+        while self._group.is_syncing:
             self._synced.clear()
             await self._synced.wait()
         self._disk.shutdown()
@@ -91,49 +73,40 @@ class Stepper:
         now = clock(self._last_step_s)
         try:
             effects = self._core.handle(events, now)
+            self._last_step_s = time.monotonic() - now.monotonic_s
+            carry_out(effects, self._world)
         except StorageError as error:
             self._fail(error)
             return
-        self._last_step_s = time.monotonic() - now.monotonic_s
-        self._world.attend(effects)
-        if effects.at_once:
-            self._world.send(effects.at_once)
-        if effects.after_commit:
-            self._held.append(effects)
-            self._sync()
-        else:
-            self._world.release(effects)
+        for ready in self._group.stepped(effects):
+            release(ready, self._world)
+        self._sync()
         self._arm()
 
     def _sync(self) -> None:
-        if self._is_syncing or not self._held:
+        if not self._group.begin_sync():
             return
-        self._is_syncing = True
-        covers = self._held[-1].after_commit
         began = time.perf_counter()
         syncing = self._disk.submit(self._store.sync)
         try:
             # Mostly the disk is done before the loop would have come round, and the answer leaves at once.
             syncing.exception(timeout=PATIENCE_S)
         except TimeoutError:
-            syncing.add_done_callback(
-                lambda done: self._loop.call_soon_threadsafe(self._after_sync, done, covers, began)
-            )
+            syncing.add_done_callback(lambda done: self._loop.call_soon_threadsafe(self._after_sync, done, began))
         else:
-            self._after_sync(syncing, covers, began)
+            self._after_sync(syncing, began)
 
-    def _after_sync(self, done: "Future[None]", covers: int, began: float) -> None:
-        self._is_syncing = False
+    def _after_sync(self, done: "Future[None]", began: float) -> None:
         self._synced.set()
         error = done.exception()
+        for ready in self._group.sync_ended(is_durable=error is None):
+            release(ready, self._world)
         if error is not None:
             self._fail(error if isinstance(error, StorageError) else StorageError(str(error)))
             return
-        self._core.parts.kernel.step.stats.commits.observe(time.perf_counter() - began)
-        while self._held and self._held[0].after_commit <= covers:
-            self._world.release(self._held.popleft())
+        self._core.stats.commits.observe(time.perf_counter() - began)
         # The core need not act on it, only know it before it handles anything else: no step of its own.
-        self._inbox.append(Durable(covers))
+        self._inbox.append(Durable(self._group.durable))
         self._sync()
 
     def _arm(self) -> None:
@@ -155,6 +128,6 @@ class Stepper:
 
     def _fail(self, error: StorageError) -> None:
         self._is_stopped = True
-        self._held.clear()
+        self._group.fail()
         log.critical("the disk failed, the node stops: %s", error)
         self._failed(error)

@@ -10,9 +10,8 @@ from random import Random
 
 from crdtkv.config.model import ClusterConfig
 from crdtkv.errors import StorageError
-from crdtkv.node.kernel.effects import Effects, Proposal, Publish, SendBus
+from crdtkv.node.kernel.effects import Effects
 from crdtkv.node.kernel.events import Event, Peer
-from crdtkv.ring.topology import Topology
 from crdtkv.sim.client import SimClient
 from crdtkv.sim.coverage import Coverage
 from crdtkv.sim.host import Place, SimNode
@@ -54,7 +53,9 @@ class SimCluster:
         for dc, dc_config in self.config.datacenters.items():
             for node_config in dc_config.nodes:
                 place = Place(dc, node_config.name)
-                self.nodes[place.node] = SimNode(place, self.config, self, self.scheduler, self.network, plan.seed)
+                self.nodes[place.node] = SimNode(
+                    place, self.config, self, self.nats, self.scheduler, self.network, plan.seed
+                )
         replicas = min(plan.shape.replication_factor, plan.shape.nodes)
         #: The last client is the judge: it reads everything at the end.
         self.clients = [
@@ -166,56 +167,24 @@ class SimCluster:
         """Let both notice after a while that nothing comes through."""
         self.scheduler.after(SILENCE_S, lambda: self.tend_link(one, other, is_silent=True))
 
-    # What hosts ask of the world (`World`):
+    # What hosts ask of the simulation (`Simulation`):
 
     def deliver(self, receiver: str) -> Callable[[str, bytes], None]:
-        """See `World.deliver`."""
+        """See `Simulation.deliver`."""
         node = self.nodes.get(receiver)
         return node.receive if node is not None else self._receivers[receiver]
 
-    def publish(self, host: SimNode, publish: Publish) -> None:
-        """See `World.publish`."""
-        self.nats.publish(host, publish)
-
-    def send_bus(self, host: SimNode, send: SendBus) -> None:
-        """See `World.send_bus`."""
-        self.nats.send(host, send)
-
-    def ack(self, host: SimNode, handle: int, applied: bool) -> None:
-        """See `World.ack`."""
-        self.nats.ack(host, handle, applied)
-
-    def first_topology(self, host: SimNode, stored: Topology | None) -> Topology:
-        """See `World.first_topology`."""
-        return self.nats.first_topology(host.place.datacenter, stored)
-
-    def starts_remembered(self, host: SimNode) -> int | None:
-        """See `World.starts_remembered`."""
-        return self.nats.starts_remembered(host)
-
-    def note_start(self, host: SimNode, starts: int) -> None:
-        """See `World.note_start`."""
-        self.nats.note_start(host, starts)
-
-    def propose(self, host: SimNode, proposal: Proposal) -> None:
-        """See `World.propose`."""
-        self.nats.propose(host, proposal)
-
-    def refresh_topology(self, host: SimNode) -> None:
-        """See `World.refresh_topology`."""
-        self.nats.refresh_topology(host)
-
     def stepping(self, host: SimNode, events: list[Event]) -> None:
-        """See `World.stepping`."""
+        """See `Simulation.stepping`."""
         self.monitors.stepping(host, events)
 
     def stepped(self, host: SimNode, events: list[Event], effects: Effects) -> None:
-        """See `World.stepped`."""
+        """See `Simulation.stepped`."""
         self.monitors.stepped(host, events, effects)
         self.times.stepped(host)
 
     def new_incarnation(self, host: SimNode, who: Identity) -> None:
-        """See `World.new_incarnation`."""
+        """See `Simulation.new_incarnation`."""
         self.note(f"{host.place.node} starts as a new incarnation: {who.renewed_because}")
         if who.renewed_because != "first start" or who.starts > 1:
             self.coverage.count("incarnations_new_at_start")
@@ -224,20 +193,24 @@ class SimCluster:
                 violated("I3", f"{host.place.node} took a new incarnation for no reason: {who.renewed_because}")
 
     def disk_failed(self, host: SimNode) -> None:
-        """See `World.disk_failed`."""
+        """See `Simulation.disk_failed`."""
         self.coverage.count("stopped_by_the_disk")
         self.stop(host, self.random.randint(0, host.disk.unsynced))
         self.scheduler.after(RESTART_S, lambda: self.start(host))
 
+    def releasing(self, host: SimNode, effects: Effects) -> None:
+        """See `Simulation.releasing`."""
+        self.monitors.releasing.released(host, effects)
+
     def sending(self, host: SimNode, peer: Peer, messages: list[Message]) -> None:
-        """See `World.sending`."""
+        """See `Simulation.sending`."""
         self.monitors.revealing.sent(host, peer, messages)
         self.monitors.retrying.sent(messages)
         self.monitors.superseding.sent(host, peer, messages)
         self.monitors.watched.sent(host, messages)
 
     def trace(self, sender: str, receiver: str, payload: bytes) -> None:
-        """See `World.trace`."""
+        """See `Simulation.trace`."""
         self.messages += 1
         self._digest.update(b"%.6f %b %b " % (self.scheduler.now, sender.encode(), receiver.encode()))
         self._digest.update(payload)
@@ -245,7 +218,7 @@ class SimCluster:
             self.trace_to(f"{self.scheduler.now:9.4f} {sender} > {receiver}: {readable(payload)}")
 
     def note(self, text: str) -> None:
-        """See `World.note`."""
+        """See `Simulation.note`."""
         self._digest.update(text.encode())
         if self.trace_to is not None:
             self.trace_to(f"{self.scheduler.now:9.4f} * {text}")

@@ -1,21 +1,23 @@
 """The host of one simulated node: it feeds a `NodeCore` and carries out its effects, as the server does.
 
-Batching is the server's: events that arrive while a step is due are handled together. The rule of durability is
-carried out here for real: held effects leave after a simulated fsync, and a power loss forgets what was not synced. The
-identity is established by the product's own code. A paused process does nothing, but what arrives waits for it.
+Batching is the server's: events that arrive while a step is due are handled together. What leaves when is decided by
+the server's own `GroupCommit`, on a simulated fsync; a power loss forgets what was not synced. The identity is
+established by the product's own code. A paused process does nothing, but what arrives waits for it.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from random import Random
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from crdtkv.config.model import ClusterConfig
 from crdtkv.errors import StorageError
 from crdtkv.node.assembly import NodeSettings
 from crdtkv.node.core import NodeCore
-from crdtkv.node.kernel.effects import Effects, Proposal, Publish, SendBus
+from crdtkv.node.kernel.effects import AckStream, Effects, Proposal, Publish, SendBus
 from crdtkv.node.kernel.events import ClientGone, Durable, Event, Now, Peer, PeerDown, PeerUp, Received
+from crdtkv.node.kernel.group_commit import GroupCommit
+from crdtkv.node.kernel.world import carry_out, release
 from crdtkv.ring.topology import Topology
 from crdtkv.sim.disk import SimDisk
 from crdtkv.sim.network import Network
@@ -26,46 +28,25 @@ from crdtkv.wire.frames import LENGTH_BYTES
 from crdtkv.wire.messages import Message, MutateRequest
 from crdtkv.wire.outgoing import packed
 
+if TYPE_CHECKING:
+    from crdtkv.sim.nats import SimNats
+
 EPOCH_MS = 1_700_000_000_000
 
 
-class World(Protocol):
-    """What a host needs of the cluster around it."""
+class Simulation(Protocol):
+    """What a host needs of the simulation beside the `World` of its node: the other ends, and who watches."""
 
     def deliver(self, receiver: str) -> Callable[[str, bytes], None]:
         """Return where frames for a node or client go."""
         ...
 
-    def first_topology(self, host: "SimNode", stored: Topology | None) -> Topology:
-        """Agree on a topology at a node's start."""
+    def disk_failed(self, host: "SimNode") -> None:
+        """Learn that the process has to stop."""
         ...
 
-    def starts_remembered(self, host: "SimNode") -> int | None:
-        """Return the highest number of a start that was noted in the topology bucket, None if NATS cannot be asked."""
-        ...
-
-    def note_start(self, host: "SimNode", starts: int) -> None:
-        """Note the number of a start in the topology bucket, if NATS can be reached."""
-        ...
-
-    def publish(self, host: "SimNode", publish: Publish) -> None:
-        """Send to the stream of the host's data center."""
-        ...
-
-    def send_bus(self, host: "SimNode", send: SendBus) -> None:
-        """Send to a node of another data center."""
-        ...
-
-    def ack(self, host: "SimNode", handle: int, applied: bool) -> None:
-        """Acknowledge a stream message, or ask for it again."""
-        ...
-
-    def propose(self, host: "SimNode", proposal: Proposal) -> None:
-        """Change the topology document by compare-and-set."""
-        ...
-
-    def refresh_topology(self, host: "SimNode") -> None:
-        """Look at the topology bucket now."""
+    def new_incarnation(self, host: "SimNode", who: identity.Identity) -> None:
+        """Learn that a start has begun a new incarnation."""
         ...
 
     def stepping(self, host: "SimNode", events: list[Event]) -> None:
@@ -76,12 +57,8 @@ class World(Protocol):
         """Look at what a step did."""
         ...
 
-    def new_incarnation(self, host: "SimNode", who: identity.Identity) -> None:
-        """Learn that a start has begun a new incarnation."""
-        ...
-
-    def disk_failed(self, host: "SimNode") -> None:
-        """Learn that the process has to stop."""
+    def releasing(self, host: "SimNode", effects: Effects) -> None:
+        """Look at a step's held effects that are about to leave."""
         ...
 
     def sending(self, host: "SimNode", peer: Peer, messages: list[Message]) -> None:
@@ -109,11 +86,19 @@ class SimNode:
     """One node: its disk survives crashes, its core does not."""
 
     def __init__(
-        self, place: Place, config: ClusterConfig, world: World, scheduler: Scheduler, network: Network, seed: int
+        self,
+        place: Place,
+        config: ClusterConfig,
+        simulation: Simulation,
+        nats: "SimNats",
+        scheduler: Scheduler,
+        network: Network,
+        seed: int,
     ) -> None:
         self.place = place
         self._config = config
-        self._world = world
+        self._simulation = simulation
+        self._nats = nats
         self._scheduler = scheduler
         self._network = network
         self._random = Random(f"node {seed} {place.node}")
@@ -159,17 +144,18 @@ class SimNode:
         self.is_paused = False
         disk, owner = self.disk, self._owner
         who = identity.establish(disk.record, disk, owner, self._random.getrandbits(64))
-        remembered = self._world.starts_remembered(self)
+        remembered = self._nats.starts_remembered(self)
         self._who = identity.outlive(disk.record, disk, owner, who, remembered, self._random.getrandbits(64))
         self._starts_to_note = self._who.starts if remembered is not None else 0
-        self._world.note_start(self, self._starts_to_note)
+        self._nats.note_start(self, self._starts_to_note)
         if identity.is_fenced(self._who, disk, self._now().wall_ms, self._config.collection.gc_grace_s):
-            self._world.note(f"{self.place.node} sets an old copy aside")
+            self._simulation.note(f"{self.place.node} sets an old copy aside")
             disk.wipe(with_record=False)
             self._who = identity.establish(disk.record, disk, owner, self._random.getrandbits(64))
         self.disk.keep_backup()
         stored = self.disk.get(rows.TOPOLOGY)
-        topology = self._world.first_topology(self, Topology.from_json(stored) if stored is not None else None)
+        known = Topology.from_json(stored) if stored is not None else None
+        topology = self._nats.first_topology(self.place.datacenter, known)
         self.disk.put(rows.TOPOLOGY, topology.to_json())
         self.disk.commit()
         self.disk.sync()
@@ -183,12 +169,11 @@ class SimNode:
             is_checked=remembered is not None,
         )
         if self._who.renewed_because:
-            self._world.new_incarnation(self, self._who)
+            self._simulation.new_incarnation(self, self._who)
         self.core = NodeCore(settings, self.disk, self._random, self._now())
         self._inbox: list[Event] = []
         self._step_is_due = False
-        self._held: list[Effects] = []
-        self._syncing = False
+        self._group = GroupCommit()
         self._timer_at: float | None = None
         self._postponed: list[Callable[[], None]] = []
 
@@ -241,90 +226,109 @@ class SimNode:
         assert self.core is not None
         self._step_is_due = False
         events, self._inbox = self._inbox, []
-        self._world.stepping(self, events)
+        self._simulation.stepping(self, events)
         try:
             effects = self.core.handle(events, self._now())
         except StorageError as error:
             self._stop_because(error)
             return
-        self._world.stepped(self, events, effects)
+        self._simulation.stepped(self, events, effects)
         self._carry_out(effects)
         if self.core is not None:
             self._arm_timer()
 
+    # What effects want done (`World`):
+
+    def send(self, peer: Peer, messages: list[Message]) -> None:
+        """See `World.send`."""
+        assert self.core is not None
+        outgoing = packed(self.core.topology.epoch, messages)
+        may_double = not any(isinstance(message, MutateRequest) for message in messages)
+        receiver = peer if isinstance(peer, str) else self.clients[peer]
+        self._simulation.sending(self, peer, messages)
+        for frame in outgoing.frames:
+            payload = frame[LENGTH_BYTES:]
+            self._simulation.trace(self.place.node, receiver, payload)
+            self._network.send(self.place.node, receiver, payload, self._simulation.deliver(receiver), may_double)
+        if outgoing.returned:
+            self.put(Received(peer, 0, outgoing.returned))
+
+    def publish(self, publish: Publish) -> None:
+        """See `World.publish`."""
+        self._nats.publish(self, publish)
+
+    def send_bus(self, send: SendBus) -> None:
+        """See `World.send_bus`."""
+        self._nats.send(self, send)
+
+    def propose(self, proposal: Proposal) -> None:
+        """See `World.propose`."""
+        self._nats.propose(self, proposal)
+
+    def ack(self, ack: AckStream) -> None:
+        """See `World.ack`."""
+        self._nats.ack(self, ack.handle, ack.applied)
+
+    def note(self, text: str) -> None:
+        """See `World.note`."""
+        self._simulation.note(f"{self.place.node}: {text}")
+
+    def save_incarnation(self, incarnation: int) -> None:
+        """See `World.save_incarnation`."""
+        self._who = replace(self._who, incarnation=incarnation)
+        identity.save(self.disk.record, self._owner, self._who)
+
+    def follow_topology(self, topology: Topology) -> None:
+        """See `World.follow_topology`: simulated nodes have no addresses."""
+
+    def refresh_topology(self) -> None:
+        """See `World.refresh_topology`."""
+        self._nats.refresh_topology(self)
+
+    def halt(self, reason: str) -> None:
+        """See `World.halt`: there is one process of each name, so no node may ask for it."""
+        raise AssertionError(reason)
+
+    # Behind it.
+
     def _carry_out(self, effects: Effects) -> None:
-        for note in effects.notes:
-            self._world.note(f"{self.place.node}: {note}")
-        if effects.new_incarnation is not None:
-            self._who = replace(self._who, incarnation=effects.new_incarnation)
-            identity.save(self.disk.record, self._owner, self._who)
-        assert effects.stop is None, effects.stop  # there is one process of each name
-        if effects.refresh_topology:
-            self._world.refresh_topology(self)
-        for peer, messages in effects.at_once.items():
-            self._send(peer, messages)
-        if effects.after_commit:
-            self._held.append(effects)
-            self._sync()
-            if self.ambush is not None:
-                ambush, self.ambush = self.ambush, None
-                self._later(self._random.uniform(0, self._network.weather.fsync_max_s / 2), ambush)
-        else:
-            self._release(effects)
+        carry_out(effects, self)
+        self._release(self._group.stepped(effects))
+        self._sync()
+        if effects.after_commit and self.ambush is not None:
+            ambush, self.ambush = self.ambush, None
+            self._later(self._random.uniform(0, self._network.weather.fsync_max_s / 2), ambush)
+
+    def _release(self, released: list[Effects]) -> None:
+        for effects in released:
+            self._simulation.releasing(self, effects)
+            release(effects, self)
 
     def _sync(self) -> None:
-        """Group commit: one fsync at a time, covering what was committed when it began."""
-        if self._syncing or not self._held:
+        """Let a simulated fsync end after a while; it makes durable what is committed now."""
+        if not self._group.begin_sync():
             return
-        self._syncing = True
-        covers_disk = self.disk.commits
-        covers = self._held[-1].after_commit
+        commits = self.disk.commits
 
         def synced() -> None:
-            self._syncing = False
+            error = None
             try:
-                self.disk.sync_to(covers_disk)
-            except StorageError as error:
+                self.disk.sync_to(commits)
+            except StorageError as failure:
+                error = failure
+            self._release(self._group.sync_ended(is_durable=error is None))
+            if error is not None:
                 self._stop_because(error)
                 return
-            released = [effects for effects in self._held if effects.after_commit <= covers]
-            self._held = [effects for effects in self._held if effects.after_commit > covers]
-            for effects in released:
-                self._release(effects)
-            self.put(Durable(covers))
+            self.put(Durable(self._group.durable))
             self._sync()
 
         longest_s = self._network.weather.fsync_max_s * self.disk.slowness
         self._later(self._random.uniform(0, longest_s), synced)
 
-    def _release(self, effects: Effects) -> None:
-        for peer, messages in effects.held.items():
-            self._send(peer, messages)
-        for publish in effects.held_publishes:
-            self._world.publish(self, publish)
-        for send in effects.held_bus:
-            self._world.send_bus(self, send)
-        if effects.held_proposal is not None:
-            self._world.propose(self, effects.held_proposal)
-        for ack in effects.held_acks:
-            self._world.ack(self, ack.handle, ack.applied)
-
-    def _send(self, peer: Peer, messages: list[Message]) -> None:
-        assert self.core is not None
-        outgoing = packed(self.core.topology.epoch, messages)
-        may_double = not any(isinstance(message, MutateRequest) for message in messages)
-        receiver = peer if isinstance(peer, str) else self.clients[peer]
-        self._world.sending(self, peer, messages)
-        for frame in outgoing.frames:
-            payload = frame[LENGTH_BYTES:]
-            self._world.trace(self.place.node, receiver, payload)
-            self._network.send(self.place.node, receiver, payload, self._world.deliver(receiver), may_double)
-        if outgoing.returned:
-            self.put(Received(peer, 0, outgoing.returned))
-
     def _stop_because(self, error: StorageError) -> None:
-        self._world.note(f"{self.place.node} stops: {error}")
-        self._world.disk_failed(self)
+        self._simulation.note(f"{self.place.node} stops: {error}")
+        self._simulation.disk_failed(self)
 
     def _arm_timer(self) -> None:
         assert self.core is not None

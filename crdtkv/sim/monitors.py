@@ -1,7 +1,7 @@
 """What must hold at every step, looked at from outside the nodes.
 
 Clients see only what they are told; these look at every batch that reaches a disk and at every acknowledgement; what
-leaves a node is `revealing`'s part.
+leaves a node is the part of `revealing` and `releasing`.
 
 - I2: equal contexts for a key mean equal bytes, on whatever node. I3: a dot names one operation, for ever. Both of
   what is durable: a dot that was lost before anybody heard of it may be used again.
@@ -29,6 +29,7 @@ from crdtkv.ring.hash_ring import HashRing
 from crdtkv.ring.token import located
 from crdtkv.sim.collecting import Collecting
 from crdtkv.sim.making import Making
+from crdtkv.sim.releasing import Releasing
 from crdtkv.sim.retrying import Retrying
 from crdtkv.sim.revealing import Revealing
 from crdtkv.sim.stored import Stored, descends, parse, violated
@@ -50,6 +51,7 @@ class Monitors:
         self._cluster = cluster
         self._is_forgetful = cluster.plan.is_forgetful
         self.revealing = Revealing(cluster)
+        self.releasing = Releasing()
         self.collecting = Collecting(cluster)
         self.retrying = Retrying(cluster)
         self.watched = Watched(cluster)
@@ -106,6 +108,7 @@ class Monitors:
         if core.parts.kernel.step.stats.counters.get("junk_messages"):
             violated("wire", f"{name} cannot read what another node sent: {effects.notes}")
         self.revealing.stepped(node, events, effects)
+        self.releasing.stepped(node, effects)
         self.watched.stepped(node, events, effects)
 
     def acknowledged(self, node: "SimNode", payload: bytes) -> None:

@@ -111,7 +111,7 @@ class SimNats:
     # Messages.
 
     def publish(self, host: SimNode, publish: Publish) -> None:
-        """See `World.publish`."""
+        """Take a payload for the stream of a host's data center, and tell the host whether it was taken."""
         dc = host.place.datacenter
         self._cluster.trace(host.place.node, f"stream of {dc}", publish.payload)
         ok = self.streams[dc].publish(publish.payload)
@@ -124,7 +124,7 @@ class SimNats:
         self._scheduler.after(self._random.uniform(0.001, 0.01), answered)
 
     def send(self, host: SimNode, send: SendBus) -> None:
-        """See `World.send_bus`."""
+        """Carry a payload to a node of another data center."""
         self._cluster.trace(host.place.node, send.node, send.payload)
         if not self._reaches(host.place.datacenter, send.datacenter) or self._random.random() < self._loss:
             return
@@ -132,7 +132,7 @@ class SimNats:
         self._scheduler.after(self._random.uniform(0.01, 0.1), lambda: node.put(BusMessage(send.payload)))
 
     def ack(self, host: SimNode, handle: int, applied: bool) -> None:
-        """See `World.ack`."""
+        """Acknowledge a stream message, or let it come again."""
         dc, sequence, payload = self._handles.pop(handle)
         here = host.place.datacenter
         self._unfinished[host.place.node, dc] -= 1
@@ -206,12 +206,12 @@ class SimNats:
         return found
 
     def starts_remembered(self, host: SimNode) -> int | None:
-        """See `World.starts_remembered`."""
+        """Return the highest number of a start that was noted in the topology bucket, None if NATS cannot be asked."""
         dc = host.place.datacenter
         return self.buckets[dc].starts_of(host.place.node) if self.streams[dc].is_up else None
 
     def note_start(self, host: SimNode, starts: int) -> None:
-        """See `World.note_start`."""
+        """Note the number of a start in the topology bucket, if NATS can be reached."""
         dc = host.place.datacenter
         if self.streams[dc].is_up:
             self.buckets[dc].note_start(host.place.node, starts)
@@ -229,7 +229,7 @@ class SimNats:
         self._cluster.note(f"{datacenter} has ring epoch {found.epoch + 1}")
 
     def propose(self, host: SimNode, proposal: Proposal) -> None:
-        """See `World.propose`."""
+        """Change the topology document by compare-and-set."""
 
         def write() -> None:
             dc = host.place.datacenter
@@ -243,7 +243,7 @@ class SimNats:
         self._scheduler.after(self._random.uniform(0.002, 0.01), write)
 
     def refresh_topology(self, host: SimNode) -> None:
-        """See `World.refresh_topology`."""
+        """Look at the topology bucket soon."""
         self._scheduler.after(0.01, lambda: self._look_at_topology(host))
 
     def _poll_topologies(self) -> None:

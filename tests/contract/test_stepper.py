@@ -1,11 +1,12 @@
 """What `Stepper` promises: nothing that a step holds back leaves before a sync that began after the step's commit.
 
 A real core on a store whose syncs a test can hold: each waits in its worker thread until the test lets it go, or fail.
+`GroupCommit` decides what may leave, and has unit tests of its own; here a real loop and real threads drive it.
 """
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from random import Random
 from typing import Any
@@ -17,8 +18,9 @@ from crdtkv.errors import StorageError
 from crdtkv.ids import identity_of
 from crdtkv.node.assembly import NodeSettings
 from crdtkv.node.core import NodeCore
-from crdtkv.node.kernel.effects import Effects, Sends
-from crdtkv.node.kernel.events import Received
+from crdtkv.node.kernel.effects import AckStream, Effects, Proposal, Publish, SendBus
+from crdtkv.node.kernel.events import Event, Now, Peer, Received
+from crdtkv.ring.topology import Topology
 from crdtkv.server.stepper import Stepper, clock
 from crdtkv.storage.memory import MemoryStore
 from crdtkv.wire.messages import EntriesReply, GetRequest, Message, MutateReply, MutateRequest
@@ -81,31 +83,57 @@ class Node:
         self.core = NodeCore(NodeSettings(config, "eu", "eu-1", topology, 0), self.store, Random(7), clock())
         self.steps = 0
         self.left: list[int] = []
-        #: Of each group of held effects that was released: after which commit it may leave.
-        self.released: list[int] = []
+        #: By the number of a request that left: how many commits of the store were durable then.
+        self.durable_at: dict[int, int] = {}
         self.failures: list[StorageError] = []
         self._loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()
+        self._handle = self.core.handle
+        self.core.handle = self._handling  # type: ignore[method-assign]
         self.stepper = Stepper(self.core, self.store, self, self._failed)
 
     # `World`, and what else tells that something has happened.
 
-    def send(self, sends: Sends) -> None:
-        self._leave(sends)
-
-    def release(self, effects: Effects) -> None:
-        self.released.append(effects.after_commit)
-        self._leave(effects.held)
-
-    def attend(self, effects: Effects) -> None:
-        self.steps += 1
-        self._changed.set()
-
-    def _leave(self, sends: Sends) -> None:
-        for message in sends.get(CLIENT, []):
+    def send(self, peer: Peer, messages: list[Message]) -> None:
+        assert peer == CLIENT
+        for message in messages:
             assert isinstance(message, MutateReply | EntriesReply), message
             self.left.append(message.id)
+            self.durable_at[message.id] = self.store.commits - self.store.unsynced
         self._changed.set()
+
+    def publish(self, publish: Publish) -> None:
+        raise AssertionError(publish)
+
+    def send_bus(self, send: SendBus) -> None:
+        raise AssertionError(send)
+
+    def propose(self, proposal: Proposal) -> None:
+        raise AssertionError(proposal)
+
+    def ack(self, ack: AckStream) -> None:
+        raise AssertionError(ack)
+
+    def note(self, text: str) -> None:
+        raise AssertionError(text)
+
+    def save_incarnation(self, incarnation: int) -> None:
+        raise StorageError("no space left")
+
+    def follow_topology(self, topology: Topology) -> None:
+        raise AssertionError(topology)
+
+    def refresh_topology(self) -> None:
+        pass
+
+    def halt(self, reason: str) -> None:
+        raise AssertionError(reason)
+
+    def _handling(self, events: Sequence[Event], now: Now) -> Effects:
+        effects = self._handle(events, now)
+        self.steps += 1
+        self._changed.set()
+        return effects
 
     def _failed(self, error: StorageError) -> None:
         self.failures.append(error)
@@ -158,9 +186,9 @@ async def node() -> AsyncIterator[Node]:
     node = Node()
     await node.put(100)
     await node.until(lambda: node.left == [100])
-    await node.until(lambda: len(node.store.covered) == len([c for c in node.released if c]))
+    await node.until(lambda: not node.store.unsynced)
     node.store.is_open = False
-    node.store.covered, node.left, node.released = [], [], []
+    node.store.covered, node.left, node.durable_at = [], [], {}
     yield node
     node.store.is_open = True
     node.store.let(1000)
@@ -182,21 +210,15 @@ async def test_a_write_is_answered_only_after_a_sync_that_began_after_its_commit
 
 
 async def test_whatever_leaves_is_on_the_disk(node: Node) -> None:
-    on_disk: list[tuple[int, int]] = []
-    release = node.release
-
-    def releasing(effects: Effects) -> None:
-        on_disk.append((effects.after_commit, node.store.commits - node.store.unsynced))
-        release(effects)
-
-    node.release = releasing  # type: ignore[method-assign]
-    commits = node.store.commits - node.core.parts.replica.commit_number
+    committed: dict[int, int] = {}
     for number in range(1, 6):
         await node.put(number)
+        committed[number] = node.store.commits
         await node.begun(1)
     node.store.let(5)
     await node.until(lambda: len(node.left) == 5)
-    assert [after for after, durable in on_disk if after and durable < after + commits] == []
+    assert len(set(committed.values())) == 5
+    assert [number for number, commit in committed.items() if node.durable_at[number] < commit] == []
 
 
 async def test_one_sync_covers_all_steps_that_committed_before_it_began(node: Node) -> None:
@@ -221,7 +243,6 @@ async def test_what_was_held_leaves_in_the_order_of_the_steps(node: Node) -> Non
     node.store.let(8)
     await node.until(lambda: len(node.left) == 8)
     assert node.left == list(range(1, 9))
-    assert node.released == sorted(node.released)
 
 
 async def test_what_reveals_nothing_new_leaves_while_the_disk_is_busy(node: Node) -> None:
@@ -276,6 +297,14 @@ async def test_after_a_failed_commit_nothing_that_was_held_leaves(node: Node) ->
     node.store.let()
     await node.stepper.stop()
     assert (node.left, len(node.failures)) == ([], 1)
+
+
+async def test_a_new_incarnation_that_cannot_be_kept_stops_the_node_before_anything_leaves(node: Node) -> None:
+    handle = node._handle
+    node._handle = lambda events, now: replace(handle(events, now), new_incarnation=1)
+    await node.ask(get_request(2, key=100))
+    assert [str(error) for error in node.failures] == ["no space left"]
+    assert node.left == []
 
 
 async def test_a_stop_waits_until_everything_that_was_committed_is_durable_and_answered(node: Node) -> None:

@@ -49,6 +49,7 @@ from .planted_in_collection import (
     tombstones_collected_by_time_only,
     tombstones_collected_without_those_that_are_down,
 )
+from .planted_in_group_commit import BUGS_OF_GROUP_COMMIT
 from .planted_in_repair import BUGS_OF_REPAIR, CLASSES_OF_REPAIR, FIRST_SEEDS_OF_REPAIR
 from .planted_in_retries import (
     begun_after_its_time,
@@ -136,8 +137,7 @@ def deduplication_by_stream_sequence() -> Any:
     put = SimNode.put
 
     def wrong(self: SimNode, event: Any) -> None:
-        world: Any = self._world
-        nats = world.nats
+        nats: Any = self._nats
         handle = getattr(event, "handle", None)
         if handle is not None and self.core is not None:
             dc, sequence, payload = nats._handles[handle]
@@ -147,7 +147,7 @@ def deduplication_by_stream_sequence() -> Any:
                 assert isinstance(batch, GeoBatch)
                 oseqs = [row[0] for row in batch.rows]  # type: ignore[index]
                 confirm = encode_frame(0, [Confirm(self.place.datacenter, batch.actor, oseqs)])
-                world.send_bus(self, SendBus(dc, batch.node, confirm))
+                self.send_bus(SendBus(dc, batch.node, confirm))
                 nats._handles.pop(handle)
                 nats._unfinished[self.place.node, dc] -= 1
                 nats.streams[dc].ack(self.place.datacenter, sequence)
@@ -416,6 +416,7 @@ BUGS: dict[Bug, int] = {
     operations_not_kept: 50,
     begun_after_its_time: 200,
     session_that_forgets_its_writes: 50,
+    **BUGS_OF_GROUP_COMMIT,
     **BUGS_OF_REPAIR,
     **BUGS_OF_SCANS,
     **BUGS_OF_TYPES,

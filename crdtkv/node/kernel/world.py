@@ -1,0 +1,96 @@
+"""`World`: where the effects of one node go; `carry_out` and `release` say in which order.
+
+Every host implements `World` for its own links, bus and disk, and passes a step's effects to `carry_out` when the step
+has ended, and to `release` when `GroupCommit` says so. No host reads the fields of `Effects` itself, so an effect
+cannot be forgotten in one of them, or leave in another order.
+"""
+
+from typing import Protocol
+
+from crdtkv.node.kernel.effects import AckStream, Effects, Proposal, Publish, SendBus
+from crdtkv.node.kernel.events import Peer
+from crdtkv.ring.topology import Topology
+from crdtkv.wire.messages import Message
+
+
+class World(Protocol):
+    """What is around one node. No method waits; what cannot be done is lost, and the core tries again."""
+
+    def send(self, peer: Peer, messages: list[Message]) -> None:
+        """Send messages to a node of this data center, or to a client."""
+        ...
+
+    def publish(self, publish: Publish) -> None:
+        """Send a payload to the stream of this data center."""
+        ...
+
+    def send_bus(self, send: SendBus) -> None:
+        """Send a payload to a node of another data center."""
+        ...
+
+    def propose(self, proposal: Proposal) -> None:
+        """Replace the topology document, if it is still the known one."""
+        ...
+
+    def ack(self, ack: AckStream) -> None:
+        """Acknowledge a message of a stream, or ask for it again."""
+        ...
+
+    def note(self, text: str) -> None:
+        """Tell the operator."""
+        ...
+
+    def save_incarnation(self, incarnation: int) -> None:
+        """Keep a new incarnation in the identity record.
+
+        Raises:
+            StorageError: the disk refused; the next start finds the disagreement, and takes another incarnation.
+        """
+        ...
+
+    def follow_topology(self, topology: Topology) -> None:
+        """Use the addresses of a topology that came into use."""
+        ...
+
+    def refresh_topology(self) -> None:
+        """Read the topology bucket now."""
+        ...
+
+    def halt(self, reason: str) -> None:
+        """Stop the process."""
+        ...
+
+
+def carry_out(effects: Effects, world: World) -> None:
+    """Carry out what waits for no commit, at the end of a step.
+
+    Raises:
+        StorageError: the disk refused a new incarnation; nothing of the step was sent.
+    """
+    for note in effects.notes:
+        world.note(note)
+    if effects.new_incarnation is not None:
+        world.save_incarnation(effects.new_incarnation)
+    if effects.topology is not None:
+        world.follow_topology(effects.topology)
+    if effects.refresh_topology:
+        world.refresh_topology()
+    if effects.stop is not None:
+        world.halt(effects.stop)
+    for peer, messages in effects.at_once.items():
+        world.send(peer, messages)
+
+
+def release(effects: Effects, world: World) -> None:
+    """Carry out what a step held back until its commit was durable."""
+    for peer, messages in effects.held.items():
+        world.send(peer, messages)
+    for publish in effects.held_publishes:
+        world.publish(publish)
+    for send in effects.held_bus:
+        world.send_bus(send)
+    if effects.held_proposal is not None:
+        world.propose(effects.held_proposal)
+    # Last: a message that is acknowledged does not come again, so all that followed from it has left before.
+    for ack in effects.held_acks:
+        world.ack(ack)
