@@ -1,4 +1,4 @@
-"""What it costs to find and mend differing keys: bytes, messages, visits, CPU, time.
+"""What it costs to find and mend differing keys: bytes, messages, exchanges, CPU, time.
 
 The replicas of one data center hold the same `--keys` entries; after a start they build their Merkle trees from the
 disk. Then one replica misses the last write of 10, 1,000 and 100,000 of them (half of them it lacks, half it has in an
@@ -7,7 +7,7 @@ encoded frames (`mending/replicas.py`); every commit is fsynced.
 
 Columns: *to it*, *from it*: bytes of frames to and from that replica. *entries*: what of them `repair.max_mib_per_s`
 bounds; *limit implies*: how long these take at that rate. *CPU*: of all nodes together. *work*: wall time of all steps,
-one after the other; *busiest*: of the busiest node alone. *elapsed*: work and every pause between visits.
+one after the other; *busiest*: of the busiest node alone. *elapsed*: work and every pause between exchanges.
 *longest step*: mostly a full garbage collection, of the objects of all nodes; a node alone has one third of them.
 
 Run: python benchmarks/anti_entropy.py [--keys 1000000] [--differences 10,1000,100000] [--nodes 3] [--memory]
@@ -34,7 +34,7 @@ MIB = 1024 * 1024
 LONGEST_S = 1200.0
 COLUMNS = (
     "differences",
-    "visits",
+    "exchanges",
     "messages",
     "to it",
     "from it",
@@ -72,9 +72,9 @@ def build(replicas: Replicas) -> None:
 def mend(replicas: Replicas, lacking: str, numbers: list[int], limit_mib_per_s: float) -> str:
     """Let the replicas become equal again; return a row of the table."""
     replicas.forget_measured()
-    began_s, visits = replicas.elapsed_s, replicas.visits
-    wanted_visits = visits + (0 if numbers else len(replicas.cores))
-    replicas.run_until(lambda: replicas.visits >= wanted_visits and replicas.are_equal, LONGEST_S)
+    began_s, exchanges = replicas.elapsed_s, replicas.exchanges
+    wanted_visits = exchanges + (0 if numbers else len(replicas.cores))
+    replicas.run_until(lambda: replicas.exchanges >= wanted_visits and replicas.are_equal, LONGEST_S)
     elapsed_s = replicas.elapsed_s - began_s
     left = list(differing(replicas.stores.values(), numbers))
     assert not left, f"{len(left)} keys differ under equal roots"
@@ -83,7 +83,7 @@ def mend(replicas: Replicas, lacking: str, numbers: list[int], limit_mib_per_s: 
     from_it = sum(size for (sender, _), size in traffic.bytes_sent.items() if sender == lacking)
     cells = [
         f"{len(numbers):,}",
-        f"{replicas.visits - visits:,}",
+        f"{replicas.exchanges - exchanges:,}",
         f"{traffic.messages.total():,}",
         f"{to_it / 1000:,.0f} kB",
         f"{from_it / 1000:,.0f} kB",

@@ -24,7 +24,7 @@ from crdtkv.node.core import NodeCore
 from crdtkv.node.kernel.effects import Effects, Sends
 from crdtkv.node.kernel.events import Durable, Now, PeerUp, Received
 from crdtkv.ring.hash_ring import HashRing
-from crdtkv.ring.token import located
+from crdtkv.ring.token import storage_key_of
 from crdtkv.storage.rocks import RocksStore
 from crdtkv.wire.codec import decode_frame, encode_frame
 from crdtkv.wire.messages import GetRequest, MembersReply, Message, MutateRequest
@@ -55,7 +55,7 @@ class Nodes:
         self.keys: dict[str, list[bytes]] = {name: [] for name in self.cores}
         for number in range(2000):
             identity = identity_of("default", "register", f"user:{number}")
-            self.keys[ring.preference_list(located(identity))[0]].append(identity)
+            self.keys[ring.preference_list(storage_key_of(identity))[0]].append(identity)
 
     def run(self, name: str, requests: list[Message]) -> None:
         """Give a node client requests, and carry frames until all is quiet."""

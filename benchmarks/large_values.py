@@ -27,7 +27,7 @@ from crdtkv.ids import identity_of
 from crdtkv.local.cluster import LocalCluster
 from crdtkv.local.ports import on_free_ports
 from crdtkv.node.kernel.effects import Sends
-from crdtkv.ring.token import located
+from crdtkv.ring.token import storage_key_of
 from crdtkv.wire.messages import MutateRequest
 
 FILL_AT_ONCE = 100
@@ -58,7 +58,7 @@ def in_process(kind: str, size: int, operations: int) -> str:
     with tempfile.TemporaryDirectory() as directory:
         nodes = Counted(Path(directory))
         identity = identity_of("default", kind, "large")
-        first = nodes.cores["eu-1"].parts.kernel.cluster.ring.preference_list(located(identity))[0]
+        first = nodes.cores["eu-1"].parts.kernel.cluster.ring.preference_list(storage_key_of(identity))[0]
 
         def operate(number: int, level: str) -> None:
             operation, arguments = KINDS[kind](number)
@@ -71,7 +71,7 @@ def in_process(kind: str, size: int, operations: int) -> str:
         for number in range(size, size + operations):
             operate(number, "LOCAL_QUORUM")
         cpu_ms = (time.process_time() - began) / operations * 1e3
-        entry = nodes.cores[first].parts.replica.read(located(identity))[0]
+        entry = nodes.cores[first].parts.replica.read(storage_key_of(identity))[0]
         assert entry is not None
         return f"{len(entry):,} | {cpu_ms:.2f} ms | {nodes.sent_bytes / operations:,.0f}"
 

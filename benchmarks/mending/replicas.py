@@ -80,7 +80,7 @@ class Replicas:
     @property
     def visits(self) -> int:
         """How many visits have begun on all nodes."""
-        return sum(core.parts.kernel.step.stats.counters.get("merkle_visits", 0) for core in self.cores.values())
+        return sum(core.parts.kernel.step.stats.counters.get("merkle_exchanges", 0) for core in self.cores.values())
 
     @property
     def are_equal(self) -> bool:

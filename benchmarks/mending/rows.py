@@ -19,7 +19,7 @@ from crdtkv.hashing import entry_digest
 from crdtkv.ids import actor_name, identity_of
 from crdtkv.merkle.forest import leaf_of
 from crdtkv.node.core import NodeCore
-from crdtkv.ring.token import TOKEN_BYTES, located, partition_of
+from crdtkv.ring.token import TOKEN_BYTES, partition_of, storage_key_of
 from crdtkv.storage import rows
 from crdtkv.storage.store import Store
 
@@ -37,7 +37,7 @@ def entry_of(version: int, value: bytes) -> bytes:
 
 def storage_key(number: int) -> bytes:
     """Return where a key is stored."""
-    return located(identity_of("default", "register", f"user:{number:07}"))
+    return storage_key_of(identity_of("default", "register", f"user:{number:07}"))
 
 
 def fill(stores: Iterable[Store], keys: int, value_bytes: int) -> int:

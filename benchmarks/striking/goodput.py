@@ -15,7 +15,7 @@ class Times(NamedTuple):
 
     began_at: float
     struck_at: float
-    over_at: float
+    expires_at: float
     ended_at: float
 
 
@@ -44,7 +44,7 @@ def measure(succeeded_at: Iterable[float], times: Times) -> Goodput:
     first = int((times.began_at - struck_at) // 1) + 1
     before = statistics.median([counts[second] for second in range(first, 0)])
     by_second = [counts[second] for second in range(int(times.ended_at - struck_at))]
-    over = int(times.over_at - struck_at)
+    over = int(times.expires_at - struck_at)
     enough = ENOUGH * before
     points = [struck_at, *(moment for moment in moments if struck_at < moment < times.ended_at), times.ended_at]
     return Goodput(

@@ -107,7 +107,7 @@ async def run(
             watchers = [
                 asyncio.create_task(detection.watch(probe, struck)) for name, probe in probes.items() if name != struck
             ]
-            over_at = await STRIKES[fault](cluster, struck)
+            expires_at = await STRIKES[fault](cluster, struck)
             filling = asyncio.create_task(watching.filled(probes[struck], list(load.written)))
             await cluster.ready(struck)
             ready_at = time.monotonic()
@@ -130,16 +130,16 @@ async def run(
         down_s=_since(struck_at, detection.down_at.values(), min, 1),
         down_everywhere_s=_since(struck_at, detection.down_at.values(), max, len(names) - 1),
         unlinked_s=_since(struck_at, detection.unlinked_at.values(), max, len(names) - 1),
-        over_s=round(over_at - struck_at, 3),
-        ready_s=round(ready_at - over_at, 3),
+        over_s=round(expires_at - struck_at, 3),
+        ready_s=round(ready_at - expires_at, 3),
         goodput=measure(
             (operation.ended for operation in load.history if operation.outcome == "ok"),
-            Times(began_at, struck_at, over_at, ended_at),
+            Times(began_at, struck_at, expires_at, ended_at),
         ),
         slowest_s=round(max(op.ended - op.began for op in load.history if not math.isinf(op.ended)), 3),
         errors=dict(load.errors),
         failed_at_s=sorted(round(op.ended - struck_at, 2) for op in load.history if op.outcome != "ok"),
-        converged_s=round((equal_at if differed else filled_at) - over_at, 3),
+        converged_s=round((equal_at if differed else filled_at) - expires_at, 3),
         differed=differed,
         writes=sum(operation.kind == "put" for operation in load.history),
         reads=sum(operation.kind == "get" for operation in load.history),

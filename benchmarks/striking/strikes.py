@@ -45,9 +45,9 @@ async def wipe(cluster: LocalCluster, node: str) -> float:
 
 async def _restarted(cluster: LocalCluster, node: str) -> float:
     await asyncio.sleep(DOWN_S)
-    over_at = time.monotonic()
+    expires_at = time.monotonic()
     await cluster.start_node(node, ready=False)
-    return over_at
+    return expires_at
 
 
 STRIKES: dict[str, Strike] = {"kill": kill, "pause": pause, "wipe": wipe}

@@ -250,7 +250,7 @@ class HomeBus:
     async def _make_stream(self) -> None:
         stream = api.StreamConfig(
             name=self._names.stream,
-            description=f"crdtkv cluster {self._config.cluster}: what data center {self._datacenter} tells the others",
+            description=f"crdtkv cluster {self._config.cluster}: writes of data center {self._datacenter}",
             subjects=[self._names.stream_subjects],
             storage=api.StorageType.FILE,
             retention=api.RetentionPolicy.LIMITS,

@@ -6,13 +6,13 @@ SLOPPY = frozenset(("ANY", "SLOPPY_QUORUM"))
 def read_and_write_quorum(level: str, replicas: int) -> tuple[int, int]:
     """Return how many home replicas a level's read asks, and how many its write waits for: R and W.
 
-    At a sloppy level all of them may be stand-ins, so that is 0. `2,1` stands for explicit counts.
+    At a sloppy level all of them may be fallback replicas, so that is 0. `2,1` stands for explicit counts.
     """
     return (0, 0) if level in SLOPPY else nodes_asked_and_awaited(level, replicas)
 
 
 def nodes_asked_and_awaited(level: str, replicas: int) -> tuple[int, int]:
-    """Return how many nodes a level's read asks, and how many its write waits for, stand-ins among them."""
+    """Return how many nodes a level's read asks, and how many its write waits for, fallback replicas among them."""
     majority = (replicas + 2) // 2
     named = {
         "ANY": (1, 1),

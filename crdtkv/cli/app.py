@@ -15,13 +15,13 @@ import typer
 from crdtkv.cli import (
     cluster,
     collections,
-    cutting,
     data,
     fields,
-    holdings,
+    import_export,
+    inspect,
     inspection,
-    mending,
-    moving,
+    partition,
+    repair,
     tools,
     watching,
 )
@@ -46,7 +46,19 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-for group in (cluster, cutting, data, collections, fields, watching, moving, inspection, holdings, mending, tools):
+for group in (
+    cluster,
+    partition,
+    data,
+    collections,
+    fields,
+    watching,
+    import_export,
+    inspection,
+    inspect,
+    repair,
+    tools,
+):
     group.register(app)
 
 #: The variable that has the program show where an unexpected error came from.

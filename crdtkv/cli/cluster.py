@@ -161,7 +161,7 @@ async def _serve_until_told(server: "NodeServer", name: str) -> int:
 
 async def _up(config: ClusterConfig, data: Path, config_path: str, cuttable: bool) -> None:
     from crdtkv.local.cluster import LocalCluster
-    from crdtkv.local.cuts import Cuts
+    from crdtkv.local.partitions import Cuts
 
     stopping = _stop_signal()
     say(f"starting {len(config.datacenters)} data centers under {data}/ (open, without TLS, on loopback only) …")

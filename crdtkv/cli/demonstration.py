@@ -154,7 +154,7 @@ class Demonstration:
             is_over = True
             await asyncio.gather(*working)
         self._prove(
-            f"{victim} killed and restarted: {done:,} writes acknowledged, {failed} told as of unknown fate, "
+            f"{victim} killed and restarted: {done:,} writes acknowledged, {failed} with unknown outcome, "
             f"the slowest took {slowest:.2f} s",
             began,
         )

@@ -18,7 +18,7 @@ from crdtkv.errors import NoNodeReachable
 from crdtkv.ids import DEFAULT_BUCKET, identity_of
 from crdtkv.ring.agreement import differences
 from crdtkv.ring.hash_ring import HashRing
-from crdtkv.ring.token import located, partition_of, token_of
+from crdtkv.ring.token import partition_of, storage_key_of, token_of
 
 _CONFIG = Path("datacenters.yaml")
 _CONNECT_S = 2.0
@@ -109,14 +109,14 @@ def ring(
     identity = identity_of(bucket, type_tag, key)
     token = token_of(identity)
     partition = partition_of(token, topology.partitions)
-    replicas = hash_ring.preference_list(located(identity))
-    stand_ins = hash_ring.stand_ins(partition)
+    replicas = hash_ring.preference_list(storage_key_of(identity))
+    fallbacks = hash_ring.fallbacks(partition)
     if json_output:
         found = {**named(key), "token": f"{token:016x}", "partition": partition}
-        as_json({**found, "replicas": replicas, "stand_ins": stand_ins})
+        as_json({**found, "replicas": replicas, "fallbacks": fallbacks})
         return
     title = f"{bucket}/{type_tag}/{shown(key)}: token {token:016x}, partition {partition} of {topology.partitions}"
-    roles = [(name, "replica") for name in replicas] + [(name, "stand-in") for name in stand_ins]
+    roles = [(name, "replica") for name in replicas] + [(name, "fallback replica") for name in fallbacks]
     rows_by_role = [(name, role, topology.node(name).zone) for name, role in roles]  # type: ignore[union-attr]
     table(title, ("node", "role", "zone"), rows_by_role)
 
@@ -199,7 +199,7 @@ def _status_row(dc: str, name: str, node: dict[str, Any] | None, others_say: str
         others_say or None,
         _duration(node["uptime_s"]) if "uptime_s" in node else None,
         node.get("epoch"),
-        ", ".join(node.get("peers_up", [])) or "nobody",
+        ", ".join(node.get("peers_up", [])) or "none",
         "up" if node.get("bus_up") else "down",
         node.get("calls_in_flight"),
         sum(kept["rows"] for kept in node.get("hints", {}).values()),

@@ -26,7 +26,7 @@ LevelText = Annotated[
 Timeout = Annotated[
     float, typer.Option(help="Deadline of a request, seconds.", callback=seconds(0, DAY_S, is_least_taken=False))
 ]
-Wait = Annotated[float, typer.Option(help="Wait up to so many seconds until it is so.", callback=seconds(0, YEAR_S))]
+Wait = Annotated[float, typer.Option(help="Seconds to wait for the condition, at most.", callback=seconds(0, YEAR_S))]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 TypeName = Annotated[str, typer.Option("--type", "-t", help=f"{either(tuple(TYPES))}.")]
 # What is typed for a key or prefix need not be UTF-8: it then arrives as `bytes` in the place of `str`.

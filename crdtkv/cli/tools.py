@@ -93,14 +93,14 @@ def _batch(batch: GeoBatch) -> dict[str, Any]:
 
 
 def _row(row: Any) -> dict[str, Any]:
-    oseq, identity, encoded = row
+    outbox_seq, identity, encoded = row
     try:
         key = parse_identity(identity)
         entry = Entry.from_peer(encoded, key.type_tag)
     except CrdtkvError as error:
-        return {"oseq": oseq, "unreadable": str(error), "cbor": cbor.decode_own(encoded)}
+        return {"outbox_seq": outbox_seq, "unreadable": str(error), "cbor": cbor.decode_own(encoded)}
     return {
-        "oseq": oseq,
+        "outbox_seq": outbox_seq,
         "bucket": key.bucket,
         "type": key.type_tag,
         **named(key.key),

@@ -11,7 +11,7 @@ answer whenever it likes (`poll`) makes nobody suspect it.
 
 How many requests are in flight is bounded (`window`).
 
-A node that is about to stop says so (`Leaving`). It gets nothing new then, and the link is closed once it owes no
+A node that is about to stop says so (`GoAway`). It gets nothing new then, and the link is closed once it owes no
 answer, also of requests nobody waits for any more: others may have to ask it what became of them.
 """
 
@@ -27,7 +27,7 @@ from crdtkv.errors import CrdtkvError, Overloaded, ProtocolError, error_from_wir
 from crdtkv.links.dialer import Dialer
 from crdtkv.links.link import Link
 from crdtkv.wire.codec import Frame, check_outgoing
-from crdtkv.wire.messages import EntriesReply, ErrorReply, GetRequest, Hello, Leaving, Message
+from crdtkv.wire.messages import EntriesReply, ErrorReply, GetRequest, GoAway, Hello, Message
 from crdtkv.wire.outgoing import Outgoing
 
 SWEEP_S = 0.1
@@ -200,7 +200,7 @@ class Connection:
         self._quiet_since = time.monotonic()
         self.is_suspected = False
         for message in frame.messages:
-            if type(message) is Leaving:
+            if type(message) is GoAway:
                 self._is_leaving = True
                 continue
             if type(message) is EntriesReply:

@@ -85,8 +85,8 @@ class ValueEntry(Generic[V]):
         self.exists = state is not None and not state.is_empty
         self.context = ReadContext(identity, entry.context if entry is not None else EMPTY)
         self.timestamp: HybridTimestamp = state.newest() if state is not None else 0
-        over_at = _over_at(entry, state) if entry is not None and state is not None else None
-        self.expires_at_s: float | None = wall_ms_of(over_at) / 1000 if over_at else None
+        expires_at = _expires_at(entry, state) if entry is not None and state is not None else None
+        self.expires_at_s: float | None = wall_ms_of(expires_at) / 1000 if expires_at else None
 
     def __repr__(self) -> str:
         if not self.exists:
@@ -142,9 +142,9 @@ class ValueEntry(Generic[V]):
         return wall_ms_of(self.timestamp) / 1000
 
 
-def _over_at(entry: Entry, state: CausalState) -> HybridTimestamp | None:
+def _expires_at(entry: Entry, state: CausalState) -> HybridTimestamp | None:
     """Return from when on a reader sees nothing of a state, which is an entry's or that of a field in it."""
     if not entry.expiries:
         return None
     expiries = {dot: entry.expiries[dot] for dot in state.dots() if dot in entry.expiries}
-    return Entry(state, entry.context, expiries).over_at
+    return Entry(state, entry.context, expiries).expires_at

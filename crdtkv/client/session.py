@@ -23,7 +23,7 @@ from crdtkv.crdt.entry import Entry
 from crdtkv.errors import ReadTimeout, StaleReplica, Unavailable
 from crdtkv.ids import DEFAULT_BUCKET, parse_identity
 from crdtkv.quorum.level import LOCAL_QUORUM, ConsistencyLevel
-from crdtkv.ring.token import located, partition_of, token_of
+from crdtkv.ring.token import partition_of, storage_key_of, token_of
 from crdtkv.wire.messages import MutateReply, ScanReply, ScanRequest
 
 
@@ -107,7 +107,7 @@ class SessionCaller(Caller):
             if entry is not None:
                 self._seen.check_room(identity)
                 self._seen.read(identity, _context_of(entry))
-        rows = sorted((item for item in found.items() if item[1] is not None), key=lambda item: located(item[0]))
+        rows = sorted((item for item in found.items() if item[1] is not None), key=lambda item: storage_key_of(item[0]))
         return reply._replace(rows=[[identity, entry] for identity, entry in rows])
 
     def _in_page(self, request: ScanRequest, end: bytes | None) -> list[bytes]:
@@ -119,8 +119,8 @@ class SessionCaller(Caller):
             for identity in list(self._seen.contexts)
             if identity.startswith(request.prefix)
             and partition_of(token_of(identity), partitions) == request.partition
-            and request.after < located(identity)
-            and (end is None or located(identity) <= end)
+            and request.after < storage_key_of(identity)
+            and (end is None or storage_key_of(identity) <= end)
         ]
 
     async def _read_more(self, identity: bytes, level: ConsistencyLevel, left_s: float) -> bytes | None:

@@ -110,7 +110,7 @@ class Board(Parts[bytes, Score]):
         return self._newest(_newest_set)
 
     @classmethod
-    def acts_on_seen(cls, operation: str, arguments: list[object]) -> bool:
+    def needs_quorum_read(cls, operation: str, arguments: list[object]) -> bool:
         """Tell that all but incrementing does."""
         return operation != "increment"
 
@@ -124,7 +124,7 @@ class Board(Parts[bytes, Score]):
 
         return self._joined(mine, other, theirs, Score.dots, join)
 
-    def continued(self, operation: str, arguments: list[object], actor: Actor) -> Iterable[Dot]:
+    def carried_dots(self, operation: str, arguments: list[object], actor: Actor) -> Iterable[Dot]:
         """See `CausalState`: an increment goes on with what its actor has added to the member's score."""
         member = arguments[0] if arguments else None
         if operation != "increment" or type(member) is not bytes:

@@ -100,7 +100,7 @@ class BoundedCounter:
         return 0
 
     @classmethod
-    def acts_on_seen(cls, operation: str, arguments: list[object]) -> bool:
+    def needs_quorum_read(cls, operation: str, arguments: list[object]) -> bool:
         """Tell that nothing does: a node knows its own share, and uses no rights it has not seen."""
         return False
 
@@ -113,7 +113,7 @@ class BoundedCounter:
                 merged[owner] = share
         return type(self)(merged)
 
-    def continued(self, operation: str, arguments: list[object], actor: Actor) -> Iterable[Dot]:
+    def carried_dots(self, operation: str, arguments: list[object], actor: Actor) -> Iterable[Dot]:
         """See `CausalState`: none."""
         return ()
 

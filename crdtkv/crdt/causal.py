@@ -63,7 +63,7 @@ class CausalState(Protocol):
         ...
 
     @classmethod
-    def acts_on_seen(cls, operation: str, arguments: list[object]) -> bool:
+    def needs_quorum_read(cls, operation: str, arguments: list[object]) -> bool:
         """Tell whether an operation replaces or removes what its coordinator has seen, so that it should see much."""
         ...
 
@@ -79,7 +79,7 @@ class CausalState(Protocol):
         """Join two states; `mine` and `theirs` are the contexts that belong to them."""
         ...
 
-    def continued(self, operation: str, arguments: list[object], actor: Actor) -> Iterable[Dot]:
+    def carried_dots(self, operation: str, arguments: list[object], actor: Actor) -> Iterable[Dot]:
         """Return the dots whose effects an operation of this actor carries on under its own: they live on with it."""
         ...
 

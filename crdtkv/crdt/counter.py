@@ -66,7 +66,7 @@ class Counter:
         return 0
 
     @classmethod
-    def acts_on_seen(cls, operation: str, arguments: list[object]) -> bool:
+    def needs_quorum_read(cls, operation: str, arguments: list[object]) -> bool:
         """Tell that only deleting does."""
         return operation == "delete"
 
@@ -74,7 +74,7 @@ class Counter:
         """Take the newer of each half of each slot."""
         return type(self)(merged(self.slots, other.slots))
 
-    def continued(self, operation: str, arguments: list[object], actor: Actor) -> Iterable[Dot]:
+    def carried_dots(self, operation: str, arguments: list[object], actor: Actor) -> Iterable[Dot]:
         """See `CausalState`: an increment goes on with the total of its actor."""
         return shown_dots(self.slots, actor) if operation == "increment" else ()
 

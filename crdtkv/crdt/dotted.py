@@ -120,7 +120,7 @@ class DottedState(Generic[P]):
         """Join the groups."""
         return type(self)(survivors(self.group, mine, other.group, theirs))
 
-    def continued(self, operation: str, arguments: list[object], actor: Actor) -> Iterable[Dot]:
+    def carried_dots(self, operation: str, arguments: list[object], actor: Actor) -> Iterable[Dot]:
         """See `CausalState`: none."""
         return ()
 
@@ -171,7 +171,7 @@ class DottedGroups(Parts[bytes, Dotted[P]]):
 
         return self._joined(mine, other, theirs, lambda group: group, join)
 
-    def continued(self, operation: str, arguments: list[object], actor: Actor) -> Iterable[Dot]:
+    def carried_dots(self, operation: str, arguments: list[object], actor: Actor) -> Iterable[Dot]:
         """See `CausalState`: none."""
         return ()
 

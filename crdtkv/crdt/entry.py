@@ -30,7 +30,7 @@ FORMAT = 1
 #: `[BUNDLE, type, [entry, …]]`: versions of a type that the node which stored them does not know (`unread`).
 BUNDLE = 2
 
-#: How many moments `Entry.over_at` looks at.
+#: How many moments `Entry.expires_at` looks at.
 _MAX_STEPS_BACK = 32
 
 T = TypeVar("T")
@@ -118,7 +118,7 @@ class Entry:
         return self.state.is_empty
 
     @property
-    def over_at(self) -> HybridTimestamp | None:
+    def expires_at(self) -> HybridTimestamp | None:
         """From when on a reader sees nothing: 0 if always, None if never.
 
         What expires may also hide something, such as a remove that wins. So this looks back from the end, and
@@ -133,16 +133,16 @@ class Entry:
                 return expires_at
         return 0
 
-    def lapsed(self, now: HybridTimestamp) -> frozenset[Dot]:
+    def expired(self, now: HybridTimestamp) -> frozenset[Dot]:
         """Return the dots of what is over at a hybrid time."""
         return frozenset(dot for dot, expires_at in self.expiries.items() if expires_at <= now)
 
     def at(self, now: HybridTimestamp) -> "Entry":
         """Return what a reader sees at a hybrid time: the same context, without what is over. Not to be merged."""
-        lapsed = self.lapsed(now)
-        if not lapsed:
+        expired = self.expired(now)
+        if not expired:
             return self
-        state = self.state.without(lapsed)
+        state = self.state.without(expired)
         return Entry(state, self.context, _of_state(state, self.expiries))
 
     def merge(self, other: "Entry") -> "Entry":
@@ -188,14 +188,14 @@ class Entry:
         """
         if not self.expiries and expires_at is None:
             return Entry(*self.state.apply(self.context, operation, arguments, event, seen))
-        lapsed = self.lapsed(event.timestamp if now is None else now)
-        before = self.state.without(lapsed)
+        expired = self.expired(event.timestamp if now is None else now)
+        before = self.state.without(expired)
         if expires_at is not None:
-            expires_at = self._latest(expires_at, before.continued(operation, arguments, event.dot.actor))
+            expires_at = self._latest(expires_at, before.carried_dots(operation, arguments, event.dot.actor))
         state, context = before.apply(self.context, operation, arguments, event, seen)
         # Of slots that expired the reset is told with the slot; what is gone for good is told by its dot. That says
         # nothing about what those dots had superseded, so it may only be said to who has seen that (`Delta`).
-        gone: frozenset[Dot] = lapsed.difference(before.dots()) if before.has_partial_deltas else frozenset()
+        gone: frozenset[Dot] = expired.difference(before.dots()) if before.has_partial_deltas else frozenset()
         if gone:
             context = context.merge(CausalContext(cloud=gone))
         known = {dot: when for dot, when in self.expiries.items() if dot not in gone}

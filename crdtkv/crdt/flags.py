@@ -41,7 +41,7 @@ class _Flag(DottedState[P]):
         return not self.is_on
 
     @classmethod
-    def acts_on_seen(cls, operation: str, arguments: list[object]) -> bool:
+    def needs_quorum_read(cls, operation: str, arguments: list[object]) -> bool:
         """Tell that every operation does."""
         return True
 
@@ -72,7 +72,7 @@ class EnableWinsFlag(_Flag[None]):
         return bool(self.group)
 
     @classmethod
-    def acts_on_seen(cls, operation: str, arguments: list[object]) -> bool:
+    def needs_quorum_read(cls, operation: str, arguments: list[object]) -> bool:
         """Tell that all but enabling does."""
         return operation != "enable"
 

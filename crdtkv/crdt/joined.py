@@ -39,11 +39,11 @@ class JoinedState(DottedState[P]):
         return result
 
     @classmethod
-    def acts_on_seen(cls, operation: str, arguments: list[object]) -> bool:
+    def needs_quorum_read(cls, operation: str, arguments: list[object]) -> bool:
         """Tell that only deleting does."""
         return operation == "delete"
 
-    def continued(self, operation: str, arguments: list[object], actor: Actor) -> Iterable[Dot]:
+    def carried_dots(self, operation: str, arguments: list[object], actor: Actor) -> Iterable[Dot]:
         """See `CausalState`: a write goes on with all it is joined with."""
         return self.group if operation == self.write else ()
 

@@ -62,7 +62,7 @@ class LastWriterWins:
         return self.winner.timestamp if self.winner else 0
 
     @classmethod
-    def acts_on_seen(cls, operation: str, arguments: list[object]) -> bool:
+    def needs_quorum_read(cls, operation: str, arguments: list[object]) -> bool:
         """Tell that only deleting does, so that its timestamp is above what it deletes."""
         return operation == "delete"
 
@@ -74,7 +74,7 @@ class LastWriterWins:
             return self
         return other
 
-    def continued(self, operation: str, arguments: list[object], actor: Actor) -> Iterable[Dot]:
+    def carried_dots(self, operation: str, arguments: list[object], actor: Actor) -> Iterable[Dot]:
         """See `CausalState`: none."""
         return ()
 

@@ -76,12 +76,12 @@ class Map(Parts[Field, CausalState]):
         return self._newest(_newest_of)
 
     @classmethod
-    def acts_on_seen(cls, operation: str, arguments: list[object]) -> bool:
+    def needs_quorum_read(cls, operation: str, arguments: list[object]) -> bool:
         """Tell what the field's type does; and that a put into a field does, since it replaces what is there."""
         if operation != "update" or len(arguments) < 2:
             return True
         inner, *rest = arguments[1:]
-        return inner == "put" or _type_at_end(arguments[0]).acts_on_seen(str(inner), rest)
+        return inner == "put" or _type_at_end(arguments[0]).needs_quorum_read(str(inner), rest)
 
     def merge(self, mine: CausalContext, other: Self, theirs: CausalContext) -> Self:
         """Join field by field; a field of which nothing is kept is gone."""
@@ -93,7 +93,7 @@ class Map(Parts[Field, CausalState]):
 
         return self._joined(mine, other, theirs, _dots_of, join)
 
-    def continued(self, operation: str, arguments: list[object], actor: Actor) -> Iterable[Dot]:
+    def carried_dots(self, operation: str, arguments: list[object], actor: Actor) -> Iterable[Dot]:
         """See `CausalState`: what the field's operation goes on with."""
         if operation != "update" or len(arguments) < 2 or type(arguments[0]) is not list:
             return ()
@@ -101,7 +101,7 @@ class Map(Parts[Field, CausalState]):
         for field in path_of(arguments[0]):
             assert isinstance(state, Map)
             state = state._at(field)
-        return state.continued(str(arguments[1]), arguments[2:], actor)
+        return state.carried_dots(str(arguments[1]), arguments[2:], actor)
 
     def apply(
         self, context: CausalContext, operation: str, arguments: list[object], event: Event, seen: CausalContext | None

@@ -71,7 +71,7 @@ class Register:
         return sorted(self.versions, key=lambda version: (version.timestamp, version.dot), reverse=True)
 
     @classmethod
-    def acts_on_seen(cls, operation: str, arguments: list[object]) -> bool:
+    def needs_quorum_read(cls, operation: str, arguments: list[object]) -> bool:
         """Tell that only deleting does: replicas themselves drop what is older than a blind put (`without_older`)."""
         return operation == "delete"
 
@@ -88,7 +88,7 @@ class Register:
                 kept[version.dot] = version
         return type(self)(tuple(kept[dot] for dot in sorted(kept)))
 
-    def continued(self, operation: str, arguments: list[object], actor: Actor) -> Iterable[Dot]:
+    def carried_dots(self, operation: str, arguments: list[object], actor: Actor) -> Iterable[Dot]:
         """See `CausalState`: none."""
         return ()
 

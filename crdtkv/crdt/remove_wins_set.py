@@ -39,7 +39,7 @@ class RemoveWinsSet(DottedGroups[bool]):
         return sorted(element for element, marks in self.groups.items() if is_on(marks))
 
     @classmethod
-    def acts_on_seen(cls, operation: str, arguments: list[object]) -> bool:
+    def needs_quorum_read(cls, operation: str, arguments: list[object]) -> bool:
         """Tell that every operation does."""
         return True
 

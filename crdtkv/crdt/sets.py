@@ -41,7 +41,7 @@ class AddWinsSet(DottedGroups[None]):
         return sorted(self.groups)
 
     @classmethod
-    def acts_on_seen(cls, operation: str, arguments: list[object]) -> bool:
+    def needs_quorum_read(cls, operation: str, arguments: list[object]) -> bool:
         """Tell that all but adding does."""
         return operation != "add"
 

@@ -60,7 +60,7 @@ class Unread:
         """Keep all that one side has and nothing descends from."""
         return Unread(self.type_tag, (*self.versions, *other.versions))
 
-    def continued(self, operation: str, arguments: list[object], actor: Actor) -> Iterable[Dot]:
+    def carried_dots(self, operation: str, arguments: list[object], actor: Actor) -> Iterable[Dot]:
         """Return none: nobody knows."""
         return ()
 

@@ -97,26 +97,26 @@ class MerkleForest:
         """Tell whether a partition has a tree."""
         return partition in self._trees
 
-    def changed(self, token: int, located: bytes, before: bytes | None, after: bytes | None) -> None:
+    def changed(self, token: int, storage_key: bytes, before: bytes | None, after: bytes | None) -> None:
         """Note that an entry was written over another one, or over none; or that one was dropped (`after` is None)."""
         partition = token * self.partitions >> TOKEN_BITS
         if partition not in self._trees and partition not in self._building:
             return
         pending = self._pending.get(partition)
-        known = pending.pop(located, None) if pending else None
-        self._replace(partition, located, _digest(located, before) if known is None else known, after)
+        known = pending.pop(storage_key, None) if pending else None
+        self._replace(partition, storage_key, _digest(storage_key, before) if known is None else known, after)
 
-    def changed_largely(self, token: int, located: bytes, before: Callable[[], bytes | None]) -> None:
+    def changed_largely(self, token: int, storage_key: bytes, before: Callable[[], bytes | None]) -> None:
         """Note that something large was written over an entry, or over none; what it was is asked for at most once."""
         partition = token * self.partitions >> TOKEN_BITS
         if partition not in self._trees and partition not in self._building:
             return
         pending = self._pending.get(partition, {})
-        if located in pending:
+        if storage_key in pending:
             return
         if len(pending) == PENDING_MAX:
             self._take_digests(partition)  # of the others, for this one is not stored yet
-        self._pending.setdefault(partition, {})[located] = _digest(located, before())
+        self._pending.setdefault(partition, {})[storage_key] = _digest(storage_key, before())
 
     def begin(self, partition: int) -> None:
         """Begin to build a tree, from the partition's first key on."""
@@ -131,9 +131,9 @@ class MerkleForest:
         """
         self._take_digests(partition)
         building = self._building[partition]
-        for located, entry in found:
-            token = int.from_bytes(located[:TOKEN_BYTES], "big")
-            building.tree.toggle(leaf_of(token, self.partitions), entry_digest(located, entry))
+        for storage_key, entry in found:
+            token = int.from_bytes(storage_key[:TOKEN_BYTES], "big")
+            building.tree.toggle(leaf_of(token, self.partitions), entry_digest(storage_key, entry))
         if end is not None:
             building.cursor = end
             return None
@@ -151,17 +151,17 @@ class MerkleForest:
     def _take_digests(self, partition: int) -> None:
         """Bring a partition's trees up to date with its large entries."""
         pending = self._pending.pop(partition, None)
-        for located, known in pending.items() if pending else ():
-            self._replace(partition, located, known, self.read(located))
+        for storage_key, known in pending.items() if pending else ():
+            self._replace(partition, storage_key, known, self.read(storage_key))
 
-    def _replace(self, partition: int, located: bytes, known: int, after: bytes | None) -> None:
-        difference = known ^ _digest(located, after)
-        leaf = leaf_of(int.from_bytes(located[:TOKEN_BYTES], "big"), self.partitions)
+    def _replace(self, partition: int, storage_key: bytes, known: int, after: bytes | None) -> None:
+        difference = known ^ _digest(storage_key, after)
+        leaf = leaf_of(int.from_bytes(storage_key[:TOKEN_BYTES], "big"), self.partitions)
         tree, building = self._trees.get(partition), self._building.get(partition)
         if tree is not None:
             tree.toggle(leaf, difference)
         # What the scan has not come to yet it will meet.
-        if building is not None and located <= building.cursor:
+        if building is not None and storage_key <= building.cursor:
             building.tree.toggle(leaf, difference)
 
 
@@ -169,8 +169,8 @@ def _nothing(_: bytes) -> bytes | None:
     return None
 
 
-def _digest(located: bytes, entry: bytes | None) -> int:
-    return entry_digest(located, entry) if entry is not None else 0
+def _digest(storage_key: bytes, entry: bytes | None) -> int:
+    return entry_digest(storage_key, entry) if entry is not None else 0
 
 
 def leaf_of(token: int, partitions: int) -> int:

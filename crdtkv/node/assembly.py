@@ -18,7 +18,7 @@ from crdtkv.node.geo.replication import GeoReplication
 from crdtkv.node.geo.resending import Resending
 from crdtkv.node.handoff.hint_delivery import HintDelivery
 from crdtkv.node.handoff.hints import Hints
-from crdtkv.node.handoff.local_seat import LocalSeat
+from crdtkv.node.handoff.local_copy import LocalCopy
 from crdtkv.node.kernel.calls import CallTable
 from crdtkv.node.kernel.cluster_view import ClusterView
 from crdtkv.node.kernel.events import Now
@@ -69,7 +69,7 @@ class Parts:
     outbox: Outbox
     anti_entropy: AntiEntropy
     hints: Hints
-    local: LocalSeat
+    local: LocalCopy
     load: LoadMeter
     ring: RingFollower
     membership: Membership
@@ -109,7 +109,7 @@ def assemble(settings: NodeSettings, host_store: Store, random: Random, now: Now
     operations = Operations(kernel, store)
     anti_entropy = AntiEntropy(kernel, replica, store, keys, forest, config.repair)
     hints = Hints(store, config.handoff.hints_max, config.handoff.hints_max_mib * 1024 * 1024, now.monotonic_s)
-    local = LocalSeat(kernel, replica, hints, random)
+    local = LocalCopy(kernel, replica, hints, random)
     delivery = HintDelivery(kernel, replica, hints, local, anti_entropy, keys, config.handoff)
     filling = Filling(kernel, replica, store, outbox, nodes_elsewhere)
     enrollment = Enrollment(

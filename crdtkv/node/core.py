@@ -222,5 +222,5 @@ class NodeCore:
 
     def _repair(self, peer: Peer, request: RepairRequest) -> None:
         for node in self.parts.anti_entropy.peers:
-            self.parts.anti_entropy.begin_pass(node, request.partition)
+            self.parts.anti_entropy.begin_full_comparison(node, request.partition)
         self.parts.kernel.step.effects.send(peer, StatusReply(request.id, json.dumps(self.status()).encode()))

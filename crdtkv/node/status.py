@@ -60,7 +60,7 @@ def status_of(parts: Parts, config: ClusterConfig, requests_waiting: int, starte
         "outbox_rows": len(parts.outbox),
         "outbox_dropped": parts.outbox.has_dropped,
         "outbox_too_large": [repr(parse_identity(identity_in(key))) for key in parts.outbox.set_aside_keys[:10]],
-        "comparing": parts.anti_entropy.passes,
+        "comparing": parts.anti_entropy.full_comparisons,
         "merkle_built": parts.anti_entropy.is_built,
         "lag": {
             # Without all rows in the outbox nobody knows what a data center lacks.

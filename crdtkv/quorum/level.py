@@ -1,7 +1,7 @@
 """Consistency levels: how many replicas a read asks and a write waits for.
 
-A level is chosen per request. Counts refer to the home replicas of the key in the data center that takes the
-request; at the two *sloppy* levels, `ANY` and `SLOPPY_QUORUM`, stand-ins count in the place of replicas that are down.
+A level is chosen per request. Counts refer to the home replicas of the key in the data center that takes the request;
+at the two *sloppy* levels, `ANY` and `SLOPPY_QUORUM`, fallback replicas count in the place of replicas that are down.
 `R + W > N` makes a read see every earlier acknowledged write of this data center. That is not linearizability, which
 only `LINEARIZABLE` claims, for registers that are used at no other level.
 """
@@ -43,7 +43,7 @@ class ConsistencyLevel:
 
     @property
     def is_sloppy(self) -> bool:
-        """Whether stand-ins count."""
+        """Whether fallback replicas count."""
         return self.name in ("ANY", "SLOPPY_QUORUM")
 
     @property

@@ -3,13 +3,13 @@
 Every node takes `VNODES_PER_WEIGHT * weight` points on the ring, hashed from its name alone, so every process
 computes the same ring without talking. The walk of a partition goes clockwise from the partition's start and meets
 every node once. Its first N nodes are the preference list, chosen to lie in distinct zones while there are any;
-who follows is a stand-in, in the order of the walk.
+who follows is a fallback replica, in the order of the walk.
 
 Because points depend on names only, a node that joins takes over some ranges and moves nothing else, and a node that
 leaves gives away only its own.
 
 Preference lists are made at once: their walks end after a few points. A whole walk goes on until every node was met,
-and is made when somebody asks for stand-ins, so a ring of a thousand nodes costs little more than its points.
+and is made when somebody asks for fallback replicas, so a ring of a thousand nodes costs little more than its points.
 
 Source: Karger et al. (1997); DeCandia et al., "Dynamo" (2007), sections 4.2 and 4.3.
 """
@@ -54,19 +54,19 @@ class HashRing:
         """Return the N home replicas of a partition."""
         return self._preference_lists[partition]
 
-    def stand_ins(self, partition: int) -> tuple[str, ...]:
+    def fallbacks(self, partition: int) -> tuple[str, ...]:
         """Return the nodes that take a replica's place, the first choice first."""
-        stand_ins = self._stand_ins.get(partition)
-        if stand_ins is None:
+        fallbacks = self._stand_ins.get(partition)
+        if fallbacks is None:
             replicas = self._preference_lists[partition]
             everybody = islice(self._met(partition), len(self._zones))
-            stand_ins = self._stand_ins[partition] = tuple(name for name in everybody if name not in replicas)
-        return stand_ins
+            fallbacks = self._stand_ins[partition] = tuple(name for name in everybody if name not in replicas)
+        return fallbacks
 
     @property
     def walks(self) -> list[tuple[str, ...]]:
-        """For every partition all nodes: its replicas, then its stand-ins."""
-        return [self.replicas_of(partition) + self.stand_ins(partition) for partition in range(self.partitions)]
+        """For every partition all nodes: its replicas, then its fallback replicas."""
+        return [self.replicas_of(partition) + self.fallbacks(partition) for partition in range(self.partitions)]
 
     @cached_property
     def share_of(self) -> dict[str, float]:

@@ -26,12 +26,12 @@ def partition_start(partition: int, partitions: int) -> int:
     return (partition << TOKEN_BITS) // partitions
 
 
-def located(identity: bytes) -> bytes:
+def storage_key_of(identity: bytes) -> bytes:
     """Return the storage key of an identity: its token (8 bytes, big endian), then the identity."""
-    return located_at(token_of(identity), identity)
+    return storage_key_at(token_of(identity), identity)
 
 
-def located_at(token: int, identity: bytes) -> bytes:
+def storage_key_at(token: int, identity: bytes) -> bytes:
     """Return the storage key of an identity whose token is known."""
     return token.to_bytes(TOKEN_BYTES, "big") + identity
 

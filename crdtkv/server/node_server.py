@@ -42,14 +42,14 @@ from crdtkv.server.open_files import places_for_clients
 from crdtkv.server.stepper import Stepper, clock
 from crdtkv.storage import identity, rows
 from crdtkv.wire.codec import Frame
-from crdtkv.wire.messages import Hello, Leaving, Message
+from crdtkv.wire.messages import GoAway, Hello, Message
 from crdtkv.wire.outgoing import Outgoing
 
 FIRST_TOPOLOGY_WAIT_S = 3.0
 DISK_CHECK_S = 1.0
 #: How long a node that is to stop waits for its clients to leave, and how it tells them.
 DRAIN_S = 5.0
-LEAVING = Leaving(int(DRAIN_S * 1000))
+LEAVING = GoAway(int(DRAIN_S * 1000))
 
 log = logging.getLogger("crdtkv.node")
 

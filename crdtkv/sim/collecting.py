@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from crdtkv.checking.history import Context, Dot, Operation, dots_of
 from crdtkv.ids import identity_of
-from crdtkv.ring.token import located
+from crdtkv.ring.token import storage_key_of
 from crdtkv.sim.stored import Stored, descends, has, parse, violated
 from crdtkv.storage import rows
 
@@ -55,7 +55,7 @@ class Collecting:
                 what = parse(held).vector if held is not None else None
                 violated("rule 11", f"{node.place.node} drops {row!r} {stored.vector}, but {name} has {what} on disk")
         for other in (node, *self._cluster.neighbors(node)):
-            if other.disk.durable_rows(*rows.hints_of(rows.located_in(row))):
+            if other.disk.durable_rows(*rows.hints_of(rows.storage_key_in(row))):
                 violated("rule 11", f"{node.place.node} drops {row!r}, for which {other.place.node} keeps a hint")
         self._collected.setdefault(row, {})[value] = _Collected(self._cluster.scheduler.now, now, stored)
 
@@ -69,19 +69,19 @@ class Collecting:
 
     def is_gone(self, identity: bytes, stored: Stored) -> bool:
         """Tell whether all that an entry has seen was collected: it need not be on any disk."""
-        collected = self._collected.get(rows.data_row(located(identity)), {}).values()
+        collected = self._collected.get(rows.data_row(storage_key_of(identity)), {}).values()
         return any(descends(one.stored, stored) for one in collected)
 
     def dots_gone(self, identity: bytes) -> frozenset[Dot]:
         """Return all dots of a key that were collected by now."""
-        collected = self._collected.get(rows.data_row(located(identity)), {}).values()
+        collected = self._collected.get(rows.data_row(storage_key_of(identity)), {}).values()
         return frozenset(dot for one in collected for dot in dots_of(_union({}, one.stored)))
 
     def completed(self, operation: Operation) -> Operation:
         """Return a read as it would have been, had all tombstones stayed; anything else as it is."""
         if operation.context is None or operation.outcome != "ok":
             return operation
-        row = rows.data_row(located(identity_of("default", operation.type, operation.key)))
+        row = rows.data_row(storage_key_of(identity_of("default", operation.type, operation.key)))
         for at_s, _, stored in self._collected.get(row, {}).values():
             if at_s <= operation.ended:
                 timestamp = operation.timestamp

@@ -15,11 +15,11 @@ from crdtkv.node.core import NodeCore
 #: Counter: what it shows.
 REQUIRED: Mapping[str, str] = {
     "read_repairs": "a quorum read wrote back to a replica that lacked something",
-    "merkle_mended": "anti-entropy found a difference between two replicas and mended it",
+    "merkle_repaired": "anti-entropy found a difference between two replicas and mended it",
     "hints_kept": "a hint was kept for a replica that was down",
     "hints_delivered": "a hint was delivered, and dropped when its target had it durably",
     "hints_dropped": "a hint did not fit, and its target was marked as needing repair",
-    "guest_writes": "a stand-in took a write of which no home replica was alive",
+    "fallback_writes": "a fallback replica took a write of which no home replica was alive",
     "learners_began": "a node whose disk had forgotten entered itself as a learner",
     "learners_promoted": "a learner had compared all it holds with everybody, and counted again",
     "tombstones_collected": "a replica dropped a tombstone that all nodes had agreed to",
@@ -59,7 +59,7 @@ REQUIRED: Mapping[str, str] = {
     "inner_fields_read": "a read showed a field of a map inside a map",
     "expired_reads": "a read came after something of its key had expired",
     "watch_scans_begun": "a watcher was told the whole state, or a cursor was of another log, or too old",
-    "watch_changes_told": "a watcher was told of a key",
+    "watch_changes_sent": "a watcher was told of a key",
     "watches_moved": "a replica was lost to a watcher, or refused, and others took its place",
     "watch_cursors_kept": "a watcher asked a node again from where it was after a loss, or a sleep",
     "far_reads": "a read in one data center returned what was written in another",

@@ -175,7 +175,7 @@ CLASSES: dict[str, FaultClass] = {
         scans=(4, 8, 16),
     ),
     "fallbacks": FaultClass(
-        "absent replicas, and others that stand in for them",
+        "absent replicas, and others that take the place of them",
         weight=2,
         kinds=_kinds("kill", "pause", "cut", "disk_full"),
         shaped=_few_replicas_of_many,

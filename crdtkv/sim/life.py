@@ -9,7 +9,7 @@ from crdtkv.checking.history import Operation
 from crdtkv.checking.verdict import judge
 from crdtkv.checking.violation import Violation
 from crdtkv.ids import identity_of
-from crdtkv.ring.token import located
+from crdtkv.ring.token import storage_key_of
 from crdtkv.ring.topology import Topology
 from crdtkv.sim.chaos import Chaos
 from crdtkv.sim.cluster import SimCluster
@@ -165,7 +165,7 @@ class Life:
         """Say which home replicas differ: of all data centers, unless disks have forgotten."""
         cluster = self.cluster
         for type_tag, key in self._keys:
-            at = located(identity_of("default", type_tag, key))
+            at = storage_key_of(identity_of("default", type_tag, key))
             copies: dict[str, dict[str, bytes | None]] = {}
             for name, node in cluster.nodes.items():
                 assert node.core is not None

@@ -26,7 +26,7 @@ from crdtkv.node.handoff.hint_delivery import BATCH_HINTS
 from crdtkv.node.kernel.effects import Effects
 from crdtkv.node.kernel.events import DiskSpace, Event
 from crdtkv.ring.hash_ring import HashRing
-from crdtkv.ring.token import located
+from crdtkv.ring.token import storage_key_of
 from crdtkv.sim.collecting import Collecting
 from crdtkv.sim.making import Making
 from crdtkv.sim.releasing import Releasing
@@ -80,7 +80,7 @@ class Monitors:
 
     def replicas(self, datacenter: str, row: bytes) -> tuple[str, ...]:
         """Return the home replicas of a data row."""
-        return self._rings[datacenter].preference_list(rows.located_in(row))
+        return self._rings[datacenter].preference_list(rows.storage_key_in(row))
 
     def stepping(self, node: "SimNode", events: list[Event]) -> None:
         """Look at a node before its step."""
@@ -117,7 +117,7 @@ class Monitors:
             return
         for identity, entry in _entries_in(payload):
             self._cluster.coverage.count("applied_entries_checked")
-            if not self._majority_has(node.place.datacenter, rows.data_row(located(identity)), parse(entry)):
+            if not self._majority_has(node.place.datacenter, rows.data_row(storage_key_of(identity)), parse(entry)):
                 violated("rule 5", f"{node.place.node} acknowledged {identity!r}, which no majority has")
 
     def _committing(self, node: "SimNode", batch: Batch) -> None:
@@ -199,7 +199,7 @@ class Monitors:
                 return True
         elif node.disk.visible(rows.OUTBOX_DROPPED) is not None:
             return True
-        key = rows.located_in(row)
+        key = rows.storage_key_in(row)
         if any(value == key for outbox_row, value in batch.items() if outbox_row[:1] == b"o"):
             return True
         stored = node.disk.committed(*rows.OUTBOX_RANGE)

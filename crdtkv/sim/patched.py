@@ -48,5 +48,5 @@ def whole_rows(batch: Batch, lookup: Lookup) -> Batch:
 
 
 def _patch_row(row: bytes, number: int) -> bytes:
-    located = row[1:]
-    return b"e" + len(located).to_bytes(2, "big") + located + number.to_bytes(4, "big")
+    storage_key = row[1:]
+    return b"e" + len(storage_key).to_bytes(2, "big") + storage_key + number.to_bytes(4, "big")

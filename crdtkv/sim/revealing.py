@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from crdtkv.checking.levels import SLOPPY, nodes_asked_and_awaited
 from crdtkv.node.kernel.effects import Effects, Proposal
 from crdtkv.node.kernel.events import Event, Peer, Received
-from crdtkv.ring.token import identity_in, located
+from crdtkv.ring.token import identity_in, storage_key_of
 from crdtkv.sim.stored import descends, has, parse, violated
 from crdtkv.storage import rows
 from crdtkv.wire.messages import (
@@ -131,17 +131,17 @@ class Revealing:
         asked = self._asked.get((node.place.node, node.life, peer, message.id))
         if asked is None:
             return
-        self._pays(node, asked[0], node.disk.durable(rows.data_row(located(asked[0]))))
+        self._pays(node, asked[0], node.disk.durable(rows.data_row(storage_key_of(asked[0]))))
 
     def _may_count_again(self, node: "SimNode", proposal: Proposal) -> None:
         """Look at a learner that proposes to be a member."""
         known, wanted = (topology.node(node.place.node) for topology in proposal)
         if known is not None and wanted is not None and known.is_learner and not wanted.is_learner:
             for row in self._debts.get(node.place.node, {}):
-                self._pays(node, identity_in(rows.located_in(row)), node.disk.visible(row))
+                self._pays(node, identity_in(rows.storage_key_in(row)), node.disk.visible(row))
 
     def _pays(self, node: "SimNode", identity: bytes, held: bytes | None) -> None:
-        for owed in self._debts[node.place.node].get(rows.data_row(located(identity)), []):
+        for owed in self._debts[node.place.node].get(rows.data_row(storage_key_of(identity)), []):
             if self._cluster.monitors.collecting.is_gone(identity, parse(owed)):
                 continue
             if held is None or not descends(parse(held), parse(owed)):
@@ -190,7 +190,7 @@ class Revealing:
         if asked is None or not asked[1]:
             return  # passed on for another node, which was looked at itself
         identity, level = asked
-        replicas = self._cluster.monitors.replicas(node.place.datacenter, rows.data_row(located(identity)))
+        replicas = self._cluster.monitors.replicas(node.place.datacenter, rows.data_row(storage_key_of(identity)))
         required = nodes_asked_and_awaited(level, len(replicas))[side]
         if level in SLOPPY:
             nodes = [node, *self._cluster.neighbors(node)]
@@ -204,7 +204,7 @@ class Revealing:
 
 
 def _on_disk(node: "SimNode", identity: bytes, is_there: Any) -> bool:
-    value = node.disk.durable(rows.data_row(located(identity)))
+    value = node.disk.durable(rows.data_row(storage_key_of(identity)))
     return value is not None and bool(is_there(parse(value)))
 
 
@@ -219,7 +219,7 @@ def _is_held_durably(node: "SimNode", identity: bytes, entry: bytes) -> bool:
 
 
 def _in_a_hint(node: "SimNode", identity: bytes, is_there: Any) -> bool:
-    start, stop = rows.hints_of(located(identity))
+    start, stop = rows.hints_of(storage_key_of(identity))
     return any(is_there(parse(value[1:])) for _, value in node.disk.durable_rows(start, stop) if len(value) > 1)
 
 

@@ -101,5 +101,5 @@ def _batched_bytes(entry: bytes) -> float:
 def _confirmation_bytes() -> float:
     """Return the bytes of a confirmation of a full batch, per row."""
     count = GeoConfig().batch_max
-    oseqs: list[object] = [_OSEQ + number for number in range(count)]
-    return len(encode_frame(0, [Confirm("dc02", actor_name("dc01-1", 2**63), oseqs)])) / count
+    outbox_seqs: list[object] = [_OSEQ + number for number in range(count)]
+    return len(encode_frame(0, [Confirm("dc02", actor_name("dc01-1", 2**63), outbox_seqs)])) / count

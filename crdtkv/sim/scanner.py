@@ -16,7 +16,7 @@ from typing import Protocol
 
 from crdtkv.checking.history import Operation
 from crdtkv.ids import identity_of, identity_prefix
-from crdtkv.ring.token import located, partition_in
+from crdtkv.ring.token import partition_in, storage_key_of
 from crdtkv.sim.stored import violated
 from crdtkv.sim.workload import Call
 from crdtkv.wire.messages import ErrorReply, Message, ScanReply, ScanRequest
@@ -105,7 +105,7 @@ class Scanner:
         for tag, key in self._keys:
             if tag == type_tag:
                 identity = identity_of("default", tag, key)
-                found.setdefault(partition_in(located(identity), self._partitions), {})[identity] = key
+                found.setdefault(partition_in(storage_key_of(identity), self._partitions), {})[identity] = key
         return found
 
     def _ask(self, page: _Page) -> None:
@@ -169,4 +169,4 @@ class Scanner:
 
 
 def _is_within(identity: bytes, after: bytes, end: bytes | None) -> bool:
-    return after < located(identity) and (end is None or located(identity) <= end)
+    return after < storage_key_of(identity) and (end is None or storage_key_of(identity) <= end)

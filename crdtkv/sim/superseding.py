@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from crdtkv.checking.history import Dot
 from crdtkv.node.kernel.events import Event, Peer, Received
-from crdtkv.ring.token import located
+from crdtkv.ring.token import storage_key_of
 from crdtkv.sim.stored import has, parse, violated
 from crdtkv.storage import rows
 from crdtkv.wire.messages import Message, MutateRequest, WriteReplica
@@ -86,7 +86,7 @@ class Superseding:
             return f"the entry does not hold {dot}"
         if record[:16] not in self._asked.get((node.place.node, node.life), ()):
             return f"{dot} was not asked of this node"
-        homes = self._cluster.monitors.replicas(node.place.datacenter, rows.data_row(located(message.identity)))
+        homes = self._cluster.monitors.replicas(node.place.datacenter, rows.data_row(storage_key_of(message.identity)))
         return "" if peer in homes else "it is no home replica"
 
 

@@ -13,7 +13,7 @@ from crdtkv.checking.violation import Violation
 from crdtkv.ids import identity_of
 from crdtkv.node.kernel.effects import Effects
 from crdtkv.node.kernel.events import Event
-from crdtkv.ring.token import located, partition_in
+from crdtkv.ring.token import partition_in, storage_key_of
 from crdtkv.sim.stored import InvariantViolated, descends, parse, violated
 from crdtkv.sim.watcher import SimWatcher, rows_in
 from crdtkv.storage import rows
@@ -47,7 +47,7 @@ class Watched:
             for message in messages:
                 if isinstance(message, WatchReply):
                     for identity, _ in rows_in(message):
-                        name, homes = node.place.node, cluster.ring.preference_list(located(identity))
+                        name, homes = node.place.node, cluster.ring.preference_list(storage_key_of(identity))
                         if name not in homes or name in cluster.uncounted:
                             violated("watch", f"{name} tells of {identity!r}, and is no replica of it that counts")
 
@@ -63,7 +63,7 @@ class Watched:
 
     def _is_durable(self, node: "SimNode", identity: bytes, entry: bytes) -> None:
         told = parse(entry)
-        held = node.disk.durable(rows.data_row(located(identity)))
+        held = node.disk.durable(rows.data_row(storage_key_of(identity)))
         if held is not None and descends(parse(held), told):
             return
         if not self._cluster.monitors.collecting.is_gone(identity, told):
@@ -93,7 +93,7 @@ class Watched:
             if type_tag not in watcher.types:
                 continue
             identity = identity_of("default", type_tag, key)
-            at = located(identity)
+            at = storage_key_of(identity)
             partition = partition_in(at, partitions)
             node = next(group.node for group in watcher.groups if group.mask >> partition & 1)
             stored = self._cluster.nodes[node].disk.visible(rows.data_row(at))

@@ -16,7 +16,7 @@ from typing import cast
 from crdtkv.ids import identity_prefix
 from crdtkv.ring.hash_ring import HashRing
 from crdtkv.ring.partition_set import each_in, mask_of, to_bits
-from crdtkv.ring.token import located, partition_in
+from crdtkv.ring.token import partition_in, storage_key_of
 from crdtkv.sim.scheduler import Scheduler
 from crdtkv.sim.stored import violated
 from crdtkv.wire.codec import decode_frame, encode_frame
@@ -138,7 +138,7 @@ class SimWatcher:
         for identity, entry in rows_in(reply):
             if not identity.startswith(tuple(self._prefixes)):
                 violated("watch", f"{group.node} tells {self.name} of {identity!r}, which it does not watch")
-            if not group.mask >> partition_in(located(identity), self._partitions) & 1:
+            if not group.mask >> partition_in(storage_key_of(identity), self._partitions) & 1:
                 violated("watch", f"{group.node} tells {self.name} of {identity!r}, which is of no partition asked for")
             self.told[identity] = entry
         group.cursor = reply.cursor

@@ -56,21 +56,21 @@ class PatchingStore:
         self._known: dict[bytes, _OnDisk] = {}
         self._known_bytes = 0
 
-    def put_entry(self, located: bytes, pieces: Sequence[bytes], size: int, was_large: bool) -> None:
+    def put_entry(self, storage_key: bytes, pieces: Sequence[bytes], size: int, was_large: bool) -> None:
         """Buffer a write of an entry, given in pieces of `size` bytes together.
 
         `was_large` tells whether there may be patches of what it takes the place of.
         """
-        known = self._forget(located)
-        row = rows.data_row(located)
+        known = self._forget(storage_key)
+        row = rows.data_row(storage_key)
         if size <= self._large_bytes:
             if known is not None or was_large:
-                self._drop_patches(located)
+                self._drop_patches(storage_key)
             self._store.put(row, b"".join(pieces))
             return
-        if known is None or not self._patch(located, known, pieces, size):
-            known = self._write_base(located, b"".join(pieces), pieces)
-        self._known[located] = known
+        if known is None or not self._patch(storage_key, known, pieces, size):
+            known = self._write_base(storage_key, b"".join(pieces), pieces)
+        self._known[storage_key] = known
         self._known_bytes += size
         while self._known_bytes > KNOWN_BYTES:
             self._forget(next(iter(self._known)))
@@ -110,9 +110,9 @@ class PatchingStore:
     def delete(self, row: bytes) -> None:
         """See `Store.delete`."""
         if rows.is_data(row):
-            located = rows.located_in(row)
-            self._forget(located)
-            self._drop_patches(located)
+            storage_key = rows.storage_key_in(row)
+            self._forget(storage_key)
+            self._drop_patches(storage_key)
         self._store.delete(row)
 
     @property
@@ -132,7 +132,7 @@ class PatchingStore:
         """See `Store.close`."""
         self._store.close()
 
-    def _patch(self, located: bytes, known: _OnDisk, pieces: Sequence[bytes], size: int) -> bool:
+    def _patch(self, storage_key: bytes, known: _OnDisk, pieces: Sequence[bytes], size: int) -> bool:
         """Write what makes this value of that on disk; False if a new base is due."""
         if known.count == PATCHES_MAX:
             return False
@@ -142,39 +142,39 @@ class PatchingStore:
             return False
         known.count += 1
         known.pieces, known.size = pieces, size
-        self._store.put(rows.patch_row(located, known.count), known.tag + patch)
+        self._store.put(rows.patch_row(storage_key, known.count), known.tag + patch)
         return True
 
-    def _write_base(self, located: bytes, entry: bytes, pieces: Sequence[bytes]) -> _OnDisk:
-        self._drop_patches(located)
-        tag = digest_of(located, entry)[:TAG_BYTES]
-        self._store.put(rows.data_row(located), MARK + tag + entry)
+    def _write_base(self, storage_key: bytes, entry: bytes, pieces: Sequence[bytes]) -> _OnDisk:
+        self._drop_patches(storage_key)
+        tag = digest_of(storage_key, entry)[:TAG_BYTES]
+        self._store.put(rows.data_row(storage_key), MARK + tag + entry)
         return _OnDisk(tag, pieces, len(entry))
 
     def _whole(self, row: bytes, value: bytes) -> bytes:
         """Return the value of a row of which this is on disk."""
         if not rows.is_data(row) or value[:1] != MARK:
             return value
-        located, tag = rows.located_in(row), value[len(MARK) : _HEAD_BYTES]
-        written = self._patches_of(located)
+        storage_key, tag = rows.storage_key_in(row), value[len(MARK) : _HEAD_BYTES]
+        written = self._patches_of(storage_key)
         if not written:
             return value[_HEAD_BYTES:]
         whole = bytearray(value[_HEAD_BYTES:])
         for number, (patch_row, patch) in enumerate(written, 1):
-            if patch_row != rows.patch_row(located, number) or patch[:TAG_BYTES] != tag:
+            if patch_row != rows.patch_row(storage_key, number) or patch[:TAG_BYTES] != tag:
                 raise DamagedStore("a patch of a stored entry is missing, or belongs to another one")
             patches.apply(whole, patch[TAG_BYTES:])
         return bytes(whole)
 
-    def _patches_of(self, located: bytes) -> list[Row]:
-        return self._store.scan(*rows.patches_of(located), PATCHES_MAX + 1, _UNLIMITED)
+    def _patches_of(self, storage_key: bytes) -> list[Row]:
+        return self._store.scan(*rows.patches_of(storage_key), PATCHES_MAX + 1, _UNLIMITED)
 
-    def _drop_patches(self, located: bytes) -> None:
-        for row, _ in self._patches_of(located):
+    def _drop_patches(self, storage_key: bytes) -> None:
+        for row, _ in self._patches_of(storage_key):
             self._store.delete(row)
 
-    def _forget(self, located: bytes) -> _OnDisk | None:
-        known = self._known.pop(located, None)
+    def _forget(self, storage_key: bytes) -> _OnDisk | None:
+        known = self._known.pop(storage_key, None)
         if known is not None:
             self._known_bytes -= known.size
         return known

@@ -2,7 +2,7 @@
 
 d <token 8> <identity>   an entry, by storage key: partitions are contiguous ranges
 e <length 2> <storage key> <number 4>   a patch of a large entry (`patching`)
-o <oseq 8>               an outbox row: the storage key whose entry other data centers still miss
+o <outbox_seq 8>               an outbox row: the storage key whose entry other data centers still miss
 h <length 2> <storage key> <target>   a hint: what a home replica that was down has missed
 t <storage key>          a tombstone: when this node noted it, and the digest of its entry
 m <name>                 the node's own facts (identity, starts, those noted in the topology bucket, the name it writes
@@ -97,7 +97,7 @@ def tombstone_row(located_key: bytes) -> bytes:
     return _TOMBSTONE + located_key
 
 
-def located_in(row: bytes) -> bytes:
+def storage_key_in(row: bytes) -> bytes:
     """Return the storage key in a data row, or in the row of a tombstone."""
     return row[1:]
 
@@ -113,9 +113,9 @@ def token_range(first: int, end: int) -> tuple[bytes, bytes]:
     return _DATA + first.to_bytes(TOKEN_BYTES, "big"), stop_row
 
 
-def outbox_row(oseq: int) -> bytes:
+def outbox_row(outbox_seq: int) -> bytes:
     """Return the row of an outbox number."""
-    return _OUTBOX + oseq.to_bytes(8, "big")
+    return _OUTBOX + outbox_seq.to_bytes(8, "big")
 
 
 def oseq_in(row: bytes) -> int:

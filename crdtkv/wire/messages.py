@@ -31,7 +31,7 @@ class Beat(NamedTuple):
     clock_ms: int
 
 
-class Leaving(NamedTuple):
+class GoAway(NamedTuple):
     """A node is about to stop, and waits so long for its clients to leave.
 
     They should send it nothing new, and close the link once they have all answers.
@@ -444,7 +444,7 @@ class Refusal(NamedTuple):
 
 
 class GeoBatch(NamedTuple):
-    """Entries that a node of another data center has in its outbox, as `[[oseq, identity, entry]…]`.
+    """Entries that a node of another data center has in its outbox, as `[[outbox_seq, identity, entry]…]`.
 
     `actor` names the incarnation whose outbox numbers these are.
     """
@@ -459,7 +459,7 @@ class Confirm(NamedTuple):
 
     datacenter: str
     actor: str
-    oseqs: list[object]
+    outbox_seqs: list[object]
 
 
 class RightsWanted(NamedTuple):
@@ -487,7 +487,7 @@ class FillDone(NamedTuple):
 
 
 Message = (
-    Hello | Beat | Leaving | GetRequest | MutateRequest | ScanRequest | TopologyRequest | StatusRequest
+    Hello | Beat | GoAway | GetRequest | MutateRequest | ScanRequest | TopologyRequest | StatusRequest
     | RepairRequest | InspectRequest | EntriesReply | MutateReply | ScanReply | TopologyReply | StatusReply | ErrorReply
     | WatchRequest | WatchReply
     | ReadReplica | ReplicaEntry | WriteReplica | ReplicaWritten | ReplicaSuperseded
@@ -517,7 +517,7 @@ NUMBERS: dict[type, int] = {
     WatchRequest: 15,
     WatchReply: 16,
     Beat: 17,
-    Leaving: 18,
+    GoAway: 18,
     ReadReplica: 20,
     ReplicaEntry: 21,
     WriteReplica: 22,

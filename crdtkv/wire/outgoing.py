@@ -15,7 +15,7 @@ other small messages always go: what was done must be told, and they are as few 
 from typing import Any, NamedTuple
 
 from crdtkv.errors import CrdtkvError, Overloaded, ProtocolError, ValueTooLarge
-from crdtkv.ring.token import located
+from crdtkv.ring.token import storage_key_of
 from crdtkv.wire.codec import encode_frame
 from crdtkv.wire.frames import MAX_FRAME_BYTES, TARGET_FRAME_BYTES, framed
 from crdtkv.wire.messages import (
@@ -212,7 +212,7 @@ def _shortened(message: Any) -> Message | None:
     match message:
         case ScanReply(number, [_, _, *_] as rows, _):
             half, last = _first_half(rows)
-            return ScanReply(number, half, located(last))
+            return ScanReply(number, half, storage_key_of(last))
         case PartitionRows(number, [_, _, *_] as rows, _):
             half, last = _first_half(rows)
             return PartitionRows(number, half, last)

@@ -40,7 +40,7 @@ class HeldStore(MemoryStore):
         #: How many commits each sync covered, in the order in which they began.
         self.covered: list[int] = []
         self.on_begun: Callable[[], None] = lambda: None
-        self._passes = threading.Semaphore(0)
+        self._full_comparisons = threading.Semaphore(0)
 
     def commit(self) -> None:
         if self.commit_failure is not None and self.has_writes:
@@ -51,7 +51,7 @@ class HeldStore(MemoryStore):
         commit = self.commits
         self.covered.append(commit)
         self.on_begun()
-        if not self.is_open and not self._passes.acquire(timeout=WITHIN_S):
+        if not self.is_open and not self._full_comparisons.acquire(timeout=WITHIN_S):
             raise StorageError("no test has let this sync go")
         if self.failure is not None:
             raise self.failure
@@ -59,7 +59,7 @@ class HeldStore(MemoryStore):
 
     def let(self, count: int = 1) -> None:
         """Let a sync end that is held, or the next one."""
-        self._passes.release(count)
+        self._full_comparisons.release(count)
 
 
 class Node:

@@ -152,7 +152,7 @@ async def test_the_ring_shows_where_a_key_lives(run: Run, eu: Client) -> None:
     assert 0 <= told["partition"] < 256
     assert int(told["token"], 16) >> 56 == told["partition"]
     assert sorted(told["replicas"]) == ["eu-1", "eu-2", "eu-3"]
-    assert told["stand_ins"] == []
+    assert told["fallbacks"] == []
     table = await run("ring", "--key", "user:1")
     assert told["token"] in table.out
     assert table.out.count("replica") >= 3

@@ -70,7 +70,7 @@ async def decoded(cluster: LocalCluster, payload: bytes) -> Any:
 async def test_the_stream_says_what_it_is(nc: NatsClient) -> None:
     info = await nc.jetstream().stream_info("CRDTKV_shop_eu")
     config = info.config
-    assert config.description == "crdtkv cluster shop: what data center eu tells the others"
+    assert config.description == "crdtkv cluster shop: writes of data center eu"
     assert config.subjects == ["crdtkv.shop.eu.log.>"]
     assert config.storage == api.StorageType.FILE
     assert config.max_bytes == 1024 * 1024 * 1024
@@ -187,7 +187,7 @@ async def test_decode_shows_a_message_of_the_stream_as_json(
     assert shown["node"] in ("eu-1", "eu-2", "eu-3")
     assert shown["actor"].startswith(shown["node"] + ".")
     (entry,) = shown["entries"]
-    assert entry["oseq"] > 0
+    assert entry["outbox_seq"] > 0
     assert (entry["bucket"], entry["type"], entry["key"]) == ("default", "register", "user:2")
     assert entry["values"] == [{"name": "Grace", "tags": ["navy", 1906]}]
     assert entry["tombstone"] is False

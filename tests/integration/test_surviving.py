@@ -22,7 +22,7 @@ from crdtkv.ids import identity_of
 from crdtkv.local.cluster import LocalCluster
 from crdtkv.local.ports import free_ports, on_free_ports
 from crdtkv.ring.hash_ring import HashRing
-from crdtkv.ring.token import located
+from crdtkv.ring.token import storage_key_of
 
 from . import program
 from .conftest import DATACENTERS, addresses
@@ -96,7 +96,7 @@ async def whole_in_the_end(five: LocalCluster, kv: Client) -> AsyncIterator[None
 def homes(five: LocalCluster, key: str) -> tuple[str, ...]:
     """Return the home replicas of a register."""
     ring = HashRing(five.config.first_topology("eu"))
-    return ring.preference_list(located(identity_of("default", "register", key)))
+    return ring.preference_list(storage_key_of(identity_of("default", "register", key)))
 
 
 async def told(kv: Client, field: str) -> dict[str, Any]:
@@ -290,10 +290,10 @@ async def test_what_waits_and_what_is_compared_is_shown_by_the_program(five: Loc
     await five.start_node("eu-1")
     await nobody_keeps_hints(kv)
     shown = await run("hints")
-    assert (shown.code, "nobody waits for anything" in shown.out) == (0, True)
+    assert (shown.code, "no hints" in shown.out) == (0, True)
     repaired = await run("repair")
     assert repaired.code == 0, repaired.out + repaired.err
-    assert "all is compared" in repaired.out
+    assert "compared everything" in repaired.out
     wrong = await run("repair", "--partition", "1000000")
     assert wrong.code == 2
     assert "partitions count from 0" in wrong.err

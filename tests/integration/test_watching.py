@@ -354,7 +354,7 @@ async def test_the_nodes_count_watches(eu: Client) -> None:
 
 async def test_metrics_tell_of_watches(cluster: LocalCluster, eu: Client) -> None:
     await eu.put_many({f"w17:{number}": number for number in range(20)}, consistency=LOCAL_ALL)
-    names = ("crdtkv_watch_changes_told_total", "crdtkv_watch_scans_begun_total", "crdtkv_watches_waiting")
+    names = ("crdtkv_watch_changes_sent_total", "crdtkv_watch_scans_begun_total", "crdtkv_watches_waiting")
     before = [await figure(cluster, "eu", name) for name in names]
     async with eu.watch("w17:") as watch:
         assert await initial(watch, {}) == 20

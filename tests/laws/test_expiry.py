@@ -119,14 +119,14 @@ def test_from_when_an_entry_is_over_nothing_is_seen_and_right_before_something_i
 ) -> None:
     history: History = data.draw(histories(type_tag, is_timed=True))
     for entry in history.entries:
-        over_at = entry.over_at
+        expires_at = entry.expires_at
         for now in moments(entry):
-            is_over = over_at is not None and over_at <= now
+            is_over = expires_at is not None and expires_at <= now
             assert entry.at(now).is_tombstone or not is_over
-        if over_at is None:
+        if expires_at is None:
             assert not entry.at(2**63 - 1).is_tombstone
-        elif over_at:
-            assert not entry.at(over_at - 1).is_tombstone
+        elif expires_at:
+            assert not entry.at(expires_at - 1).is_tombstone
 
 
 @every_type

@@ -218,13 +218,13 @@ def _shown(message: Message) -> str:
         elif name == "entry":
             parts.append(_entry(value))
         elif name == "entries" and isinstance(message, LeafReply):
-            parts += [f"{_key(located)}: {_entry(entry)}" for located, entry in value]
+            parts += [f"{_key(storage_key)}: {_entry(entry)}" for storage_key, entry in value]
         elif name == "entries":
             parts += [_entry(entry) for entry in value]
         elif name == "trees":
             parts += [f"partition {partition}" for partition, _ in value]
         elif name == "digests":
-            parts += [f"{_key(located)} …" for located, _ in value]
+            parts += [f"{_key(storage_key)} …" for storage_key, _ in value]
         elif name == "wanted" and value:
             parts.append("wants " + ", ".join(map(_key, value)))
         elif name == "partitions":
@@ -236,8 +236,8 @@ def _shown(message: Message) -> str:
     return f"{type(message).__name__}({', '.join(parts)})"
 
 
-def _key(located: bytes) -> str:
-    return repr(parse_identity(identity_in(located)))
+def _key(storage_key: bytes) -> str:
+    return repr(parse_identity(identity_in(storage_key)))
 
 
 def _entry(encoded: bytes | None) -> str:

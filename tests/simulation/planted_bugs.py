@@ -123,11 +123,11 @@ def outbox_row_deleted_on_the_streams_ack() -> Any:
     published = GeoReplication.published
 
     def wrong(self: GeoReplication, number: int, ok: bool) -> None:
-        oseqs = self._in_flight.get(number, [])
+        outbox_seqs = self._in_flight.get(number, [])
         published(self, number, ok)
         if ok:
             for peer in self._outbox._peers:
-                self._outbox.confirm(peer, oseqs)
+                self._outbox.confirm(peer, outbox_seqs)
 
     return replaced(GeoReplication, "published", wrong)
 
@@ -145,8 +145,8 @@ def deduplication_by_stream_sequence() -> Any:
             if sequence <= seen.get(dc, 0):
                 (batch,) = decode_frame(payload).messages
                 assert isinstance(batch, GeoBatch)
-                oseqs = [row[0] for row in batch.rows]  # type: ignore[index]
-                confirm = encode_frame(0, [Confirm(self.place.datacenter, batch.actor, oseqs)])
+                outbox_seqs = [row[0] for row in batch.rows]  # type: ignore[index]
+                confirm = encode_frame(0, [Confirm(self.place.datacenter, batch.actor, outbox_seqs)])
                 self.send_bus(SendBus(dc, batch.node, confirm))
                 nats._handles.pop(handle)
                 nats._unfinished[self.place.node, dc] -= 1
@@ -205,8 +205,8 @@ def stream_acked_before_applying() -> Any:
         effects.held_acks = [ack for ack in effects.held_acks if ack.handle != handle]
         (batch,) = decode_frame(payload).messages
         assert isinstance(batch, GeoBatch)
-        oseqs = [row[0] for row in batch.rows]  # type: ignore[index]
-        confirm = encode_frame(0, [Confirm(self._cluster.datacenter, batch.actor, oseqs)])
+        outbox_seqs = [row[0] for row in batch.rows]  # type: ignore[index]
+        confirm = encode_frame(0, [Confirm(self._cluster.datacenter, batch.actor, outbox_seqs)])
         effects.held_bus.append(SendBus(datacenter, batch.node, confirm))
         effects.held_acks.append(AckStream(handle, True))
 
@@ -258,9 +258,9 @@ def full_outbox_forgets() -> Any:
     """A full outbox drops rows without a mark."""
     record = Outbox.record
 
-    def wrong(self: Outbox, located: bytes, now: float) -> None:
+    def wrong(self: Outbox, storage_key: bytes, now: float) -> None:
         had_dropped = self.has_dropped
-        record(self, located, now)
+        record(self, storage_key, now)
         if not had_dropped and self.has_dropped:
             self._store.delete(rows.OUTBOX_DROPPED)
 
@@ -280,8 +280,8 @@ def merkle_hash_over_other_bytes() -> Any:
     """The tree hashes a new entry as it came, with what it was wrapped in, and not the bytes that are stored."""
     changed = MerkleForest.changed
 
-    def wrong(self: MerkleForest, token: int, located: bytes, before: bytes | None, after: bytes) -> None:
-        changed(self, token, located, before, after + b"\0" if before is None else after)
+    def wrong(self: MerkleForest, token: int, storage_key: bytes, before: bytes | None, after: bytes) -> None:
+        changed(self, token, storage_key, before, after + b"\0" if before is None else after)
 
     return replaced(MerkleForest, "changed", wrong)
 
@@ -289,9 +289,9 @@ def merkle_hash_over_other_bytes() -> Any:
 def differences_overwritten_instead_of_merged() -> Any:
     """Anti-entropy takes over the other replica's entry as it is."""
 
-    def wrong(self: AntiEntropy, located: bytes, encoded: bytes) -> bool:
-        key = self._keys.from_peer(identity_in(located))
-        self._replica._put(key, self._replica._stored(located), Entry.from_bytes(encoded))
+    def wrong(self: AntiEntropy, storage_key: bytes, encoded: bytes) -> bool:
+        key = self._keys.from_peer(identity_in(storage_key))
+        self._replica._put(key, self._replica._stored(storage_key), Entry.from_bytes(encoded))
         return True
 
     return replaced(AntiEntropy, "take", wrong)
@@ -320,7 +320,7 @@ def hint_deleted_before_the_acknowledgement() -> Any:
 
 def part_merged_without_its_basis() -> Any:
     """A replica merges a part of an entry although it has not seen what that builds on."""
-    return replaced(Replica, "has_seen", lambda self, located, context: True)
+    return replaced(Replica, "has_seen", lambda self, storage_key, context: True)
 
 
 def add_that_takes_the_others_with_it() -> Any:
@@ -371,7 +371,7 @@ def linearizable_write_in_one_phase() -> Any:
 
 
 def linearizable_over_stand_ins() -> Any:
-    """Stand-ins count at `LINEARIZABLE`, too."""
+    """Fallback replicas count at `LINEARIZABLE`, too."""
     return replaced(
         ConsistencyLevel,
         "is_sloppy",

@@ -20,11 +20,11 @@ def tombstones_collected_by_time_only() -> Any:
         if self._step.now.monotonic_s < self._next_at:
             return
         self._next_at = self._step.now.monotonic_s + self._config.interval_s
-        for located, noted in self._replica.tombstones.behind(b"", 100)[0]:
-            entry = self._replica.entry(located)
-            if self._stability.is_old_enough(located, noted) and entry is not None:
+        for storage_key, noted in self._replica.tombstones.behind(b"", 100)[0]:
+            entry = self._replica.entry(storage_key)
+            if self._stability.is_old_enough(storage_key, noted) and entry is not None:
                 if not entry.context.highest(self._replica.actor):
-                    self._drop(located)
+                    self._drop(storage_key)
                 self._stability.needs_new_actor = True
         self._renew_actor()
 
@@ -42,14 +42,14 @@ def tombstones_collected_without_those_that_are_down() -> Any:
     def planted() -> Iterator[None]:
         with (
             replaced(Collection, "_ask", wrong),
-            replaced(Hints, "has", lambda self, located: False),
-            replaced(Stability, "_hint_kept", lambda self, located: None),
+            replaced(Hints, "has", lambda self, storage_key: False),
+            replaced(Stability, "_hint_kept", lambda self, storage_key: None),
             replaced(
                 CollectionRound,
                 "_other_homes",
                 lambda self, question: [
                     home
-                    for home in self._cluster.ring.replicas_at(token_in(question.located))
+                    for home in self._cluster.ring.replicas_at(token_in(question.storage_key))
                     if home in self._cluster.alive
                 ],
             ),
@@ -63,15 +63,15 @@ def collected_counters_reused() -> Any:
     """A node goes on under its name after it has dropped an entry with dots of its own: it counts from 1 again."""
     drop = Replica.drop
 
-    def wrong(self: Replica, located: bytes) -> None:
+    def wrong(self: Replica, storage_key: bytes) -> None:
         name, self._write_actor.name = self._write_actor.name, "nobody"
-        drop(self, located)
+        drop(self, storage_key)
         self._write_actor.name = name
 
     @contextmanager
     def planted() -> Iterator[None]:
         with (
-            replaced(Stability, "_names_own_dots", lambda self, located: False),
+            replaced(Stability, "_names_own_dots", lambda self, storage_key: False),
             replaced(Replica, "drop", wrong),
         ):
             yield
@@ -85,8 +85,8 @@ def collection_that_ignores_a_hint() -> Any:
     @contextmanager
     def planted() -> Iterator[None]:
         with (
-            replaced(Hints, "has", lambda self, located: False),
-            replaced(Stability, "_hint_kept", lambda self, located: None),
+            replaced(Hints, "has", lambda self, storage_key: False),
+            replaced(Stability, "_hint_kept", lambda self, storage_key: None),
         ):
             yield
 
@@ -109,7 +109,9 @@ def collection_with_one_node_unasked() -> Any:
                 CollectionRound,
                 "_other_homes",
                 lambda self, question: [
-                    home for home in self._cluster.ring.replicas_at(token_in(question.located)) if home in self._others
+                    home
+                    for home in self._cluster.ring.replicas_at(token_in(question.storage_key))
+                    if home in self._others
                 ],
             ),
         ):

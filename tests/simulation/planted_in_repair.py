@@ -5,7 +5,7 @@ from typing import Any
 from crdtkv.crdt.entry import Entry
 from crdtkv.node.enrollment.enrollment import Enrollment
 from crdtkv.node.handoff.hint_delivery import _Delivery
-from crdtkv.node.handoff.local_seat import LocalSeat
+from crdtkv.node.handoff.local_copy import LocalCopy
 from crdtkv.node.quorum_calls import read_repair
 from crdtkv.node.replica.outbox import Outbox
 from crdtkv.storage import identity
@@ -25,15 +25,15 @@ def read_repair_that_supersedes() -> Any:
 
 def coordinator_supersedes_what_it_has_read() -> Any:
     """A coordinator that merges what a quorum has told drops older siblings."""
-    merge_local = LocalSeat.merge_local
+    merge_local = LocalCopy.merge_local
 
-    def wrong(self: LocalSeat, key: Any, entry: Entry, seats: Any) -> None:
-        if any(seat.node == self._cluster.node and seat.is_home for seat in seats):
+    def wrong(self: LocalCopy, key: Any, entry: Entry, responsibles: Any) -> None:
+        if any(responsible.node == self._cluster.node and responsible.is_home for responsible in responsibles):
             self._replica.merge(key, entry, entry.state.newest())
         else:
-            merge_local(self, key, entry, seats)
+            merge_local(self, key, entry, responsibles)
 
-    return replaced(LocalSeat, "merge_local", wrong)
+    return replaced(LocalCopy, "merge_local", wrong)
 
 
 def learner_promoted_one_partition_early() -> Any:
@@ -41,7 +41,7 @@ def learner_promoted_one_partition_early() -> Any:
     learn = Enrollment._learn
 
     def wrong(self: Enrollment) -> None:
-        if self._learning_from is not None and sum(self._anti_entropy.passes.values()) <= 1:
+        if self._learning_from is not None and sum(self._anti_entropy.full_comparisons.values()) <= 1:
             self._enter(is_learner=False)
         else:
             learn(self)
@@ -55,7 +55,7 @@ def learner_promoted_after_the_first_peer() -> Any:
 
     def wrong(self: Enrollment) -> None:
         peers = self._learning_from
-        if peers is not None and len(peers) > 1 and len(self._anti_entropy.passes) < len(peers):
+        if peers is not None and len(peers) > 1 and len(self._anti_entropy.full_comparisons) < len(peers):
             self._enter(is_learner=False)
         else:
             learn(self)
@@ -70,25 +70,25 @@ def hint_dropped_on_a_refusal() -> Any:
 
 def write_of_a_fallback_never_sent_elsewhere() -> Any:
     """A home replica that is handed a fallback's write does not put it into its outbox."""
-    accept_hint = LocalSeat.accept_hint
+    accept_hint = LocalCopy.accept_hint
 
-    def wrong(self: LocalSeat, key: Any, target: str, entry: Entry, is_unsent: bool) -> None:
+    def wrong(self: LocalCopy, key: Any, target: str, entry: Entry, is_unsent: bool) -> None:
         accept_hint(self, key, target, entry, is_unsent=is_unsent and target != self._cluster.node)
 
-    return replaced(LocalSeat, "accept_hint", wrong)
+    return replaced(LocalCopy, "accept_hint", wrong)
 
 
 def fallback_goes_on_under_its_name() -> Any:
     """A fallback makes dots under the same name after it has forgotten a key: it counts from 1 again."""
-    return replaced(LocalSeat, "hint_delivered", lambda self, hint: None)
+    return replaced(LocalCopy, "hint_delivered", lambda self, hint: None)
 
 
 def outbox_row_deleted_on_the_first_confirmation() -> Any:
     """One data center's confirmation counts for all."""
     confirm = Outbox.confirm
 
-    def wrong(self: Outbox, datacenter: str, oseqs: Any) -> None:
-        numbers = list(oseqs)
+    def wrong(self: Outbox, datacenter: str, outbox_seqs: Any) -> None:
+        numbers = list(outbox_seqs)
         for peer in self._peers:
             confirm(self, peer, numbers)
 

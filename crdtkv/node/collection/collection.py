@@ -112,10 +112,10 @@ class Collection:
         """Drop what all have agreed to, unless this node has changed its mind."""
         settled, _ = self._stability.judge(parsed_questions(request.tombstones))
         dropped: list[object] = []
-        for located in settled:
-            if self._replica.entry(located) is not None:
-                self._drop(located)
-                dropped.append(located)
+        for storage_key in settled:
+            if self._replica.entry(storage_key) is not None:
+                self._drop(storage_key)
+                dropped.append(storage_key)
         self._step.effects.send_when_durable(node, TombstonesDropped(request.id, dropped))
 
     # Asking.
@@ -125,14 +125,14 @@ class Collection:
         self._is_asking = False
         self._waiting_for = answers.waiting_for
         now_s = self._step.now.monotonic_s
-        final = [question for question in questions if question.located in answers.dropped]
-        for located in self._stability.judge(final)[0]:
-            self._drop(located)
+        final = [question for question in questions if question.storage_key in answers.dropped]
+        for storage_key in self._stability.judge(final)[0]:
+            self._drop(storage_key)
         for question in questions:
-            candidate = self._candidates.pop(question.located, None)
-            if candidate is not None and question.located in answers.agreed:
+            candidate = self._candidates.pop(question.storage_key, None)
+            if candidate is not None and question.storage_key in answers.agreed:
                 pause_s = self._config.interval_s if candidate.was_asked else self._stability.settle_s
-                self._candidates[question.located] = _Candidate(question, now_s + pause_s, was_asked=True)
+                self._candidates[question.storage_key] = _Candidate(question, now_s + pause_s, was_asked=True)
 
     def _ask(self, due: list[Question]) -> None:
         step = self._step
@@ -155,17 +155,17 @@ class Collection:
             return 0
         page, is_last = tombstones.behind(self._behind, limit)
         self._behind = b"" if is_last else page[-1][0]
-        for located, noted in page:
-            is_mine = self._cluster.ring.replicas_at(token_in(located))[0] == self._cluster.node
-            if not is_mine or located in self._candidates or not self._stability.is_old_enough(located, noted):
+        for storage_key, noted in page:
+            is_mine = self._cluster.ring.replicas_at(token_in(storage_key))[0] == self._cluster.node
+            if not is_mine or storage_key in self._candidates or not self._stability.is_old_enough(storage_key, noted):
                 continue
-            if not self._stability.is_stable_elsewhere(located):
+            if not self._stability.is_stable_elsewhere(storage_key):
                 kept_for_others += 1
             else:
-                entry = self._replica.entry(located)
+                entry = self._replica.entry(storage_key)
                 assert entry is not None
-                question = Question(located, noted.digest, entry.state.newest())
-                self._candidates[located] = _Candidate(question, now_s, was_asked=False)
+                question = Question(storage_key, noted.digest, entry.state.newest())
+                self._candidates[storage_key] = _Candidate(question, now_s, was_asked=False)
         return kept_for_others
 
     def _renew_actor(self) -> None:
@@ -177,9 +177,9 @@ class Collection:
             self._stability.needs_new_actor = False
             self._replica.renew_actor()
 
-    def _drop(self, located: bytes) -> None:
-        self._replica.drop(located)
-        self._stability.dropped(located)
+    def _drop(self, storage_key: bytes) -> None:
+        self._replica.drop(storage_key)
+        self._stability.dropped(storage_key)
 
 
 class Answers(NamedTuple):
@@ -216,7 +216,7 @@ class CollectionRound(Call):
         self._settled[self._cluster.node] = frozenset(settled)
         self._agreed[self._cluster.node] = frozenset(settled + agreed)
         self._number = self._calls.add(self)
-        asked = [question for question in self._questions if question.located in self._agreed[self._cluster.node]]
+        asked = [question for question in self._questions if question.storage_key in self._agreed[self._cluster.node]]
         if not asked:
             self._end()
             return
@@ -259,7 +259,7 @@ class CollectionRound(Call):
         self._is_dropping = True
         settled = frozenset.intersection(*(self._settled[node] for node in (self._cluster.node, *self._others)))
         for question in self._questions:
-            if question.located in settled:
+            if question.storage_key in settled:
                 for home in self._other_homes(question):
                     self._to_drop.setdefault(home, []).append(question)
         self._waiting = set(self._to_drop)
@@ -274,10 +274,10 @@ class CollectionRound(Call):
         agreed = frozenset.intersection(*(self._agreed.get(node, nothing) for node in everybody))
         settled = frozenset.intersection(*(self._settled.get(node, nothing) for node in everybody))
         dropped = frozenset(
-            question.located
+            question.storage_key
             for question in self._questions
-            if question.located in settled
-            and all(question.located in self._dropped.get(home, nothing) for home in self._other_homes(question))
+            if question.storage_key in settled
+            and all(question.storage_key in self._dropped.get(home, nothing) for home in self._other_homes(question))
         )
         self._collection.ended(self._questions, Answers(dropped, agreed - dropped, self._refusals(everybody)))
 
@@ -293,7 +293,7 @@ class CollectionRound(Call):
         return {node: count for node, count in missing.items() if count}
 
     def _other_homes(self, question: Question) -> list[str]:
-        homes = self._cluster.ring.replicas_at(token_in(question.located))
+        homes = self._cluster.ring.replicas_at(token_in(question.storage_key))
         return [home for home in homes if home != self._cluster.node]
 
 

@@ -51,7 +51,7 @@ StableElsewhere = Callable[[bytes], bool]
 class Question(NamedTuple):
     """A tombstone that may go: the digest of its bytes, and the timestamp it carries."""
 
-    located: bytes
+    storage_key: bytes
     digest: bytes
     newest: HybridTimestamp
 
@@ -90,73 +90,73 @@ class Stability:
             self._since = {}
         settled: list[bytes] = []
         agreed: list[bytes] = []
-        carried = self._calls.located()
+        carried = self._calls.storage_key_of()
         now_s = self._step.now.monotonic_s
         for question in questions:
-            located, digest, newest = question
-            known = self._since.get(located)
+            storage_key, digest, newest = question
+            known = self._since.get(storage_key)
             is_new = known is None or known[0] != digest
-            if not self._agrees(question) or (is_new and located in carried):
-                self._since.pop(located, None)
+            if not self._agrees(question) or (is_new and storage_key in carried):
+                self._since.pop(storage_key, None)
                 continue
             if known is not None and not is_new:
-                (settled if now_s - known[1] >= self.settle_s else agreed).append(located)
+                (settled if now_s - known[1] >= self.settle_s else agreed).append(storage_key)
                 continue
-            self._since.pop(located, None)
-            self._since[located] = (digest, now_s)
+            self._since.pop(storage_key, None)
+            self._since[storage_key] = (digest, now_s)
             self._replica.stay_above(newest)
-            agreed.append(located)
+            agreed.append(storage_key)
             if len(self._since) > AGREEMENTS_MAX:
                 del self._since[next(iter(self._since))]
         return settled, agreed
 
-    def dropped(self, located: bytes) -> None:
+    def dropped(self, storage_key: bytes) -> None:
         """Forget a key whose tombstone is gone."""
-        self._since.pop(located, None)
+        self._since.pop(storage_key, None)
 
     def has_passed_since(self, wall_ms: int) -> bool:
         """Tell whether the time of grace has passed since then."""
         return self._step.now.wall_ms - wall_ms >= self._gc_grace_ms
 
-    def is_old_enough(self, located: bytes, noted: Noted) -> bool:
+    def is_old_enough(self, storage_key: bytes, noted: Noted) -> bool:
         """Tell whether a tombstone has had its grace; one that was noted in the future begins to have it now."""
         if noted.noted_ms > self._step.now.wall_ms:
-            self._replica.tombstones.note_again(located, noted, self._step.now.wall_ms)
+            self._replica.tombstones.note_again(storage_key, noted, self._step.now.wall_ms)
             return False
         return self.has_passed_since(max(noted.noted_ms, noted.over_ms))
 
     def _agrees(self, question: Question) -> bool:
-        located, digest, newest = question
+        storage_key, digest, newest = question
         step = self._step
-        homes = self._cluster.ring.replicas_at(token_in(located))
+        homes = self._cluster.ring.replicas_at(token_in(storage_key))
         if self._cluster.is_quarantined or not self._cluster.ring.learners.isdisjoint(homes):
             return False
-        if newest > from_wall_ms(step.now.wall_ms) or self._hints.has(located):
+        if newest > from_wall_ms(step.now.wall_ms) or self._hints.has(storage_key):
             return False
         if self._cluster.node not in homes:
-            return self._replica.entry(located) is None
-        return self._holds(located, digest) and self.is_stable_elsewhere(located)
+            return self._replica.entry(storage_key) is None
+        return self._holds(storage_key, digest) and self.is_stable_elsewhere(storage_key)
 
-    def _holds(self, located: bytes, digest: bytes) -> bool:
+    def _holds(self, storage_key: bytes, digest: bytes) -> bool:
         """Tell whether this replica could drop the tombstone."""
         replica = self._replica
-        noted = replica.tombstones.get(located)
-        if noted is None or noted.digest != digest or not replica.is_durable(located):
+        noted = replica.tombstones.get(storage_key)
+        if noted is None or noted.digest != digest or not replica.is_durable(storage_key):
             return False
-        if not self.is_old_enough(located, noted) or self._outbox.waits_with(located):
+        if not self.is_old_enough(storage_key, noted) or self._outbox.waits_with(storage_key):
             return False
-        return not self._names_own_dots(located)
+        return not self._names_own_dots(storage_key)
 
-    def _names_own_dots(self, located: bytes) -> bool:
+    def _names_own_dots(self, storage_key: bytes) -> bool:
         """Tell whether this node could not drop the tombstone without forgetting how far it has counted."""
-        entry = self._replica.entry(located)
+        entry = self._replica.entry(storage_key)
         names = entry is not None and entry.context.highest(self._replica.actor) > 0
         self.needs_new_actor = self.needs_new_actor or names
         return names
 
-    def _hint_kept(self, located: bytes) -> None:
+    def _hint_kept(self, storage_key: bytes) -> None:
         """Take back an agreement: something of the key was kept for a node that may have missed it."""
-        self._since.pop(located, None)
+        self._since.pop(storage_key, None)
 
 
 def parsed_questions(tombstones: list[object]) -> list[Question]:
@@ -168,8 +168,8 @@ def parsed_questions(tombstones: list[object]) -> list[Question]:
     questions: list[Question] = []
     for item in tombstones:
         match item:
-            case [bytes() as located, bytes() as digest, int() as newest] if len(digest) == DIGEST_BYTES:
-                questions.append(Question(located, digest, newest))
+            case [bytes() as storage_key, bytes() as digest, int() as newest] if len(digest) == DIGEST_BYTES:
+                questions.append(Question(storage_key, digest, newest))
             case _:
                 raise ProtocolError("a tombstone is [storage key, 16 bytes, timestamp]")
     return questions

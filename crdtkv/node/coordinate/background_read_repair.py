@@ -70,14 +70,14 @@ class BackgroundReadRepair:
         if now_s < self._next_at or self._under_way >= AT_ONCE_MAX or len(self._calls) > self._calls_max // 2:
             return
         key = self._keys.from_client(identity)
-        seats = self._cluster.seats(key.token, is_sloppy=False)
-        counted = sum(seat.is_counted for seat in seats)
+        responsibles = self._cluster.responsibles(key.token, is_sloppy=False)
+        counted = sum(responsible.is_counted for responsible in responsibles)
         if counted < 2:
             return
         step.stats.count("background_reads")
         self._next_at = now_s + PAUSE_S
         self._under_way += 1
-        self._quorum_calls.read(key, seats, counted, now_s + TIMEOUT_S, self._compared, self._gave_up)
+        self._quorum_calls.read(key, responsibles, counted, now_s + TIMEOUT_S, self._compared, self._gave_up)
 
     def _compared(self, _: bytes | None, __: bool) -> None:
         self._under_way -= 1

@@ -5,8 +5,8 @@ Every request goes the same way: check it, place it on the ring, forward it if o
 
 `LINEARIZABLE` is the protocol of Attiya, Bar-Noy and Dolev. A write first reads a majority, which gives it a timestamp
 above all that was written before, then writes to a majority. A read returns only what a majority holds, written back
-if need be. Replicas count, stand-ins and learners do not, and all of them are under one ring epoch. Values must be
-ordered by that timestamp alone, so this is for registers.
+if need be. Home replicas count, fallback replicas and learners do not, and all of them are under one ring epoch. Values
+must be ordered by that timestamp alone, so this is for registers.
 
 Source: Attiya, Bar-Noy, Dolev, "Sharing Memory Robustly in Message-Passing Systems" (1995).
 """
@@ -70,7 +70,7 @@ class Coordinator:
                 if not has_room:
                     raise Overloaded("too much was read at once: read the answers, then ask again")
                 if answers_alone and self._cluster.serves(key.token):
-                    entry, is_durable = self._replica.shown(key.located)
+                    entry, is_durable = self._replica.shown(key.storage_key)
                     if is_durable:
                         run.append(entry)
                         if entry is not None:
@@ -140,7 +140,7 @@ class Coordinator:
         self._placing.check_load()
         self._quorum_calls.read(
             key,
-            self._cluster.seats(key.token, level.is_sloppy),
+            self._cluster.responsibles(key.token, level.is_sloppy),
             required,
             deadline_of(requester, timeout_ms),
             then=lambda entry, is_durable: requester.reply(

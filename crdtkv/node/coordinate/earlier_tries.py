@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from crdtkv.errors import CrdtkvError, Unavailable
 from crdtkv.node.coordinate.mutation import Mutation
-from crdtkv.node.handoff.local_seat import LocalSeat
+from crdtkv.node.handoff.local_copy import LocalCopy
 from crdtkv.node.kernel.kernel import Kernel
 from crdtkv.node.kernel.keys import PlacedKey
 from crdtkv.node.quorum_calls.finding import FindCall
@@ -22,7 +22,7 @@ Found = Callable[[Record | None], None]
 class EarlierTries:
     """The operations that this node knows of, and the search for those that others know of."""
 
-    def __init__(self, kernel: Kernel, local: LocalSeat, operations: Operations, quorum_calls: QuorumCalls) -> None:
+    def __init__(self, kernel: Kernel, local: LocalCopy, operations: Operations, quorum_calls: QuorumCalls) -> None:
         self._kernel = kernel
         self._cluster = kernel.cluster
         self._step = kernel.step
@@ -58,14 +58,14 @@ class EarlierTries:
             request.operation_id,
             [name for name in request.tried if isinstance(name, str)],
             own,
-            mutation.seats,
+            mutation.responsibles,
             mutation.deadline_s,
         )
 
     def merged(self, mutation: Mutation, entry: bytes | None) -> bool:
         """Merge what other replicas hold into what this node holds; False if it cannot, and the client has heard so."""
         try:
-            self._local.merge_read(mutation.key, entry, mutation.seats)
+            self._local.merge_read(mutation.key, entry, mutation.responsibles)
         except CrdtkvError as error:
             mutation.refuse(self._step, error)
             return False
@@ -89,7 +89,7 @@ class EarlierTries:
 
         self._quorum_calls.read(
             key,
-            mutation.seats,
+            mutation.responsibles,
             required,
             mutation.deadline_s,
             read,

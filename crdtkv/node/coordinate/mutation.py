@@ -6,7 +6,7 @@ from crdtkv.causality.context import CausalContext
 from crdtkv.errors import CrdtkvError, Unavailable
 from crdtkv.node.kernel.keys import PlacedKey
 from crdtkv.node.kernel.requester import Requester
-from crdtkv.node.kernel.seats import Seat
+from crdtkv.node.kernel.responsible import Responsible
 from crdtkv.node.kernel.step import Step
 from crdtkv.wire.messages import MutateRequest
 
@@ -21,7 +21,7 @@ class Mutation(NamedTuple):
     request: MutateRequest
     key: PlacedKey
     seen: CausalContext | None
-    seats: tuple[Seat, ...]
+    responsibles: tuple[Responsible, ...]
     required: int
     read_first: int
     ttl_ms: int

@@ -3,7 +3,7 @@
     begin      check the request, place it on the ring, or forward it (`placing`)
     _find      if it is a retry: was an earlier try carried out? (`earlier_tries`)
     _read      if the operation acts on what it sees: read a quorum first
-    _make      make the dot, in this node's own seat; a decrement may have to wait for rights
+    _make      make the dot, in this node's own responsible; a decrement may have to wait for rights
     _replicate send the entry to the other replicas (`quorum_calls.writing`)
     _answer    enough replicas have it on disk: tell the client its dot
 
@@ -21,12 +21,12 @@ from crdtkv.ids import MAX_VALUE_BYTES
 from crdtkv.node.coordinate.earlier_tries import EarlierTries
 from crdtkv.node.coordinate.mutation import Mutation
 from crdtkv.node.coordinate.placing import UNKNOWN, Placing, check_linearizable, deadline_of
-from crdtkv.node.handoff.local_seat import LocalSeat
+from crdtkv.node.handoff.local_copy import LocalCopy
 from crdtkv.node.kernel.events import Peer
 from crdtkv.node.kernel.kernel import Kernel
 from crdtkv.node.kernel.keys import PlacedKey
 from crdtkv.node.kernel.requester import Requester
-from crdtkv.node.kernel.seats import Seat
+from crdtkv.node.kernel.responsible import Responsible
 from crdtkv.node.quorum_calls.quorum_calls import QuorumCalls
 from crdtkv.node.replica.operations import ID_BYTES, Record
 from crdtkv.node.replica.replica import Part
@@ -47,7 +47,7 @@ class MutationFlow:
         self,
         kernel: Kernel,
         placing: Placing,
-        local: LocalSeat,
+        local: LocalCopy,
         quorum_calls: QuorumCalls,
         earlier_tries: EarlierTries,
         rights: Rights,
@@ -89,20 +89,20 @@ class MutationFlow:
         key = placing.keys.from_client(request.identity)
         check_linearizable(level, key)
         if level.is_sloppy and key.type_tag == BoundedCounter.type_tag:
-            raise InvalidRequest(f"{level} is not for a bcounter, stand-ins have no rights of their own: use ONE")
+            raise InvalidRequest(f"{level} is not for a bcounter, fallback replicas have no rights: use ONE")
         required = level.write_quorum(self._cluster.ring.replication_factor)
         if placing.forward(requester, request, key.token, level, required):
             return None
         placing.check_load()
         seen = from_client(request.context) if request.context is not None else None
-        seats = self._cluster.seats(key.token, level.is_sloppy)
-        self._check_writable(request, seats, required)
+        responsibles = self._cluster.responsibles(key.token, level.is_sloppy)
+        self._check_writable(request, responsibles, required)
         return Mutation(
             requester,
             request,
             key,
             seen,
-            seats,
+            responsibles,
             required,
             self._read_first(key, request, seen, level),
             self._ttl_ms(key, request),
@@ -128,7 +128,7 @@ class MutationFlow:
 
         self._quorum_calls.read(
             mutation.key,
-            mutation.seats,
+            mutation.responsibles,
             mutation.read_first,
             mutation.deadline_s,
             read,
@@ -139,11 +139,11 @@ class MutationFlow:
     def _make(self, mutation: Mutation) -> None:
         """Make the dot here, unless the client has given this try up by now."""
         step = self._step
-        _, request, key, seen, seats, *_ = mutation
+        _, request, key, seen, responsibles, *_ = mutation
         try:
             if request.begin_by_ms and step.now.monotonic_s * 1000 > request.begin_by_ms:
                 raise Overloaded("the operation waited too long to be begun, and was not: retry")
-            own = next(seat for seat in seats if seat.node == self._cluster.node)
+            own = next(responsible for responsible in responsibles if responsible.node == self._cluster.node)
             write = self._local.mutate(
                 key, own, request.operation, request.arguments, seen, request.observed, mutation.ttl_ms
             )
@@ -186,7 +186,7 @@ class MutationFlow:
         self._quorum_calls.write(
             mutation.key,
             entry,
-            mutation.seats,
+            mutation.responsibles,
             mutation.required,
             mutation.deadline_s,
             then=lambda: self._answer(mutation, record, value),
@@ -210,14 +210,14 @@ class MutationFlow:
         number = outcome_of(self._local.state_now(mutation.key), request.operation, request.arguments)
         return cbor.encode_value(number) if number is not None else None
 
-    def _check_writable(self, request: MutateRequest, seats: tuple[Seat, ...], required: int) -> None:
+    def _check_writable(self, request: MutateRequest, responsibles: tuple[Responsible, ...], required: int) -> None:
         self._local.check_disk_space()
         if len(request.operation_id) != (ID_BYTES if request.tried or request.operation_id else 0):
             raise InvalidRequest(f"an operation id has {ID_BYTES} bytes")
         for argument in request.arguments:
             if isinstance(argument, bytes) and len(argument) > MAX_VALUE_BYTES:
                 raise ValueTooLarge(len(argument), MAX_VALUE_BYTES)
-        alive = sum(seat.is_counted for seat in seats)
+        alive = sum(responsible.is_counted for responsible in responsibles)
         if alive < required:
             raise Unavailable(required, alive)
 
@@ -233,8 +233,8 @@ class MutationFlow:
         factor = self._cluster.ring.replication_factor
         quorum = level.read_quorum(factor)
         if seen is None:
-            acts_on_seen = state_type.acts_on_seen(request.operation, request.arguments)
-            return quorum if quorum > 1 and (acts_on_seen or level.is_linearizable) else 0
+            needs_quorum_read = state_type.needs_quorum_read(request.operation, request.arguments)
+            return quorum if quorum > 1 and (needs_quorum_read or level.is_linearizable) else 0
         if state_type.has_partial_deltas and not self._local.has_seen(key, seen):
             return max(quorum, majority(factor))
         return quorum if level.is_linearizable else 0

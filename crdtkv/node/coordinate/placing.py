@@ -70,8 +70,8 @@ class Placing:
         """Forward a request that other nodes answer for; False if this one does.
 
         Of the home replicas a read goes to the preferred one, a write to the first, so that the writes of a key meet.
-        At a sloppy level a node that is no replica does so, too: when none is alive, and it is the first stand-in, or
-        was taken for it.
+        At a sloppy level a node that is no replica does so, too: when none is alive, and it is the first fallback
+        replica, or was taken for it.
 
         Raises:
             Unavailable, Overloaded: the request was not forwarded, and this node does not answer for it.
@@ -85,7 +85,7 @@ class Placing:
         if not is_forwarded and not isinstance(request, MutateRequest):
             nodes = self._selector.ordered(nodes, 1)
         if level.is_sloppy and not isinstance(request, ScanRequest) and (is_forwarded or not nodes):
-            fallbacks = cluster.stand_ins(partition_of(token, ring.partitions))
+            fallbacks = cluster.fallbacks(partition_of(token, ring.partitions))
             nodes = [name for name in fallbacks if cluster.is_alive(name)]
             if cluster.node in nodes and (is_forwarded or nodes[0] == cluster.node):
                 return False

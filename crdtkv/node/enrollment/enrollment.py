@@ -106,7 +106,7 @@ class Enrollment:
         """Return when something is due."""
         if self._cluster.is_quarantined:
             return max(self._propose_at, self._waits_until or 0.0)
-        # A learner goes on when a visit has ended, which is an event; or proposes again what nobody answered.
+        # A learner goes on when an exchange has ended, which is an event; or proposes again what nobody answered.
         is_pending = self._was_learner and self._propose_at > self._step.now.monotonic_s
         return self._propose_at if is_pending or self._has_moved() else None
 
@@ -170,8 +170,8 @@ class Enrollment:
         if self._learning_from != peers:
             self._learning_from = peers
             for peer in peers:
-                self._anti_entropy.begin_pass(peer)
-        elif not self._anti_entropy.passes:
+                self._anti_entropy.begin_full_comparison(peer)
+        elif not self._anti_entropy.full_comparisons:
             if self._learned_from_learners:
                 self._learned_from_learners = False
                 self._filling.want()

@@ -9,15 +9,15 @@ from. If any entry fails, the whole message is delivered again later: applying a
 class Delivery:
     """Which entries of one stream message are still to be applied. `handle` names the message to the host."""
 
-    __slots__ = ("_failed", "_open", "actor", "datacenter", "handle", "node", "oseqs")
+    __slots__ = ("_failed", "_open", "actor", "datacenter", "handle", "node", "outbox_seqs")
 
-    def __init__(self, handle: int, datacenter: str, node: str, actor: str, oseqs: list[int]) -> None:
+    def __init__(self, handle: int, datacenter: str, node: str, actor: str, outbox_seqs: list[int]) -> None:
         self.handle = handle
         self.datacenter = datacenter
         self.node = node
         self.actor = actor
-        self.oseqs = oseqs
-        self._open = len(oseqs)
+        self.outbox_seqs = outbox_seqs
+        self._open = len(outbox_seqs)
         self._failed = False
 
     def applied(self) -> None:

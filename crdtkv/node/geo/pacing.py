@@ -15,15 +15,15 @@ class Pacing:
     def __init__(self) -> None:
         self._until: dict[bytes, float] = {}
 
-    def sent(self, located: bytes, size: int, now: float) -> None:
+    def sent(self, storage_key: bytes, size: int, now: float) -> None:
         """Note that an entry of this size was sent."""
         if size > FREE_BYTES:
-            self._until[located] = now + size / BYTES_PER_S
+            self._until[storage_key] = now + size / BYTES_PER_S
 
     def resting(self, now: float) -> frozenset[bytes]:
         """Return the keys that must not be sent yet."""
         if self._until:
-            self._until = {located: until for located, until in self._until.items() if until > now}
+            self._until = {storage_key: until for storage_key, until in self._until.items() if until > now}
         return frozenset(self._until)
 
     def next_end(self) -> float | None:

@@ -86,11 +86,11 @@ class GeoReplication:
 
     def published(self, number: int, ok: bool) -> None:
         """Take the stream's answer to a batch."""
-        oseqs = self._in_flight.pop(number, [])
+        outbox_seqs = self._in_flight.pop(number, [])
         if ok:
-            self._step.stats.count("geo_published_rows", len(oseqs))
+            self._step.stats.count("geo_published_rows", len(outbox_seqs))
         else:
-            self._outbox.give_back(oseqs)
+            self._outbox.give_back(outbox_seqs)
             self._not_before = self._step.now.monotonic_s + RETRY_S
 
     def next_timer(self) -> float | None:
@@ -117,8 +117,8 @@ class GeoReplication:
         content: list[object] = []
         size = 0
         taken = 0
-        for oseq, located in batch:
-            entry = self._replica.encoded(located)
+        for outbox_seq, storage_key in batch:
+            entry = self._replica.encoded(storage_key)
             if entry is not None and content and size + len(entry) > BATCH_BYTES:
                 break
             taken += 1
@@ -126,11 +126,11 @@ class GeoReplication:
                 # Only a data row that the disk has lost leads here; there is nothing to send.
                 self._step.stats.count("outbox_rows_without_entry")
             elif len(entry) > self._entry_bytes_max:
-                self._set_aside(oseq, located, len(entry))
+                self._set_aside(outbox_seq, storage_key, len(entry))
             else:
-                content.append([oseq, identity_in(located), entry])
+                content.append([outbox_seq, identity_in(storage_key), entry])
                 size += len(entry)
-                self._pacing.sent(located, len(entry), self._step.now.monotonic_s)
+                self._pacing.sent(storage_key, len(entry), self._step.now.monotonic_s)
         if content:
             self._publishes += 1
             self._in_flight[self._publishes] = [row[0] for row in content]  # type: ignore[index]
@@ -145,12 +145,12 @@ class GeoReplication:
             )
         return batch[taken:]
 
-    def _set_aside(self, oseq: int, located: bytes, size_bytes: int) -> None:
+    def _set_aside(self, outbox_seq: int, storage_key: bytes, size_bytes: int) -> None:
         """Keep a row that no message can carry, without holding up the others, and say so."""
-        self._outbox.set_aside(oseq)
+        self._outbox.set_aside(outbox_seq)
         self._step.stats.count("outbox_rows_too_large")
         self._step.effects.notes.append(
-            f"{parse_identity(identity_in(located))!r} takes {size_bytes} bytes, a message to other data centers "
+            f"{parse_identity(identity_in(storage_key))!r} takes {size_bytes} bytes, a message to other data centers "
             f"{self._entry_bytes_max}: it stays here until it is smaller; remove some of it"
         )
 
@@ -160,10 +160,10 @@ class GeoReplication:
         Raises:
             ProtocolError: the message is no confirmation.
         """
-        if not isinstance(message, Confirm) or not all(type(oseq) is int for oseq in message.oseqs):
+        if not isinstance(message, Confirm) or not all(type(outbox_seq) is int for outbox_seq in message.outbox_seqs):
             raise ProtocolError("only confirmations are expected here")
         if message.actor == self._sender:
-            self._outbox.confirm(message.datacenter, message.oseqs)  # type: ignore[arg-type]
+            self._outbox.confirm(message.datacenter, message.outbox_seqs)  # type: ignore[arg-type]
 
     def consumer_idle(self, datacenter: str, as_of: float, grace_s: float) -> None:
         """Send again what a data center should long have had, now that its consumer has nothing more to come."""
@@ -180,7 +180,7 @@ class GeoReplication:
             self._keep_dead_letter(payload, f"from {datacenter}: {error}")
             self._step.effects.held_acks.append(AckStream(handle, True))
             return
-        delivery = Delivery(handle, datacenter, batch.node, batch.actor, [oseq for oseq, *_ in parsed])
+        delivery = Delivery(handle, datacenter, batch.node, batch.actor, [outbox_seq for outbox_seq, *_ in parsed])
         if not parsed:
             self._finish(delivery)
         for _, key, entry in parsed:
@@ -206,7 +206,7 @@ class GeoReplication:
         self._quorum_calls.write(
             key,
             entry,
-            self._cluster.seats(key.token, is_sloppy=False),
+            self._cluster.responsibles(key.token, is_sloppy=False),
             majority(self._cluster.ring.replication_factor),
             step.now.monotonic_s + APPLY_TIMEOUT_S,
             applied,
@@ -218,9 +218,9 @@ class GeoReplication:
             return
         effects = self._step.effects
         if delivery.is_applied:
-            confirm = Confirm(self._cluster.datacenter, delivery.actor, list(delivery.oseqs))
+            confirm = Confirm(self._cluster.datacenter, delivery.actor, list(delivery.outbox_seqs))
             effects.held_bus.append(SendBus(delivery.datacenter, delivery.node, encode_frame(0, [confirm])))
-            self._step.stats.count("geo_applied_rows", len(delivery.oseqs))
+            self._step.stats.count("geo_applied_rows", len(delivery.outbox_seqs))
         effects.held_acks.append(AckStream(delivery.handle, delivery.is_applied))
 
     def _keep_dead_letter(self, payload: bytes, reason: str) -> None:
@@ -245,9 +245,9 @@ def _parse(payload: bytes, keys: KeyCheck) -> tuple[GeoBatch, list[_Row]]:
     parsed: list[_Row] = []
     for row in batch.rows:
         match row:
-            case [int() as oseq, bytes() as identity, bytes() as entry]:
+            case [int() as outbox_seq, bytes() as identity, bytes() as entry]:
                 key = keys.from_peer(identity)
-                parsed.append((oseq, key, Entry.from_peer(entry, key.type_tag)))
+                parsed.append((outbox_seq, key, Entry.from_peer(entry, key.type_tag)))
             case _:
-                raise ProtocolError("a row is [oseq, identity, entry]")
+                raise ProtocolError("a row is [outbox_seq, identity, entry]")
     return batch, parsed

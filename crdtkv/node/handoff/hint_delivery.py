@@ -9,7 +9,7 @@ from crdtkv.config.model import HandoffConfig
 from crdtkv.crdt.entry import Entry
 from crdtkv.errors import InsufficientStorage, Overloaded
 from crdtkv.node.handoff.hints import Hint, Hints
-from crdtkv.node.handoff.local_seat import LocalSeat
+from crdtkv.node.handoff.local_copy import LocalCopy
 from crdtkv.node.kernel.calls import BEHIND, Call
 from crdtkv.node.kernel.kernel import Kernel
 from crdtkv.node.kernel.keys import KeyCheck
@@ -33,7 +33,7 @@ class HintDelivery:
         kernel: Kernel,
         replica: Replica,
         hints: Hints,
-        local: LocalSeat,
+        local: LocalCopy,
         anti_entropy: AntiEntropy,
         keys: KeyCheck,
         config: HandoffConfig,
@@ -92,8 +92,8 @@ class HintDelivery:
             if began_at is None:
                 if target in self._cluster.alive:
                     self._repairing[target] = self._hints.drops(target)
-                    self._anti_entropy.begin_pass(target)
-            elif target not in self._anti_entropy.passes:
+                    self._anti_entropy.begin_full_comparison(target)
+            elif target not in self._anti_entropy.full_comparisons:
                 del self._repairing[target]
                 if self._hints.drops(target) == began_at:
                     self._hints.repaired(target)
@@ -106,13 +106,13 @@ class HintDelivery:
 
     def _deliver(self, hint: Hint) -> int:
         """Send a hint; return its bytes."""
-        token = token_in(hint.located)
+        token = token_in(hint.storage_key)
         if hint.target == self._cluster.node or hint.target not in self._cluster.ring.replicas_at(token):
             self._rehome(hint, token)
             return len(hint.entry or b"")
         encoded, is_durable = hint.entry, not self._replica.has_undurable
         if encoded is None:
-            encoded, is_durable = self._replica.read(hint.located)
+            encoded, is_durable = self._replica.read(hint.storage_key)
         if encoded is None:
             self._hints.delivered(hint)  # a reference to an entry that is no longer kept by anybody
             return 0
@@ -120,9 +120,9 @@ class HintDelivery:
         delivery = _Delivery(self._kernel, self, hint)
         number = delivery.number = self._calls.add(delivery)
         self._calls.set_timer(number, self._step.now.monotonic_s + DELIVERY_TIMEOUT_S, "deadline")
-        identity = identity_in(hint.located)
+        identity = identity_in(hint.storage_key)
         message: Message = WriteReplica(number, identity, encoded, 0)
-        recent = self._replica.changed_lately(hint.located) if hint.entry is None else None
+        recent = self._replica.changed_lately(hint.storage_key) if hint.entry is None else None
         if hint.is_unsent:
             message = HandOff(number, identity, encoded)
         elif recent is not None:
@@ -133,16 +133,16 @@ class HintDelivery:
 
     def send_whole(self, number: int, hint: Hint) -> bool:
         """Send a target the whole of what this node stores, because it has missed more; False if that is gone."""
-        encoded, is_durable = self._replica.read(hint.located)
+        encoded, is_durable = self._replica.read(hint.storage_key)
         if encoded is not None:
-            message = WriteReplica(number, identity_in(hint.located), encoded, 0)
+            message = WriteReplica(number, identity_in(hint.storage_key), encoded, 0)
             self._step.answer(hint.target, message, is_durable)
         return encoded is not None
 
     def _rehome(self, hint: Hint, token: int) -> None:
         """Keep for all home replicas of now what was kept for one that is none any more."""
         if hint.entry is not None:
-            key = self._keys.from_peer(identity_in(hint.located))
+            key = self._keys.from_peer(identity_in(hint.storage_key))
             try:
                 for target in self._cluster.ring.replicas_at(token):
                     self._local.accept_hint(key, target, Entry.from_bytes(hint.entry), hint.is_unsent)

@@ -1,9 +1,9 @@
 """`Hints`: what a node keeps, durably, for home replicas that could not take it.
 
 A hint is a row `(key, target)`. Where the keeper is a home replica itself, the row is a mere *reference*: the target
-gets the keeper's entry as it is when the target is back. A stand-in has no entry of its own, so its row carries one;
-what comes later for the same target is merged in. A row may say, besides, that its write is *unsent*: no home replica
-took part in it, so nobody has put it into an outbox yet, and whoever gets it first must.
+gets the keeper's entry as it is when the target is back. A fallback replica has no entry of its own, so its row carries
+one; what comes later for the same target is merged in. A row may say, besides, that its write is *unsent*: no home
+replica took part in it, so nobody has put it into an outbox yet, and whoever gets it first must.
 
 Invariant: a row goes only when its target has acknowledged, durably, the entry as the row has it now. What was added
 while a delivery was under way is delivered again.
@@ -26,14 +26,14 @@ _TARGETS_MAX = 64
 _REFERENCE, _ENTRY, _UNSENT = b"\0", b"\1", b"\2"
 
 
-def _unwatched(located: bytes) -> None:
+def _unwatched(storage_key: bytes) -> None:
     """Nobody wants to know."""
 
 
 class Hint(NamedTuple):
     """One row as it is delivered; `entry` is None for a reference, `version` tells whether it has changed since."""
 
-    located: bytes
+    storage_key: bytes
     target: str
     entry: bytes | None
     is_unsent: bool
@@ -76,8 +76,8 @@ class Hints:
         #: Per target that needs repair, how often something was dropped for it.
         self._drops = {rows.marked_in(row): 1 for row, _ in self._scan(*rows.NEEDS_REPAIR_RANGE)}
         for row, value in self._scan(*rows.HINT_RANGE):
-            located, target = rows.hint_in(row)
-            self._note(located, target, len(value), now)
+            storage_key, target = rows.hint_in(row)
+            self._note(storage_key, target, len(value), now)
 
     def __len__(self) -> int:
         return self._count
@@ -106,14 +106,14 @@ class Hints:
         kept = self._of.get(target, {})
         return Waiting(len(kept), sum(row.size for row in kept.values()), min(row.kept_at for row in kept.values()))
 
-    def has(self, located: bytes) -> bool:
+    def has(self, storage_key: bytes) -> bool:
         """Tell whether anything is kept for a key, for whomever."""
-        return any(located in kept for kept in self._of.values())
+        return any(storage_key in kept for kept in self._of.values())
 
-    def refer(self, located: bytes, target: str, now: float) -> bool:
+    def refer(self, storage_key: bytes, target: str, now: float) -> bool:
         """Note that a target misses what this node stores under a key; False if only a mark could be set."""
-        self.on_kept(located)
-        earlier = self._of.get(target, {}).get(located)
+        self.on_kept(storage_key)
+        earlier = self._of.get(target, {}).get(storage_key)
         if earlier is not None:
             self._changed(earlier)
             return True
@@ -121,36 +121,36 @@ class Hints:
             self._store.put(rows.needs_repair_row(target), b"")
             self._drops[target] = self.drops(target) + 1
             return False
-        self._store.put(rows.hint_row(located, target), _REFERENCE)
-        self._note(located, target, 1, now)
+        self._store.put(rows.hint_row(storage_key, target), _REFERENCE)
+        self._note(storage_key, target, 1, now)
         return True
 
-    def keep(self, located: bytes, targets: Sequence[str], entry: Entry, is_unsent: bool, now: float) -> None:
+    def keep(self, storage_key: bytes, targets: Sequence[str], entry: Entry, is_unsent: bool, now: float) -> None:
         """Keep an entry for some targets: for all of them or, if there is no room, for none.
 
         Raises:
             Overloaded: there are too many hints; nothing was kept.
         """
-        self.on_kept(located)
-        contents = {target: self._joined(rows.hint_row(located, target), entry, is_unsent) for target in targets}
-        noted = {target: self._of.get(target, {}).get(located) for target in targets}
+        self.on_kept(storage_key)
+        contents = {target: self._joined(rows.hint_row(storage_key, target), entry, is_unsent) for target in targets}
+        noted = {target: self._of.get(target, {}).get(storage_key) for target in targets}
         more_bytes = sum(len(contents[target]) - (row.size if row is not None else 0) for target, row in noted.items())
         if self._is_full(list(noted.values()).count(None), more_bytes):
             raise Overloaded("the node keeps too many hints for nodes that are down: wait until they are back")
         for target, content in contents.items():
-            self._store.put(rows.hint_row(located, target), content)
+            self._store.put(rows.hint_row(storage_key, target), content)
             row = noted[target]
             if row is None:
-                self._note(located, target, len(content), now)
+                self._note(storage_key, target, len(content), now)
             else:
                 self._bytes += len(content) - row.size
                 row.size = len(content)
                 self._changed(row)
 
-    def held(self, located: bytes) -> Entry | None:
+    def held(self, storage_key: bytes) -> Entry | None:
         """Return what the rows of a key carry, for whichever target; None if nothing."""
         merged: Entry | None = None
-        for _, value in self._store.scan(*rows.hints_of(located), _TARGETS_MAX):
+        for _, value in self._store.scan(*rows.hints_of(storage_key), _TARGETS_MAX):
             if value[:1] != _REFERENCE:
                 entry = Entry.from_bytes(value[1:])
                 merged = entry if merged is None else merged.merge(entry)
@@ -159,26 +159,26 @@ class Hints:
     def first(self, target: str, limit: int) -> list[Hint]:
         """Return the first hints for a target, in the order in which they were noted."""
         found: list[Hint] = []
-        for located, row in self._of.get(target, {}).items():
+        for storage_key, row in self._of.get(target, {}).items():
             if len(found) == limit:
                 break
-            value = self._store.get(rows.hint_row(located, target))
+            value = self._store.get(rows.hint_row(storage_key, target))
             assert value is not None
             entry = None if value[:1] == _REFERENCE else value[1:]
-            found.append(Hint(located, target, entry, value[:1] == _UNSENT, row.version))
+            found.append(Hint(storage_key, target, entry, value[:1] == _UNSENT, row.version))
         return found
 
     def delivered(self, hint: Hint) -> bool:
         """Drop a hint its target has acknowledged, durably; False if it has changed since it was read."""
-        row = self._of.get(hint.target, {}).get(hint.located)
+        row = self._of.get(hint.target, {}).get(hint.storage_key)
         if row is None:
             return True
         if row.version != hint.version:
             return False
-        self._store.delete(rows.hint_row(hint.located, hint.target))
+        self._store.delete(rows.hint_row(hint.storage_key, hint.target))
         self._count -= 1
         self._bytes -= row.size
-        del self._of[hint.target][hint.located]
+        del self._of[hint.target][hint.storage_key]
         if not self._of[hint.target]:
             del self._of[hint.target]
         return True
@@ -196,9 +196,9 @@ class Hints:
             is_unsent = is_unsent or value[:1] == _UNSENT
         return (_UNSENT if is_unsent else _ENTRY) + entry.to_bytes()
 
-    def _note(self, located: bytes, target: str, size: int, now: float) -> None:
+    def _note(self, storage_key: bytes, target: str, size: int, now: float) -> None:
         self._versions += 1
-        self._of.setdefault(target, {})[located] = _Row(now, size, self._versions)
+        self._of.setdefault(target, {})[storage_key] = _Row(now, size, self._versions)
         self._count += 1
         self._bytes += size
 

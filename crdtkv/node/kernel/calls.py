@@ -15,16 +15,16 @@ TICK_S = 0.001
 
 #: Refusals that pass, because a node is about to follow a ring epoch or to enter itself, or a link has much to send;
 #: and when to ask again.
-FOR_A_MOMENT = frozenset(("wrong_epoch", "quarantined", CONGESTED))
+TRANSIENT_REFUSALS = frozenset(("wrong_epoch", "quarantined", CONGESTED))
 AGAIN_S = 0.05
 #: The refusal of a part of an entry by a replica that has not seen what it builds on.
 BEHIND = "behind"
 
 
 class Call(Protocol):
-    """One request in flight. `located` is the storage key whose entry it carries, None if it carries none."""
+    """One request in flight. `storage_key` is the storage key whose entry it carries, None if it carries none."""
 
-    located: bytes | None = None
+    storage_key: bytes | None = None
 
     def answered(self, replica: str, message: Message) -> None:
         """Take a replica's answer."""
@@ -68,9 +68,9 @@ class CallTable:
         """Return a call that has not ended."""
         return self._calls.get(number)
 
-    def located(self) -> frozenset[bytes]:
+    def storage_key_of(self) -> frozenset[bytes]:
         """Return the storage keys whose entries are carried by any call."""
-        return frozenset(call.located for call in self._calls.values() if call.located is not None)
+        return frozenset(call.storage_key for call in self._calls.values() if call.storage_key is not None)
 
     def end(self, number: int) -> None:
         """Remove a call."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Set
 
-from crdtkv.node.kernel.seats import Seat, take_seats
+from crdtkv.node.kernel.responsible import Responsible, responsibles_of
 from crdtkv.ring.hash_ring import HashRing
 from crdtkv.ring.token import partition_of
 
@@ -16,7 +16,7 @@ class ClusterView:
         self._ring = ring
         self._alive: set[str] = set()
         self._is_quarantined = False
-        self._seats: dict[tuple[int, bool], tuple[Seat, ...]] = {}
+        self._responsibles: dict[tuple[int, bool], tuple[Responsible, ...]] = {}
         #: By how much the monotonic clocks of other nodes are ahead of this one's, at least.
         self.clocks_ahead_s: dict[str, float] = {}
 
@@ -28,7 +28,7 @@ class ClusterView:
     @ring.setter
     def ring(self, ring: HashRing) -> None:
         self._ring = ring
-        self._seats = {}
+        self._responsibles = {}
 
     @property
     def epoch(self) -> int:
@@ -49,7 +49,7 @@ class ClusterView:
     def is_quarantined(self, is_quarantined: bool) -> None:
         if is_quarantined != self._is_quarantined:
             self._is_quarantined = is_quarantined
-            self._seats = {}
+            self._responsibles = {}
 
     @property
     def uncounted(self) -> frozenset[str]:
@@ -68,29 +68,29 @@ class ClusterView:
     def node_up(self, node: str) -> None:
         """Send requests to a node from now on."""
         self._alive.add(node)
-        self._seats = {}
+        self._responsibles = {}
 
     def node_down(self, node: str) -> None:
         """Send no more requests to a node."""
         self._alive.discard(node)
-        self._seats = {}
+        self._responsibles = {}
 
-    def stand_ins(self, partition: int) -> list[str]:
+    def fallbacks(self, partition: int) -> list[str]:
         """Return who takes an absent replica's place, in the order of the walk."""
-        return [name for name in self._ring.stand_ins(partition) if name not in self.uncounted]
+        return [name for name in self._ring.fallbacks(partition) if name not in self.uncounted]
 
-    def seats(self, token: int, is_sloppy: bool) -> tuple[Seat, ...]:
+    def responsibles(self, token: int, is_sloppy: bool) -> tuple[Responsible, ...]:
         """Return who answers for a key now, if this node coordinates."""
         ring = self._ring
         partition = partition_of(token, ring.partitions)
-        seats = self._seats.get((partition, is_sloppy))
-        if seats is None:
-            seats = self._seats[partition, is_sloppy] = take_seats(
+        responsibles = self._responsibles.get((partition, is_sloppy))
+        if responsibles is None:
+            responsibles = self._responsibles[partition, is_sloppy] = responsibles_of(
                 self.node,
                 ring.replicas_of(partition),
                 self.uncounted,
-                self.stand_ins(partition) if is_sloppy else (),
+                self.fallbacks(partition) if is_sloppy else (),
                 self._alive | {self.node},
                 is_sloppy,
             )
-        return seats
+        return responsibles

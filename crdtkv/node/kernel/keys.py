@@ -9,7 +9,7 @@ from typing import NamedTuple
 from crdtkv.crdt.registry import type_named
 from crdtkv.errors import InvalidKey, InvalidRequest, UnknownBucket
 from crdtkv.ids import MAX_KEY_BYTES, identity_prefix, parse_identity
-from crdtkv.ring.token import located_at, token_of
+from crdtkv.ring.token import storage_key_at, token_of
 
 MAX_REMEMBERED = 10_000
 
@@ -18,7 +18,7 @@ class PlacedKey(NamedTuple):
     """A key that may exist: its identity, storage key, token, and type."""
 
     identity: bytes
-    located: bytes
+    storage_key: bytes
     token: int
     type_tag: str
 
@@ -50,7 +50,7 @@ class KeyCheck:
         elif not 1 <= len(identity) - end <= MAX_KEY_BYTES:
             raise InvalidKey(f"a key has 1 to {MAX_KEY_BYTES} bytes, this one has {len(identity) - end}")
         token = token_of(identity)
-        return PlacedKey(identity, located_at(token, identity), token, type_tag)
+        return PlacedKey(identity, storage_key_at(token, identity), token, type_tag)
 
     def check_prefix(self, prefix: bytes) -> None:
         """Check what a client scans for: a declared bucket, a known type, and then any beginning of a key.
@@ -77,4 +77,4 @@ class KeyCheck:
             if len(self._from_peers) < MAX_REMEMBERED:
                 self._from_peers[identity[:end]] = type_tag
         token = token_of(identity)
-        return PlacedKey(identity, located_at(token, identity), token, type_tag)
+        return PlacedKey(identity, storage_key_at(token, identity), token, type_tag)

@@ -14,7 +14,7 @@ from crdtkv.errors import CrdtkvError, Unavailable
 from crdtkv.node.kernel.calls import Call
 from crdtkv.node.kernel.kernel import Kernel
 from crdtkv.node.kernel.keys import PlacedKey
-from crdtkv.node.kernel.seats import Seat
+from crdtkv.node.kernel.responsible import Responsible
 from crdtkv.node.replica.operations import HandedOn, Record, parsed_record
 from crdtkv.quorum.level import majority
 from crdtkv.wire.messages import FindOperation, Message, OperationFound
@@ -44,14 +44,14 @@ class FindCall(Call):
         operation_id: bytes,
         tried: Sequence[str],
         own: Record | HandedOn | None,
-        seats: Sequence[Seat],
+        responsibles: Sequence[Responsible],
         deadline_s: float,
     ) -> None:
         """Ask everybody else; `own` is what this node knows of the operation."""
         step = self._step
         self._operation_id = operation_id
         self._required = majority(self._cluster.ring.replication_factor)
-        self._counted = {seat.node for seat in seats if seat.is_counted}
+        self._counted = {responsible.node for responsible in responsibles if responsible.is_counted}
         self._suspects = set(tried)
         self._strangers: set[str] = set()
         self._asked: set[str] = set()

@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 
 from crdtkv.crdt.entry import Entry
 from crdtkv.errors import CrdtkvError
-from crdtkv.node.handoff.local_seat import LocalSeat
+from crdtkv.node.handoff.local_copy import LocalCopy
 from crdtkv.node.kernel.kernel import Kernel
 from crdtkv.node.kernel.keys import PlacedKey
-from crdtkv.node.kernel.seats import Seat
+from crdtkv.node.kernel.responsible import Responsible
 from crdtkv.node.quorum_calls.hedging import Hedging
 from crdtkv.node.quorum_calls.reading import Failed, GetCall, Then
 from crdtkv.node.quorum_calls.replica_selector import ReplicaSelector
@@ -22,7 +22,7 @@ class QuorumCalls:
     """Begins the calls of one node. All deadlines are monotonic."""
 
     def __init__(
-        self, kernel: Kernel, replica: Replica, local: LocalSeat, store: Store, selector: ReplicaSelector
+        self, kernel: Kernel, replica: Replica, local: LocalCopy, store: Store, selector: ReplicaSelector
     ) -> None:
         self._kernel = kernel
         self._replica = replica
@@ -34,28 +34,28 @@ class QuorumCalls:
     def read(
         self,
         key: PlacedKey,
-        seats: Sequence[Seat],
+        responsibles: Sequence[Responsible],
         required: int,
         deadline_s: float,
         then: Then,
         failed: Failed,
         is_for_write: bool = False,
     ) -> None:
-        """Read a key from `required` of those who have a seat."""
+        """Read a key from `required` of its responsible replicas."""
         call = GetCall(self._kernel, self._local, self._selector, self._hedging, key, then, failed, is_for_write)
-        call.start(seats, required, deadline_s)
+        call.start(responsibles, required, deadline_s)
 
     def read_majority(self, key: PlacedKey, deadline_s: float, then: Then, failed: Failed) -> None:
         """Read a key from a majority of its home replicas."""
         cluster = self._kernel.cluster
-        seats = cluster.seats(key.token, is_sloppy=False)
-        self.read(key, seats, majority(cluster.ring.replication_factor), deadline_s, then, failed)
+        responsibles = cluster.responsibles(key.token, is_sloppy=False)
+        self.read(key, responsibles, majority(cluster.ring.replication_factor), deadline_s, then, failed)
 
     def write(
         self,
         key: PlacedKey,
         entry: Entry,
-        seats: Sequence[Seat],
+        responsibles: Sequence[Responsible],
         required: int,
         deadline_s: float,
         then: Callable[[], None],
@@ -64,9 +64,9 @@ class QuorumCalls:
         part: Part | None = None,
         record: bytes = b"",
     ) -> None:
-        """Have an entry stored by `required` of those who have a seat; see `PutCall.start`."""
+        """Have an entry stored by `required` of its responsible replicas; `PutCall.start` describes the arguments."""
         call = PutCall(self._kernel, self._replica, self._local, key, then, failed)
-        call.start(entry, supersede_before, seats, required, deadline_s, part, record)
+        call.start(entry, supersede_before, responsibles, required, deadline_s, part, record)
 
     def scan(self, page: PageRequest, required: int, deadline_s: float, then: ScanThen, failed: Failed) -> None:
         """Read one page of a partition from `required` replicas."""

@@ -1,19 +1,19 @@
 """`RepairCall`: the write-back of what one read has merged, to the replicas that lack some of it.
 
 It is a call of its own, so an acknowledgement names the bytes it is of: a read that does without a replica, asks
-another one and then writes back more must not count what acknowledges the first write-back. A stand-in that lacks
-something is given it as a hint.
+another one and then writes back more must not count what acknowledges the first write-back. A fallback replica that
+lacks something is given it as a hint.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 
 from crdtkv.crdt.entry import Entry
 from crdtkv.errors import InsufficientStorage, Overloaded
-from crdtkv.node.handoff.local_seat import LocalSeat
+from crdtkv.node.handoff.local_copy import LocalCopy
 from crdtkv.node.kernel.calls import Call
 from crdtkv.node.kernel.kernel import Kernel
 from crdtkv.node.kernel.keys import PlacedKey
-from crdtkv.node.kernel.seats import Seat
+from crdtkv.node.kernel.responsible import Responsible
 from crdtkv.quorum.tally import Outcome, Tally
 from crdtkv.wire.messages import KeepHint, Message, ReplicaSuperseded, ReplicaWritten, WriteReplica
 
@@ -28,9 +28,9 @@ class RepairCall(Call):
     def __init__(
         self,
         kernel: Kernel,
-        local: LocalSeat,
+        local: LocalCopy,
         key: PlacedKey,
-        seats: Mapping[str, Seat],
+        responsibles: Mapping[str, Responsible],
         tally: Tally,
         repaired: Callable[[str], None],
         refused_by: Callable[[str], None],
@@ -41,8 +41,8 @@ class RepairCall(Call):
         self._calls = kernel.calls
         self._local = local
         self._key = key
-        self.located = key.located
-        self._seats = seats
+        self.storage_key = key.storage_key
+        self._responsibles = responsibles
         self._tally = tally
         self._repaired = repaired
         self._refused_by = refused_by
@@ -60,21 +60,21 @@ class RepairCall(Call):
         step.stats.count("read_repairs", len(stale))
         if self._cluster.node in stale:
             try:
-                self._local.merge_local(self._key, Entry.from_bytes(merged), [self._seats[self._cluster.node]])
+                self._local.merge_local(self._key, Entry.from_bytes(merged), [self._responsibles[self._cluster.node]])
             except (InsufficientStorage, Overloaded):
                 self._refused_by(self._cluster.node)
                 return
             self._holds(self._cluster.node)
-        # What a stand-in had was sent to nobody yet, if no home replica is there.
-        is_unsent = not any(seat.is_home for seat in self._seats.values())
+        # What a fallback replica had was sent to nobody yet, if no home replica is there.
+        is_unsent = not any(responsible.is_home for responsible in self._responsibles.values())
         for replica in stale:
-            seat = self._seats[replica]
+            responsible = self._responsibles[replica]
             if replica == self._cluster.node:
                 continue
-            if seat.is_home:
+            if responsible.is_home:
                 step.answer(replica, WriteReplica(self._number, self._key.identity, merged, 0), is_durable)
             else:
-                hint = KeepHint(self._number, seat.targets[0], self._key.identity, merged, is_unsent)
+                hint = KeepHint(self._number, responsible.targets[0], self._key.identity, merged, is_unsent)
                 step.answer(replica, hint, is_durable)
         self._progress()
 

@@ -14,11 +14,11 @@ from collections.abc import Callable, Sequence
 
 from crdtkv.crdt.entry import Entry
 from crdtkv.errors import CrdtkvError, ReadTimeout, Unavailable
-from crdtkv.node.handoff.local_seat import LocalSeat
-from crdtkv.node.kernel.calls import AGAIN_S, FOR_A_MOMENT, Call
+from crdtkv.node.handoff.local_copy import LocalCopy
+from crdtkv.node.kernel.calls import AGAIN_S, TRANSIENT_REFUSALS, Call
 from crdtkv.node.kernel.kernel import Kernel
 from crdtkv.node.kernel.keys import PlacedKey
-from crdtkv.node.kernel.seats import Seat
+from crdtkv.node.kernel.responsible import Responsible
 from crdtkv.node.quorum_calls.hedging import SHORTEST_S, Hedging
 from crdtkv.node.quorum_calls.read_repair import RepairCall
 from crdtkv.node.quorum_calls.replica_selector import ReplicaSelector
@@ -40,7 +40,7 @@ class GetCall(Call):
     def __init__(
         self,
         kernel: Kernel,
-        local: LocalSeat,
+        local: LocalCopy,
         selector: ReplicaSelector,
         hedging: Hedging,
         key: PlacedKey,
@@ -57,7 +57,7 @@ class GetCall(Call):
         self._selector = selector
         self._hedging = hedging
         self._key = key
-        self.located = key.located
+        self.storage_key = key.storage_key
         self._then = then
         self._failed = failed
         self._is_durable = True
@@ -73,14 +73,14 @@ class GetCall(Call):
         self._own_seen: list[object] | None = None
         self._is_own_known = False
 
-    def start(self, seats: Sequence[Seat], required: int, deadline_s: float) -> None:
+    def start(self, responsibles: Sequence[Responsible], required: int, deadline_s: float) -> None:
         """Ask; a read that cannot succeed is refused at once."""
         step = self._step
-        self._seats = {seat.node: seat for seat in seats if seat.is_counted}
-        if len(self._seats) < required:
-            self._failed(Unavailable(required, len(self._seats)))
+        self._responsibles = {responsible.node: responsible for responsible in responsibles if responsible.is_counted}
+        if len(self._responsibles) < required:
+            self._failed(Unavailable(required, len(self._responsibles)))
             return
-        self._read = ReadCall(self._selector.ordered(tuple(self._seats), required), required)
+        self._read = ReadCall(self._selector.ordered(tuple(self._responsibles), required), required)
         self._number = self._calls.add(self)
         self._calls.set_timer(self._number, deadline_s, "deadline")
         if self._read.has_spares:
@@ -107,7 +107,7 @@ class GetCall(Call):
 
     def refused(self, replica: str, code: str) -> None:
         """See `Call`."""
-        if code not in FOR_A_MOMENT:
+        if code not in TRANSIENT_REFUSALS:
             self.lost(replica)
         elif replica in self._asked_at:
             if not self._again:
@@ -129,8 +129,8 @@ class GetCall(Call):
     def _hedge(self) -> None:
         """Ask one more replica, if this read has waited long enough and may; and look again after as long."""
         step, now_s = self._step, self._step.now.monotonic_s
-        others = [name for name in self._seats if name != self._cluster.node]
-        wait_s = self._hedging.wait_s(others, self._read.required - (self._cluster.node in self._seats))
+        others = [name for name in self._responsibles if name != self._cluster.node]
+        wait_s = self._hedging.wait_s(others, self._read.required - (self._cluster.node in self._responsibles))
         if now_s >= self._waits_since + wait_s:
             self._waits_since = now_s
             if self._hedging.spend():
@@ -206,7 +206,7 @@ class GetCall(Call):
             self._kernel,
             self._local,
             self._key,
-            self._seats,
+            self._responsibles,
             self._read.repair_tally(stale),
             self._repaired,
             self._ask_instead_of,

@@ -1,4 +1,4 @@
-"""`ReplicaService`: what a node does with requests about what it holds itself, as a home replica or as a stand-in.
+"""`ReplicaService`: what a node answers to requests about its own entries and hints.
 
 Everything ends in `Replica.merge` or in a hint. Writes of one frame are acknowledged together, when they are durable.
 """
@@ -6,7 +6,7 @@ Everything ends in `Replica.merge` or in a hint. Writes of one frame are acknowl
 from crdtkv.causality.context import CausalContext
 from crdtkv.crdt.entry import Entry, parsed
 from crdtkv.errors import CrdtkvError, ProtocolError
-from crdtkv.node.handoff.local_seat import LocalSeat
+from crdtkv.node.handoff.local_copy import LocalCopy
 from crdtkv.node.kernel.calls import BEHIND
 from crdtkv.node.kernel.events import Peer
 from crdtkv.node.kernel.kernel import Kernel
@@ -38,7 +38,7 @@ class ReplicaService:
     """The requests of other nodes, and of clients that look at a node."""
 
     def __init__(
-        self, kernel: Kernel, replica: Replica, local: LocalSeat, operations: Operations, store: Store, keys: KeyCheck
+        self, kernel: Kernel, replica: Replica, local: LocalCopy, operations: Operations, store: Store, keys: KeyCheck
     ) -> None:
         self._cluster = kernel.cluster
         self._step = kernel.step
@@ -81,7 +81,7 @@ class ReplicaService:
         """Merge an entry."""
         key = self._keys.from_peer(request.identity)
         if request.basis is not None and not self._replica.has_seen(
-            key.located, parsed(CausalContext.from_wire, request.basis)
+            key.storage_key, parsed(CausalContext.from_wire, request.basis)
         ):
             self._step.stats.count("deltas_refused")
             self._step.effects.send(node, Refusal(request.id, BEHIND, []))
@@ -132,7 +132,7 @@ class ReplicaService:
         page, end = read_page(
             self._store, self._cluster.ring.partitions, request.partition, request.prefix, request.after, limit
         )
-        answer = PartitionRows(request.id, [[located, entry] for located, entry in page], end)
+        answer = PartitionRows(request.id, [[storage_key, entry] for storage_key, entry in page], end)
         self._step.effects.send_when_durable(node, answer)
 
     def acknowledge(self, node: str) -> None:

@@ -47,9 +47,11 @@ def read_page(
         start = max(start, rows.data_row(after) + b"\0")
     found = store.scan(start, stop, limit)
     page = [
-        (rows.located_in(row), entry) for row, entry in found if identity_in(rows.located_in(row)).startswith(prefix)
+        (rows.storage_key_in(row), entry)
+        for row, entry in found
+        if identity_in(rows.storage_key_in(row)).startswith(prefix)
     ]
-    return page, None if is_whole(found, limit) else rows.located_in(found[-1][0])
+    return page, None if is_whole(found, limit) else rows.storage_key_in(found[-1][0])
 
 
 class ScanCall(Call):
@@ -136,11 +138,12 @@ def _merged(pages: list[Page]) -> tuple[list[tuple[bytes, bytes | None]], bytes 
     end = min(ends) if ends else None
     versions: dict[bytes, list[bytes]] = {}
     for page, _ in pages:
-        for located, entry in page:
-            if end is None or located <= end:
-                versions.setdefault(located, []).append(entry)
+        for storage_key, entry in page:
+            if end is None or storage_key <= end:
+                versions.setdefault(storage_key, []).append(entry)
     merged = [
-        (identity_in(located), join(list(dict.fromkeys(entries)))) for located, entries in sorted(versions.items())
+        (identity_in(storage_key), join(list(dict.fromkeys(entries))))
+        for storage_key, entries in sorted(versions.items())
     ]
     return merged, end
 

@@ -1,8 +1,8 @@
 """`PutCall`: an entry on its way to the nodes that answer for its key.
 
 Serves client writes (the coordinator has made the entry durable-to-be in its own store, and counts as an answer), and
-entries from other data centers (the coordinator may hold nothing of the key at all). What an absent home replica
-misses is kept as a hint by whoever has its seat (`node.kernel.seats`); so is what one misses that was lost on the way.
+entries from other data centers (the coordinator may hold nothing of the key at all). A home replica that
+is absent, or lost on the way, gets a hint (`node.kernel.responsible` says from which node).
 
 A blind write's call stays in the table until all have answered or the deadline has passed, because a replica that
 superseded older versions on its own says so in its answer, also when the caller has long been told. Any other call ends
@@ -18,11 +18,11 @@ from collections.abc import Callable, Sequence
 
 from crdtkv.crdt.entry import Entry
 from crdtkv.errors import CrdtkvError, InsufficientStorage, ProtocolError, WriteTimeout
-from crdtkv.node.handoff.local_seat import LocalSeat
-from crdtkv.node.kernel.calls import AGAIN_S, BEHIND, FOR_A_MOMENT, Call
+from crdtkv.node.handoff.local_copy import LocalCopy
+from crdtkv.node.kernel.calls import AGAIN_S, BEHIND, TRANSIENT_REFUSALS, Call
 from crdtkv.node.kernel.kernel import Kernel
 from crdtkv.node.kernel.keys import PlacedKey
-from crdtkv.node.kernel.seats import Seat
+from crdtkv.node.kernel.responsible import Responsible
 from crdtkv.node.replica.replica import Part, Replica
 from crdtkv.quorum.tally import Outcome, Tally
 from crdtkv.wire.messages import KeepHint, Message, ReplicaSuperseded, ReplicaWritten, WriteReplica
@@ -35,7 +35,7 @@ class PutCall(Call):
         self,
         kernel: Kernel,
         replica: Replica,
-        local: LocalSeat,
+        local: LocalCopy,
         key: PlacedKey,
         then: Callable[[], None],
         failed: Callable[[CrdtkvError], None],
@@ -46,7 +46,7 @@ class PutCall(Call):
         self._replica = replica
         self._local = local
         self._key = key
-        self.located = key.located
+        self.storage_key = key.storage_key
         self._then = then
         self._failed = failed
         self._is_settled = False
@@ -63,19 +63,19 @@ class PutCall(Call):
         self,
         entry: Entry,
         supersede_before: int,
-        seats: Sequence[Seat],
+        responsibles: Sequence[Responsible],
         required: int,
         deadline_s: float,
         part: Part | None = None,
         record: bytes = b"",
     ) -> None:
-        """Send the entry to everybody who has a seat; this node's own store must hold it already, if it has one.
+        """Send the entry to all responsible replicas; this node's own store must hold it already, if it is one of them.
 
         Home replicas that have seen all of a context need only the `part` that goes with it. `record` is that of the
         operation (`node.replica.operations`).
         """
         step = self._step
-        self._tally = Tally([seat.node for seat in seats if seat.is_counted], required)
+        self._tally = Tally([responsible.node for responsible in responsibles if responsible.is_counted], required)
         self._may_be_answered = supersede_before > 0 or part is not None
         self._number = self._calls.add(self)
         self._calls.set_timer(self._number, deadline_s, "deadline")
@@ -86,8 +86,8 @@ class PutCall(Call):
             message = WriteReplica(self._number, identity, entry.to_bytes(), supersede_before, None, record)
         else:
             message = WriteReplica(self._number, identity, part.entry, supersede_before, list(part.basis), record)
-        is_unsent = not any(seat.is_home for seat in seats)
-        for name, is_home, _, targets in seats:
+        is_unsent = not any(responsible.is_home for responsible in responsibles)
+        for name, is_home, _, targets in responsibles:
             if name == self._cluster.node:
                 self._tally.ok(name)
                 if is_home:
@@ -128,7 +128,7 @@ class PutCall(Call):
         """See `Call`."""
         if code == BEHIND and replica in self._waiting and self._has_more_for(replica):
             self._step.effects.send_when_durable(replica, self._messages[replica])
-        elif code not in FOR_A_MOMENT:
+        elif code not in TRANSIENT_REFUSALS:
             self.lost(replica)
         elif replica in self._waiting:
             if not self._again:
@@ -153,7 +153,7 @@ class PutCall(Call):
         sent = self._messages[replica]
         if not isinstance(sent, WriteReplica) or sent.basis is None:
             return False
-        recent = self._replica.recent.all_of(self._key.located) if replica not in self._sent_recent else None
+        recent = self._replica.recent.all_of(self._key.storage_key) if replica not in self._sent_recent else None
         self._sent_recent.add(replica)
         is_enough = recent is not None and recent.makes_up(self._entry.context)
         if recent is not None and is_enough and recent.basis.to_wire() != sent.basis:

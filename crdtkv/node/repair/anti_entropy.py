@@ -1,14 +1,14 @@
-"""`AntiEntropy`: replicas of a data center find out by themselves where they differ, and mend it.
+"""`AntiEntropy`: replicas of a data center find out by themselves where they differ, and repair it.
 
-Every interval a node visits the next other node: it sends the Merkle roots of all partitions they share; the other
-answers with the leaves of trees that differ; for each leaf that differs it sends the digests of its entries; the other
-answers with the entries it lacks or holds otherwise, and the keys it wants in return. Both sides *merge*: nothing is
-overwritten, and what one side has not got is never taken for deleted.
+Every interval a node begins an *exchange* with the next other node: it sends the Merkle roots of all partitions they
+share; the other answers with the leaves of trees that differ; for each leaf that differs it sends the digests of its
+entries; the other answers with the entries it lacks or holds otherwise, and the keys it wants in return. Both sides
+*merge*: nothing is overwritten, and what one side has not got is never taken for deleted.
 
-A *pass* is the promise to compare every partition shared with a node once from now on. It is begun where something is
-known to be missing: hints were dropped, this node is a learner, or an operator asks. Visits of a pass follow each other
-as fast as `max_mib_per_s` allows; so do those that found more than one visit can mend. Entries that are written right
-now differ for a moment; mending them changes nothing.
+A *full comparison* compares every partition shared with a node once from now on. It is begun where something is
+known to be missing: hints were dropped, this node is a learner, or an operator asks. Its exchanges follow each other
+as fast as `max_mib_per_s` allows; so do those that found more than one exchange can repair. Entries that are written
+right now differ for a moment; repairing them changes nothing.
 
 The trees are built from the disk first (`tree_builder`); a partition without a tree takes no part.
 """
@@ -23,20 +23,20 @@ from crdtkv.hashing import DIGEST_BYTES, digest_of
 from crdtkv.merkle.forest import LEAVES, MerkleForest, leaf_range
 from crdtkv.node.kernel.kernel import Kernel
 from crdtkv.node.kernel.keys import KeyCheck
+from crdtkv.node.repair.exchange import ExchangeCall, Findings
 from crdtkv.node.repair.tree_builder import TreeBuilder
-from crdtkv.node.repair.visit import Findings, Visit
 from crdtkv.node.replica.replica import Replica
 from crdtkv.ring.token import identity_in
 from crdtkv.storage import rows
 from crdtkv.storage.store import Store, is_whole
 from crdtkv.wire.messages import LeafReply, LeafRequest, RootsReply, RootsRequest, WriteReplica
 
-#: How much one visit looks at and moves.
+#: How much one exchange looks at and moves.
 PARTITIONS_A_VISIT = 1024
 TREES_A_VISIT = 8
 ROWS_A_LEAF = 1_000
 REPLY_BYTES = 256 * 1024
-#: The shortest pause between visits, so that a pass that gets nowhere does not spin.
+#: The shortest pause between exchanges, so that a full comparison that gets nowhere does not spin.
 PAUSE_S = 0.01
 
 #: `[storage key, digest]`, of large entries also the context.
@@ -51,7 +51,7 @@ class _Known(NamedTuple):
 
 
 class AntiEntropy:
-    """Visitor and host of visits of one node."""
+    """The exchanges of one node, those it begins and those it answers."""
 
     def __init__(
         self, kernel: Kernel, replica: Replica, store: Store, keys: KeyCheck, forest: MerkleForest, config: RepairConfig
@@ -65,14 +65,14 @@ class AntiEntropy:
         self._forest = forest
         self._config = config
         self._builder = TreeBuilder(kernel, store, forest, config.rebuild_s, replica.forget_cached)
-        self._visit_at = kernel.step.now.monotonic_s + config.interval_s
-        self._to_visit: list[str] = []
-        self._is_visiting = False
-        self._began_before_its_pass = False
+        self._exchange_at = kernel.step.now.monotonic_s + config.interval_s
+        self._to_exchange: list[str] = []
+        self._is_exchanging = False
+        self._began_before_its_comparison = False
         self._of_epoch = 0
         self._own: list[int] = []
         self._shared: dict[str, list[int]] = {}
-        self._passes: dict[str, set[int]] = {}
+        self._full_comparisons: dict[str, set[int]] = {}
 
     @property
     def is_built(self) -> bool:
@@ -87,9 +87,9 @@ class AntiEntropy:
         return sorted(self._shared)
 
     @property
-    def passes(self) -> dict[str, int]:
+    def full_comparisons(self) -> dict[str, int]:
         """How many partitions the passes under way have still to compare, by the node they compare with."""
-        return {peer: len(left) for peer, left in sorted(self._passes.items())}
+        return {peer: len(left) for peer, left in sorted(self._full_comparisons.items())}
 
     def roots(self) -> dict[int, int]:
         """Return the Merkle roots of this node's partitions, as far as their trees are built."""
@@ -97,31 +97,31 @@ class AntiEntropy:
         trees = {partition: self._forest.tree(partition) for partition in self._own}
         return {partition: tree.root for partition, tree in trees.items() if tree is not None}
 
-    def begin_pass(self, peer: str, partition: int | None = None) -> None:
+    def begin_full_comparison(self, peer: str, partition: int | None = None) -> None:
         """Compare all partitions shared with a node, or one of them, from now on."""
         self._follow_ring()
         shared = self._shared.get(peer, [])
         wanted = shared if partition is None else [number for number in shared if number == partition]
         if wanted:
-            self._passes.setdefault(peer, set()).update(wanted)
-            self._began_before_its_pass = self._is_visiting
-            self._visit_at = min(self._visit_at, self._step.now.monotonic_s + PAUSE_S)
+            self._full_comparisons.setdefault(peer, set()).update(wanted)
+            self._began_before_its_comparison = self._is_exchanging
+            self._exchange_at = min(self._exchange_at, self._step.now.monotonic_s + PAUSE_S)
 
     def next_timer(self) -> float:
         """Return when the next piece of work is due."""
-        return self._builder.due_at if self._is_visiting else min(self._builder.due_at, self._visit_at)
+        return self._builder.due_at if self._is_exchanging else min(self._builder.due_at, self._exchange_at)
 
     def run_due(self) -> None:
-        """Build and visit, if it is time; called at the end of every step."""
+        """Build trees and begin an exchange, if it is time; called at the end of every step."""
         now_s = self._step.now.monotonic_s
         if now_s >= self._builder.due_at:
             self._follow_ring()
             self._builder.build()
-        if now_s >= self._visit_at and not self._is_visiting:
+        if now_s >= self._exchange_at and not self._is_exchanging:
             self._follow_ring()
-            self._begin_visit(now_s)
+            self._begin_exchange(now_s)
 
-    # Serving visits of others.
+    # Serving exchanges of others.
 
     def compare_roots(self, node: str, request: RootsRequest) -> None:
         """Answer with the leaves of trees that differ, and the partitions that were left out."""
@@ -150,12 +150,12 @@ class AntiEntropy:
         entries: list[object] = []
         size = 0
         is_whole_reply = end is None
-        for located, entry in mine:
-            digest = held[located] = digest_of(located, entry)
-            known = theirs.get(located)
+        for storage_key, entry in mine:
+            digest = held[storage_key] = digest_of(storage_key, entry)
+            known = theirs.get(storage_key)
             if known is not None and known.digest == digest:
                 continue
-            missing = self._lacking(located, entry, known)
+            missing = self._lacking(storage_key, entry, known)
             if size < REPLY_BYTES:
                 entries += [missing] if missing is not None else []
                 size += len(missing[1]) if missing is not None else 0  # type: ignore[arg-type]
@@ -163,28 +163,31 @@ class AntiEntropy:
                 is_whole_reply = False
         wanted = [
             wish
-            for located, known in theirs.items()
-            if held.get(located) != known.digest and (wish := self._wish(located, known)) is not None
+            for storage_key, known in theirs.items()
+            if held.get(storage_key) != known.digest and (wish := self._wish(storage_key, known)) is not None
         ]
         reply = LeafReply(request.id, request.partition, entries, wanted, is_whole_reply)
         # What differs may have been written this very moment.
         self._step.answer(node, reply, not self._replica.has_undurable)
 
-    # What a visit needs (`Exchange`).
+    # What an exchange needs (`ExchangeHost`).
 
     def rows_of_leaf(self, partition: int, leaf: int, after: bytes) -> tuple[_Digests, bytes | None]:
-        """See `Exchange.rows_of_leaf`."""
+        """See `ExchangeHost.rows_of_leaf`."""
         found, end = self._rows(partition, leaf, after, None)
-        return [[located, digest_of(located, entry), *self._seen(located, entry)] for located, entry in found], end
+        return [
+            [storage_key, digest_of(storage_key, entry), *self._seen(storage_key, entry)]
+            for storage_key, entry in found
+        ], end
 
-    def take(self, located: bytes, encoded: bytes, basis: object = None) -> bool:
-        """See `Exchange.take`.
+    def take(self, storage_key: bytes, encoded: bytes, basis: object = None) -> bool:
+        """See `ExchangeHost.take`.
 
         Raises:
             CrdtkvError: it is no entry of this key.
         """
-        key = self._keys.from_peer(identity_in(located))
-        if basis is not None and not self._replica.has_seen(located, parsed(CausalContext.from_wire, basis)):
+        key = self._keys.from_peer(identity_in(storage_key))
+        if basis is not None and not self._replica.has_seen(storage_key, parsed(CausalContext.from_wire, basis)):
             return False
         try:
             if self._replica.is_news(key, encoded):
@@ -194,43 +197,43 @@ class AntiEntropy:
         return True
 
     def give(self, node: str, number: int, wish: object) -> int:
-        """See `Exchange.give`."""
-        located, seen = _parsed_wish(wish)
-        entry = self._replica.entry(located)
+        """See `ExchangeHost.give`."""
+        storage_key, seen = _parsed_wish(wish)
+        entry = self._replica.entry(storage_key)
         if entry is None:
             return 0
-        part = self._replica.lacking(located, seen) if seen is not None else None
-        message = WriteReplica(number, identity_in(located), (part or entry).to_bytes(), 0)
+        part = self._replica.lacking(storage_key, seen) if seen is not None else None
+        message = WriteReplica(number, identity_in(storage_key), (part or entry).to_bytes(), 0)
         if part is not None and seen is not None:
             message = message._replace(basis=list(seen.to_wire()))
-        self._step.answer(node, message, self._replica.is_durable(located))
+        self._step.answer(node, message, self._replica.is_durable(storage_key))
         return len(message.entry)
 
     # Behind it.
 
-    def _seen(self, located: bytes, encoded: bytes) -> list[object]:
+    def _seen(self, storage_key: bytes, encoded: bytes) -> list[object]:
         """Return what goes with the digest of a large entry, so that who holds another one need not send the whole."""
-        entry = self._replica.entry(located) if len(encoded) > self._replica.limits.whole_entry_bytes else None
+        entry = self._replica.entry(storage_key) if len(encoded) > self._replica.limits.whole_entry_bytes else None
         return [entry.context.to_wire()] if entry is not None else []
 
-    def _lacking(self, located: bytes, encoded: bytes, known: "_Known | None") -> list[object] | None:
+    def _lacking(self, storage_key: bytes, encoded: bytes, known: "_Known | None") -> list[object] | None:
         """Return what the other lacks of an entry: all of it, what is new and what that builds on, or nothing."""
-        entry = self._replica.entry(located)
+        entry = self._replica.entry(storage_key)
         if known is None or known.seen is None or entry is None or entry.context == known.seen:
-            return [located, encoded]
+            return [storage_key, encoded]
         if known.seen.descends(entry.context):
             return None
-        part = self._replica.lacking(located, known.seen)
-        return [located, encoded] if part is None else [located, part.to_bytes(), known.seen.to_wire()]
+        part = self._replica.lacking(storage_key, known.seen)
+        return [storage_key, encoded] if part is None else [storage_key, part.to_bytes(), known.seen.to_wire()]
 
-    def _wish(self, located: bytes, known: "_Known") -> object:
+    def _wish(self, storage_key: bytes, known: "_Known") -> object:
         """Return how this node asks for an entry that the other holds; None if it has seen all of it, and more."""
-        entry = self._replica.entry(located)
+        entry = self._replica.entry(storage_key)
         if known.seen is None or entry is None:
-            return located
+            return storage_key
         if entry.context != known.seen and entry.context.descends(known.seen):
             return None
-        return [located, entry.context.to_wire()]
+        return [storage_key, entry.context.to_wire()]
 
     def _rows(
         self, partition: int, leaf: int, after: bytes, end: bytes | None
@@ -241,7 +244,7 @@ class AntiEntropy:
         if end is not None:
             stop = min(stop, rows.data_row(end) + b"\0")
         found = self._store.scan(start, stop, ROWS_A_LEAF)
-        page = [(rows.located_in(row), entry) for row, entry in found]
+        page = [(rows.storage_key_in(row), entry) for row, entry in found]
         return page, None if is_whole(found, ROWS_A_LEAF) else page[-1][0]
 
     def _follow_ring(self) -> None:
@@ -261,50 +264,52 @@ class AntiEntropy:
         if own != self._own:
             self._builder.follow(own)
         self._own, self._shared = own, shared
-        self._passes = {
-            peer: both for peer, left in self._passes.items() if (both := left.intersection(shared.get(peer, [])))
+        self._full_comparisons = {
+            peer: both
+            for peer, left in self._full_comparisons.items()
+            if (both := left.intersection(shared.get(peer, [])))
         }
 
-    def _begin_visit(self, now_s: float) -> None:
-        self._visit_at = now_s + self._config.interval_s
+    def _begin_exchange(self, now_s: float) -> None:
+        self._exchange_at = now_s + self._config.interval_s
         peer = self._next_peer()
         if peer is None:
             return
-        wanted = sorted(self._passes[peer]) if peer in self._passes else self._shared[peer]
+        wanted = sorted(self._full_comparisons[peer]) if peer in self._full_comparisons else self._shared[peer]
         built = [partition for partition in wanted if self._forest.is_built(partition)]
         if not built:
             return
         if len(built) > PARTITIONS_A_VISIT:
             first = int(now_s / self._config.interval_s) * PARTITIONS_A_VISIT % len(built)
             built = (built + built)[first : first + PARTITIONS_A_VISIT]
-        self._step.stats.count("merkle_visits")
-        self._is_visiting = True
-        self._began_before_its_pass = False
-        Visit(self._kernel, self, self._forest, peer, self._visited).start(built)
+        self._step.stats.count("merkle_exchanges")
+        self._is_exchanging = True
+        self._began_before_its_comparison = False
+        ExchangeCall(self._kernel, self, self._forest, peer, self._exchanged).start(built)
 
-    def _visited(self, findings: Findings) -> None:
-        """Take the end of a visit: the next comes soon if there was more to mend."""
-        self._is_visiting = False
+    def _exchanged(self, findings: Findings) -> None:
+        """Take the end of an exchange: the next comes soon if there was more to repair."""
+        self._is_exchanging = False
         if findings.differences:
-            self._step.stats.count("merkle_mended", findings.differences)
-        left = self._passes.get(findings.peer)
-        if left is not None and not self._began_before_its_pass:
+            self._step.stats.count("merkle_repaired", findings.differences)
+        left = self._full_comparisons.get(findings.peer)
+        if left is not None and not self._began_before_its_comparison:
             left -= findings.compared
             if not left:
-                del self._passes[findings.peer]
+                del self._full_comparisons[findings.peer]
         pause_s = max(PAUSE_S, findings.moved_bytes / (self._config.max_mib_per_s * 1024 * 1024))
-        is_getting_on = findings.is_cut_short or (bool(self._passes) and bool(findings.compared))
-        self._visit_at = self._step.now.monotonic_s + (pause_s if is_getting_on else self._config.interval_s)
+        is_getting_on = findings.is_cut_short or (bool(self._full_comparisons) and bool(findings.compared))
+        self._exchange_at = self._step.now.monotonic_s + (pause_s if is_getting_on else self._config.interval_s)
 
     def _next_peer(self) -> str | None:
-        """Return the next node that is alive and shares partitions; all in turn, those with a pass first."""
+        """Return the next node that is alive and shares partitions; all in turn, those with a full comparison first."""
         for _ in range(2 * len(self._shared)):
-            if not self._to_visit:
-                self._to_visit = sorted(self._shared)
-            peer = self._to_visit.pop(0) if self._to_visit else None
+            if not self._to_exchange:
+                self._to_exchange = sorted(self._shared)
+            peer = self._to_exchange.pop(0) if self._to_exchange else None
             if peer is None or peer not in self._shared or peer not in self._cluster.alive:
                 continue
-            if peer in self._passes or self._cluster.alive.isdisjoint(self._passes):
+            if peer in self._full_comparisons or self._cluster.alive.isdisjoint(self._full_comparisons):
                 return peer
         return None
 
@@ -313,10 +318,10 @@ def _parsed_digests(digests: list[object]) -> dict[bytes, _Known]:
     found: dict[bytes, _Known] = {}
     for item in digests:
         match item:
-            case [bytes() as located, bytes() as digest]:
-                found[located] = _Known(digest, None)
-            case [bytes() as located, bytes() as digest, seen]:
-                found[located] = _Known(digest, parsed(CausalContext.from_wire, seen))
+            case [bytes() as storage_key, bytes() as digest]:
+                found[storage_key] = _Known(digest, None)
+            case [bytes() as storage_key, bytes() as digest, seen]:
+                found[storage_key] = _Known(digest, parsed(CausalContext.from_wire, seen))
             case _:
                 raise ProtocolError("a digest is [storage key, 16 bytes], and the context of a large entry")
     return found
@@ -326,6 +331,6 @@ def _parsed_wish(wish: object) -> tuple[bytes, CausalContext | None]:
     match wish:
         case bytes():
             return wish, None
-        case [bytes() as located, seen]:
-            return located, parsed(CausalContext.from_wire, seen)
+        case [bytes() as storage_key, seen]:
+            return storage_key, parsed(CausalContext.from_wire, seen)
     raise ProtocolError("what is wanted is a storage key, and the context of a large entry")

@@ -69,7 +69,7 @@ class TreeBuilder:
         else:
             start = rows.data_row(cursor) + b"\0"
         found = self._store.scan(start, stop, limit)
-        page = [(rows.located_in(row), entry) for row, entry in found]
+        page = [(rows.storage_key_in(row), entry) for row, entry in found]
         end = None if is_whole(found, limit) else page[-1][0]
         is_equal = self._forest.scanned(partition, page, end)
         if end is not None:

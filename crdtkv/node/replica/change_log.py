@@ -40,13 +40,13 @@ class ChangeLog:
         """Note changes from now on."""
         self.identity = identity
 
-    def note(self, located: bytes) -> None:
+    def note(self, storage_key: bytes) -> None:
         """Note that the entry under a storage key has changed."""
         if self.identity is None:
             return
         self.head += 1
-        self._latest[located] = self.head
-        self._order.append((self.head, located))
+        self._latest[storage_key] = self.head
+        self._order.append((self.head, storage_key))
         if len(self._latest) > self.keys_max:
             self._forget_oldest()
         if len(self._order) > 2 * len(self._latest) + SLACK:
@@ -66,6 +66,6 @@ class ChangeLog:
     def _forget_oldest(self) -> None:
         while not self._is_latest(self._order[self._first]):
             self._first += 1
-        self.floor, located = self._order[self._first]
+        self.floor, storage_key = self._order[self._first]
         self._first += 1
-        del self._latest[located]
+        del self._latest[storage_key]

@@ -19,22 +19,22 @@ class EntryCache:
         self._bytes = 0
         self._entries: dict[bytes, Entry | None] = {}
 
-    def __contains__(self, located: bytes) -> bool:
-        return located in self._entries
+    def __contains__(self, storage_key: bytes) -> bool:
+        return storage_key in self._entries
 
-    def __getitem__(self, located: bytes) -> Entry | None:
-        return self._entries[located]
+    def __getitem__(self, storage_key: bytes) -> Entry | None:
+        return self._entries[storage_key]
 
     def clear(self) -> None:
         """Forget everything."""
         self._entries = {}
         self._bytes = 0
 
-    def put(self, located: bytes, entry: Entry | None) -> None:
+    def put(self, storage_key: bytes, entry: Entry | None) -> None:
         """Remember what is stored under a key now."""
-        if located in self._entries:
-            self._bytes -= _size(self._entries.pop(located))
-        self._entries[located] = entry
+        if storage_key in self._entries:
+            self._bytes -= _size(self._entries.pop(storage_key))
+        self._entries[storage_key] = entry
         self._bytes += _size(entry)
         while self._bytes > self._max_bytes:
             oldest = next(iter(self._entries))

@@ -1,12 +1,12 @@
 """The outbox: what this node wrote and other data centers have not confirmed yet.
 
-A row `(oseq → storage key)` is stored in the same atomic batch as the write it stands for. The publisher reads the
-key's entry when it sends, so a hot key that is written often is sent seldom. A row goes when every other data
-center has confirmed it end to end; what the stream says about it counts for nothing. So no loss, wipe or rewind of
-a stream loses a write: its row is still here, and `republish_lost` sends it again.
+A row `(outbox_seq → storage key)` is stored in the same atomic batch as the write it stands for. The publisher reads
+the key's entry when it sends, so a hot key that is written often is sent seldom. A row goes when every other data
+center has confirmed it end to end; what the stream says about it counts for nothing. So no loss, wipe or rewind of a
+stream loses a write: its row is still here, and `republish_lost` sends it again.
 
 Invariant: while a row exists and has been sent, its key was not written here since it was first sent. A later write
-replaces the row by one with a new number. Hence a confirmation of `oseq` covers all that this node wrote before.
+replaces the row by one with a new number. Hence a confirmation of `outbox_seq` covers all that this node wrote before.
 
 Numbers are never reused, also not after a crash: they are reserved in blocks, durably, before they are used.
 
@@ -29,10 +29,10 @@ _LOAD_ROWS = 10_000
 class OutboxRow:
     """One row in memory. `sent_at` is when it was last sent, None if it surely never was."""
 
-    __slots__ = ("located", "recorded_at", "sent_at", "waiting_for")
+    __slots__ = ("recorded_at", "sent_at", "storage_key", "waiting_for")
 
-    def __init__(self, located: bytes, recorded_at: float, waiting_for: set[str]) -> None:
-        self.located = located
+    def __init__(self, storage_key: bytes, recorded_at: float, waiting_for: set[str]) -> None:
+        self.storage_key = storage_key
         self.recorded_at = recorded_at
         self.sent_at: float | None = None
         self.waiting_for = waiting_for
@@ -68,15 +68,15 @@ class Outbox:
         """Whether rows were dropped and a refill is due."""
         return self._store.get(rows.OUTBOX_DROPPED) is not None
 
-    def waits_with(self, located: bytes) -> bool:
+    def waits_with(self, storage_key: bytes) -> bool:
         """Tell whether a key is in the outbox, or may have been dropped from it."""
-        return located in self._newest or self.has_dropped
+        return storage_key in self._newest or self.has_dropped
 
-    def record(self, located: bytes, now: float) -> None:
+    def record(self, storage_key: bytes, now: float) -> None:
         """Note, in the store's current batch, that this key was written here."""
         if not self._peers:
             return
-        earlier = self._newest.get(located)
+        earlier = self._newest.get(storage_key)
         if earlier is not None:
             if self._rows[earlier].sent_at is None and earlier in self._queued:
                 return  # never sent: the row will carry this write, too
@@ -84,9 +84,9 @@ class Outbox:
         if len(self._rows) >= self._rows_max:
             self._store.put(rows.OUTBOX_DROPPED, b"")
             return
-        oseq = self._take_number()
-        self._store.put(rows.outbox_row(oseq), located)
-        self._add(oseq, located, now)
+        outbox_seq = self._take_number()
+        self._store.put(rows.outbox_row(outbox_seq), storage_key)
+        self._add(outbox_seq, storage_key, now)
 
     @property
     def next_number(self) -> int:
@@ -95,7 +95,7 @@ class Outbox:
 
     def is_confirmed_below(self, datacenter: str, number: int) -> bool:
         """Tell whether a data center has confirmed all rows below a number."""
-        return not any(oseq < number and datacenter in row.waiting_for for oseq, row in self._rows.items())
+        return not any(outbox_seq < number and datacenter in row.waiting_for for outbox_seq, row in self._rows.items())
 
     def send_everything(self) -> None:
         """Set the mark "dropped": rows that others had may be lost, so `refill` records all that is stored here."""
@@ -103,45 +103,45 @@ class Outbox:
             self._store.put(rows.OUTBOX_DROPPED, b"")
 
     def next_batch(self, limit: int, now: float, resting: frozenset[bytes] = frozenset()) -> list[tuple[int, bytes]]:
-        """Take up to `limit` rows to send as `(oseq, storage key)`, the oldest first; they count as sent.
+        """Take up to `limit` rows to send as `(outbox_seq, storage key)`, the oldest first; they count as sent.
 
         Those of keys that rest stay.
         """
         batch: list[tuple[int, bytes]] = []
-        ready = (oseq for oseq in self._queued if self._rows[oseq].located not in resting)
-        for oseq in list(islice(ready, limit)):
-            row = self._rows[oseq]
+        ready = (outbox_seq for outbox_seq in self._queued if self._rows[outbox_seq].storage_key not in resting)
+        for outbox_seq in list(islice(ready, limit)):
+            row = self._rows[outbox_seq]
             row.sent_at = now
-            del self._queued[oseq]
-            batch.append((oseq, row.located))
+            del self._queued[outbox_seq]
+            batch.append((outbox_seq, row.storage_key))
         return batch
 
-    def give_back(self, oseqs: Iterable[int]) -> None:
+    def give_back(self, outbox_seqs: Iterable[int]) -> None:
         """Queue rows again whose sending failed."""
-        for oseq in oseqs:
-            if oseq in self._rows:
-                self._queued[oseq] = None
+        for outbox_seq in outbox_seqs:
+            if outbox_seq in self._rows:
+                self._queued[outbox_seq] = None
 
-    def set_aside(self, oseq: int) -> None:
+    def set_aside(self, outbox_seq: int) -> None:
         """Keep a row that cannot be sent as its entry is now: it is sent when its key is written again."""
-        self._queued.pop(oseq, None)
-        row = self._rows[oseq]
+        self._queued.pop(outbox_seq, None)
+        row = self._rows[outbox_seq]
         row.sent_at = None
-        self._aside[oseq] = None
+        self._aside[outbox_seq] = None
 
     @property
     def set_aside_keys(self) -> list[bytes]:
         """The storage keys of the rows that cannot be sent."""
-        return [self._rows[oseq].located for oseq in self._aside]
+        return [self._rows[outbox_seq].storage_key for outbox_seq in self._aside]
 
-    def confirm(self, datacenter: str, oseqs: Iterable[int]) -> None:
+    def confirm(self, datacenter: str, outbox_seqs: Iterable[int]) -> None:
         """Take a data center's word that it has these rows durably; forget those nobody waits for."""
-        for oseq in oseqs:
-            row = self._rows.get(oseq)
+        for outbox_seq in outbox_seqs:
+            row = self._rows.get(outbox_seq)
             if row is not None:
                 row.waiting_for.discard(datacenter)
                 if not row.waiting_for:
-                    self._forget(oseq)
+                    self._forget(outbox_seq)
 
     def republish_lost(self, datacenter: str, sent_before: float) -> int:
         """Queue again what was sent before that time and `datacenter` still misses; return how many rows.
@@ -149,12 +149,12 @@ class Outbox:
         To be called when the data center's consumer has nothing left to deliver.
         """
         lost = [
-            oseq
-            for oseq, row in self._rows.items()
+            outbox_seq
+            for outbox_seq, row in self._rows.items()
             if row.sent_at is not None
             and row.sent_at < sent_before
             and datacenter in row.waiting_for
-            and oseq not in self._queued
+            and outbox_seq not in self._queued
         ]
         self.give_back(lost)
         return len(lost)
@@ -178,36 +178,36 @@ class Outbox:
         else:
             self._store.put(rows.OUTBOX_DROPPED, found[-1][0])
         for row, _ in found:
-            self.record(rows.located_in(row), now)
+            self.record(rows.storage_key_in(row), now)
         return True
 
     def _load(self, now: float) -> None:
         start, stop = rows.OUTBOX_RANGE
         while True:
             found = self._store.scan(start, stop, _LOAD_ROWS)
-            for row, located in found:
+            for row, storage_key in found:
                 if not self._peers:  # there is no other data center any more
                     self._store.delete(row)
                     continue
                 # It may have been sent before the restart, in a state that a late confirmation still speaks of.
-                self._add(rows.oseq_in(row), located, now).sent_at = now
+                self._add(rows.oseq_in(row), storage_key, now).sent_at = now
             if is_whole(found, _LOAD_ROWS):
                 return
             start = found[-1][0] + b"\0"
 
-    def _add(self, oseq: int, located: bytes, now: float) -> OutboxRow:
-        row = self._rows[oseq] = OutboxRow(located, now, set(self._peers))
-        self._newest[located] = oseq
-        self._queued[oseq] = None
+    def _add(self, outbox_seq: int, storage_key: bytes, now: float) -> OutboxRow:
+        row = self._rows[outbox_seq] = OutboxRow(storage_key, now, set(self._peers))
+        self._newest[storage_key] = outbox_seq
+        self._queued[outbox_seq] = None
         return row
 
-    def _forget(self, oseq: int) -> None:
-        row = self._rows.pop(oseq)
-        self._queued.pop(oseq, None)
-        self._aside.pop(oseq, None)
-        if self._newest.get(row.located) == oseq:
-            del self._newest[row.located]
-        self._store.delete(rows.outbox_row(oseq))
+    def _forget(self, outbox_seq: int) -> None:
+        row = self._rows.pop(outbox_seq)
+        self._queued.pop(outbox_seq, None)
+        self._aside.pop(outbox_seq, None)
+        if self._newest.get(row.storage_key) == outbox_seq:
+            del self._newest[row.storage_key]
+        self._store.delete(rows.outbox_row(outbox_seq))
 
     def _take_number(self) -> int:
         if self._next_number >= self._reserved:

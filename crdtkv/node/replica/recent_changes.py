@@ -45,42 +45,42 @@ class RecentChanges:
         self._changes: dict[bytes, deque[Change]] = {}
         self._bytes: dict[bytes, int] = {}
 
-    def note(self, located: bytes, basis: CausalContext, delta: Entry) -> None:
+    def note(self, storage_key: bytes, basis: CausalContext, delta: Entry) -> None:
         """Note a change; of each key all must be noted, or else all forgotten."""
         if delta.size > CHANGE_BYTES_MAX or not delta.state.has_partial_deltas:
-            self.forget(located)
+            self.forget(storage_key)
             return
-        changes = self._changes.pop(located, None) or deque()
-        self._changes[located] = changes  # the key that was changed last stays longest
+        changes = self._changes.pop(storage_key, None) or deque()
+        self._changes[storage_key] = changes  # the key that was changed last stays longest
         changes.append(Change(basis, delta))
-        self._bytes[located] = self._bytes.get(located, 0) + delta.size
-        while len(changes) > CHANGES_MAX or self._bytes[located] > BYTES_MAX:
-            self._bytes[located] -= changes.popleft().delta.size
+        self._bytes[storage_key] = self._bytes.get(storage_key, 0) + delta.size
+        while len(changes) > CHANGES_MAX or self._bytes[storage_key] > BYTES_MAX:
+            self._bytes[storage_key] -= changes.popleft().delta.size
         if len(self._changes) > KEYS_MAX:
             self.forget(next(iter(self._changes)))
 
-    def forget(self, located: bytes) -> None:
+    def forget(self, storage_key: bytes) -> None:
         """Forget a key: it was changed otherwise."""
-        self._changes.pop(located, None)
-        self._bytes.pop(located, None)
+        self._changes.pop(storage_key, None)
+        self._bytes.pop(storage_key, None)
 
     def clear(self) -> None:
         """Forget everything."""
         self._changes = {}
         self._bytes = {}
 
-    def behind(self, located: bytes, seen: CausalContext) -> Entry | None:
+    def behind(self, storage_key: bytes, seen: CausalContext) -> Entry | None:
         """Return what somebody lacks who has seen this; None if that is not known."""
         wanted: list[Entry] = []
-        for basis, delta in reversed(self._changes.get(located, ())):
+        for basis, delta in reversed(self._changes.get(storage_key, ())):
             wanted.append(delta)
             if seen.descends(basis):
                 return reduce(Entry.merge, reversed(wanted))
         return None
 
-    def all_of(self, located: bytes) -> Change | None:
+    def all_of(self, storage_key: bytes) -> Change | None:
         """Return all changes that are known of a key as one."""
-        changes = self._changes.get(located)
+        changes = self._changes.get(storage_key)
         if not changes:
             return None
         return Change(changes[0].basis, reduce(Entry.merge, (delta for _, delta in changes)))

@@ -101,7 +101,7 @@ class Replica:
         self._cache = EntryCache(cache_mib * 1024 * 1024)
         self.limits = EntryLimits(limits)
         self._forest = forest
-        forest.read = lambda located: self.read(located)[0]
+        forest.read = lambda storage_key: self.read(storage_key)[0]
         self._dirty: dict[bytes, int] = {}
         self._undurable: deque[tuple[int, list[bytes]]] = deque()
         self._touched: list[bytes] = []
@@ -147,20 +147,20 @@ class Replica:
         """The latest time this node has seen: it never goes back while the node runs."""
         return max(self.clock.last, from_wall_ms(self._step.now.wall_ms))
 
-    def read(self, located: bytes) -> tuple[bytes | None, bool]:
+    def read(self, storage_key: bytes) -> tuple[bytes | None, bool]:
         """Return the stored bytes of a key, and whether they are durable."""
-        entry = self._stored(located)
-        return entry.to_bytes() if entry is not None else None, located not in self._dirty
+        entry = self._stored(storage_key)
+        return entry.to_bytes() if entry is not None else None, storage_key not in self._dirty
 
-    def encoded(self, located: bytes) -> bytes | None:
+    def encoded(self, storage_key: bytes) -> bytes | None:
         """Return the stored bytes of a key that need not be remembered for it."""
-        if located in self._cache:
-            return self.read(located)[0]
-        return self._store.get(rows.data_row(located))
+        if storage_key in self._cache:
+            return self.read(storage_key)[0]
+        return self._store.get(rows.data_row(storage_key))
 
-    def shown(self, located: bytes) -> tuple[bytes | None, bool]:
+    def shown(self, storage_key: bytes) -> tuple[bytes | None, bool]:
         """Return what a reader sees of a key now, and whether it is durable."""
-        entry, is_durable = self.read(located)
+        entry, is_durable = self.read(storage_key)
         return self.as_of_now(entry), is_durable
 
     def as_of_now(self, encoded: bytes | None) -> bytes | None:
@@ -169,24 +169,24 @@ class Replica:
             return encoded
         return Entry.from_bytes(encoded).at(self.expiry_now).to_bytes()
 
-    def entry(self, located: bytes) -> Entry | None:
+    def entry(self, storage_key: bytes) -> Entry | None:
         """Return the stored entry of a key, for this node's own use."""
-        return self._stored(located)
+        return self._stored(storage_key)
 
-    def lacking(self, located: bytes, seen: CausalContext) -> Entry | None:
+    def lacking(self, storage_key: bytes, seen: CausalContext) -> Entry | None:
         """Return what somebody who has seen this lacks of the stored entry; None if only the whole will do."""
-        stored = self._stored(located)
-        part = self.recent.behind(located, seen)
+        stored = self._stored(storage_key)
+        part = self.recent.behind(storage_key, seen)
         return part if stored and part and Change(seen, part).makes_up(stored.context) else None
 
-    def changed_lately(self, located: bytes) -> Change | None:
+    def changed_lately(self, storage_key: bytes) -> Change | None:
         """Return all that is known to have changed of a large entry, None if there is nothing to be told by that."""
-        stored, recent = self._stored(located), self.recent.all_of(located)
+        stored, recent = self._stored(storage_key), self.recent.all_of(storage_key)
         return recent if stored and recent and recent.makes_up(stored.context) else None
 
-    def is_durable(self, located: bytes) -> bool:
+    def is_durable(self, storage_key: bytes) -> bool:
         """Tell whether what is stored under a key cannot be lost any more."""
-        return located not in self._dirty
+        return storage_key not in self._dirty
 
     def mutate(
         self,
@@ -206,7 +206,7 @@ class Replica:
             InsufficientStorage: the disk is almost full; nothing was written.
             ValueTooLarge: the entry would become too large; nothing was written.
         """
-        before = self._stored(key.located)
+        before = self._stored(key.storage_key)
         stored = before or Entry.empty(key.type_tag)
         write, merged = self.made(self.actor, stored, operation, arguments, seen, observed, ttl_ms)
         self._put(key, before, merged, write.delta)
@@ -261,9 +261,9 @@ class Replica:
             return Write(merged, event, delta), merged
         return Write(merged, event, delta, Part(delta.to_bytes(), stored.context.to_wire())), merged
 
-    def has_seen(self, located: bytes, context: CausalContext) -> bool:
+    def has_seen(self, storage_key: bytes, context: CausalContext) -> bool:
         """Tell whether what is stored under a key has seen all of a context."""
-        stored = self._stored(located)
+        stored = self._stored(storage_key)
         return not context if stored is None else stored.context.descends(context)
 
     def merge(self, key: PlacedKey, incoming: Entry, supersede_before: HybridTimestamp = 0) -> bytes | None:
@@ -274,7 +274,7 @@ class Replica:
         """
         if supersede_before and self.observer is not None:
             self.observer.superseding(key, supersede_before)
-        before = self._stored(key.located)
+        before = self._stored(key.storage_key)
         known = before.context if before is not None else NOTHING
         has_later_name = any(self._write_actor.is_later_name(name) for name in incoming.context.actors())
         if has_later_name or incoming.context.highest(self.actor) > known.highest(self.actor):
@@ -305,7 +305,7 @@ class Replica:
         Raises:
             ProtocolError: it is not an entry, or of another type.
         """
-        stored = self._stored(key.located) if len(encoded) > self.limits.whole_entry_bytes else None
+        stored = self._stored(key.storage_key) if len(encoded) > self.limits.whole_entry_bytes else None
         if stored is None:
             return True
         context = Entry.unchecked(encoded, key.type_tag).context
@@ -315,7 +315,7 @@ class Replica:
 
     def send_elsewhere(self, key: PlacedKey) -> None:
         """Put a key into the outbox, in the same commit as what was written under it."""
-        self._outbox.record(key.located, self._step.now.monotonic_s)
+        self._outbox.record(key.storage_key, self._step.now.monotonic_s)
 
     def event(self, actor: Actor, stored: Entry, observed: HybridTimestamp) -> Event:
         """Mint the dot and timestamp of a new operation of `actor` on `stored`."""
@@ -352,18 +352,18 @@ class Replica:
         """Note that this disk was in use now: a copy of it tells how old it is (`storage.identity.is_fenced`)."""
         self._store.put(rows.ALIVE_AT, self._step.now.wall_ms.to_bytes(8, "big"))
 
-    def drop(self, located: bytes) -> None:
+    def drop(self, storage_key: bytes) -> None:
         """Forget a tombstone that nobody needs any more: entry, note, and its share of the Merkle tree."""
-        entry = self._stored(located)
+        entry = self._stored(storage_key)
         assert entry is not None
-        assert entry.over_at is not None
-        assert entry.over_at <= self.hybrid_now, "what a reader may see is no tombstone"
+        assert entry.expires_at is not None
+        assert entry.expires_at <= self.hybrid_now, "what a reader may see is no tombstone"
         assert not entry.context.highest(self.actor), "a name under which something was forgotten must not count on"
-        self._forest.changed(token_in(located), located, entry.to_bytes(), None)
-        self._store.delete(rows.data_row(located))
-        self.tombstones.forget(located)
-        self.recent.forget(located)
-        self._changed(located, None)
+        self._forest.changed(token_in(storage_key), storage_key, entry.to_bytes(), None)
+        self._store.delete(rows.data_row(storage_key))
+        self.tombstones.forget(storage_key)
+        self.recent.forget(storage_key)
+        self._changed(storage_key, None)
         self._step.stats.count("tombstones_collected")
 
     def commit(self) -> int:
@@ -385,51 +385,51 @@ class Replica:
         """Note that all commits up to this number are durable."""
         while self._undurable and self._undurable[0][0] <= commit:
             number, touched = self._undurable.popleft()
-            for located in touched:
-                if self._dirty.get(located) == number:
-                    del self._dirty[located]
+            for storage_key in touched:
+                if self._dirty.get(storage_key) == number:
+                    del self._dirty[storage_key]
 
     def _put(self, key: PlacedKey, before: Entry | None, entry: Entry, change: Entry | None) -> None:
         if not self.has_disk_space:
             raise disk_is_full()
-        located = key.located
+        storage_key = key.storage_key
         # First, because it reads: a disk that fails now has been told nothing yet.
-        over_at = entry.over_at
-        if over_at is not None:
-            self.tombstones.note(located, entry.to_bytes(), self._step.now.wall_ms, wall_ms_of(over_at))
-        elif before is not None and before.over_at is not None:
-            self.tombstones.forget(located)
+        expires_at = entry.expires_at
+        if expires_at is not None:
+            self.tombstones.note(storage_key, entry.to_bytes(), self._step.now.wall_ms, wall_ms_of(expires_at))
+        elif before is not None and before.expires_at is not None:
+            self.tombstones.forget(storage_key)
         if self.limits.is_large(before) or self.limits.is_large(entry):
             self._put_large(key, before, entry, change)
         else:
             encoded = entry.to_bytes()
-            self._forest.changed(key.token, located, before.to_bytes() if before is not None else None, encoded)
-            self._store.put(rows.data_row(located), encoded)
-        self._changed(located, entry)
-        self.changes.note(located)
+            self._forest.changed(key.token, storage_key, before.to_bytes() if before is not None else None, encoded)
+            self._store.put(rows.data_row(storage_key), encoded)
+        self._changed(storage_key, entry)
+        self.changes.note(storage_key)
 
     def _put_large(self, key: PlacedKey, before: Entry | None, entry: Entry, change: Entry | None) -> None:
         """Put an entry that is large, or was: in trees, for others, and on disk only what `change` changed counts."""
-        self._forest.changed_largely(key.token, key.located, before.to_bytes if before is not None else _nothing)
+        self._forest.changed_largely(key.token, key.storage_key, before.to_bytes if before is not None else _nothing)
         if before is not None and change is not None and self.limits.is_large(entry):
-            self.recent.note(key.located, before.context, change)
+            self.recent.note(key.storage_key, before.context, change)
         else:
-            self.recent.forget(key.located)
-        self._store.put_entry(key.located, entry.pieces, entry.size, self.limits.is_large(before))
+            self.recent.forget(key.storage_key)
+        self._store.put_entry(key.storage_key, entry.pieces, entry.size, self.limits.is_large(before))
 
-    def _changed(self, located: bytes, entry: Entry | None) -> None:
-        self._cache.put(located, entry)
-        self._touched.append(located)
+    def _changed(self, storage_key: bytes, entry: Entry | None) -> None:
+        self._cache.put(storage_key, entry)
+        self._touched.append(storage_key)
         # Dirty from now on: an answer later in this same step must wait as well.
-        self._dirty[located] = self.commit_number + 1
+        self._dirty[storage_key] = self.commit_number + 1
 
-    def _stored(self, located: bytes) -> Entry | None:
+    def _stored(self, storage_key: bytes) -> Entry | None:
         cache = self._cache
-        if located in cache:
-            return cache[located]
-        encoded = self._store.get(rows.data_row(located))
+        if storage_key in cache:
+            return cache[storage_key]
+        encoded = self._store.get(rows.data_row(storage_key))
         entry = Entry.from_bytes(encoded) if encoded is not None else None
-        cache.put(located, entry)
+        cache.put(storage_key, entry)
         return entry
 
 

@@ -46,34 +46,34 @@ class Tombstones:
     def __len__(self) -> int:
         return self._count
 
-    def get(self, located: bytes) -> Noted | None:
+    def get(self, storage_key: bytes) -> Noted | None:
         """Return the note of a key."""
-        value = self._store.get(rows.tombstone_row(located))
+        value = self._store.get(rows.tombstone_row(storage_key))
         return _parse(value) if value is not None else None
 
-    def note(self, located: bytes, encoded: bytes, wall_ms: int, over_ms: int) -> None:
+    def note(self, storage_key: bytes, encoded: bytes, wall_ms: int, over_ms: int) -> None:
         """Note, in the store's current batch, that this tombstone (from `over_ms` on) is stored from now on."""
-        row = rows.tombstone_row(located)
+        row = rows.tombstone_row(storage_key)
         if self._store.get(row) is None:
             self._count += 1
-        self._store.put(row, _encoded(Noted(wall_ms, digest_of(located, encoded), over_ms)))
+        self._store.put(row, _encoded(Noted(wall_ms, digest_of(storage_key, encoded), over_ms)))
 
-    def note_again(self, located: bytes, noted: Noted, wall_ms: int) -> None:
+    def note_again(self, storage_key: bytes, noted: Noted, wall_ms: int) -> None:
         """Date a note from the future anew: the clock was wrong then, or is now."""
-        self._store.put(rows.tombstone_row(located), _encoded(noted._replace(noted_ms=wall_ms)))
+        self._store.put(rows.tombstone_row(storage_key), _encoded(noted._replace(noted_ms=wall_ms)))
 
-    def forget(self, located: bytes) -> None:
+    def forget(self, storage_key: bytes) -> None:
         """Drop the note of a key, in the store's current batch: it is alive again, or gone."""
-        row = rows.tombstone_row(located)
+        row = rows.tombstone_row(storage_key)
         if self._store.get(row) is not None:
             self._count -= 1
             self._store.delete(row)
 
-    def behind(self, located: bytes, limit: int) -> tuple[list[tuple[bytes, Noted]], bool]:
+    def behind(self, storage_key: bytes, limit: int) -> tuple[list[tuple[bytes, Noted]], bool]:
         """Return the next notes behind a storage key, in key order, and whether these are the last."""
         start, stop = rows.TOMBSTONE_RANGE
-        found = self._store.scan(rows.tombstone_row(located) + b"\0" if located else start, stop, limit)
-        return [(rows.located_in(row), _parse(value)) for row, value in found], is_whole(found, limit)
+        found = self._store.scan(rows.tombstone_row(storage_key) + b"\0" if storage_key else start, stop, limit)
+        return [(rows.storage_key_in(row), _parse(value)) for row, value in found], is_whole(found, limit)
 
 
 def _encoded(noted: Noted) -> bytes:

@@ -56,20 +56,20 @@ class Rights:
         """Let a decrement wait for rights; False if too many do."""
         if sum(len(search.waiting) for search in self._searches.values()) >= WAITING_MAX:
             return False
-        search = self._searches.get(key.located)
+        search = self._searches.get(key.storage_key)
         if search is None:
             search = Search(self._kernel, self._replica, key, self._datacenters_of, self._quorum_calls)
-            self._searches[key.located] = search
+            self._searches[key.storage_key] = search
         search.add(decrement)
         return True
 
     def run_due(self) -> None:
         """Look whether what is waited for has come; called at the end of every step."""
-        for located, search in list(self._searches.items()):
+        for storage_key, search in list(self._searches.items()):
             search.look()
             if not search.waiting:
                 search.end()
-                del self._searches[located]
+                del self._searches[storage_key]
 
     def next_timer(self) -> float | None:
         """Return None: searches wait in the table of calls."""
@@ -83,7 +83,7 @@ class Rights:
         """
         key = self._keys.from_peer(request.identity)
         self._give(key, request.amount, request.to)
-        entry, is_durable = self._replica.read(key.located)
+        entry, is_durable = self._replica.read(key.storage_key)
         self._step.answer(node, ReplicaEntry(request.id, entry), is_durable)
 
     def wanted(self, request: RightsWanted) -> None:
@@ -99,8 +99,8 @@ class Rights:
             raise ProtocolError(f"a {key.type_tag} has no rights")
         if self._cluster.node in self._cluster.uncounted:
             return  # this disk may have forgotten what it had given before
-        counter, me = counter_of(self._replica, key.located), incarnation_of(self._replica.actor)
-        search = self._searches.get(key.located)
+        counter, me = counter_of(self._replica, key.storage_key), incarnation_of(self._replica.actor)
+        search = self._searches.get(key.storage_key)
         spare = counter.rights_of(me) - (search.wanted() if search is not None else 0)
         gift = min(spare, max(wanted, spare // 2))
         if spare < 0 and (wanted, to) < (-spare, me):

@@ -97,7 +97,7 @@ class Search(Call):
     def look(self) -> None:
         """Go on, if anything has happened: carry out what can be, refuse what cannot, ask for the rest."""
         while self.waiting:
-            entry = self._replica.entry(self._key.located)
+            entry = self._replica.entry(self._key.storage_key)
             if entry == self._seen and not self._is_woken:  # without a cache it is never the same object
                 return
             self._seen, self._is_woken = entry, False
@@ -124,7 +124,7 @@ class Search(Call):
 
     @property
     def _counter(self) -> BoundedCounter:
-        return counter_of(self._replica, self._key.located)
+        return counter_of(self._replica, self._key.storage_key)
 
     @property
     def _available(self) -> int:
@@ -217,9 +217,9 @@ class Search(Call):
         self._calls.set_timer(self._number, at_s, "look")
 
 
-def counter_of(replica: Replica, located: bytes) -> BoundedCounter:
+def counter_of(replica: Replica, storage_key: bytes) -> BoundedCounter:
     """Return a bounded counter as this node holds it."""
-    entry = replica.entry(located)
+    entry = replica.entry(storage_key)
     state = entry.state if entry is not None else BoundedCounter()
     assert isinstance(state, BoundedCounter)
     return state

@@ -157,7 +157,7 @@ class Watching:
                 break
             room = poll.limit - len(rows)
             page, end = read_page(self._store, partitions, partition, poll.prefixes, after, room)
-            rows += [[identity_in(located), self._replica.as_of_now(entry)] for located, entry in page]
+            rows += [[identity_in(storage_key), self._replica.as_of_now(entry)] for storage_key, entry in page]
             size += sum(len(entry) for _, entry in page)
             if end is None:
                 partition, after = first_in(poll.mask, partition + 1), b""
@@ -173,10 +173,10 @@ class Watching:
         position = self._changes.head if len(changed) < MAX_CHANGES else changed[-1][0]
         rows: list[object] = []
         size = 0
-        for number, located in changed:
-            identity = identity_in(located)
-            if identity.startswith(poll.prefixes) and poll.mask >> partition_in(located, partitions) & 1:
-                entry, _ = self._replica.shown(located)
+        for number, storage_key in changed:
+            identity = identity_in(storage_key)
+            if identity.startswith(poll.prefixes) and poll.mask >> partition_in(storage_key, partitions) & 1:
+                entry, _ = self._replica.shown(storage_key)
                 rows.append([identity, entry])
                 size += len(entry or b"")
                 if _is_full(poll, rows, size):
@@ -193,8 +193,10 @@ class Watching:
             return list(self._waiting)
         partitions = self._cluster.ring.partitions
         found: dict[int, None] = {}
-        for _, located in self._changes.behind(number):
-            found.update(dict.fromkeys(self._waiting.for_key(identity_in(located), partition_in(located, partitions))))
+        for _, storage_key in self._changes.behind(number):
+            found.update(
+                dict.fromkeys(self._waiting.for_key(identity_in(storage_key), partition_in(storage_key, partitions)))
+            )
         return list(found)
 
     @property
@@ -224,7 +226,7 @@ class Watching:
         position = cursor.since if cursor.partition is None else None
         reply = WatchReply(poll.id, rows, cursor.to_bytes(), position, self._changes.head)
         self._step.effects.send_when_durable(poll.peer, reply)
-        self._step.stats.count("watch_changes_told", len(rows))
+        self._step.stats.count("watch_changes_sent", len(rows))
 
     def _refuse(self, peer: Peer, number: int, error: CrdtkvError) -> None:
         self._step.effects.send(peer, ErrorReply(number, error.code, list(error.fields)))

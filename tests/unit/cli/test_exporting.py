@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from crdtkv.cli.moving import exporting_to
+from crdtkv.cli.import_export import exporting_to
 from crdtkv.errors import StorageError, Unavailable
 
 

@@ -1,6 +1,6 @@
 """The verdict of `crdtkv inspect`: home replicas agree, differ, or cannot all be asked."""
 
-from crdtkv.cli.holdings import Holding, verdict_on
+from crdtkv.cli.inspect import Holding, verdict_on
 from crdtkv.client.client import Held
 
 SOME, OTHER, NOTHING = Held(b"some"), Held(b"other"), Held(None)
@@ -35,5 +35,5 @@ def test_what_a_stand_in_holds_or_does_not_answer_is_no_disagreement() -> None:
 
 def test_roles_say_what_a_node_is_to_the_key() -> None:
     roles = [row.role for row in rows(SOME, NOTHING, OTHER, NOTHING, homes=2)]
-    assert roles == ["replica", "replica", "stand-in, with a hint", "no replica"]
+    assert roles == ["replica", "replica", "fallback replica, with a hint", "no replica"]
     assert Holding("eu", "eu-1", True, True, SOME).role == "replica, learner"

@@ -3,7 +3,7 @@
 from typing import Any
 
 from crdtkv.cli.inspection import _drift, _lag_rows, _seen_by_others, _status_row, strangers
-from crdtkv.cli.mending import _hint_rows
+from crdtkv.cli.repair import _hint_rows
 from crdtkv.config.loader import parse
 
 CONFIG = parse("""
@@ -74,7 +74,7 @@ def test_a_difference_between_file_and_ring_is_told_once() -> None:
 def test_a_node_that_tells_less_than_today_is_shown_as_far_as_it_goes() -> None:
     older: dict[str, Any] = {"epoch": 3}
     assert _status_row("eu", "eu-1", older, "") == [
-        *("eu", "eu-1", "up", None, None, 3, "nobody", "down", None, 0, None, "none")
+        *("eu", "eu-1", "up", None, None, 3, "none", "down", None, 0, None, "none")
     ]
     assert _seen_by_others("eu-1", {"eu-1": older, "eu-2": older}) == ""
     assert _hint_rows("eu", {"eu-1": older, "eu-2": None}) == []

@@ -137,7 +137,7 @@ def test_rights_do_not_expire() -> None:
 
 
 def test_nothing_acts_on_what_is_seen() -> None:
-    assert not any(BoundedCounter.acts_on_seen(name, []) for name in BoundedCounter.operations)
+    assert not any(BoundedCounter.needs_quorum_read(name, []) for name in BoundedCounter.operations)
 
 
 def test_a_node_holds_63_bits_and_refuses_more() -> None:

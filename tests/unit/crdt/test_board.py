@@ -138,7 +138,7 @@ def test_what_each_node_has_added_to_a_score_expires_by_itself() -> None:
 
 def test_all_but_incrementing_acts_on_what_is_seen() -> None:
     names = ("set", "increment", "remove", "delete")
-    assert [Board.acts_on_seen(name, []) for name in names] == [True, False, True, True]
+    assert [Board.needs_quorum_read(name, []) for name in names] == [True, False, True, True]
 
 
 def test_a_blind_write_elsewhere_has_nothing_to_supersede() -> None:

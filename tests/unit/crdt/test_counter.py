@@ -139,7 +139,7 @@ def test_what_each_node_has_counted_expires_by_itself() -> None:
     assert value_of(held.at(50)) == 7
     assert held.at(60).is_tombstone
     assert held.at(50).at(60).is_tombstone
-    assert held.over_at == 60
+    assert held.expires_at == 60
     assert value_of(increment(here, ("a", 2), 1).at(99)) == 6
 
 
@@ -168,4 +168,4 @@ def test_what_has_expired_does_not_come_back_with_the_increment_of_a_node_that_h
 
 def test_a_deleted_counter_does_not_wait_for_what_would_have_expired() -> None:
     timed = EMPTY.merge(EMPTY.delta("increment", [5], Event(Dot("a", 1), 1), None, 2**60))
-    assert delete(timed, ("b", 1)).over_at == 0
+    assert delete(timed, ("b", 1)).expires_at == 0

@@ -119,17 +119,17 @@ def test_an_operation_leaves_what_it_does_not_supersede_its_expiry() -> None:
 def test_a_delete_has_nothing_that_expires() -> None:
     deleted = ONE.merge(ONE.delta("delete", [], Event(Dot("a", 2), 30), None, 50))
     assert not deleted.expiries
-    assert deleted.over_at == 0
+    assert deleted.expires_at == 0
 
 
 def test_a_reader_sees_nothing_from_when_all_is_over() -> None:
     expiring = put(EMPTY, ("a", 1), 10, b"\x01", expires_at=50)
-    assert EMPTY.over_at == 0
-    assert ONE.over_at is None
-    assert expiring.over_at == 50
+    assert EMPTY.expires_at == 0
+    assert ONE.expires_at is None
+    assert expiring.expires_at == 50
     assert not expiring.is_tombstone
-    assert expiring.merge(OTHER).over_at is None
-    assert expiring.merge(put(EMPTY, ("b", 1), 20, b"\x02", expires_at=60)).over_at == 60
+    assert expiring.merge(OTHER).expires_at is None
+    assert expiring.merge(put(EMPTY, ("b", 1), 20, b"\x02", expires_at=60)).expires_at == 60
 
 
 def test_a_blind_write_elsewhere_supersedes_what_expires_with_its_expiry() -> None:

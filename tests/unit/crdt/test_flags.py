@@ -101,8 +101,8 @@ def test_an_enable_that_expires_is_off_and_a_disable_that_expires_no_longer_wins
 
 def test_which_operations_act_on_what_is_seen() -> None:
     names = ("enable", "disable", "delete")
-    assert [EnableWinsFlag.acts_on_seen(name, []) for name in names] == [False, True, True]
-    assert [DisableWinsFlag.acts_on_seen(name, []) for name in names] == [True, True, True]
+    assert [EnableWinsFlag.needs_quorum_read(name, []) for name in names] == [False, True, True]
+    assert [DisableWinsFlag.needs_quorum_read(name, []) for name in names] == [True, True, True]
 
 
 @both_kinds

@@ -134,7 +134,7 @@ def test_a_write_that_lasts_takes_the_place_of_one_that_expires_even_if_it_is_no
 
 
 def test_only_deleting_acts_on_what_is_seen() -> None:
-    assert [MaxRegister.acts_on_seen(name, []) for name in ("set", "delete")] == [False, True]
+    assert [MaxRegister.needs_quorum_read(name, []) for name in ("set", "delete")] == [False, True]
 
 
 @both_kinds

@@ -215,9 +215,9 @@ def test_several_elements_for_a_set_in_a_map_get_a_dot_each() -> None:
 
 def test_what_acts_on_what_is_seen_is_as_the_type_of_the_field_says() -> None:
     def acts(*arguments: object) -> bool:
-        return Map.acts_on_seen("update", list(arguments))
+        return Map.needs_quorum_read("update", list(arguments))
 
-    assert Map.acts_on_seen("delete", [])
+    assert Map.needs_quorum_read("delete", [])
     assert acts(LOGINS, "delete")
     assert acts(NAME, "put", b"\x01")
     assert acts(A_TAGS, "remove", b"\x01")
@@ -282,7 +282,7 @@ def test_what_is_no_path_to_a_field_is_refused(path: list[object]) -> None:
     with pytest.raises(InvalidRequest):
         update(EMPTY, ("a", 1), path, "delete")
     with pytest.raises(InvalidRequest):
-        Map.acts_on_seen("update", [path, "delete"])
+        Map.needs_quorum_read("update", [path, "delete"])
 
 
 def test_the_longest_name_is_a_name() -> None:

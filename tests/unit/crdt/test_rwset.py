@@ -107,22 +107,22 @@ def test_what_a_remove_hides_until_it_expires_is_not_over() -> None:
     # If it were taken for a tombstone, it could be forgotten, and the add with it.
     removed = act(EMPTY, ("a", 1), "remove", X, expires_at=50)
     lasting = everywhere(removed, act(EMPTY, ("b", 1), "add", X))
-    assert lasting.over_at is None
-    assert everywhere(removed, act(EMPTY, ("b", 1), "add", X, expires_at=90)).over_at == 90
-    assert everywhere(removed, act(EMPTY, ("b", 1), "add", X, expires_at=40)).over_at == 0
+    assert lasting.expires_at is None
+    assert everywhere(removed, act(EMPTY, ("b", 1), "add", X, expires_at=90)).expires_at == 90
+    assert everywhere(removed, act(EMPTY, ("b", 1), "add", X, expires_at=40)).expires_at == 0
 
 
 def test_with_very_many_expiries_an_entry_is_over_at_the_latest_after_all() -> None:
     held = EMPTY
     for number in range(1, 60):
         held = act(held, ("a", number), "remove", bytes([0x18, number]), expires_at=1000 + number)
-    over_at = held.over_at
-    assert over_at is not None
-    assert over_at <= 1059
+    expires_at = held.expires_at
+    assert expires_at is not None
+    assert expires_at <= 1059
 
 
 def test_everything_acts_on_what_is_seen() -> None:
-    assert all(RemoveWinsSet.acts_on_seen(name, []) for name in ("add", "remove", "delete"))
+    assert all(RemoveWinsSet.needs_quorum_read(name, []) for name in ("add", "remove", "delete"))
 
 
 def test_a_blind_write_elsewhere_has_nothing_to_supersede() -> None:

@@ -130,7 +130,7 @@ def test_some_elements_expire_and_the_others_stay() -> None:
     held = act(act(EMPTY, ("a", 1), "add", X, Y, expires_at=50), ("a", 3), "add", Y, Z)
     assert members(held.at(49)) == [X, Y, Z]
     assert members(held.at(50)) == [Y, Z]
-    assert held.over_at is None
+    assert held.expires_at is None
 
 
 def test_members_are_shown_sorted_by_their_encoding() -> None:
@@ -138,7 +138,7 @@ def test_members_are_shown_sorted_by_their_encoding() -> None:
 
 
 def test_all_but_adding_acts_on_what_is_seen() -> None:
-    assert [AddWinsSet.acts_on_seen(name, []) for name in ("add", "remove", "delete")] == [False, True, True]
+    assert [AddWinsSet.needs_quorum_read(name, []) for name in ("add", "remove", "delete")] == [False, True, True]
 
 
 def test_a_blind_write_elsewhere_has_nothing_to_supersede() -> None:

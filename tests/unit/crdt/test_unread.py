@@ -135,7 +135,7 @@ def test_what_nobody_can_read_is_never_empty() -> None:
     for entry in (received(NOTHING), received(FIRST), everywhere(received(SECOND), received(CONCURRENT))):
         assert not entry.is_tombstone
         assert not entry.state.is_blank
-        assert entry.over_at is None
+        assert entry.expires_at is None
         assert entry.state.newest() == 0
         assert list(entry.state.dots()) == []
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from crdtkv.hashing import DIGEST_BYTES
 from crdtkv.merkle.forest import LEAVES, PENDING_MAX, MerkleForest, MerkleTree, leaf_of, leaf_range
-from crdtkv.ring.token import located, partition_of, token_of
+from crdtkv.ring.token import partition_of, storage_key_of, token_of
 
 PARTITIONS = 2
 KEYS = [f"key-{number}".encode() for number in range(12)]
@@ -23,18 +23,18 @@ class Node:
         self.cursors: dict[int, bytes] = {}
 
     def write(self, key: bytes, entry: bytes) -> None:
-        at = located(key)
+        at = storage_key_of(key)
         self.forest.changed(token_of(key), at, self.stored.get(at), entry)
         self.stored[at] = entry
 
     def write_large(self, key: bytes, entry: bytes) -> None:
-        at = located(key)
+        at = storage_key_of(key)
         before = self.stored.get(at)
         self.forest.changed_largely(token_of(key), at, lambda: before)
         self.stored[at] = entry
 
     def drop(self, key: bytes) -> None:
-        at = located(key)
+        at = storage_key_of(key)
         if at in self.stored:
             self.forest.changed(token_of(key), at, self.stored.pop(at), None)
 
@@ -134,8 +134,8 @@ def test_of_a_large_entry_only_the_first_and_the_last_of_many_changes_are_looked
 
     node.forest.read = read
     for number in range(10):
-        node.forest.changed_largely(token_of(KEYS[0]), located(KEYS[0]), before)
-        stored[located(KEYS[0])] = b"%d" % number
+        node.forest.changed_largely(token_of(KEYS[0]), storage_key_of(KEYS[0]), before)
+        stored[storage_key_of(KEYS[0])] = b"%d" % number
     assert looked_at == ["before"]
     assert node.forest.tree(0) == fresh(node)[0]
     assert looked_at == ["before", "after"]
@@ -205,7 +205,7 @@ def test_building_again_tells_when_the_disk_holds_something_else() -> None:
     node.write(KEYS[0], b"1")
     assert node.scan(0, 100) is True
     assert node.scan(0, 100) is True
-    node.stored[located(KEYS[0])] = b"changed behind our back"
+    node.stored[storage_key_of(KEYS[0])] = b"changed behind our back"
     assert node.scan(0, 100) is False
     assert node.forest.tree(0) == fresh(node)[0]
 

@@ -13,7 +13,7 @@ from crdtkv.node.assembly import NodeSettings
 from crdtkv.node.core import NodeCore
 from crdtkv.node.kernel.effects import AckStream, Publish
 from crdtkv.node.kernel.events import Durable, Event, Now, PeerDown, PeerUp, Received
-from crdtkv.ring.token import located
+from crdtkv.ring.token import storage_key_of
 from crdtkv.storage import rows
 from crdtkv.storage.memory import MemoryStore
 from crdtkv.storage.patching import PatchingStore
@@ -71,7 +71,7 @@ class Cluster:
 
     @property
     def homes(self) -> list[str]:
-        return list(self.cores[self.names[0]].parts.kernel.cluster.ring.preference_list(located(KEY)))
+        return list(self.cores[self.names[0]].parts.kernel.cluster.ring.preference_list(storage_key_of(KEY)))
 
     @property
     def stand_in(self) -> str:
@@ -161,7 +161,7 @@ class Cluster:
 
     def stored(self, name: str, key: bytes = KEY) -> bytes | None:
         """Return what a node holds of a key."""
-        return PatchingStore(self.stores[name], 0).get(rows.data_row(located(key)))
+        return PatchingStore(self.stores[name], 0).get(rows.data_row(storage_key_of(key)))
 
     def holders(self, key: bytes = KEY) -> list[str]:
         return [name for name in self.names if self.stored(name, key) is not None]

@@ -6,7 +6,7 @@ from several_nodes import GRACE_S, KEY, STEP_S, Cluster, config, fields_of
 from crdtkv.ids import identity_of
 from crdtkv.node.collection.collection import ELSEWHERE
 from crdtkv.node.kernel.events import Received
-from crdtkv.ring.token import located
+from crdtkv.ring.token import storage_key_of
 from crdtkv.storage import rows
 from crdtkv.wire.messages import DropTombstones, KeepHint, TombstonesRequest, WriteReplica
 
@@ -48,7 +48,7 @@ def test_a_key_that_is_written_again_is_not_collected(cluster: Cluster) -> None:
     assert cluster.cores[cluster.homes[0]].parts.collection.told == {"rows": 0, "waiting_for": {}}
 
 
-@pytest.mark.parametrize("which", ["home", "stand-in"])
+@pytest.mark.parametrize("which", ["home", "fallback replica"])
 def test_a_node_that_is_down_is_waited_for_and_named(cluster: Cluster, which: str) -> None:
     absent = cluster.homes[2] if which == "home" else cluster.stand_in
     cluster.mutate("delete")
@@ -71,11 +71,11 @@ def test_with_other_data_centers_tombstones_stay() -> None:
 
 def test_a_hint_for_the_key_anywhere_keeps_its_tombstone(cluster: Cluster) -> None:
     put = cluster.mutate("put", b"books")
-    old = cluster.stores[cluster.homes[0]].get(rows.data_row(located(KEY)))
+    old = cluster.stores[cluster.homes[0]].get(rows.data_row(storage_key_of(KEY)))
     assert old is not None
     assert put.counter == 1
     cluster.mutate("delete")
-    # The stand-in cannot reach the home replica it keeps the old version for.
+    # The fallback replica cannot reach the home replica it keeps the old version for.
     cluster.loses = lambda sender, receiver, message: isinstance(message, WriteReplica)
     hint = KeepHint(1, cluster.homes[1], KEY, old, False)
     cluster.handle(cluster.stand_in, Received(cluster.homes[0], cluster.topology.epoch, [hint]))
@@ -89,7 +89,7 @@ def test_a_hint_for_the_key_anywhere_keeps_its_tombstone(cluster: Cluster) -> No
 
 def test_a_hint_that_came_and_went_meanwhile_begins_the_waiting_anew(cluster: Cluster) -> None:
     cluster.mutate("delete")
-    tombstone = cluster.stores[cluster.homes[0]].get(rows.data_row(located(KEY)))
+    tombstone = cluster.stores[cluster.homes[0]].get(rows.data_row(storage_key_of(KEY)))
     assert tombstone is not None
     while not any(isinstance(message, TombstonesRequest) for _, _, message in cluster.sent):
         cluster.run(STEP_S)

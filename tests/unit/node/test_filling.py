@@ -12,14 +12,14 @@ from crdtkv.node.kernel.kernel import Kernel
 from crdtkv.node.kernel.step import Step
 from crdtkv.node.replica.outbox import Outbox
 from crdtkv.ring.hash_ring import HashRing
-from crdtkv.ring.token import located
+from crdtkv.ring.token import storage_key_of
 from crdtkv.storage import rows
 from crdtkv.storage.memory import MemoryStore
 from crdtkv.wire.codec import decode_frame
 from crdtkv.wire.messages import FillDone, FillWanted, Message
 from tests.unit.node.several_nodes import config
 
-KEYS = [located(identity_of("default", "register", f"k{number}")) for number in range(10)]
+KEYS = [storage_key_of(identity_of("default", "register", f"k{number}")) for number in range(10)]
 US = ["us-1", "us-2"]
 
 

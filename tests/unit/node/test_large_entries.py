@@ -11,7 +11,7 @@ from crdtkv.crdt.entry import Entry
 from crdtkv.errors import ValueTooLarge
 from crdtkv.ids import identity_of
 from crdtkv.node.kernel.events import BusUp, Published
-from crdtkv.ring.token import located
+from crdtkv.ring.token import storage_key_of
 from crdtkv.storage import rows
 from crdtkv.wire.messages import (
     ErrorReply,
@@ -159,14 +159,14 @@ def test_anti_entropy_sends_only_what_the_other_lacks_of_a_large_entry(cluster: 
     given = [message for _, _, message in cluster.sent if isinstance(message, WriteReplica)]
     moved = [len(cbor.encode(reply.entries)) for reply in replies] + [len(message.entry) for message in given]
     assert 0 < sum(moved) < size // 4
-    assert cluster.counted("merkle_mended") >= 1
+    assert cluster.counted("merkle_repaired") >= 1
 
 
 def test_what_is_newly_stored_of_a_large_entry_is_a_patch_and_read_again_after_a_restart(cluster: Cluster) -> None:
     first, *_ = cluster.homes
     for member in MEMBERS[:5]:
         cluster.mutate("remove", member, key=SET)
-    at = located(SET)
+    at = storage_key_of(SET)
     raw = [value for row, value in cluster.stores[first].scan(*rows.PATCH_RANGE, 100) if rows.patched_in(row) == at]
     assert len(raw) == 5
     assert all(len(value) < 150 for value in raw)

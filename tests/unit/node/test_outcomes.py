@@ -6,7 +6,7 @@ from several_nodes import CLIENT, Cluster, config
 from crdtkv import cbor
 from crdtkv.ids import identity_of
 from crdtkv.node.kernel.events import Received
-from crdtkv.ring.token import located
+from crdtkv.ring.token import storage_key_of
 from crdtkv.wire.messages import MutateReply, MutateRequest, TopologyReply, TopologyRequest, WriteReplica
 
 HITS = identity_of("default", "counter", "hits")
@@ -24,7 +24,7 @@ def told(reply: MutateReply) -> object:
 
 
 def homes_of(cluster: Cluster, key: bytes) -> list[str]:
-    return list(cluster.cores["eu-1"].parts.kernel.cluster.ring.preference_list(located(key)))
+    return list(cluster.cores["eu-1"].parts.kernel.cluster.ring.preference_list(storage_key_of(key)))
 
 
 def test_an_increment_is_answered_with_what_it_made(cluster: Cluster) -> None:

@@ -9,7 +9,7 @@ from crdtkv.crdt.entry import Entry
 from crdtkv.ids import parse_identity
 from crdtkv.node.kernel.events import PeerDown, Received
 from crdtkv.node.kernel.keys import KeyCheck
-from crdtkv.ring.token import located
+from crdtkv.ring.token import storage_key_of
 from crdtkv.wire.messages import (
     EntriesReply,
     ErrorReply,
@@ -53,7 +53,7 @@ def test_a_read_takes_no_sibling_from_any_replica(held: tuple[Entry | None, ...]
         if entry is not None:
             hold(cluster, node, entry)
     cluster.handle("eu-1", Received(CLIENT, 0, [GetRequest(99, [KEY], level, 5000)]))
-    now = [cluster.cores[name].parts.replica.entry(located(KEY)) for name in cluster.names]
+    now = [cluster.cores[name].parts.replica.entry(storage_key_of(KEY)) for name in cluster.names]
     for before, entry in zip(held, now, strict=True):
         assert versions(before) <= versions(entry)
     if level == "LOCAL_ALL":

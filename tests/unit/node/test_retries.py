@@ -11,7 +11,7 @@ from crdtkv.ids import identity_of
 from crdtkv.node.kernel.events import PeerClock, Received
 from crdtkv.node.quorum_calls.finding import PATIENCE_S
 from crdtkv.node.replica.operations import KEPT_MINUTES, Record, parsed_record
-from crdtkv.ring.token import located
+from crdtkv.ring.token import storage_key_of
 from crdtkv.storage import rows
 from crdtkv.wire.messages import (
     ErrorReply,
@@ -34,7 +34,9 @@ class Retrying(Cluster):
 
     def __init__(self, **sections: Any) -> None:
         super().__init__(config(**sections))
-        self.homes_of_hits = list(self.cores[self.names[0]].parts.kernel.cluster.ring.preference_list(located(HITS)))
+        self.homes_of_hits = list(
+            self.cores[self.names[0]].parts.kernel.cluster.ring.preference_list(storage_key_of(HITS))
+        )
 
     def attempt(
         self,
@@ -162,11 +164,11 @@ def test_a_node_that_handed_nothing_on_does_not_stand_in_the_way(cluster: Retryi
 
 
 def test_a_record_without_its_write_is_no_proof_that_the_write_is_there(cluster: Retrying) -> None:
-    """A stand-in gave away what it took, and whoever got it is down: nothing may be acknowledged."""
+    """A fallback replica gave away what it took, and whoever got it is down: nothing may be acknowledged."""
     first, second, third = cluster.homes_of_hits
     dot = written(cluster.attempt(first, level="LOCAL_ALL"))
     for name in (second, third):
-        cluster.stores[name].delete(rows.data_row(located(HITS)))
+        cluster.stores[name].delete(rows.data_row(storage_key_of(HITS)))
         cluster.stores[name].commit()
         cluster.stop(name)
     cluster.stop(first)
@@ -184,7 +186,7 @@ def test_who_only_knows_of_a_write_that_another_replica_holds_does_not_wait_for_
 ) -> None:
     first, second, third = cluster.homes_of_hits
     dot = written(cluster.attempt(first, level="LOCAL_ALL"))
-    for name, row in ((third, rows.data_row(located(HITS))), (second, rows.operation_row(0, OPERATION))):
+    for name, row in ((third, rows.data_row(storage_key_of(HITS))), (second, rows.operation_row(0, OPERATION))):
         cluster.stores[name].delete(row)
         cluster.stores[name].commit()
         cluster.stop(name)

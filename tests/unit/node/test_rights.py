@@ -423,7 +423,7 @@ def give(node: OneNode, amount: int, actor: str) -> bytes:
         wire = stored.to_bytes().replace(owner_of("eu-1").encode(), actor.encode())
         node.from_node("eu-2", WriteReplica(1, STOCK, wire, 0))
     node.sync()
-    entry, _ = node.core.parts.replica.read(node.core.parts.keys.from_peer(STOCK).located)
+    entry, _ = node.core.parts.replica.read(node.core.parts.keys.from_peer(STOCK).storage_key)
     assert entry is not None
     return entry
 

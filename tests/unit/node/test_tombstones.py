@@ -8,11 +8,11 @@ from crdtkv.node.replica.tombstones import Noted, Tombstones
 from crdtkv.node.replica.write_actor import WriteActor
 from crdtkv.storage.memory import MemoryStore
 
-KEYS = [f"located-{number}".encode() for number in range(5)]
+KEYS = [f"storage_key-{number}".encode() for number in range(5)]
 
 
-def digest(located: bytes, encoded: bytes) -> bytes:
-    return entry_digest(located, encoded).to_bytes(DIGEST_BYTES, "big")
+def digest(storage_key: bytes, encoded: bytes) -> bytes:
+    return entry_digest(storage_key, encoded).to_bytes(DIGEST_BYTES, "big")
 
 
 def test_a_note_tells_since_when_which_bytes_and_when_nothing_is_seen_any_more() -> None:

@@ -16,7 +16,7 @@ from crdtkv.ids import identity_of
 from crdtkv.node.kernel.events import ClientGone, Durable, Received, TopologyChanged
 from crdtkv.node.watch import waiting_polls
 from crdtkv.ring.partition_set import mask_of, to_bits
-from crdtkv.ring.token import located
+from crdtkv.ring.token import storage_key_of
 from crdtkv.wire.messages import (
     ErrorReply,
     MutateRequest,
@@ -117,7 +117,7 @@ def test_only_keys_with_the_prefix_in_the_partitions_asked_are_told(node: OneNod
         write(node, f"in:{number}", counter=2 * number + 1)
         write(node, f"out:{number}", counter=2 * number + 2)
     lower_half = to_bits((1 << 32) - 1, 64)
-    wanted = {identity(f"in:{n}") for n in range(30) if located(identity(f"in:{n}"))[0] < 128}
+    wanted = {identity(f"in:{n}") for n in range(30) if storage_key_of(identity(f"in:{n}"))[0] < 128}
     watcher = Watcher(node, REGISTERS + b"in:")
     watcher.ask(partitions=lower_half)
     while watcher.position is None:
@@ -156,7 +156,7 @@ def test_what_is_written_while_the_initial_state_is_told_is_not_skipped(node: On
     keys = [f"k{number}" for number in range(20)]
     for number, key in enumerate(keys, 1):
         write(node, key, counter=number)
-    in_order = sorted(keys, key=lambda key: located(identity(key)))
+    in_order = sorted(keys, key=lambda key: storage_key_of(identity(key)))
     watcher = Watcher(node, limit=5)
     watcher.ask()
     write(node, in_order[0], "told already", counter=100)
@@ -190,7 +190,7 @@ def test_a_tombstone_that_was_collected_before_it_was_told_is_told_as_nothing(no
     written = empty.merge(empty.delta("put", [b"v"], Event(Dot("eu-2.00", 1), 1), None, None))
     deleted = written.merge(written.delta("delete", [], Event(Dot("eu-2.00", 2), 2), written.context, None))
     node.from_node("eu-2", WriteReplica(2, identity("gone"), deleted.to_bytes(), 0))
-    node.core.parts.replica.drop(located(identity("gone")))
+    node.core.parts.replica.drop(storage_key_of(identity("gone")))
     watcher.catch_up()
     assert watcher.told[-1] == (identity("gone"), None)
 
@@ -274,8 +274,8 @@ def test_polls_are_found_by_what_they_wait_for_and_each_is_answered_once(node: O
 
 
 def test_a_change_in_other_partitions_leaves_a_poll_waiting(node: OneNode) -> None:
-    inside = next(key for key in map(str, range(99)) if located(identity(key))[0] < 128)
-    outside = next(key for key in map(str, range(99)) if located(identity(key))[0] >= 128)
+    inside = next(key for key in map(str, range(99)) if storage_key_of(identity(key))[0] < 128)
+    outside = next(key for key in map(str, range(99)) if storage_key_of(identity(key))[0] >= 128)
     lower_half = to_bits((1 << 32) - 1, 64)
     watcher = Watcher(node)
     while watcher.position is None:
@@ -548,4 +548,4 @@ def test_whatever_happens_a_watcher_ends_with_what_is_stored(seed: int) -> None:
 
 
 def stored(node: OneNode, key: str) -> bytes | None:
-    return node.core.parts.replica.read(located(identity(key)))[0]
+    return node.core.parts.replica.read(storage_key_of(identity(key)))[0]

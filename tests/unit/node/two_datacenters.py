@@ -29,7 +29,7 @@ from crdtkv.node.kernel.events import (
     Received,
     StreamMessage,
 )
-from crdtkv.ring.token import located
+from crdtkv.ring.token import storage_key_of
 from crdtkv.ring.topology import Topology
 from crdtkv.storage import rows
 from crdtkv.storage.memory import MemoryStore
@@ -219,7 +219,7 @@ class World:
 
     def stored(self, name: str) -> Entry | None:
         """Return what a node holds."""
-        encoded = self.stores[name].get(rows.data_row(located(STOCK)))
+        encoded = self.stores[name].get(rows.data_row(storage_key_of(STOCK)))
         return Entry.from_bytes(encoded) if encoded is not None else None
 
     def counter(self, name: str) -> BoundedCounter:

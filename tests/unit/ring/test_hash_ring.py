@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crdtkv.ring.hash_ring import VNODES_PER_WEIGHT, HashRing, vnode_tokens
-from crdtkv.ring.token import located, partition_in, token_of
+from crdtkv.ring.token import partition_in, storage_key_of, token_of
 from crdtkv.ring.topology import RingNode, Topology
 
 
@@ -50,8 +50,8 @@ def test_a_walk_meets_every_node_once(ring: HashRing) -> None:
 @given(RINGS)
 def test_replicas_and_stand_ins_together_are_the_walk(ring: HashRing) -> None:
     for partition, walk in enumerate(ring.walks):
-        assert ring.replicas_of(partition) + ring.stand_ins(partition) == walk
-        assert not set(ring.replicas_of(partition)) & set(ring.stand_ins(partition))
+        assert ring.replicas_of(partition) + ring.fallbacks(partition) == walk
+        assert not set(ring.replicas_of(partition)) & set(ring.fallbacks(partition))
 
 
 @settings(max_examples=40)
@@ -126,7 +126,7 @@ def test_where_a_node_listens_does_not_matter() -> None:
 
 @given(st.binary(max_size=30))
 def test_a_key_is_placed_by_its_token_however_it_is_asked_for(identity: bytes) -> None:
-    storage_key = located(identity)
+    storage_key = storage_key_of(identity)
     replicas = RING.replicas_of(partition_in(storage_key, RING.partitions))
     assert RING.preference_list(storage_key) == replicas
     assert RING.replicas_at(token_of(identity)) == replicas
@@ -139,7 +139,7 @@ def test_a_lone_node_holds_everything() -> None:
     ring = ring_of(node("eu-1"))
     assert set(ring.walks) == {("eu-1",)}
     assert ring.share_of == {"eu-1": 1.0}
-    assert ring.stand_ins(0) == ()
+    assert ring.fallbacks(0) == ()
 
 
 def test_with_as_many_nodes_as_replicas_every_node_holds_everything() -> None:

@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 from crdtkv.ring.token import (
     TOKEN_BITS,
     identity_in,
-    located,
-    located_at,
     partition_in,
     partition_of,
     partition_start,
+    storage_key_at,
+    storage_key_of,
     token_of,
 )
 
@@ -54,13 +54,13 @@ def test_the_partitions_tile_the_whole_ring() -> None:
 
 @given(st.binary(max_size=40), POWERS)
 def test_a_storage_key_tells_identity_and_partition(identity: bytes, partitions: int) -> None:
-    storage_key = located(identity)
+    storage_key = storage_key_of(identity)
     assert identity_in(storage_key) == identity
-    assert storage_key == located_at(token_of(identity), identity)
+    assert storage_key == storage_key_at(token_of(identity), identity)
     assert partition_in(storage_key, partitions) == partition_of(token_of(identity), partitions)
 
 
 @given(st.binary(max_size=20), st.binary(max_size=20))
 def test_storage_keys_are_sorted_as_their_tokens_are(one: bytes, other: bytes) -> None:
-    first, second = sorted([located(one), located(other)])
+    first, second = sorted([storage_key_of(one), storage_key_of(other)])
     assert token_of(identity_in(first)) <= token_of(identity_in(second))

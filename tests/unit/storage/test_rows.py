@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crdtkv.ring.token import located, partition_in
+from crdtkv.ring.token import partition_in, storage_key_of
 from crdtkv.storage import rows
 from crdtkv.storage.store import SCAN_BYTES, is_whole
 
@@ -31,23 +31,23 @@ def ranges_of(row: bytes) -> list[tuple[bytes, bytes]]:
 
 @given(IDENTITIES)
 def test_an_entrys_row_tells_its_storage_key(identity: bytes) -> None:
-    row = rows.data_row(located(identity))
-    assert rows.located_in(row) == located(identity)
+    row = rows.data_row(storage_key_of(identity))
+    assert rows.storage_key_in(row) == storage_key_of(identity)
     assert ranges_of(row) == [rows.DATA_RANGE]
 
 
 @given(IDENTITIES)
 def test_a_tombstones_row_tells_its_storage_key(identity: bytes) -> None:
-    row = rows.tombstone_row(located(identity))
-    assert rows.located_in(row) == located(identity)
+    row = rows.tombstone_row(storage_key_of(identity))
+    assert rows.storage_key_in(row) == storage_key_of(identity)
     assert ranges_of(row) == [rows.TOMBSTONE_RANGE]
 
 
 @given(NUMBERS)
-def test_an_outbox_row_tells_its_number(oseq: int) -> None:
-    assert rows.oseq_in(rows.outbox_row(oseq)) == oseq
-    assert ranges_of(rows.outbox_row(oseq)) == [rows.OUTBOX_RANGE]
-    assert ranges_of(rows.dead_letter_row(oseq)) == [rows.DEAD_LETTER_RANGE]
+def test_an_outbox_row_tells_its_number(outbox_seq: int) -> None:
+    assert rows.oseq_in(rows.outbox_row(outbox_seq)) == outbox_seq
+    assert ranges_of(rows.outbox_row(outbox_seq)) == [rows.OUTBOX_RANGE]
+    assert ranges_of(rows.dead_letter_row(outbox_seq)) == [rows.DEAD_LETTER_RANGE]
 
 
 @pytest.mark.parametrize("row", FACTS)
@@ -72,8 +72,8 @@ def test_the_partitions_tile_the_entries(partitions: int) -> None:
 
 @given(IDENTITIES, st.sampled_from([1, 2, 256, 65_536]))
 def test_an_entry_lies_in_the_range_of_its_partition(identity: bytes, partitions: int) -> None:
-    start, stop = rows.partition_range(partition_in(located(identity), partitions), partitions)
-    assert start <= rows.data_row(located(identity)) < stop
+    start, stop = rows.partition_range(partition_in(storage_key_of(identity), partitions), partitions)
+    assert start <= rows.data_row(storage_key_of(identity)) < stop
 
 
 @given(st.sampled_from([1, 256]), st.binary(max_size=4))

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crdtkv.errors import CrdtkvError, Overloaded, ValueTooLarge, error_from_wire
-from crdtkv.ring.token import located
+from crdtkv.ring.token import storage_key_of
 from crdtkv.wire.codec import MAX_ITEMS, MAX_MESSAGES, decode_frame
 from crdtkv.wire.frames import LENGTH_BYTES, MAX_FRAME_BYTES, TARGET_FRAME_BYTES, FrameSplitter
 from crdtkv.wire.messages import (
@@ -139,11 +139,11 @@ def test_a_client_is_told_how_large_the_value_is() -> None:
 def test_a_page_of_a_scan_is_shortened_and_goes_on_where_it_ends() -> None:
     rows: list[object] = [[b"default\0register\0%d" % number, bytes(6 * MIB)] for number in range(4)]
     (reply,) = sent(packed(1, [ScanReply(5, rows, None)]))
-    assert reply == ScanReply(5, rows[:2], located(b"default\0register\0001"))
+    assert reply == ScanReply(5, rows[:2], storage_key_of(b"default\0register\0001"))
 
 
 def test_a_page_of_a_partition_is_shortened_and_says_up_to_where_it_is_complete() -> None:
-    rows: list[object] = [[located(b"default\0register\0%d" % number), bytes(6 * MIB)] for number in range(4)]
+    rows: list[object] = [[storage_key_of(b"default\0register\0%d" % number), bytes(6 * MIB)] for number in range(4)]
     (reply,) = sent(packed(1, [PartitionRows(5, rows, None)]))
     assert reply == PartitionRows(5, rows[:2], rows[1][0])  # type: ignore[index]
 

@@ -39,4 +39,4 @@ def test_a_delivery_of_nothing_is_applied_at_once() -> None:
 def test_a_delivery_names_its_message_and_where_its_rows_come_from() -> None:
     delivery = delivery_of(2)
     assert (delivery.handle, delivery.datacenter, delivery.node, delivery.actor) == (7, "us", "us-1", "us-1.0f")
-    assert delivery.oseqs == [0, 1]
+    assert delivery.outbox_seqs == [0, 1]

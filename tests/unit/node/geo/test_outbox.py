@@ -27,21 +27,21 @@ def outbox(store: MemoryStore) -> Outbox:
 
 
 def keys_in(batch: list[tuple[int, bytes]]) -> list[bytes]:
-    return [located for _, located in batch]
+    return [storage_key for _, storage_key in batch]
 
 
 def numbers_in(batch: list[tuple[int, bytes]]) -> list[int]:
-    return [oseq for oseq, _ in batch]
+    return [outbox_seq for outbox_seq, _ in batch]
 
 
 def rows_of(store: MemoryStore) -> dict[int, bytes]:
-    return {rows.oseq_in(row): located for row, located in store.scan(*rows.OUTBOX_RANGE, limit=10_000)}
+    return {rows.oseq_in(row): storage_key for row, storage_key in store.scan(*rows.OUTBOX_RANGE, limit=10_000)}
 
 
-def confirm_everywhere(outbox: Outbox, oseqs: Iterable[int]) -> None:
-    oseqs = list(oseqs)
+def confirm_everywhere(outbox: Outbox, outbox_seqs: Iterable[int]) -> None:
+    outbox_seqs = list(outbox_seqs)
     for peer in PEERS:
-        outbox.confirm(peer, oseqs)
+        outbox.confirm(peer, outbox_seqs)
 
 
 # Recording and sending.
@@ -197,9 +197,9 @@ def test_a_write_between_a_failed_sending_and_its_late_confirmation_is_not_lost(
     outbox.record(b"k", now=3.0)
     confirm_everywhere(outbox, numbers_in(batch))
     assert len(outbox) == 1
-    ((oseq, located),) = outbox.next_batch(10, now=4.0)
-    assert located == b"k"
-    assert oseq not in numbers_in(batch)
+    ((outbox_seq, storage_key),) = outbox.next_batch(10, now=4.0)
+    assert storage_key == b"k"
+    assert outbox_seq not in numbers_in(batch)
 
 
 def test_rows_a_data_center_should_long_have_had_are_sent_again(outbox: Outbox) -> None:
@@ -303,7 +303,7 @@ def test_numbers_are_never_used_again_after_a_restart(store: MemoryStore, outbox
     for now in (3.0, 4.0, 5.0):
         reloaded = outbox_on(store, now=now)
         reloaded.record(b"key at %d" % now, now=now)
-        fresh = [oseq for oseq, key in reloaded.next_batch(10, now) if key == b"key at %d" % now]
+        fresh = [outbox_seq for outbox_seq, key in reloaded.next_batch(10, now) if key == b"key at %d" % now]
         assert min(fresh) > max(used)
         used += fresh
         store.commit()

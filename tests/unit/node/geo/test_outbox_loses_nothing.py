@@ -42,16 +42,16 @@ class World:
         """Whatever a data center does not know has its row in the store, or the mark that rows were dropped."""
         if self.outbox.has_dropped:
             return
-        waiting = {located for _, located in self.store.scan(*rows.OUTBOX_RANGE, limit=100)}
-        for located, version in self.latest().items():
-            if located not in waiting:
-                assert [self.known[peer].get(located) for peer in PEERS] == [version, version]
+        waiting = {storage_key for _, storage_key in self.store.scan(*rows.OUTBOX_RANGE, limit=100)}
+        for storage_key, version in self.latest().items():
+            if storage_key not in waiting:
+                assert [self.known[peer].get(storage_key) for peer in PEERS] == [version, version]
 
     def write(self, choice: int) -> None:
-        located = b"key %d" % (choice % 3)
+        storage_key = b"key %d" % (choice % 3)
         self.version += 1
-        self.store.put(rows.data_row(located), b"%d" % self.version)
-        self.outbox.record(located, self.now)
+        self.store.put(rows.data_row(storage_key), b"%d" % self.version)
+        self.outbox.record(storage_key, self.now)
         self.store.commit()
 
     def sync(self, choice: int) -> None:
@@ -60,16 +60,16 @@ class World:
     def publish(self, choice: int) -> None:
         """Send a batch; one sending in four fails without effect, one in four fails and has arrived anyway."""
         batch = self.outbox.next_batch(1 + choice % 3, self.now)
-        message = [(oseq, located, self._stored(located)) for oseq, located in batch]
+        message = [(outbox_seq, storage_key, self._stored(storage_key)) for outbox_seq, storage_key in batch]
         self.store.commit()
         self.store.sync()  # nothing leaves before it is durable
-        for oseq, located, _ in message:
-            assert self.located_of.setdefault(oseq, located) == located
+        for outbox_seq, storage_key, _ in message:
+            assert self.located_of.setdefault(outbox_seq, storage_key) == storage_key
         if choice % 4 != 1 and message:
             for stream in self.streams.values():
                 stream.append(message)
         if choice % 4 in (1, 2):
-            self.outbox.give_back(oseq for oseq, _ in batch)
+            self.outbox.give_back(outbox_seq for outbox_seq, _ in batch)
 
     def deliver(self, choice: int) -> None:
         """Let one or both data centers apply a message, in any order, sometimes without taking it off the stream."""
@@ -78,9 +78,9 @@ class World:
             if stream:
                 position = choice % len(stream)
                 message = stream[position] if choice == 6 else stream.pop(position)
-                for _, located, version in message:
-                    self.known[peer][located] = max(version, self.known[peer].get(located, 0))
-                self.confirmations.append((peer, [oseq for oseq, _, _ in message]))
+                for _, storage_key, version in message:
+                    self.known[peer][storage_key] = max(version, self.known[peer].get(storage_key, 0))
+                self.confirmations.append((peer, [outbox_seq for outbox_seq, _, _ in message]))
 
     def lose(self, choice: int) -> None:
         """Wipe what a stream holds for a data center."""
@@ -127,14 +127,14 @@ class World:
             self.step("confirm", 1)
         raise AssertionError("the outbox never drains")
 
-    def _stored(self, located: bytes) -> int:
-        value = self.store.get(rows.data_row(located))
+    def _stored(self, storage_key: bytes) -> int:
+        value = self.store.get(rows.data_row(storage_key))
         assert value is not None, "an outbox row without its entry"
         return int(value)
 
     def latest(self) -> dict[bytes, int]:
         found = self.store.scan(*rows.DATA_RANGE, limit=100)
-        return {rows.located_in(row): int(value) for row, value in found}
+        return {rows.storage_key_in(row): int(value) for row, value in found}
 
 
 ACTS = ["write"] * 4 + ["publish", "deliver", "confirm"] * 3

@@ -74,7 +74,7 @@ def test_hints_outlive_a_restart(keeper: Keeper) -> None:
     keeper.hints.refer(OTHER, "b", 0.0)
     keeper.restart()
     assert (len(keeper.hints), keeper.hints.targets) == (3, ["b", "c"])
-    assert {hint.located: hint.is_unsent for hint in keeper.hints.first("b", 10)} == {KEY: True, OTHER: False}
+    assert {hint.storage_key: hint.is_unsent for hint in keeper.hints.first("b", 10)} == {KEY: True, OTHER: False}
 
 
 def test_a_reference_without_room_becomes_a_mark_that_outlives_a_restart() -> None:

@@ -46,7 +46,7 @@ def heal(
 
 
 def _ask(config: Path, data: Path, one: str | None, other: str | None, is_cut: bool) -> list[tuple[str, str]]:
-    from crdtkv.local.cuts import Cuts
+    from crdtkv.local.partitions import Cuts
 
     known = list(load(config).datacenters)
     for name in (one, other):

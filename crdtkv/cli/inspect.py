@@ -59,7 +59,7 @@ class Holding(NamedTuple):
         """What the node is to the key; who is no replica has what it holds from hints."""
         if self.is_home:
             return "replica, learner" if self.is_learner else "replica"
-        return "stand-in, with a hint" if self.encoded is not None else "no replica"
+        return "fallback replica, with a hint" if self.encoded is not None else "no replica"
 
 
 class Verdict(NamedTuple):
@@ -193,9 +193,9 @@ def _document(row: Holding, identity: bytes) -> dict[str, Any]:
 def _as_of_now(encoded: bytes, identity: bytes) -> tuple[ValueEntry[Any], float | None]:
     """Return what a reader would be shown of an entry now, and when the last of it expires, if it does."""
     entry = Entry.from_bytes(encoded)
-    over_at = entry.over_at
+    expires_at = entry.expires_at
     now = entry.at(from_wall_ms(int(time.time() * 1000)))
-    return ValueEntry(identity, now, now.state), wall_ms_of(over_at) / 1000 if over_at else None
+    return ValueEntry(identity, now, now.state), wall_ms_of(expires_at) / 1000 if expires_at else None
 
 
 def _told_once(rows: list[Holding]) -> list[str]:

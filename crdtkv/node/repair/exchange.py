@@ -1,9 +1,9 @@
-"""`Visit`: one comparison of Merkle trees with another replica, in flight.
+"""`ExchangeCall`: one comparison of Merkle trees with another replica, in flight.
 
 Roots first, then the leaves of trees that differ, then the digests of entries in leaves that differ, then the entries
 themselves. What the other lacks is given and must be acknowledged; what this node lacks is taken. A partition counts as
 *compared* only when all of that has happened: whoever needs to know that this node holds what the other held when the
-visit began goes by that.
+exchange began goes by that.
 """
 
 from collections.abc import Callable
@@ -24,18 +24,18 @@ from crdtkv.wire.messages import (
     RootsRequest,
 )
 
-LEAVES_A_VISIT = 64
-VISIT_TIMEOUT_S = 5.0
+LEAVES_AN_EXCHANGE = 64
+EXCHANGE_TIMEOUT_S = 5.0
 
 
-class Exchange(Protocol):
-    """What a visit needs of its node."""
+class ExchangeHost(Protocol):
+    """What an exchange needs of its node."""
 
     def rows_of_leaf(self, partition: int, leaf: int, after: bytes) -> tuple[list[list[object]], bytes | None]:
         """Return this node's digests of a leaf behind a key, and up to where they are complete (None: all)."""
         ...
 
-    def take(self, located: bytes, encoded: bytes, basis: object = None) -> bool:
+    def take(self, storage_key: bytes, encoded: bytes, basis: object = None) -> bool:
         """Merge an entry the other sent, or what is new in it for who has seen `basis`.
 
         False if this node's disk is too full for it, or it has not seen that.
@@ -53,7 +53,7 @@ class Exchange(Protocol):
 
 @dataclass(slots=True)
 class Findings:
-    """What a visit came to. In `compared` partitions this node now holds all that the other held when it began."""
+    """What an exchange came to. In `compared` partitions this node now holds all that the other held when it began."""
 
     peer: str
     asked: list[int] = field(default_factory=list)
@@ -63,15 +63,15 @@ class Findings:
 
     @property
     def is_cut_short(self) -> bool:
-        """Whether there was more to mend than one visit can."""
+        """Whether there was more to repair than one exchange can."""
         return self.differences > 0 and len(self.compared) < len(self.asked)
 
 
-class Visit(Call):
-    """One visit in flight; see `Call`. `ended` is told what it came to, once."""
+class ExchangeCall(Call):
+    """One exchange in flight; see `Call`. `ended` is told what it came to, once."""
 
     def __init__(
-        self, kernel: Kernel, exchange: Exchange, forest: MerkleForest, peer: str, ended: Callable[[Findings], None]
+        self, kernel: Kernel, exchange: ExchangeHost, forest: MerkleForest, peer: str, ended: Callable[[Findings], None]
     ) -> None:
         self._step = kernel.step
         self._calls = kernel.calls
@@ -86,7 +86,7 @@ class Visit(Call):
     def start(self, partitions: list[int]) -> None:
         """Send the roots of these partitions."""
         self._number = self._calls.add(self)
-        self._calls.set_timer(self._number, self._step.now.monotonic_s + VISIT_TIMEOUT_S, "deadline")
+        self._calls.set_timer(self._number, self._step.now.monotonic_s + EXCHANGE_TIMEOUT_S, "deadline")
         trees = [self._forest.tree(partition) for partition in partitions]
         self._findings.asked = partitions
         roots = b"".join(tree.root_bytes for tree in trees if tree is not None)
@@ -123,7 +123,7 @@ class Visit(Call):
                 case [int() as partition, bytes() as leaves] if len(leaves) == LEAVES * DIGEST_BYTES:
                     tree = self._forest.tree(partition)
                     for leaf in tree.differing(leaves) if tree is not None else ():
-                        if leaves_asked == LEAVES_A_VISIT:
+                        if leaves_asked == LEAVES_AN_EXCHANGE:
                             self._compared.discard(partition)
                             break
                         leaves_asked += 1
@@ -140,8 +140,8 @@ class Visit(Call):
             self._compared.discard(reply.partition)
         for item in reply.entries:
             match item:
-                case [bytes() as located, bytes() as entry, *basis] if len(basis) <= 1:
-                    if self._exchange.take(located, entry, *basis):
+                case [bytes() as storage_key, bytes() as entry, *basis] if len(basis) <= 1:
+                    if self._exchange.take(storage_key, entry, *basis):
                         self._findings.differences += 1
                         self._findings.moved_bytes += len(entry)
                     else:

@@ -1,4 +1,4 @@
-"""`LocalSeat`: what this node holds of a key, as a home replica or as a fallback.
+"""`LocalCopy`: what this node holds of a key, as a home replica or as a fallback.
 
 A fallback takes entries for an absent home replica and answers reads from its hints (`hints`). If no home replica of a
 key is alive at all, it even makes the write, as the *fallback coordinator*, under an actor of its own. Dots are counted
@@ -17,11 +17,11 @@ from crdtkv.ids import actor_name
 from crdtkv.node.handoff.hints import Hint, Hints
 from crdtkv.node.kernel.kernel import Kernel
 from crdtkv.node.kernel.keys import PlacedKey
-from crdtkv.node.kernel.seats import Seat
+from crdtkv.node.kernel.responsible import Responsible
 from crdtkv.node.replica.replica import Replica, Write, disk_is_full
 
 
-class LocalSeat:
+class LocalCopy:
     """The entries and hints of one node, by key."""
 
     def __init__(self, kernel: Kernel, replica: Replica, hints: Hints, random: Random) -> None:
@@ -40,14 +40,14 @@ class LocalSeat:
     def entry(self, key: PlacedKey) -> tuple[Entry | None, bool]:
         """Return the same as `read` does, for this node's own use."""
         if self._cluster.node in self._cluster.ring.replicas_at(key.token):
-            return self._replica.entry(key.located), self._replica.is_durable(key.located)
-        return self._hints.held(key.located), not self._replica.has_undurable
+            return self._replica.entry(key.storage_key), self._replica.is_durable(key.storage_key)
+        return self._hints.held(key.storage_key), not self._replica.has_undurable
 
     def lacking(self, key: PlacedKey, seen: CausalContext) -> Entry | None:
         """Return what somebody who has seen this lacks of what this node holds, None if only the whole will do."""
         if self._cluster.node not in self._cluster.ring.replicas_at(key.token):
             return None
-        return self._replica.lacking(key.located, seen)
+        return self._replica.lacking(key.storage_key, seen)
 
     def is_large(self, entry: Entry | None) -> bool:
         """Tell whether an entry is so large that only what somebody lacks of it is sent."""
@@ -55,7 +55,7 @@ class LocalSeat:
 
     def has_seen(self, key: PlacedKey, context: CausalContext) -> bool:
         """Tell whether the entry of a home replica has seen all of a context."""
-        return self._replica.has_seen(key.located, context)
+        return self._replica.has_seen(key.storage_key, context)
 
     def state_now(self, key: PlacedKey) -> CausalState:
         """Return the state of a key that a reader would see now; this node must hold one."""
@@ -80,19 +80,19 @@ class LocalSeat:
         if not self._replica.has_disk_space:
             raise disk_is_full()
 
-    def merge_read(self, key: PlacedKey, encoded: bytes | None, seats: Sequence[Seat]) -> None:
+    def merge_read(self, key: PlacedKey, encoded: bytes | None, responsibles: Sequence[Responsible]) -> None:
         """Merge the result of a quorum read into what this node holds.
 
         Raises:
             ProtocolError, InsufficientStorage, Overloaded: it was not merged.
         """
         if encoded is not None and encoded != self.read(key)[0]:
-            self.merge_local(key, Entry.from_replica(encoded, key.type_tag), seats)
+            self.merge_local(key, Entry.from_replica(encoded, key.type_tag), responsibles)
 
     def add_hint_ref(self, key: PlacedKey, target: str) -> None:
         """Note that an absent home replica misses this node's entry of a key."""
         self._step.stats.count("hints_kept")
-        if not self._hints.refer(key.located, target, self._step.now.monotonic_s):
+        if not self._hints.refer(key.storage_key, target, self._step.now.monotonic_s):
             self._step.stats.count("hints_dropped")
 
     def store_hint(self, key: PlacedKey, targets: Sequence[str], entry: Entry, is_unsent: bool) -> None:
@@ -102,7 +102,7 @@ class LocalSeat:
             InsufficientStorage, Overloaded: it was not kept.
         """
         self.check_disk_space()
-        self._hints.keep(key.located, targets, entry, is_unsent, self._step.now.monotonic_s)
+        self._hints.keep(key.storage_key, targets, entry, is_unsent, self._step.now.monotonic_s)
         self._step.stats.count("hints_kept")
 
     def accept_hint(self, key: PlacedKey, target: str, entry: Entry, is_unsent: bool) -> None:
@@ -120,38 +120,38 @@ class LocalSeat:
         if target != self._cluster.node:
             self.add_hint_ref(key, target)
 
-    def merge_local(self, key: PlacedKey, entry: Entry, seats: Sequence[Seat]) -> None:
-        """Merge an entry into what this node's seat holds, as a home replica or as a fallback.
+    def merge_local(self, key: PlacedKey, entry: Entry, responsibles: Sequence[Responsible]) -> None:
+        """Merge an entry into what this node holds, as a home replica or as a fallback.
 
         Raises:
             InsufficientStorage, Overloaded: it was not merged.
         """
-        for seat in seats:
-            if seat.node == self._cluster.node:
-                if seat.is_home:
+        for responsible in responsibles:
+            if responsible.node == self._cluster.node:
+                if responsible.is_home:
                     self._replica.merge(key, entry)
                 else:
-                    self.store_hint(key, seat.targets, entry, is_unsent=True)
+                    self.store_hint(key, responsible.targets, entry, is_unsent=True)
 
     def mutate(
         self,
         key: PlacedKey,
-        seat: Seat,
+        responsible: Responsible,
         operation: str,
         arguments: list[object],
         seen: CausalContext | None,
         observed: HybridTimestamp,
         ttl_ms: int,
     ) -> Write:
-        """Carry out a client's operation in this node's seat; return what the other replicas must merge.
+        """Carry out a client's operation at this responsible replica; return what the other replicas must merge.
 
         Raises:
             InvalidRequest, InsufficientRights, StaleReplica, InsufficientStorage, Overloaded, ValueTooLarge: nothing
                 was written.
         """
-        if seat.is_home:
+        if responsible.is_home:
             return self._replica.mutate(key, operation, arguments, seen, observed, ttl_ms)
-        return self.mutate_as_fallback(key, seat.targets, operation, arguments, seen, observed, ttl_ms)
+        return self.mutate_as_fallback(key, responsible.targets, operation, arguments, seen, observed, ttl_ms)
 
     def mutate_as_fallback(
         self,
@@ -170,10 +170,10 @@ class LocalSeat:
         """
         if self._fallback_actor is None:
             self._fallback_actor = actor_name(self._cluster.node, self._random.getrandbits(64))
-        stored = self._hints.held(key.located) or Entry.empty(key.type_tag)
+        stored = self._hints.held(key.storage_key) or Entry.empty(key.type_tag)
         write, merged = self._replica.made(self._fallback_actor, stored, operation, arguments, seen, observed, ttl_ms)
         self.store_hint(key, targets, merged, is_unsent=True)
-        self._step.stats.count("guest_writes")
+        self._step.stats.count("fallback_writes")
         self._replica.note_made(key, write, stored, operation, arguments, seen, ttl_ms)
         return write
 

@@ -40,7 +40,7 @@ def hints(config: ConfigFile = _CONFIG, json_output: Json = False) -> None:
     elif rows:
         table("", _HINTS, rows)
     else:
-        say("nobody waits for anything")
+        say("no hints")
     if rows:
         raise typer.Exit(EXIT_NO)
 
@@ -61,7 +61,7 @@ def repair(
         if partition is not None and not 0 <= partition < client.topology.partitions:
             raise InvalidRequest(f"partitions count from 0 to {client.topology.partitions - 1}, not {partition}")
         begun = await client.repair(partition)
-        mended = {name: _mended(node) for name, node in begun.items() if node is not None}
+        before = {name: _repaired(node) for name, node in begun.items() if node is not None}
         began, shown = time.monotonic(), -1
         while True:
             status = await client.status()
@@ -72,10 +72,10 @@ def repair(
             if not left or time.monotonic() - began > wait:
                 break
             await asyncio.sleep(_LOOK_EVERY_S)
-        after = {name: _mended(node) for name, node in status.items() if node is not None}
+        after = {name: _repaired(node) for name, node in status.items() if node is not None}
         return {
             "left": left,
-            "mended": sum(count - mended.get(name, count) for name, count in after.items()),
+            "repaired": sum(count - before.get(name, count) for name, count in after.items()),
             "silent": sorted(name for name, node in begun.items() if node is None),
             "seconds": round(time.monotonic() - began, 3),
         }
@@ -84,8 +84,8 @@ def repair(
     if json_output:
         as_json(done)
     else:
-        what = "all is compared" if not done["left"] else f"not done: {done['left']} comparisons to go"
-        say(f"{what}; {done['mended']:,} differences mended in {done['seconds']:.1f} s")
+        what = "compared everything" if not done["left"] else f"not done: {done['left']} comparisons to go"
+        say(f"{what}; repaired {done['repaired']:,} differences in {done['seconds']:.1f} s")
         if done["silent"]:
             say(f"{', '.join(done['silent'])} did not answer, and compared nothing")
     if done["left"] or done["silent"]:
@@ -104,5 +104,5 @@ def _hint_rows(dc: str, nodes: _Status) -> list[tuple[object, ...]]:
     return rows
 
 
-def _mended(node: dict[str, Any]) -> int:
-    return int(node.get("counters", {}).get("merkle_mended", 0))
+def _repaired(node: dict[str, Any]) -> int:
+    return int(node.get("counters", {}).get("merkle_repaired", 0))
