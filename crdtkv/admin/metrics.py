@@ -16,8 +16,8 @@ from crdtkv.node.kernel.stats import BUCKETS_S, Histogram
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
-# What the core counts by name, and what that means.
-_COUNTERS = {
+#: The counters of a core by name, and their help texts.
+COUNTERS = {
     "requests_refused": "Requests of clients refused on arrival, because they would have waited too long",
     "read_repairs": "Replicas written back to by blocking read repair",
     "read_repairs_refused": "Replicas that could not take a read repair, and were done without",
@@ -29,6 +29,12 @@ _COUNTERS = {
     "merkle_exchanges": "Anti-entropy exchanges that this node began with another replica",
     "merkle_repaired": "Entries that anti-entropy sent or took because two replicas differed",
     "merkle_trees_corrected": "Merkle trees that were not what the disk holds",
+    "hints_kept": "Hints stored for replicas that were down",
+    "hints_delivered": "Hints delivered to their targets",
+    "hints_dropped": "Hints dropped for want of room; their targets are repaired by a full comparison",
+    "fallback_writes": "Writes coordinated by this node as a fallback, because no home replica was alive",
+    "learners_began": "Times this node became a learner",
+    "learners_promoted": "Times this node became a member after it had learned",
     "collection_rounds": "Times all nodes were asked whether tombstones may go",
     "tombstones_collected": "Tombstones this node has deleted",
     "watch_changes_sent": "Entries sent to watching clients, initial states included",
@@ -54,6 +60,8 @@ _COUNTERS = {
     "rights_requested": "Times another node was asked for rights to decrement a bounded counter",
     "rights_given": "Times rights to decrement a bounded counter were given to another node",
     "incarnations_renewed": "Times this node found that it had forgotten writes",
+    "actors_renewed": "Times this node took a new actor so that tombstones with its dots can go",
+    "deltas_refused": "Changes of large entries refused because this replica lacked what they build on",
     "clock_ahead": "Timestamps refused because they were too far in the future",
 }
 
@@ -68,7 +76,7 @@ class NodeCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yield all metric families."""
         stats = self._core.stats
-        for name, help_text in _COUNTERS.items():
+        for name, help_text in COUNTERS.items():
             yield CounterMetricFamily(f"crdtkv_{name}", help_text, value=stats.counters.get(name, 0))
         requests = HistogramMetricFamily(
             "crdtkv_request_seconds",
