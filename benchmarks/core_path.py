@@ -2,20 +2,23 @@
 
 Three `NodeCore`s on RocksDB stores hand each other encoded frames in one process; a step gets `--batch` client requests
 at a time. What remains is deciding, codec and storage: the part of a put or get that Python itself costs. Prints
-microseconds per operation, the sum over all three nodes; with `--profile` a profile as well.
+microseconds per operation, the sum over all three nodes; with `--profile` a profile as well, with `--calls` the calls
+of Python and C functions per operation, and the files of crdtkv that they are in.
 
-Run: python benchmarks/core_path.py [--batch 20] [--operations 20000] [--without-ids] [--profile]
+Run: python benchmarks/core_path.py [--batch 20] [--operations 20000] [--without-ids] [--profile] [--calls]
 """
 
 import argparse
 import cProfile
 import pstats
+import sys
 import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
 from random import Random
 from secrets import token_bytes
+from types import FrameType
 
 from crdtkv.config.loader import load
 from crdtkv.ids import identity_of
@@ -119,12 +122,36 @@ def measure(nodes: Nodes, kind: str, operations: int, batch: int, without_ids: b
     return (time.process_time() - began) / operations * 1e6
 
 
+class Calls:
+    """Counts calls while it is entered."""
+
+    def __init__(self) -> None:
+        self.python = 0
+        self.c = 0
+        self.files: set[str] = set()
+
+    def __enter__(self) -> "Calls":
+        sys.setprofile(self._called)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        sys.setprofile(None)
+
+    def _called(self, frame: FrameType, event: str, _: object) -> None:
+        if event == "c_call":
+            self.c += 1
+        elif event == "call" and "/crdtkv/" in frame.f_code.co_filename:
+            self.python += 1
+            self.files.add(frame.f_code.co_filename)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--batch", type=int, default=20)
     parser.add_argument("--operations", type=int, default=20_000)
     parser.add_argument("--without-ids", action="store_true", help="puts that could not be tried again")
     parser.add_argument("--profile", action="store_true")
+    parser.add_argument("--calls", action="store_true", help="count calls and files")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
         nodes = Nodes(Path(directory))
@@ -138,6 +165,11 @@ def main() -> None:
             print(f"{kind}: {cost:.1f} µs per operation on all nodes together, batches of {arguments.batch}")
             if arguments.profile:
                 pstats.Stats(profile).sort_stats("tottime").print_stats(32)
+            if arguments.calls:
+                with Calls() as calls:
+                    measure(nodes, kind, 2000, arguments.batch, arguments.without_ids)
+                python, c = calls.python / 2000, calls.c / 2000
+                print(f"  {python:.1f} Python and {c:.1f} C calls, in {len(calls.files)} files")
 
 
 if __name__ == "__main__":
