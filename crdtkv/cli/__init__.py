@@ -1,6 +1,6 @@
 """The command line: `crdtkv …`. The only package that imports typer and rich.
 
-- `app` lists the verbs. `data`, `collections`, `watching`, `records`: values. `inspection`, `inspect`: what nodes
+- `app` lists the verbs. `data`, `collections`, `watching`, `records`: values. `cluster_status`, `inspect`: what nodes
   hold.
 - `cluster`, `partition`, `import_export`, `repair`, `restoring`: operations on a cluster. `demonstration`, `benchmark`.
 

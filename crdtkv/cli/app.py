@@ -14,12 +14,12 @@ import typer
 
 from crdtkv.cli import (
     cluster,
+    cluster_status,
     collections,
     data,
     fields,
     import_export,
     inspect,
-    inspection,
     partition,
     repair,
     tools,
@@ -54,7 +54,7 @@ for group in (
     fields,
     watching,
     import_export,
-    inspection,
+    cluster_status,
     inspect,
     repair,
     tools,

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from crdtkv.cli.inspection import ask_everybody
+from crdtkv.cli.cluster_status import ask_everybody
 from crdtkv.cli.options import ConfigFile, Datacenter, Json, Wait
 from crdtkv.cli.output import EXIT_NO, as_json, say, table
 from crdtkv.cli.session import with_client

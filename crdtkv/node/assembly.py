@@ -5,8 +5,6 @@ from random import Random
 
 from crdtkv.config.model import ClusterConfig
 from crdtkv.merkle.forest import MerkleForest
-from crdtkv.node.collection.collection import Collection
-from crdtkv.node.collection.stability import Stability
 from crdtkv.node.coordinate.background_read_repair import BackgroundReadRepair
 from crdtkv.node.coordinate.coordinator import Coordinator
 from crdtkv.node.coordinate.earlier_tries import EarlierTries
@@ -36,6 +34,8 @@ from crdtkv.node.replica.operations import Operations
 from crdtkv.node.replica.outbox import Outbox
 from crdtkv.node.replica.replica import Replica
 from crdtkv.node.rights.rights import Rights
+from crdtkv.node.tombstone_gc.collection import Collection
+from crdtkv.node.tombstone_gc.stability import Stability
 from crdtkv.node.watch.watching import Watching
 from crdtkv.ring.hash_ring import HashRing
 from crdtkv.ring.topology import Topology

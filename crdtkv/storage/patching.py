@@ -20,7 +20,7 @@ from collections.abc import Sequence
 
 from crdtkv.errors import DamagedStore
 from crdtkv.hashing import digest_of
-from crdtkv.storage import patches, rows
+from crdtkv.storage import patch_format, rows
 from crdtkv.storage.store import SCAN_BYTES, Row, Store, is_whole
 
 #: What a base row begins with; an entry is a CBOR array and never does.
@@ -136,7 +136,7 @@ class PatchingStore:
         """Write what makes this value of that on disk; False if a new base is due."""
         if known.count == PATCHES_MAX:
             return False
-        patch = patches.encoded(patches.differences(known.pieces, pieces), known.size, size)
+        patch = patch_format.encoded(patch_format.differences(known.pieces, pieces), known.size, size)
         known.patch_bytes += len(patch)
         if known.patch_bytes > known.base_bytes:
             return False
@@ -163,7 +163,7 @@ class PatchingStore:
         for number, (patch_row, patch) in enumerate(written, 1):
             if patch_row != rows.patch_row(storage_key, number) or patch[:TAG_BYTES] != tag:
                 raise DamagedStore("a patch of a stored entry is missing, or belongs to another one")
-            patches.apply(whole, patch[TAG_BYTES:])
+            patch_format.apply(whole, patch[TAG_BYTES:])
         return bytes(whole)
 
     def _patches_of(self, storage_key: bytes) -> list[Row]:

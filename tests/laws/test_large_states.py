@@ -21,7 +21,7 @@ from crdtkv.crdt.causal import Event
 from crdtkv.crdt.entry import Entry
 from crdtkv.crdt.part_chunks import PartChunks
 from crdtkv.crdt.registry import TYPES
-from crdtkv.node.replica.recent_changes import RecentChanges
+from crdtkv.node.replica.recent_deltas import RecentDeltas
 
 OF_PARTS = [tag for tag, state_type in sorted(TYPES.items()) if issubclass(state_type, parts.Parts)]
 types_of_parts = pytest.mark.parametrize("type_tag", OF_PARTS)
@@ -79,7 +79,7 @@ def test_a_state_in_chunks_reads_as_the_one_that_was_parsed_from_its_bytes(type_
 def test_who_has_seen_an_earlier_state_needs_only_what_changed_since(type_tag: str, data: st.DataObject) -> None:
     with small_chunks():
         history: History = data.draw(histories(type_tag))
-        held, recent, states = Entry.empty(type_tag), RecentChanges(), [Entry.empty(type_tag)]
+        held, recent, states = Entry.empty(type_tag), RecentDeltas(), [Entry.empty(type_tag)]
         for sent in history.deltas:
             delta = sent.for_one_at(held.context)
             recent.note(KEY, held.context, delta)

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from crdtkv.node.collection.collection import Collection, CollectionRound
-from crdtkv.node.collection.stability import Stability
 from crdtkv.node.handoff.hints import Hints
 from crdtkv.node.replica.replica import Replica
+from crdtkv.node.tombstone_gc.collection import Collection, CollectionRound
+from crdtkv.node.tombstone_gc.stability import Stability
 from crdtkv.ring.token import token_in
 
 from .planting import replaced

@@ -10,7 +10,7 @@ from crdtkv.node.coordinate.mutation import Mutation
 from crdtkv.node.handoff.local_copy import LocalCopy
 from crdtkv.node.kernel.kernel import Kernel
 from crdtkv.node.kernel.keys import PlacedKey
-from crdtkv.node.quorum_calls.finding import FindCall
+from crdtkv.node.quorum_calls.finding_operations import FindCall
 from crdtkv.node.quorum_calls.quorum_calls import QuorumCalls
 from crdtkv.node.replica.operations import Operations, Record
 from crdtkv.quorum.level import majority

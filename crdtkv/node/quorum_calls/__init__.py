@@ -1,7 +1,7 @@
 """Requests to several replicas, in flight: both ends of them.
 
-- `reading` (with `read_repair`), `writing`, `scanning`, `finding`, `forwarding`: one class each, a `Call` that is fed
-  answers, losses and timers.
+- `reading` (with `read_repair`), `writing`, `scanning`, `finding_operations`, `forwarding`: one class each, a `Call`
+  that is fed answers, losses and timers.
 - `replica_selector`, `latencies`, `hedging`: which replicas a read asks, and when it asks one more.
 - `replica_service`: what a replica answers.
 

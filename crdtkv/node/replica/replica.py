@@ -30,7 +30,7 @@ from crdtkv.node.replica.change_log import ChangeLog
 from crdtkv.node.replica.entry_cache import EntryCache
 from crdtkv.node.replica.entry_limits import EntryLimits
 from crdtkv.node.replica.outbox import Outbox
-from crdtkv.node.replica.recent_changes import Change, RecentChanges
+from crdtkv.node.replica.recent_deltas import Change, RecentDeltas
 from crdtkv.node.replica.tombstones import Tombstones
 from crdtkv.node.replica.write_actor import WriteActor
 from crdtkv.node.replica.write_observer import MadeOperation, WriteObserver
@@ -97,7 +97,7 @@ class Replica:
         self.clock = HybridClock(limits.clock_drift_max_s * 1000, self._collected_until)
         self.commit_number = 0
         self.changes = ChangeLog()
-        self.recent = RecentChanges()
+        self.recent = RecentDeltas()
         self._cache = EntryCache(cache_mib * 1024 * 1024)
         self.limits = EntryLimits(limits)
         self._forest = forest

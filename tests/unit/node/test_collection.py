@@ -4,8 +4,8 @@ import pytest
 from several_nodes import GRACE_S, KEY, STEP_S, Cluster, config, fields_of
 
 from crdtkv.ids import identity_of
-from crdtkv.node.collection.collection import ELSEWHERE
 from crdtkv.node.kernel.events import Received
+from crdtkv.node.tombstone_gc.collection import ELSEWHERE
 from crdtkv.ring.token import storage_key_of
 from crdtkv.storage import rows
 from crdtkv.wire.messages import DropTombstones, KeepHint, TombstonesRequest, WriteReplica

@@ -15,7 +15,7 @@ from crdtkv.errors import InvalidRequest, StaleReplica
 from crdtkv.ids import identity_of
 from crdtkv.node.kernel.calls import BEHIND
 from crdtkv.node.kernel.events import Received
-from crdtkv.node.replica.recent_changes import CHANGES_MAX
+from crdtkv.node.replica.recent_deltas import CHANGES_MAX
 from crdtkv.wire.messages import (
     ErrorReply,
     Message,

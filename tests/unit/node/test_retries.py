@@ -9,7 +9,7 @@ from crdtkv.crdt.entry import Entry
 from crdtkv.errors import Overloaded, ProtocolError, Unavailable, WriteTimeout
 from crdtkv.ids import identity_of
 from crdtkv.node.kernel.events import PeerClock, Received
-from crdtkv.node.quorum_calls.finding import PATIENCE_S
+from crdtkv.node.quorum_calls.finding_operations import PATIENCE_S
 from crdtkv.node.replica.operations import KEPT_MINUTES, Record, parsed_record
 from crdtkv.ring.token import storage_key_of
 from crdtkv.storage import rows

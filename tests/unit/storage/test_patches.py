@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from crdtkv import cbor
 from crdtkv.errors import DamagedStore
-from crdtkv.storage import patches
+from crdtkv.storage import patch_format as patches
 
 pieces = st.lists(st.binary(max_size=6), max_size=40)
 #: What happens to one piece: it goes, another takes its place, or something comes before it.

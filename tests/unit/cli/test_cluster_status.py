@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from crdtkv.cli.inspection import _drift, _lag_rows, _seen_by_others, _status_row, strangers
+from crdtkv.cli.cluster_status import _drift, _lag_rows, _seen_by_others, _status_row, strangers
 from crdtkv.cli.repair import _hint_rows
 from crdtkv.config.loader import parse
 

@@ -14,10 +14,10 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from crdtkv.config.model import CollectionConfig
-from crdtkv.node.collection.stability import Question, Stability, parsed_questions
 from crdtkv.node.kernel.calls import Call
 from crdtkv.node.kernel.kernel import Kernel
 from crdtkv.node.replica.replica import Replica
+from crdtkv.node.tombstone_gc.stability import Question, Stability, parsed_questions
 from crdtkv.ring.token import token_in
 from crdtkv.wire.messages import (
     DropTombstones,

@@ -1,4 +1,4 @@
-"""`RecentChanges`: what was merged into large entries lately, so that who has missed only that is not sent the whole.
+"""`RecentDeltas`: what was merged into large entries lately, so that who has missed only that is not sent the whole.
 
 Of every change of a large entry this keeps the delta, and the context the entry had before: its basis. The bases of
 a key's changes descend from each other, so the changes behind a basis are, joined, what somebody lacks who has seen
@@ -38,7 +38,7 @@ class Change(NamedTuple):
         return self.basis.merge(self.delta.context).descends(context)
 
 
-class RecentChanges:
+class RecentDeltas:
     """The last changes of large entries by storage key."""
 
     def __init__(self) -> None:
