@@ -149,8 +149,8 @@ class NodeCore:
             parts.enrollment.new_incarnation(effects.new_incarnation)
         for part in parts.scheduled:
             part.run_due()
-        last_commit = parts.replica.commit()
-        effects.after_commit = last_commit if parts.replica.has_undurable else 0
+        last_commit = parts.replica.commits.commit()
+        effects.after_commit = last_commit if parts.replica.commits.has_undurable else 0
         return effects
 
     def next_timer(self) -> float | None:
@@ -167,7 +167,7 @@ class NodeCore:
     def _happened(self, event: Event) -> None:
         match event:
             case Durable(commit):
-                self.parts.replica.durable(commit)
+                self.parts.replica.commits.durable(commit)
             case PeerUp(node):
                 self.parts.ring.linked(node)
                 self.parts.membership.peer_up(node)

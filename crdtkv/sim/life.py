@@ -190,7 +190,7 @@ def _why_busy(node: SimNode, collects: bool) -> str:
         (len(outbox) or outbox.has_dropped or has_rows, f"has {len(outbox)} outbox rows"),
         (len(hints) or hints.needs_repair, f"keeps {len(hints)} hints, {hints.needing_repair} need repair"),
         (state != "member", f"is {state}"),
-        (core.parts.replica.has_dirty_keys, "waits for its disk"),
+        (core.parts.replica.commits.has_dirty_keys, "waits for its disk"),
         (not core.parts.anti_entropy.is_built, "has not built its Merkle trees"),
         (collects and len(core.parts.replica.tombstones), f"keeps {len(core.parts.replica.tombstones)} tombstones"),
         # Rounds go on for as long as there are tombstones, some of which wait for a clock that is years behind.

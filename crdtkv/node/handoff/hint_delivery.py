@@ -110,7 +110,7 @@ class HintDelivery:
         if hint.target == self._cluster.node or hint.target not in self._cluster.ring.replicas_at(token):
             self._rehome(hint, token)
             return len(hint.entry or b"")
-        encoded, is_durable = hint.entry, not self._replica.has_undurable
+        encoded, is_durable = hint.entry, not self._replica.commits.has_undurable
         if encoded is None:
             encoded, is_durable = self._replica.read(hint.storage_key)
         if encoded is None:

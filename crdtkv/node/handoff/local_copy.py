@@ -18,7 +18,8 @@ from crdtkv.node.handoff.hints import Hint, Hints
 from crdtkv.node.kernel.kernel import Kernel
 from crdtkv.node.kernel.keys import PlacedKey
 from crdtkv.node.kernel.responsible import Responsible
-from crdtkv.node.replica.replica import Replica, Write, disk_is_full
+from crdtkv.node.replica.entry_limits import disk_is_full
+from crdtkv.node.replica.replica import Replica, Write
 
 
 class LocalCopy:
@@ -40,8 +41,8 @@ class LocalCopy:
     def entry(self, key: PlacedKey) -> tuple[Entry | None, bool]:
         """Return the same as `read` does, for this node's own use."""
         if self._cluster.node in self._cluster.ring.replicas_at(key.token):
-            return self._replica.entry(key.storage_key), self._replica.is_durable(key.storage_key)
-        return self._hints.held(key.storage_key), not self._replica.has_undurable
+            return self._replica.entry(key.storage_key), self._replica.commits.is_durable(key.storage_key)
+        return self._hints.held(key.storage_key), not self._replica.commits.has_undurable
 
     def lacking(self, key: PlacedKey, seen: CausalContext) -> Entry | None:
         """Return what somebody who has seen this lacks of what this node holds, None if only the whole will do."""

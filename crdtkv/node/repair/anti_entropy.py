@@ -168,7 +168,7 @@ class AntiEntropy:
         ]
         reply = LeafReply(request.id, request.partition, entries, wanted, is_whole_reply)
         # What differs may have been written this very moment.
-        self._step.answer(node, reply, not self._replica.has_undurable)
+        self._step.answer(node, reply, not self._replica.commits.has_undurable)
 
     # What an exchange needs (`ExchangeHost`).
 
@@ -206,7 +206,7 @@ class AntiEntropy:
         message = WriteReplica(number, identity_in(storage_key), (part or entry).to_bytes(), 0)
         if part is not None and seen is not None:
             message = message._replace(basis=list(seen.to_wire()))
-        self._step.answer(node, message, self._replica.is_durable(storage_key))
+        self._step.answer(node, message, self._replica.commits.is_durable(storage_key))
         return len(message.entry)
 
     # Behind it.

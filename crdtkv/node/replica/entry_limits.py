@@ -7,11 +7,16 @@ small change.
 
 from crdtkv.config.model import LimitsConfig
 from crdtkv.crdt.entry import Entry
-from crdtkv.errors import ValueTooLarge
+from crdtkv.errors import InsufficientStorage, ValueTooLarge
 
 #: What an entry's context and the names in it may take besides what it holds.
 CONTEXT_BYTES = 16 * 1024
 REMOVALS = frozenset(("delete", "remove", "disable"))
+
+
+def disk_is_full() -> InsufficientStorage:
+    """Return the error that refuses an entry below the free-space floor."""
+    return InsufficientStorage("the node's disk is almost full: free space; writes then resume by themselves")
 
 
 class EntryLimits:

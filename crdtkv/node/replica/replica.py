@@ -4,13 +4,12 @@ Everything ends in `merge`. A client's write is made here, too, because it needs
 counter of this node's actor *for this key*, read from the stored context, so a dot of a failed write is never used
 again. Data row and outbox row of one write go into the same commit.
 
-A key is *dirty* while its last commit is not durable. Whoever reads is told, and must hold its answer back.
+A read also says whether its key is durable (`commits`); an answer with a key that is not is held back.
 
 If a message shows a dot of this node's own incarnation that the node does not know, it has forgotten something (a
 disk that lied, a restored copy). It then takes a new incarnation at once; it never skips a counter ahead.
 """
 
-from collections import deque
 from random import Random
 from typing import NamedTuple
 
@@ -21,14 +20,15 @@ from crdtkv.causality.hybrid_clock import HybridClock, HybridTimestamp, from_wal
 from crdtkv.config.model import LimitsConfig
 from crdtkv.crdt.causal import Event
 from crdtkv.crdt.entry import Entry, may_expire
-from crdtkv.errors import InsufficientStorage, InvalidRequest, StaleReplica
+from crdtkv.errors import InvalidRequest, StaleReplica
 from crdtkv.ids import Actor, parse_identity
 from crdtkv.merkle.forest import MerkleForest
 from crdtkv.node.kernel.kernel import Kernel
 from crdtkv.node.kernel.keys import PlacedKey
 from crdtkv.node.replica.change_log import ChangeLog
+from crdtkv.node.replica.commits import Commits
 from crdtkv.node.replica.entry_cache import EntryCache
-from crdtkv.node.replica.entry_limits import EntryLimits
+from crdtkv.node.replica.entry_limits import EntryLimits, disk_is_full
 from crdtkv.node.replica.outbox import Outbox
 from crdtkv.node.replica.recent_deltas import Change, RecentDeltas
 from crdtkv.node.replica.tombstones import Tombstones
@@ -37,11 +37,6 @@ from crdtkv.node.replica.write_observer import MadeOperation, WriteObserver
 from crdtkv.ring.token import token_in
 from crdtkv.storage import rows
 from crdtkv.storage.patching import PatchingStore
-
-
-def disk_is_full() -> InsufficientStorage:
-    """Return the error that refuses an entry below the free-space floor."""
-    return InsufficientStorage("the node's disk is almost full: free space; writes then resume by themselves")
 
 
 class Part(NamedTuple):
@@ -95,16 +90,14 @@ class Replica:
         self.tombstones = Tombstones(store)
         self._collected_until = int.from_bytes(store.get(rows.COLLECTED_UNTIL) or b"", "big")
         self.clock = HybridClock(limits.clock_drift_max_s * 1000, self._collected_until)
-        self.commit_number = 0
+        self.commits = Commits(store)
+        self._dirty = self.commits.dirty
         self.changes = ChangeLog()
         self.recent = RecentDeltas()
         self._cache = EntryCache(cache_mib * 1024 * 1024)
         self.limits = EntryLimits(limits)
         self._forest = forest
         forest.read = lambda storage_key: self.read(storage_key)[0]
-        self._dirty: dict[bytes, int] = {}
-        self._undurable: deque[tuple[int, list[bytes]]] = deque()
-        self._touched: list[bytes] = []
         self.observer: WriteObserver | None = None
         #: Whether the disk takes entries; below its free-space floor it takes none, from wherever they come.
         self.has_disk_space = True
@@ -123,16 +116,6 @@ class Replica:
     def actor_renewed_ms(self) -> int:
         """When this incarnation renewed its name last, by the wall clock; 0 if never."""
         return self._write_actor.renewed_ms
-
-    @property
-    def has_undurable(self) -> bool:
-        """Whether anything written so far could still be lost."""
-        return bool(self._undurable) or self._store.has_writes
-
-    @property
-    def has_dirty_keys(self) -> bool:
-        """Whether any entry could still be lost."""
-        return bool(self._dirty)
 
     @property
     def expiry_now(self) -> HybridTimestamp:
@@ -183,10 +166,6 @@ class Replica:
         """Return all that is known to have changed of a large entry, None if there is nothing to be told by that."""
         stored, recent = self._stored(storage_key), self.recent.all_of(storage_key)
         return recent if stored and recent and recent.makes_up(stored.context) else None
-
-    def is_durable(self, storage_key: bytes) -> bool:
-        """Tell whether what is stored under a key cannot be lost any more."""
-        return storage_key not in self._dirty
 
     def mutate(
         self,
@@ -366,28 +345,11 @@ class Replica:
         self._changed(storage_key, None)
         self._step.stats.count("tombstones_collected")
 
-    def commit(self) -> int:
-        """Commit the step's writes; return the number of the last commit."""
-        if self._store.has_writes:
-            self._store.commit()
-            self.commit_number += 1
-            self._undurable.append((self.commit_number, self._touched))
-            self._touched = []
-        return self.commit_number
-
     def forget_cached(self) -> None:
         """Read everything from the disk again."""
         self._cache.clear()
         self.recent.clear()
         self._store.forget_known()
-
-    def durable(self, commit: int) -> None:
-        """Note that all commits up to this number are durable."""
-        while self._undurable and self._undurable[0][0] <= commit:
-            number, touched = self._undurable.popleft()
-            for storage_key in touched:
-                if self._dirty.get(storage_key) == number:
-                    del self._dirty[storage_key]
 
     def _put(self, key: PlacedKey, before: Entry | None, entry: Entry, change: Entry | None) -> None:
         if not self.has_disk_space:
@@ -419,9 +381,7 @@ class Replica:
 
     def _changed(self, storage_key: bytes, entry: Entry | None) -> None:
         self._cache.put(storage_key, entry)
-        self._touched.append(storage_key)
-        # Dirty from now on: an answer later in this same step must wait as well.
-        self._dirty[storage_key] = self.commit_number + 1
+        self.commits.touch(storage_key)
 
     def _stored(self, storage_key: bytes) -> Entry | None:
         cache = self._cache

@@ -141,7 +141,7 @@ class Stability:
         """Tell whether this replica could drop the tombstone."""
         replica = self._replica
         noted = replica.tombstones.get(storage_key)
-        if noted is None or noted.digest != digest or not replica.is_durable(storage_key):
+        if noted is None or noted.digest != digest or not replica.commits.is_durable(storage_key):
             return False
         if not self.is_old_enough(storage_key, noted) or self._outbox.waits_with(storage_key):
             return False

@@ -37,7 +37,7 @@ HELD = {
 def hold(cluster: Cluster, node: str, entry: Entry) -> None:
     core = cluster.cores[node]
     core.parts.replica.merge(KeyCheck(frozenset([parse_identity(KEY).bucket])).from_peer(KEY), entry)
-    core.parts.replica.commit()
+    core.parts.replica.commits.commit()
     cluster.stores[node].sync()
 
 

@@ -31,7 +31,7 @@ def hold(cluster: Cluster, node: str, name: str, number: int) -> None:
     core.parts.replica.merge(
         KeyCheck(frozenset(["default"])).from_peer(identity_of("default", "register", name)), entry(name, number)
     )
-    core.parts.replica.commit()
+    core.parts.replica.commits.commit()
     cluster.stores[node].sync()
 
 
