@@ -10,11 +10,9 @@ import contextlib
 import itertools
 import logging
 import os
-import secrets
 import shutil
 import time
 from collections.abc import Coroutine, Iterable
-from dataclasses import replace
 from pathlib import Path
 from random import SystemRandom
 from typing import Any
@@ -36,11 +34,12 @@ from crdtkv.node.kernel.events import ClientGone, DiskSpace, Event, Peer, PeerCl
 from crdtkv.ring.agreement import differences
 from crdtkv.ring.topology import Topology
 from crdtkv.server.client_links import ClientLinks
-from crdtkv.server.data_directory import fence, mark_damaged, open_store
+from crdtkv.server.data_directory import mark_damaged
 from crdtkv.server.link_log import LinkLog
+from crdtkv.server.node_disk import NodeDisk
 from crdtkv.server.open_files import places_for_clients
 from crdtkv.server.stepper import Stepper, clock
-from crdtkv.storage import identity, rows
+from crdtkv.storage import identity
 from crdtkv.wire.codec import Frame
 from crdtkv.wire.messages import GoAway, Hello, Message
 from crdtkv.wire.outgoing import Outgoing
@@ -75,7 +74,6 @@ class NodeServer:
         self._is_draining = False
         self._links_changed = asyncio.Event()
         self._hello = Hello(config.cluster, self._datacenter, "node", node)
-        self._owner = identity.Owner(config.cluster, self._datacenter, node)
         self._links: dict[str, Link] = {}
         self._room = Room()
         self._link_log = LinkLog()
@@ -97,12 +95,10 @@ class NodeServer:
         on_stop = self._on_stop
         nodes = sum(len(datacenter.nodes) for datacenter in self._config.datacenters.values())
         self._clients = ClientLinks(places_for_clients(self._config.limits.connections_max, nodes))
-        self._store = open_store(self._data, self._config.storage)
-        on_stop.push_async_callback(self._close_store)
-        self._record = identity.IdentityFile(self._data)
-        who = self._identity = identity.establish(self._record, self._store, self._owner, secrets.randbits(64))
-        if who.renewed_because:
-            log.info("new incarnation %016x: %s", who.incarnation, who.renewed_because)
+        owner = identity.Owner(self._config.cluster, self._datacenter, self._node)
+        self._disk = disk = NodeDisk(self._data, self._config.storage, owner)
+        on_stop.push_async_callback(lambda: disk.close(is_sound=not self.failed.done()))
+        disk.establish()
         self._home = HomeBus(self._config, self._datacenter, self._node, self._put)
         on_stop.push_async_callback(self._home.close)
         topology = await self._first_topology()
@@ -113,13 +109,12 @@ class NodeServer:
         self._server = await self._bind()
         on_stop.callback(self._server.close)
         is_checked = await self._outlive_copies()
-        self._fence_an_old_copy()
-        who = self._identity
+        disk.fence_an_old_copy(clock().wall_ms, self._config.collection.gc_grace_s)
         settings = NodeSettings(
-            self._config, self._datacenter, self._node, topology, who.incarnation, who.starts, is_checked
+            self._config, self._datacenter, self._node, topology, disk.who.incarnation, disk.who.starts, is_checked
         )
-        self.core = NodeCore(settings, self._store, SystemRandom(), clock())
-        self._stepper = Stepper(self.core, self._store, self, self._fail)
+        self.core = NodeCore(settings, disk.store, SystemRandom(), clock())
+        self._stepper = Stepper(self.core, disk.store, self, self._fail)
         on_stop.push_async_callback(self._stepper.stop)
         on_stop.callback(self._close_links)
         await self._server.start_serving()
@@ -260,8 +255,7 @@ class NodeServer:
 
     def save_incarnation(self, incarnation: int) -> None:
         """See `World.save_incarnation`."""
-        self._identity = replace(self._identity, incarnation=incarnation)
-        identity.save(self._record, self._owner, self._identity)
+        self._disk.save_incarnation(incarnation)
 
     def follow_topology(self, topology: Topology) -> None:
         """See `World.follow_topology`."""
@@ -282,8 +276,7 @@ class NodeServer:
     async def _first_topology(self) -> Topology:
         """Agree on a topology; without NATS, go on with the last one this node knew, if it knew one."""
         home = self._home
-        stored = self._store.get(rows.TOPOLOGY)
-        home.known = Topology.from_json(stored) if stored is not None else None
+        home.known = self._disk.topology()
         connecting = asyncio.ensure_future(self._agree(home))
         if home.known is not None:
             done, _ = await asyncio.wait([connecting], timeout=FIRST_TOPOLOGY_WAIT_S)
@@ -293,9 +286,7 @@ class NodeServer:
                 return home.known
         topology = await connecting
         home.known = topology
-        self._store.put(rows.TOPOLOGY, topology.to_json())
-        self._store.commit()
-        self._store.sync()
+        self._disk.keep_topology(topology)
         if self._node not in {node.name for node in topology.nodes}:
             raise ConfigError(
                 f"node {self._node!r} is not in the agreed topology of {self._datacenter} (epoch {topology.epoch})"
@@ -333,23 +324,9 @@ class NodeServer:
         remembered = await self._home.starts_remembered()
         if remembered is None:
             return False
-        who = identity.outlive(self._record, self._store, self._owner, self._identity, remembered, secrets.randbits(64))
-        if who is not self._identity:
-            log.warning("new incarnation %016x: %s", who.incarnation, who.renewed_because)
-            self._identity = who
-        await self._home.note_start(who.starts)
+        self._disk.outlive(remembered)
+        await self._home.note_start(self._disk.who.starts)
         return True
-
-    def _fence_an_old_copy(self) -> None:
-        grace_s = self._config.collection.gc_grace_s
-        if identity.is_fenced(self._identity, self._store, clock().wall_ms, grace_s):
-            topology = self._store.get(rows.TOPOLOGY)
-            self._store = fence(self._store, self._data, self._config.storage)
-            if topology is not None:
-                self._store.put(rows.TOPOLOGY, topology)
-            starts = self._identity.starts
-            self._identity = identity.establish(self._record, self._store, self._owner, secrets.randbits(64))
-            log.warning("new incarnation %016x after start %d", self._identity.incarnation, starts)
 
     async def _agree(self, home: HomeBus) -> Topology:
         await home.connect()
@@ -415,13 +392,8 @@ class NodeServer:
     def _figures(self) -> Iterable[tuple[str, str, float]]:
         yield "cpu_seconds", "CPU time the process has used", time.process_time()
         yield "client_links", "Connected clients", float(len(self._clients))
-        for name, value in self._store.figures().items():
+        for name, value in self._disk.store.figures().items():
             yield f"storage_{name}", f"RocksDB: {name.replace('_', ' ')}", float(value)
-
-    async def _close_store(self) -> None:
-        if not self.failed.done():
-            await asyncio.to_thread(self._store.sync)
-        self._store.close()
 
     def _close_links(self) -> None:
         for link in [*self._links.values(), *self._clients.all()]:
