@@ -1,8 +1,9 @@
 """What must hold when tombstones go, looked at from outside the nodes; and what the judges must know of it.
 
 - Rule 11: an entry goes from a disk only if it shows nothing to a reader, and when the first replica drops it, every
-  home replica of its data center has exactly these bytes on disk, and no node keeps a hint for the key. From then on
-  it is known to be *collected*.
+  home replica of its data center has exactly these bytes on disk, or an entry that has seen all of it (a write that
+  came between the last answer and the drop), and no node keeps a hint for the key. From then on it is known to be
+  *collected*.
 - I8: nothing that a collected tombstone had seen is ever shown again, on whatever replica.
 
 A read that is answered later lacks the tombstone's context, and no promise is broken by that. So before a history is
@@ -51,7 +52,7 @@ class Collecting:
             violated("rule 11", f"{node.place.node} drops {row!r}, which is alive: {stored.live(now)}")
         for name in self._cluster.monitors.replicas(node.place.datacenter, row):
             held = self._cluster.nodes[name].disk.durable(row)
-            if held != value:
+            if held is None or (held != value and not descends(parse(held), stored)):
                 what = parse(held).vector if held is not None else None
                 violated("rule 11", f"{node.place.node} drops {row!r} {stored.vector}, but {name} has {what} on disk")
         for other in (node, *self._cluster.neighbors(node)):

@@ -17,7 +17,7 @@ from crdtkv.node.quorum_calls.reading import GetCall
 from crdtkv.node.replica import replica
 from crdtkv.ring import agreement
 from crdtkv.sim.plan import Plan
-from crdtkv.sim.runner import live
+from crdtkv.sim.runner import live, live_seed
 from crdtkv.storage import identity, rows
 from tests.simulation.planting import replaced
 
@@ -56,6 +56,15 @@ def test_a_read_that_is_under_way_does_not_count_who_has_become_a_learner() -> N
     itself as a learner; eu-4 follows the new epoch, then asks its spare, under that epoch, and counted the answer.
     """
     holds("a-learner-asked-across-an-epoch")
+
+
+@pytest.mark.parametrize(("seed", "fault_class"), [(212187245, "nats"), (60001182, "nats"), (5000007, "partitions")])
+def test_a_seed_of_a_class_that_once_misled_the_checkers_holds(seed: int, fault_class: str) -> None:
+    """A blind write whose dot was in the basis of what was sent; a write between the last answer of a collection round
+    and the first drop.
+    """
+    verdict = live_seed(seed, fault_class)
+    assert verdict.failure is None, str(verdict)
 
 
 def test_every_story_is_told() -> None:

@@ -68,7 +68,7 @@ class CallTable:
         """Return a call that has not ended."""
         return self._calls.get(number)
 
-    def storage_key_of(self) -> frozenset[bytes]:
+    def storage_keys(self) -> frozenset[bytes]:
         """Return the storage keys whose entries are carried by any call."""
         return frozenset(call.storage_key for call in self._calls.values() if call.storage_key is not None)
 

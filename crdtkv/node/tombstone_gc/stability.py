@@ -90,7 +90,7 @@ class Stability:
             self._since = {}
         settled: list[bytes] = []
         agreed: list[bytes] = []
-        carried = self._calls.storage_key_of()
+        carried = self._calls.storage_keys()
         now_s = self._step.now.monotonic_s
         for question in questions:
             storage_key, digest, newest = question
