@@ -8,13 +8,10 @@ BIN := $(VENV)/bin
 demo: $(VENV)/.for-demo            ## start a cluster of two data centers, cut it, heal it, kill a node
 	$(BIN)/crdtkv demo
 
-# One worker a core; how tests are shared out is said in tests/conftest.py. -n0 in PYTEST_ARGS: no workers.
-WORKERS := -n auto --dist loadgroup --no-loadscope-reorder
-
-# The tests start hundreds of processes: none shall have to compile the package again.
+# One worker a core: tests/conftest.py. Tests start hundreds of processes: none shall have to compile the package again.
 test: export PYTHONDONTWRITEBYTECODE :=
 test: $(VENV)/.for-test            ## pass all tests; PYTEST_ARGS selects some
-	$(BIN)/python -m pytest $(WORKERS) $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n auto $(PYTEST_ARGS)
 
 check: $(VENV)/.for-dev            ## style, types, import rules
 	$(BIN)/ruff check .

@@ -9,6 +9,7 @@ so that no worker has to wait for the last one. A single file, or test, has no w
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -17,12 +18,11 @@ settings.register_profile("default", deadline=None)
 settings.register_profile("derandomized", deadline=None, derandomize=True)
 settings.load_profile("derandomized" if os.environ.get("CI") == "true" else "default")
 
-TESTS = Path(__file__).parent
 # A worker may run a cluster of eight processes.
 MOST_WORKERS = 8
-#: Files of few tests that take long: each of these tests goes to the worker that has nothing to do.
-ONE_BY_ONE = {"test_seeds.py", "test_planted_bugs.py", "test_shrinking.py", "test_scale.py"}
-#: The order in which lanes begin.
+#: Files of tests that take long and share nothing: each test goes to the worker that has nothing to do.
+ONE_BY_ONE = {"test_seeds.py", "test_planted_bugs.py", "test_shrinking.py", "test_program.py", "test_scale.py"}
+#: The order in which lanes begin, other lanes after these.
 LANES = ["deploy", "simulation", "integration"]
 
 
@@ -36,17 +36,41 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     return min(cores, MOST_WORKERS) if cores > 1 else 0
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Return who gives each worker what it runs next.
+
+    Not `--dist loadgroup`: xdist 3.8 names groups in a private field that pytest 9.2 does not have, and scatters them.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Together(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return what_stays_together(nodeid)
+
+    config.option.loadscopereorder = False
+    return Together(config, log)
+
+
+def what_stays_together(nodeid: str) -> str:
+    """Return the name of what a test belongs to that one worker runs as a whole."""
+    file = nodeid.partition("::")[0]
+    if _lane(file) == "deploy":
+        return "deploy"
+    return nodeid if Path(file).name in ONE_BY_ONE else file
+
+
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if "PYTEST_XDIST_WORKER" not in os.environ:
-        return
-    items.sort(key=lambda item: _turn(item.path))
-    for item in items:
-        if item.path.name not in ONE_BY_ONE:
-            lane = item.path.relative_to(TESTS).parts[0]
-            item.add_marker(pytest.mark.xdist_group(lane if lane == "deploy" else str(item.path.relative_to(TESTS))))
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let what takes long begin first, where there are workers."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=lambda item: _turn(item.nodeid))
 
 
-def _turn(path: Path) -> int:
-    lane = path.relative_to(TESTS).parts[0]
+def _turn(nodeid: str) -> int:
+    lane = _lane(nodeid)
     return LANES.index(lane) if lane in LANES else len(LANES)
+
+
+def _lane(nodeid: str) -> str:
+    return nodeid.removeprefix("tests/").partition("/")[0]

@@ -10,7 +10,7 @@ from crdtkv.sim.shrink import shrink
 from .planted_bugs import lost_rows_never_sent_again
 
 #: Shrinking lives hundreds of lives, each about as long as the first one was.
-MESSAGES_MAX = 3000
+MESSAGES_MAX = 1000
 
 
 def test_failing_lives_shrink_to_a_few_calls_and_incidents_and_fail_in_the_same_way() -> None:
