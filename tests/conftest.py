@@ -4,7 +4,7 @@ Hypothesis is random and without a deadline on a developer's machine, derandomiz
 
 `make test` has one worker process a core (pytest-xdist). A file stays together in one of them, and with it the cluster
 it starts; so do all files of `tests/deploy`, which share three data centers in containers. What takes long comes first,
-so that no worker has to wait for the last one. A single file, or test, has no workers.
+so that no worker has to wait for the last one; clusters come last. A single file, or test, has no workers.
 """
 
 import os
@@ -22,8 +22,8 @@ settings.load_profile("derandomized" if os.environ.get("CI") == "true" else "def
 MOST_WORKERS = 8
 #: Files of tests that take long and share nothing: each test goes to the worker that has nothing to do.
 ONE_BY_ONE = {"test_seeds.py", "test_planted_bugs.py", "test_shrinking.py", "test_program.py", "test_scale.py"}
-#: The order in which lanes begin, other lanes after these.
-LANES = ["deploy", "simulation", "integration"]
+#: The lanes that begin, and the one that ends: a cluster takes part of a core also while nobody asks it anything.
+FIRST, LAST = ["deploy", "simulation"], "integration"
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -62,14 +62,14 @@ def what_stays_together(nodeid: str) -> str:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let what takes long begin first, where there are workers."""
+    """Put the tests in the order of their lanes, where there are workers."""
     if "PYTEST_XDIST_WORKER" in os.environ:
         items.sort(key=lambda item: _turn(item.nodeid))
 
 
 def _turn(nodeid: str) -> int:
     lane = _lane(nodeid)
-    return LANES.index(lane) if lane in LANES else len(LANES)
+    return FIRST.index(lane) if lane in FIRST else len(FIRST) + (lane == LAST)
 
 
 def _lane(nodeid: str) -> str:
