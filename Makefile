@@ -8,8 +8,10 @@ BIN := $(VENV)/bin
 demo: $(VENV)/.for-demo            ## start a cluster of two data centers, cut it, heal it, kill a node
 	$(BIN)/crdtkv demo
 
+# One worker a core: tests/conftest.py. Tests start hundreds of processes: none shall have to compile the package again.
+test: export PYTHONDONTWRITEBYTECODE :=
 test: $(VENV)/.for-test            ## pass all tests; PYTEST_ARGS selects some
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n auto $(PYTEST_ARGS)
 
 check: $(VENV)/.for-dev            ## style, types, import rules
 	$(BIN)/ruff check .
@@ -25,7 +27,8 @@ bench: $(VENV)/.for-demo           ## measure a cluster of one data center, and 
 	$(BIN)/python benchmarks/group_commit.py
 	$(BIN)/python benchmarks/core_path.py
 
-night: $(VENV)/.for-demo           ## simulate lives of all fault classes from fresh seeds on, on all cores, until stopped
+night: $(VENV)/.for-demo           ## look for planted bugs, then simulate lives of all fault classes, from fresh seeds, on all cores, until stopped
+	$(BIN)/python -m tests.simulation.planted_bugs --jobs $$(nproc) $$(date +%s)000
 	$(BIN)/python -m crdtkv.sim --seeds $$(date +%s)000.. --class each --jobs $$(nproc)
 
 $(VENV)/.for-demo: EXTRAS := fast

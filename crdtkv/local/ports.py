@@ -1,4 +1,10 @@
-"""Free ports: the same cluster, moved to ports nobody uses."""
+"""Free ports: the same cluster, moved to ports nobody uses.
+
+Between the moment a port is found free and the one it is listened on, and while a process that listened is down,
+somebody else may find it free as well; two clusters of one name would then take each other's nodes for copies of their
+own. So a process takes its ports out of blocks that no other process takes ports from. It holds a block by being bound
+to its first port, which the system undoes when the process ends, however it ends. No process gives out a port twice.
+"""
 
 import random
 import socket
@@ -9,22 +15,27 @@ from crdtkv.errors import ConfigError
 
 # Linux takes the ports of outgoing connections from 32768 upwards.
 LOWEST, HIGHEST = 12_000, 32_000
+BLOCK = 40
+
+_held: list[socket.socket] = []
+_unused: list[int] = []
 
 
 def free_ports(count: int) -> list[int]:
-    """Return distinct loopback ports that are free now, none of which an outgoing connection may take."""
+    """Return distinct loopback ports that are free now, and that no other process and no outgoing connection will take.
+
+    Raises:
+        ConfigError: there are no such ports left.
+    """
     ports: list[int] = []
-    candidates = random.sample(range(LOWEST, HIGHEST), HIGHEST - LOWEST)
-    for port in candidates:
-        with socket.socket() as one:
-            try:
-                one.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        ports.append(port)
-        if len(ports) == count:
-            return ports
-    raise ConfigError(f"there are no {count} free ports between {LOWEST} and {HIGHEST}")
+    while len(ports) < count:
+        if not _unused:
+            _unused.extend(_block())
+        port = _unused.pop()
+        if (bound := _bound(port)) is not None:
+            bound.close()
+            ports.append(port)
+    return ports
 
 
 def on_free_ports(config: ClusterConfig) -> ClusterConfig:
@@ -37,3 +48,24 @@ def on_free_ports(config: ClusterConfig) -> ClusterConfig:
         for node in dc["nodes"]:
             node.update(host="127.0.0.1", port=next(ports), http_port=next(ports))
     return ClusterConfig.model_validate(fields)
+
+
+def _block() -> range:
+    """Hold a block that nobody holds, and return its other ports."""
+    firsts = range(LOWEST, HIGHEST, BLOCK)
+    for first in random.sample(firsts, len(firsts)):
+        if (holder := _bound(first)) is not None:
+            _held.append(holder)
+            return range(first + 1, first + BLOCK)
+    raise ConfigError(f"there are no free ports between {LOWEST} and {HIGHEST}")
+
+
+def _bound(port: int) -> socket.socket | None:
+    """Return a socket bound to a loopback port, without listening; None if somebody else is bound to it."""
+    one = socket.socket()
+    try:
+        one.bind(("127.0.0.1", port))
+    except OSError:
+        one.close()
+        return None
+    return one

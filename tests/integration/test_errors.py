@@ -126,7 +126,7 @@ NO_NUMBERS: list[Any] = [
     Decimal(3),
     Fraction(1, 3),
     dt.date(2024, 2, 29),
-    object(),
+    object,
 ]
 NO_NUMBERS += [math.nan, math.inf]
 SET_TO: dict[str, Callable[[Client, Any], Awaitable[Any]]] = {

@@ -78,4 +78,4 @@ BUGS_OF_SCANS: dict[Bug, int] = {
 #: In lives of which class they are looked for.
 CLASSES_OF_SCANS: dict[Bug, str] = {scan_of_one_replica: "partitions"}
 #: Where the tests begin, to stay short.
-FIRST_SEEDS_OF_SCANS: dict[Bug, int] = {session_token_that_drops_a_key: 200_000}
+FIRST_SEEDS_OF_SCANS: dict[Bug, int] = {scan_of_one_replica: 100_014, session_token_that_drops_a_key: 139}

@@ -139,3 +139,14 @@ BUGS_OF_TYPES: dict[Bug, int] = {
     short_time_to_live_takes_the_longer_with_it: 150,
     expires_a_little_early: 150,
 }
+#: Where the tests begin, to stay short.
+FIRST_SEEDS_OF_TYPES: dict[Bug, int] = {
+    disable_takes_what_its_client_had_not_read: 21,
+    later_instead_of_greater: 100_002,
+    sketch_of_the_last_add: 9,
+    decrement_without_rights: 100_000,
+    rights_of_the_whole_counter: 9,
+    set_score_swallows_increments_beside_it: 22,
+    board_increment_lost_with_its_slot: 20,
+    short_time_to_live_takes_the_longer_with_it: 200_000,
+}

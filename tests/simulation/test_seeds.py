@@ -12,18 +12,23 @@ from crdtkv.sim.incidents import FORGETFUL
 from crdtkv.sim.plan import Plan
 from crdtkv.sim.runner import Total, live, live_all
 
-FRESH = int(os.environ.get("SIM_FRESH_SEEDS", "300"))
+#: Twice as many lives as it took at most, from 200 seeds on, to reach every interesting path; within so many, 97 of 100
+#: searches for a planted bug end (docs/simulation.md). `make night` goes on.
+ENOUGH = 120
+FRESH = int(os.environ.get("SIM_FRESH_SEEDS", ENOUGH))
+#: Of several workers each has one core.
+JOBS = max(1, (os.cpu_count() or 1) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
 
 
 def test_fresh_seeds_hold_every_invariant_and_reach_every_interesting_path() -> None:
     """Other seeds at every run: a failure names its seed, which then becomes a named story."""
     first = int(os.environ.get("SIM_FIRST_SEED", SystemRandom().randrange(10**6, 10**9)))
     total = Total()
-    for verdict in live_all(range(first, first + FRESH), jobs=os.cpu_count() or 1, fault_class=EACH):
+    for verdict in live_all(range(first, first + FRESH), jobs=JOBS, fault_class=EACH):
         total.add(verdict)
     assert not total.failures, "\n".join(str(verdict) for verdict in total.failures)
     assert total.lives == FRESH
-    if FRESH >= 300:
+    if FRESH >= ENOUGH:
         assert not total.coverage.missing(), f"never reached in seeds {first}..{first + FRESH}"
 
 

@@ -68,7 +68,7 @@ def mutation(connection: Connection, *arguments: object) -> MutateRequest:
     return MutateRequest(connection.next_id(), identity, "set", list(arguments), None, 0, "ONE", 5000)
 
 
-UNSENDABLE: list[Any] = [2**64, object(), {"a": 1}, "caf\udce9", [[b"x", {1}]]]
+UNSENDABLE: list[Any] = [2**64, object, {"a": 1}, "caf\udce9", [[b"x", {1}]]]
 
 
 @pytest.mark.parametrize("argument", UNSENDABLE, ids=repr)
