@@ -82,7 +82,7 @@ class SessionCaller(Caller):
                     f"{parse_identity(identity)!r} has not come to this data center as the session has seen it: "
                     "wait, or read where it was written"
                 )
-            encoded = await self._read_more(identity, level, left_s)
+            encoded = await self._read_more(identity, level, deadline)
             if not self._seen.is_in(identity, _context_of(encoded)):
                 await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
                 pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
@@ -123,14 +123,15 @@ class SessionCaller(Caller):
             and (end is None or storage_key_of(identity) <= end)
         ]
 
-    async def _read_more(self, identity: bytes, level: ConsistencyLevel, left_s: float) -> bytes | None:
-        """Read at a quorum, if there is one, else at the level that was asked for."""
-        if not level.is_linearizable:
+    async def _read_more(self, identity: bytes, level: ConsistencyLevel, deadline: float) -> bytes | None:
+        """Read at a quorum, if there is one and the level asks fewer replicas; else at that level."""
+        replicas = self.router.views[0].replication_factor
+        if level.read_quorum(replicas) < LOCAL_QUORUM.read_quorum(replicas) or level.is_sloppy:
             try:
-                return await super().entry(identity, LOCAL_QUORUM, left_s)
+                return await super().entry(identity, LOCAL_QUORUM, deadline - time.monotonic())
             except (Unavailable, ReadTimeout):
                 pass
-        return await super().entry(identity, level, left_s)
+        return await super().entry(identity, level, max(deadline - time.monotonic(), FIRST_PAUSE_S))
 
 
 def _context_of(encoded: bytes | None) -> CausalContext:
