@@ -13,6 +13,7 @@ These look at every message a simulated node sends.
 
 from typing import TYPE_CHECKING, Any
 
+from crdtkv.checking.history import Dot
 from crdtkv.checking.levels import SLOPPY, nodes_asked_and_awaited
 from crdtkv.node.kernel.effects import Effects, Proposal
 from crdtkv.node.kernel.events import Event, Peer, Received
@@ -114,7 +115,7 @@ class Revealing:
         for message in messages:
             if isinstance(message, MutateReply):
                 dot = (message.actor, message.counter)
-                self._is_on_enough_disks(node, peer, message.id, 1, lambda stored, dot=dot: has(stored, dot))
+                self._is_on_enough_disks(node, peer, message.id, 1, [dot], lambda stored, dot=dot: has(stored, dot))
             elif isinstance(message, EntriesReply):
                 for number, entry in enumerate(message.entries, message.id):
                     if isinstance(entry, bytes):
@@ -122,8 +123,9 @@ class Revealing:
                         asked = self._asked.get((node.place.node, node.life, peer, number))
                         if asked is not None and self._cluster.monitors.collecting.is_gone(asked[0], read):
                             continue  # it was there, and needed by nobody
+                        dots = [*read.vector.items(), *read.cloud]
                         self._is_on_enough_disks(
-                            node, peer, number, 0, lambda stored, read=read: descends(stored, read)
+                            node, peer, number, 0, dots, lambda stored, read=read: descends(stored, read)
                         )
 
     def _has_learned(self, node: "SimNode", peer: Peer, message: ReplicaEntry) -> None:
@@ -185,7 +187,10 @@ class Revealing:
             what = type(message).__name__
             violated("durability", f"{node.place.node} tells of {dot} of {identity!r} before its fsync: {what}")
 
-    def _is_on_enough_disks(self, node: "SimNode", peer: Peer, number: int, side: int, is_there: Any) -> None:
+    def _is_on_enough_disks(
+        self, node: "SimNode", peer: Peer, number: int, side: int, dots: list[Dot], is_there: Any
+    ) -> None:
+        """Look at what an answer shows; fallback replicas may hold it in parts, and pass some on to who reads it."""
         asked = self._asked.get((node.place.node, node.life, peer, number))
         if asked is None or not asked[1]:
             return  # passed on for another node, which was looked at itself
@@ -194,7 +199,7 @@ class Revealing:
         required = nodes_asked_and_awaited(level, len(replicas))[side]
         if level in SLOPPY:
             nodes = [node, *self._cluster.neighbors(node)]
-            holders = sum(_in_a_hint(at, identity, is_there) or _on_disk(at, identity, is_there) for at in nodes)
+            holders = min((sum(_holds(at, identity, dot) for at in nodes) for dot in dots), default=required)
         elif node.place.node in replicas:
             holders = sum(_on_disk(self._cluster.nodes[name], identity, is_there) for name in replicas)
         else:
@@ -211,10 +216,13 @@ def _on_disk(node: "SimNode", identity: bytes, is_there: Any) -> bool:
 def _is_held_durably(node: "SimNode", identity: bytes, entry: bytes) -> bool:
     """Tell whether a node's entry, or its hints together, hold on disk all that an entry has seen."""
     shown = parse(entry)
-    return all(
-        _on_disk(node, identity, lambda stored, dot=dot: has(stored, dot))
-        or _in_a_hint(node, identity, lambda stored, dot=dot: has(stored, dot))
-        for dot in (*shown.vector.items(), *shown.cloud)
+    return all(_holds(node, identity, dot) for dot in (*shown.vector.items(), *shown.cloud))
+
+
+def _holds(node: "SimNode", identity: bytes, dot: Dot) -> bool:
+    """Tell whether a node has an entry, or a hint, on disk that has seen a dot."""
+    return _on_disk(node, identity, lambda stored: has(stored, dot)) or _in_a_hint(
+        node, identity, lambda stored: has(stored, dot)
     )
 
 

@@ -58,10 +58,13 @@ def test_a_read_that_is_under_way_does_not_count_who_has_become_a_learner() -> N
     holds("a-learner-asked-across-an-epoch")
 
 
-@pytest.mark.parametrize(("seed", "fault_class"), [(212187245, "nats"), (60001182, "nats"), (5000007, "partitions")])
+@pytest.mark.parametrize(
+    ("seed", "fault_class"),
+    [(212187245, "nats"), (60001182, "nats"), (5000007, "partitions"), (530000376, "fallbacks")],
+)
 def test_a_seed_of_a_class_that_once_misled_the_checkers_holds(seed: int, fault_class: str) -> None:
     """A blind write whose dot was in the basis of what was sent; a write between the last answer of a collection round
-    and the first drop.
+    and the first drop; a fallback replica that gave a reader a part of what it held.
     """
     verdict = live_seed(seed, fault_class)
     assert verdict.failure is None, str(verdict)

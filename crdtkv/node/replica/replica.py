@@ -81,7 +81,6 @@ class Replica:
         cache_mib: int,
         limits: LimitsConfig,
     ) -> None:
-        self._cluster = kernel.cluster
         self._step = kernel.step
         self._store = store
         self._outbox = outbox
