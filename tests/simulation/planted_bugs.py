@@ -164,8 +164,8 @@ def not_found_merged_as_deletion() -> Any:
     """A replica that has nothing is taken to say that the key is deleted."""
     result = ReadCall.result
 
-    def wrong(self: ReadCall) -> tuple[bytes | None, list[str]]:
-        merged, stale = result(self)
+    def wrong(self: ReadCall, known: Entry | None = None) -> tuple[bytes | None, list[str]]:
+        merged, stale = result(self, known)
         if merged is None or None not in self._answers.values():
             return merged, stale
         entry = Entry.from_bytes(merged)
@@ -249,8 +249,8 @@ def outbox_row_in_a_batch_of_its_own() -> Any:
     """The write is committed first, its outbox row afterwards."""
     put = Replica._put
 
-    def wrong(self: Replica, key: PlacedKey, before: Entry | None, entry: Entry) -> None:
-        put(self, key, before, entry)
+    def wrong(self: Replica, key: PlacedKey, *what: Any) -> None:
+        put(self, key, *what)
         self._store.commit()
 
     return replaced(Replica, "_put", wrong)
@@ -290,10 +290,13 @@ def merkle_hash_over_other_bytes() -> Any:
 
 def differences_overwritten_instead_of_merged() -> Any:
     """Anti-entropy takes over the other replica's entry as it is."""
+    right = AntiEntropy.take
 
-    def wrong(self: AntiEntropy, storage_key: bytes, encoded: bytes) -> bool:
+    def wrong(self: AntiEntropy, storage_key: bytes, encoded: bytes, basis: object = None) -> bool:
         key = self._keys.from_peer(identity_in(storage_key))
-        self._replica._put(key, self._replica._stored(storage_key), Entry.from_bytes(encoded))
+        if basis is not None:
+            return right(self, storage_key, encoded, basis)
+        self._replica._put(key, self._replica._stored(storage_key), Entry.from_bytes(encoded), None)
         return True
 
     return replaced(AntiEntropy, "take", wrong)
@@ -465,11 +468,17 @@ CLASSES_OF: dict[Bug, str] = {
 }
 
 
+#: Errors of code that does not fit together; no judge raises them.
+NO_FINDINGS = frozenset(("AttributeError", "NameError", "TypeError", "ImportError"))
+
+
 def seeds_until_found(bug: Bug, first: int, limit: int, fault_class: str = "") -> tuple[int, Verdict] | None:
     """Live from seed `first` on until the bug shows; return after how many seeds, None if it never does."""
     with bug():
         for count in range(1, limit + 1):
             verdict = live_seed(first + count - 1, fault_class)
+            # A plant that does not fit the product any more finds nothing, whatever it breaks.
+            assert verdict.invariant not in NO_FINDINGS, f"{bug.__name__} is broken itself: {verdict.failure}"
             if verdict.failure is not None:
                 return count, verdict
     return None
