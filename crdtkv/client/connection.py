@@ -235,6 +235,7 @@ class Connection:
         if self._link in (None, link):
             self._link = None
             self.is_suspected = self._is_leaving = False
+            self._quiet_since = time.monotonic()  # the next link has not been silent
             self._fail_waiting()
             self._dialer.lost()
 

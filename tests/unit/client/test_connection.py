@@ -1,6 +1,7 @@
 """One node's connection over real TCP: what cannot be sent fails alone, what is too much goes as several messages."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -28,9 +29,11 @@ class Node:
         self.links: list[Link] = []
         self.lost_links: list[str] = []
         self.reads: list[int] = []
+        self.is_greeted = asyncio.Event()
 
     def greeted(self, link: Link, hello: Hello) -> None:
         self.links.append(link)
+        self.is_greeted.set()
 
     def frame(self, link: Link, frame: Frame) -> None:
         for message in frame.messages:
@@ -105,3 +108,14 @@ async def test_more_reads_than_a_message_may_name_go_as_several_messages(
     assert await asyncio.gather(*asked) == keys
     assert node.reads == [READS_A_MESSAGE, READS_A_MESSAGE, 1]
     assert node.lost_links == []
+
+
+async def test_the_silence_of_a_link_that_broke_does_not_count_against_the_next(
+    node: Node, connection: Connection
+) -> None:
+    connection._quiet_since = 0.0
+    began = time.monotonic()
+    node.is_greeted.clear()
+    node.links[0].close("broken")
+    await asyncio.wait_for(node.is_greeted.wait(), PATIENCE_S)
+    assert connection._quiet_since >= began
