@@ -146,34 +146,19 @@ class LocalCopy:
     ) -> Write:
         """Carry out a client's operation at this responsible replica; return what the other replicas must merge.
 
+        A fallback replica keeps what it writes as a hint for each absent home replica.
+
         Raises:
             InvalidRequest, InsufficientRights, StaleReplica, InsufficientStorage, Overloaded, ValueTooLarge: nothing
                 was written.
         """
         if responsible.is_home:
             return self._replica.mutate(key, operation, arguments, seen, observed, ttl_ms)
-        return self.mutate_as_fallback(key, responsible.targets, operation, arguments, seen, observed, ttl_ms)
-
-    def mutate_as_fallback(
-        self,
-        key: PlacedKey,
-        targets: Sequence[str],
-        operation: str,
-        arguments: list[object],
-        seen: CausalContext | None,
-        observed: HybridTimestamp,
-        ttl_ms: int,
-    ) -> Write:
-        """Carry out a client's operation for absent home replicas, and keep it as a hint for each of them.
-
-        Raises:
-            InvalidRequest, InsufficientStorage, Overloaded, ValueTooLarge: nothing was written.
-        """
         if self._fallback_actor is None:
             self._fallback_actor = actor_name(self._cluster.node, self._random.getrandbits(64))
         stored = self._hints.held(key.storage_key) or Entry.empty(key.type_tag)
         write, merged = self._replica.made(self._fallback_actor, stored, operation, arguments, seen, observed, ttl_ms)
-        self.store_hint(key, targets, merged, is_unsent=True)
+        self.store_hint(key, responsible.targets, merged, is_unsent=True)
         self._step.stats.count("fallback_writes")
         self._replica.note_made(key, write, stored, operation, arguments, seen, ttl_ms)
         return write

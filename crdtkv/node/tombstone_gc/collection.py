@@ -52,7 +52,6 @@ class Collection:
         self._kernel = kernel
         self._cluster = kernel.cluster
         self._step = kernel.step
-        self._calls = kernel.calls
         self._replica = replica
         self._stability = stability
         self._config = config
@@ -194,7 +193,6 @@ class CollectionRound(Call):
     """One round in flight; see `Call`. First it asks, then it has dropped what all have settled."""
 
     def __init__(self, kernel: Kernel, collection: Collection, questions: list[Question], others: list[str]) -> None:
-        self._kernel = kernel
         self._cluster = kernel.cluster
         self._step = kernel.step
         self._calls = kernel.calls
