@@ -60,11 +60,18 @@ def test_a_read_that_is_under_way_does_not_count_who_has_become_a_learner() -> N
 
 @pytest.mark.parametrize(
     ("seed", "fault_class"),
-    [(212187245, "nats"), (60001182, "nats"), (5000007, "partitions"), (530000376, "fallbacks")],
+    [
+        (212187245, "nats"),
+        (60001182, "nats"),
+        (5000007, "partitions"),
+        (530000376, "fallbacks"),
+        (540009883, "collection"),
+    ],
 )
 def test_a_seed_of_a_class_that_once_misled_the_checkers_holds(seed: int, fault_class: str) -> None:
     """A blind write whose dot was in the basis of what was sent; a write between the last answer of a collection round
-    and the first drop; a fallback replica that gave a reader a part of what it held.
+    and the first drop; a fallback replica that gave a reader a part of what it held; a last read that wrote a tombstone
+    back to replicas that had just dropped it.
     """
     verdict = live_seed(seed, fault_class)
     assert verdict.failure is None, str(verdict)
