@@ -53,13 +53,13 @@ class Entry:
         expiries: Expiries | None = _NEVER,
         encoded: bytes | None = None,
         wire: list[Any] | None = None,
+        type_tag: str = "",
     ) -> None:
-        """Hold these parts; a part that is None is parsed when it is needed, from `wire`: `encoded`, decoded."""
-        if state is None:
-            assert wire is not None
-            self.type_tag: str = wire[1]
-        else:
-            self.type_tag = state.type_tag
+        """Hold these parts; a part that is None is parsed when it is needed, from `wire`: `encoded`, decoded.
+
+        `type_tag` is needed if `state` is None.
+        """
+        self.type_tag: str = type_tag if state is None else state.type_tag
         self._state = state
         self._context = context
         self._expiries = expiries
@@ -286,12 +286,7 @@ class Entry:
         """
         if not data.startswith(_HEADS[type_tag]):
             raise ProtocolError(f"not an entry of format {FORMAT} and type {type_tag}")
-        entry = cls.__new__(cls)
-        entry.type_tag = type_tag
-        entry._state = entry._context = entry._pieces = entry._wire = entry._digest = None
-        entry._expiries = _NEVER
-        entry._encoded = data
-        entry._size = len(data)
+        entry = cls(None, None, _NEVER, data, None, type_tag)
         entry._lasts = True
         return entry
 
@@ -355,7 +350,7 @@ class Entry:
         if wire[1] not in TYPES:
             context = parsed(CausalContext.from_wire, wire[3:5])
             return cls(cast(CausalState, Unread(wire[1], [UnreadVersion(data, context)])), context)
-        return cls(None, None, _NEVER if wire[5] is None else None, data, wire)
+        return cls(None, None, _NEVER if wire[5] is None else None, data, wire, wire[1])
 
     @classmethod
     def _unbundled(cls, wire: list[Any]) -> "Entry":
