@@ -186,11 +186,12 @@ def assemble(settings: NodeSettings, host_store: Store, random: Random, now: Now
             delivery,
             collection,
             membership,
-            operations,
             rights,
             filling,
             resending,
             geo,
             watching,
+            # Behind all that may note one, so that the records of a step are written in it.
+            operations,
         ),
     )

@@ -66,6 +66,7 @@ from crdtkv.wire.messages import (
     TopologyRequest,
     WatchRequest,
     WriteReplica,
+    WriteReplicas,
 )
 
 
@@ -89,6 +90,7 @@ class NodeCore:
         from_node: dict[type, Callable[[str, Any], None]] = {
             ReadReplica: parts.service.read_replica,
             WriteReplica: parts.service.write_replica,
+            WriteReplicas: parts.service.write_replicas,
             KeepHint: parts.service.keep_hint,
             FindOperation: parts.service.find_operation,
             HandOff: parts.service.hand_off,

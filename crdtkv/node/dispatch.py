@@ -16,6 +16,7 @@ from crdtkv.node.membership.load_meter import LoadMeter
 from crdtkv.node.membership.membership import Membership
 from crdtkv.node.membership.ring_follower import RingFollower
 from crdtkv.wire.messages import (
+    WRITE_WIDTH,
     DropTombstones,
     EntriesReply,
     ErrorReply,
@@ -47,6 +48,7 @@ from crdtkv.wire.messages import (
     TopologyRequest,
     WatchRequest,
     WriteReplica,
+    WriteReplicas,
 )
 from crdtkv.wire.outgoing import CONGESTED
 
@@ -60,8 +62,8 @@ _FORWARDED = frozenset(ADMITTED)
 #: What another node would count, or believe.
 _COUNTED = frozenset(
     (
-        ReadReplica, FindOperation, WriteReplica, KeepHint, HandOff, ReadPartition, TombstonesRequest, DropTombstones,
-        RightsRequest,
+        ReadReplica, FindOperation, WriteReplica, WriteReplicas, KeepHint, HandOff, ReadPartition, TombstonesRequest,
+        DropTombstones, RightsRequest,
     )
 )  # fmt: skip
 #: What a request of a client counts as besides its answer, because it is more work than that shows.
@@ -171,12 +173,12 @@ class Dispatch:
         if handler is None:
             self._step.stats.count("junk_messages")
         elif type(request) in self._unserved:
-            self._step.effects.send(node, Refusal(request.id, "quarantined", []))
+            self._refuse_node(node, request, "quarantined", [])
         elif type(request) in _READS and not self._step.effects.has_room_for(node):
-            self._step.effects.send(node, Refusal(request.id, CONGESTED, []))
+            self._refuse_node(node, request, CONGESTED, [])
         elif epoch != self._cluster.epoch:
             self._step.stats.count("epoch_refusals")
-            self._step.effects.send(node, Refusal(request.id, "wrong_epoch", [self._cluster.epoch]))
+            self._refuse_node(node, request, "wrong_epoch", [self._cluster.epoch])
         else:
             self._load.served += 1
             try:
@@ -186,7 +188,13 @@ class Dispatch:
             except CrdtkvError as error:
                 if not isinstance(error, (InsufficientStorage, Overloaded)):
                     self.dropped(error)
-                self._step.effects.send(node, Refusal(request.id, error.code, list(error.fields)))
+                self._refuse_node(node, request, error.code, list(error.fields))
+
+    def _refuse_node(self, node: str, request: Any, code: str, fields: list[object]) -> None:
+        """Refuse another node's request, or all of its writes."""
+        for number in request.rows[::WRITE_WIDTH] if isinstance(request, WriteReplicas) else (request.id,):
+            if type(number) is int:
+                self._step.effects.send(node, Refusal(number, code, fields))
 
     def _refuse(self, client: int, request: Any) -> None:
         """Refuse what would make the answers of this step to one client too much."""

@@ -8,8 +8,8 @@ t <storage key>          a tombstone: when this node noted it, and the digest of
 m <name>                 the node's own facts (identity, starts, those noted in the topology bucket, the name it writes
                          under, outbox numbering, last topology, who others are,
                          which data centers there are, who has still to fill this one)
-p <minute 4> <id 16>     an operation a client may try again: the dot and timestamp it had, by the minute it came
-                         in, of those that the node ran
+p <minute 4> <number 8>  operations that clients may try again: the dots and timestamps they had; all of one step, by
+                         the minute it was, of those that the node ran (earlier versions: one row each, by its id)
 x <number 8>             a dead letter: a message nobody here could read
 """
 
@@ -123,9 +123,19 @@ def oseq_in(row: bytes) -> int:
     return int.from_bytes(row[1:], "big")
 
 
-def operation_row(minute: int, operation_id: bytes) -> bytes:
-    """Return the row of an operation that came in a minute."""
-    return operations_from(minute) + operation_id
+def operations_row(minute: int, number: int) -> bytes:
+    """Return the row of the operations that came in one step of a minute."""
+    return operations_from(minute) + number.to_bytes(8, "big")
+
+
+def operations_in(row: bytes) -> tuple[int, int]:
+    """Return minute and number of such a row."""
+    return int.from_bytes(row[1:5], "big"), int.from_bytes(row[5:], "big")
+
+
+def is_single_operation(row: bytes) -> bool:
+    """Tell whether a row holds one operation, as earlier versions stored them: its id is 16 bytes."""
+    return len(row) == 1 + 4 + 16
 
 
 def operations_from(minute: int) -> bytes:

@@ -247,8 +247,6 @@ class WriteReplica(NamedTuple):
     With `basis`, a causal context, the entry is only what an operation changed: a replica that has not seen all of
     the basis refuses with `behind`, and is then sent the whole.
     `record` names the operation that made the write, and its dot (`node.operations.Record`); it is kept for a while.
-    With `made_on` (16 bytes), the digest of the entry that the coordinator had before (zeros: none), `entry` is what it
-    has now, and `newest` the highest timestamp in it: a replica that has the same entry stores it unread.
     """
 
     id: int
@@ -257,8 +255,17 @@ class WriteReplica(NamedTuple):
     supersede_before: int
     basis: list[object] | None = None
     record: bytes = b""
-    made_on: bytes = b""
-    newest: int = 0
+
+
+class WriteReplicas(NamedTuple):
+    """The writes of one step as `[id, identity, entry, supersede_before, record, made_on, newest, id, …]`.
+
+    Each is answered as a `WriteReplica` is. `made_on` (16 bytes) is the digest of the entry that the coordinator had
+    before, zeros for none; `entry` is what it has now, and `newest` the highest timestamp in it. So a replica that has
+    the same entry as the coordinator had may store this one unread.
+    """
+
+    rows: list[object]
 
 
 class ReplicaWritten(NamedTuple):
@@ -494,13 +501,16 @@ Message = (
     Hello | Beat | GoAway | GetRequest | MutateRequest | ScanRequest | TopologyRequest | StatusRequest
     | RepairRequest | InspectRequest | EntriesReply | MutateReply | ScanReply | TopologyReply | StatusReply | ErrorReply
     | WatchRequest | WatchReply
-    | ReadReplica | ReplicaEntry | WriteReplica | ReplicaWritten | ReplicaSuperseded
+    | ReadReplica | ReplicaEntry | WriteReplica | WriteReplicas | ReplicaWritten | ReplicaSuperseded
     | FindOperation | OperationFound
     | KeepHint | HandOff | ReadPartition | PartitionRows | RootsRequest | RootsReply | LeafRequest | LeafReply
     | TombstonesRequest | TombstonesReply | DropTombstones | TombstonesDropped
     | RightsRequest | MembersPush | MembersReply | TopologyNews | Refusal | GeoBatch | Confirm | RightsWanted
     | FillWanted | FillDone
 )  # fmt: skip
+
+#: How many items of `WriteReplicas.rows` one write takes.
+WRITE_WIDTH = 7
 
 #: The number of each message on the wire. Numbers are never reused.
 NUMBERS: dict[type, int] = {
@@ -532,6 +542,7 @@ NUMBERS: dict[type, int] = {
     ReadPartition: 24,
     PartitionRows: 25,
     Refusal: 26,
+    WriteReplicas: 38,
     FindOperation: 34,
     OperationFound: 35,
     RootsRequest: 40,

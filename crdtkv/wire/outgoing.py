@@ -19,6 +19,7 @@ from crdtkv.ring.token import storage_key_of
 from crdtkv.wire.codec import encode_frame
 from crdtkv.wire.frames import MAX_FRAME_BYTES, TARGET_FRAME_BYTES, framed
 from crdtkv.wire.messages import (
+    WRITE_WIDTH,
     EntriesReply,
     ErrorReply,
     GetRequest,
@@ -50,6 +51,7 @@ from crdtkv.wire.messages import (
     WatchReply,
     WatchRequest,
     WriteReplica,
+    WriteReplicas,
 )
 from crdtkv.wire.weights import SMALL, weight_of
 
@@ -76,7 +78,7 @@ _FROM_CLIENTS = frozenset(
 _CAN_WAIT = frozenset(
     (
         EntriesReply, ScanReply, WatchReply, StatusReply, TopologyReply, ReplicaEntry, PartitionRows, LeafReply,
-        OperationFound, GetRequest, MutateRequest, WriteReplica, KeepHint, HandOff,
+        OperationFound, GetRequest, MutateRequest, WriteReplica, WriteReplicas, KeepHint, HandOff,
     )
 )  # fmt: skip
 
@@ -175,6 +177,9 @@ class _Packing:
         elif kind in _FROM_CLIENTS:
             count = len(message.identities) if kind is GetRequest else 1
             self._returned += [ErrorReply(message.id + number, error.code, fields) for number in range(count)]
+        elif kind is WriteReplicas:
+            code = _code_between_nodes(error)
+            self._returned += [Refusal(number, code, fields) for number in message.rows[::WRITE_WIDTH]]
         elif hasattr(message, "id"):
             self._returned.append(Refusal(message.id, _code_between_nodes(error), fields))
 
@@ -197,6 +202,9 @@ def _divided(message: Any) -> list[Message]:
             return [EntriesReply(number + first, part) for first, part in _halves(items)]
         case GetRequest(number, items, level, timeout_ms):
             return [GetRequest(number + first, part, level, timeout_ms) for first, part in _halves(items)]
+        case WriteReplicas(rows):
+            middle = len(rows) // WRITE_WIDTH // 2 * WRITE_WIDTH
+            return [WriteReplicas(rows[:middle]), WriteReplicas(rows[middle:])] if middle else []
         case ReplicaWritten(items) | MembersPush(items) | MembersReply(items):
             return [type(message)(part) for _, part in _halves(items)]
     return []

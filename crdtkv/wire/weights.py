@@ -34,6 +34,7 @@ from crdtkv.wire.messages import (
     TopologyReply,
     WatchReply,
     WriteReplica,
+    WriteReplicas,
 )
 
 #: What a message takes that holds nothing large.
@@ -92,6 +93,7 @@ _WEIGHERS: dict[type, Callable[[Any], int]] = {
     LeafReply: lambda message: _of_pairs(message.entries) + weight_of_item(message.wanted),
     LeafRequest: lambda message: _of_pairs(message.digests),
     WriteReplica: _of_written,
+    WriteReplicas: lambda message: SMALL + sum(map(weight_of_item, message.rows)),
     MutateRequest: _of_operation,
     GetRequest: lambda message: SMALL + weight_of_item(message.identities),
     KeepHint: lambda message: SMALL + len(message.identity) + len(message.entry) + len(message.record),

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from crdtkv.node.kernel.events import Peer
 from crdtkv.ring.topology import Topology
-from crdtkv.wire.messages import Message
-from crdtkv.wire.weights import weight_of
+from crdtkv.wire.messages import Message, WriteReplicas
+from crdtkv.wire.weights import SMALL, weight_of
 
 #: What a step sends one peer before it refuses to read more for it.
 CLIENT_BYTES_A_STEP = 32 * 1024 * 1024
@@ -70,6 +70,8 @@ class Effects:
     #: Why this process must stop at once, if it must.
     stop: str | None = None
     notes: list[str] = field(default_factory=list)
+    #: By peer: the message in `held` that takes all small writes of this step.
+    writes: dict[Peer, WriteReplicas] = field(default_factory=dict)
     #: About how much each peer is sent, so that no frame of small requests makes a step hold any amount of answers.
     weights: dict[Peer, int] = field(default_factory=dict)
 
@@ -90,6 +92,27 @@ class Effects:
             self.held[peer] = [message]
         else:
             queue.append(message)
+
+    def write_when_durable(
+        self,
+        peer: Peer,
+        number: int,
+        identity: bytes,
+        entry: bytes,
+        supersede_before: int,
+        record: bytes,
+        made_on: bytes,
+        newest: int,
+    ) -> None:
+        """Send a write together with the others of this step; the arguments are a row of `WriteReplicas`."""
+        self.charge(peer, SMALL + len(identity) + len(entry))
+        row = (number, identity, entry, supersede_before, record, made_on, newest)
+        message = self.writes.get(peer)
+        if message is None:
+            message = self.writes[peer] = WriteReplicas(list(row))
+            self.held.setdefault(peer, []).append(message)
+        else:
+            message.rows.extend(row)
 
     def charge(self, peer: Peer, weight: int) -> None:
         """Count work or answers for a peer."""

@@ -3,19 +3,24 @@
 Everything ends in `Replica.merge` or in a hint. Writes of one frame are acknowledged together, when they are durable.
 """
 
+from collections.abc import Iterator
+from typing import Any
+
 from crdtkv.causality.context import CausalContext
 from crdtkv.crdt.entry import Entry, parsed
-from crdtkv.errors import CrdtkvError, ProtocolError
+from crdtkv.errors import CrdtkvError, ProtocolError, StorageError
 from crdtkv.node.handoff.local_copy import LocalCopy
 from crdtkv.node.kernel.calls import BEHIND
 from crdtkv.node.kernel.events import Peer
 from crdtkv.node.kernel.kernel import Kernel
-from crdtkv.node.kernel.keys import KeyCheck
+from crdtkv.node.kernel.keys import KeyCheck, PlacedKey
 from crdtkv.node.quorum_calls.scanning import MAX_PAGE_ROWS, read_page
 from crdtkv.node.replica.operations import Operations
 from crdtkv.node.replica.replica import Replica
 from crdtkv.storage.store import Store
+from crdtkv.wire.codec import MAX_INT
 from crdtkv.wire.messages import (
+    WRITE_WIDTH,
     EntriesReply,
     ErrorReply,
     FindOperation,
@@ -31,7 +36,10 @@ from crdtkv.wire.messages import (
     ReplicaSuperseded,
     ReplicaWritten,
     WriteReplica,
+    WriteReplicas,
 )
+
+_WRITE_TYPES = (int, bytes, bytes, int, bytes, bytes, int)
 
 
 class ReplicaService:
@@ -86,19 +94,42 @@ class ReplicaService:
             self._step.stats.count("deltas_refused")
             self._step.effects.send(node, Refusal(request.id, BEHIND, []))
             return
+        self._merge(node, request.id, key, request.entry, request.supersede_before, request.record)
+
+    def write_replicas(self, node: str, request: WriteReplicas) -> None:
+        """Store the writes of another node's step; each fails alone.
+
+        Raises:
+            ProtocolError: the message is malformed; nothing was written.
+        """
+        for number, identity, entry, supersede_before, record, made_on, newest in _writes_in(request.rows):
+            try:
+                key = self._keys.from_peer(identity)
+                if self._replica.adopt(key, entry, made_on, newest):
+                    self._operations.note(record)
+                    self._written.append(number)
+                else:
+                    self._merge(node, number, key, entry, supersede_before, record)
+            except StorageError:
+                raise
+            except CrdtkvError as error:
+                if isinstance(error, ProtocolError):
+                    self._step.stats.count("junk_messages")
+                self._step.effects.send(node, Refusal(number, error.code, list(error.fields)))
+
+    def _merge(
+        self, node: str, number: int, key: PlacedKey, encoded: bytes, supersede_before: int, record: bytes
+    ) -> None:
         superseded = None
-        if request.made_on and self._replica.adopt(key, request.entry, request.made_on, request.newest):
-            pass
-        elif request.supersede_before or self._replica.is_news(key, request.entry):
-            entry = Entry.from_replica(request.entry, key.type_tag)
-            superseded = self._replica.merge(key, entry, request.supersede_before)
-        if request.record:
-            self._operations.note(request.record)
+        if supersede_before or self._replica.is_news(key, encoded):
+            entry = Entry.from_replica(encoded, key.type_tag)
+            superseded = self._replica.merge(key, entry, supersede_before)
+        self._operations.note(record)
         if superseded is None:
-            self._written.append(request.id)
+            self._written.append(number)
         else:
             self._step.stats.count("superseded_by_replicas")
-            self._step.effects.send_when_durable(node, ReplicaSuperseded(request.id, superseded))
+            self._step.effects.send_when_durable(node, ReplicaSuperseded(number, superseded))
 
     def keep_hint(self, node: str, request: KeepHint) -> None:
         """Keep an entry for an absent home replica."""
@@ -107,8 +138,7 @@ class ReplicaService:
             raise ProtocolError(f"a hint for {request.target!r:.80}, which is not in the ring")
         entry = Entry.from_replica(request.entry, key.type_tag)
         self._local.accept_hint(key, request.target, entry, request.is_unsent)
-        if request.record:
-            self._operations.note(request.record)
+        self._operations.note(request.record)
         self._written.append(request.id)
 
     def find_operation(self, node: str, request: FindOperation) -> None:
@@ -142,3 +172,21 @@ class ReplicaService:
         if self._written:
             self._step.effects.send_when_durable(node, ReplicaWritten(self._written))
             self._written = []
+
+
+def _writes_in(rows: list[Any]) -> Iterator[tuple[int, bytes, bytes, int, bytes, bytes, int]]:
+    """Return the writes in `WriteReplicas.rows`.
+
+    Raises:
+        ProtocolError: they are malformed.
+    """
+    columns = [rows[number::WRITE_WIDTH] for number in range(WRITE_WIDTH)]
+    if len(rows) % WRITE_WIDTH or not all(map(_is_column_of, columns, _WRITE_TYPES)):
+        raise ProtocolError("writes are id, identity, entry, supersede_before, record, made_on, newest")
+    return zip(*columns, strict=True)
+
+
+def _is_column_of(column: list[Any], kind: type) -> bool:
+    if not set(map(type, column)) <= {kind}:
+        return False
+    return kind is not int or not column or 0 <= min(column) <= max(column) <= MAX_INT

@@ -55,6 +55,7 @@ class PutCall(Call):
         self._is_held_here = False
         self._number = 0
         self._waiting: set[str] = set()
+        #: By replica: what it was sent, if that was no row of `WriteReplicas`.
         self._messages: dict[str, WriteReplica | KeepHint] = {}
         self._sent_recent: set[str] = set()
         self._again: list[str] = []
@@ -84,15 +85,9 @@ class PutCall(Call):
         identity = self._key.identity
         # Of a large entry the whole is encoded only when somebody needs it.
         self._entry = entry
-        if made_on is not None:
-            digest, newest = made_on.to_bytes(DIGEST_BYTES, "big"), entry.state.newest()
-            message = WriteReplica(
-                self._number, identity, entry.to_bytes(), supersede_before, None, record, digest, newest
-            )
-        elif part is None:
-            message = WriteReplica(self._number, identity, entry.to_bytes(), supersede_before, None, record)
-        else:
-            message = WriteReplica(self._number, identity, part.entry, supersede_before, list(part.basis), record)
+        self._supersede_before = supersede_before
+        self._record = record
+        digest = made_on.to_bytes(DIGEST_BYTES, "big") if made_on is not None else b""
         is_unsent = not any(responsible.is_home for responsible in responsibles)
         for name, is_home, _, targets in responsibles:
             if name == self._cluster.node:
@@ -103,12 +98,25 @@ class PutCall(Call):
                         self._local.add_hint_ref(self._key, target)
                 continue
             self._waiting.add(name)
-            self._messages[name] = (
-                message
-                if is_home
-                else KeepHint(self._number, targets[0], identity, entry.to_bytes(), is_unsent, record)
-            )
-            step.effects.send_when_durable(name, self._messages[name])
+            if not is_home:
+                hint = KeepHint(self._number, targets[0], identity, entry.to_bytes(), is_unsent, record)
+                self._send(name, hint)
+            elif part is not None:
+                basis: list[object] = [*part.basis]
+                self._send(name, WriteReplica(self._number, identity, part.entry, supersede_before, basis, record))
+            elif digest:
+                step.effects.write_when_durable(
+                    name,
+                    self._number,
+                    identity,
+                    entry.to_bytes(),
+                    supersede_before,
+                    record,
+                    digest,
+                    entry.state.newest(),
+                )
+            else:
+                self._send(name, self._whole())
         self._progress()
 
     def answered(self, replica: str, message: Message) -> None:
@@ -134,7 +142,7 @@ class PutCall(Call):
     def refused(self, replica: str, code: str) -> None:
         """See `Call`."""
         if code == BEHIND and replica in self._waiting and self._has_more_for(replica):
-            self._step.effects.send_when_durable(replica, self._messages[replica])
+            self._send(replica, self._messages[replica])
         elif code not in TRANSIENT_REFUSALS:
             self.lost(replica)
         elif replica in self._waiting:
@@ -148,16 +156,24 @@ class PutCall(Call):
             again, self._again = self._again, []
             for replica in again:
                 if replica in self._waiting:
-                    self._step.effects.send_when_durable(replica, self._messages[replica])
+                    self._send(replica, self._messages.get(replica) or self._whole())
             return
         for replica in sorted(self._waiting):
             self._remember(replica)
         self._settle_as_failed()
         self._calls.end(self._number)
 
+    def _send(self, replica: str, message: WriteReplica | KeepHint) -> None:
+        self._messages[replica] = message
+        self._step.effects.send_when_durable(replica, message)
+
+    def _whole(self) -> WriteReplica:
+        entry = self._entry.to_bytes()
+        return WriteReplica(self._number, self._key.identity, entry, self._supersede_before, None, self._record)
+
     def _has_more_for(self, replica: str) -> bool:
         """Put more into the message for a replica that has not seen its basis: what changed lately, then the whole."""
-        sent = self._messages[replica]
+        sent = self._messages.get(replica)
         if not isinstance(sent, WriteReplica) or sent.basis is None:
             return False
         recent = self._replica.recent.all_of(self._key.storage_key) if replica not in self._sent_recent else None
