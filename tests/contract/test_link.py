@@ -248,9 +248,7 @@ async def test_another_wire_version_is_refused_with_advice(listener: Listener, r
     newer[5] = 2
     raw.write(bytes(newer))
     assert await raw.ended()
-    assert listener.owner.reasons == [
-        "protocol error: wire version 2 is not spoken here, only 1: upgrade the older side"
-    ]
+    assert listener.owner.reasons == ["protocol error: wire version 2 is not supported, only 1: upgrade the older side"]
 
 
 # Frames.
