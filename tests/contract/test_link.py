@@ -31,7 +31,7 @@ def frames_for(epoch: int, messages: list[Message]) -> bytes:
 
 
 def timeless(message: Message) -> Message:
-    """Return a message without the clock of whoever sent it."""
+    """Return a message without the clock of its sender."""
     return message._replace(clock_ms=0) if isinstance(message, Hello) else message
 
 
@@ -41,7 +41,7 @@ def frame_in(payload: bytes) -> Frame:
 
 
 class Owner:
-    """A `LinkUser` that keeps what it is told."""
+    """A `LinkUser` that records its calls."""
 
     def __init__(self, refuses: bool = False) -> None:
         self.refuses = refuses

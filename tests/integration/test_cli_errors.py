@@ -1,4 +1,4 @@
-"""What is wrong with a call is told in one line, exit code 2; what the cluster cannot do, 3; never a traceback."""
+"""Errors of the command line: a wrong call is one line and exit code 2, a cluster's error 3; never a traceback."""
 
 import asyncio
 import json

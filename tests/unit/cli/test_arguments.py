@@ -1,4 +1,4 @@
-"""What is written on a command line: JSON, or else plain text; and what is shown can be written again."""
+"""Values on the command line: JSON, or else plain text; printed values can be typed again."""
 
 import json
 import math

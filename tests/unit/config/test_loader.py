@@ -1,4 +1,4 @@
-"""The configuration file: what it says is what is loaded, and every mistake is one line in the words of the file."""
+"""The configuration file: its values are loaded, and every error is one line in the words of the file."""
 
 from pathlib import Path
 
