@@ -25,6 +25,7 @@ from crdtkv.crdt.parts import Parts
 from crdtkv.crdt.registry import TYPES, type_named
 from crdtkv.crdt.unread import Unread, UnreadVersion
 from crdtkv.errors import InvalidRequest, ProtocolError
+from crdtkv.hashing import entry_digest
 
 FORMAT = 1
 #: `[BUNDLE, type, [entry, …]]`: versions of a type that is unknown to the node that stored them (`unread`).
@@ -41,7 +42,9 @@ _NEVER: Expiries = {}
 class Entry:
     """The stored form of one key; immutable. `expiries` maps dots of the state that expire to hybrid timestamps."""
 
-    __slots__ = ("_context", "_encoded", "_expiries", "_pieces", "_size", "_state", "_wire", "type_tag")
+    __slots__ = (
+        "_context", "_digest", "_encoded", "_expiries", "_lasts", "_pieces", "_size", "_state", "_wire", "type_tag",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -50,13 +53,13 @@ class Entry:
         expiries: Expiries | None = _NEVER,
         encoded: bytes | None = None,
         wire: list[Any] | None = None,
+        type_tag: str = "",
     ) -> None:
-        """Wrap these parts; a part that is None is parsed from `wire`, the decoded form of `encoded`."""
-        if state is None:
-            assert wire is not None
-            self.type_tag: str = wire[1]
-        else:
-            self.type_tag = state.type_tag
+        """Wrap these parts; a part that is None is parsed on first use, from `wire`, the decoded form of `encoded`.
+
+        `type_tag` is required if `state` is None.
+        """
+        self.type_tag: str = type_tag if state is None else state.type_tag
         self._state = state
         self._context = context
         self._expiries = expiries
@@ -64,14 +67,16 @@ class Entry:
         self._pieces: list[bytes] | None = None
         self._size = 0 if encoded is None else len(encoded)
         self._wire = wire
+        self._digest: int | None = None
+        #: Whether it is known that the entry never becomes a tombstone by itself.
+        self._lasts = False
 
     @property
     def state(self) -> CausalState:
         """The state of the value type; parsed on first use."""
         state = self._state
         if state is None:
-            assert self._wire is not None
-            state = self._state = parsed(type_named(self.type_tag).from_wire, self._wire[2])
+            state = self._state = parsed(type_named(self.type_tag).from_wire, self._decoded()[2])
         return state
 
     @property
@@ -79,8 +84,7 @@ class Entry:
         """The operations this entry has seen; parsed on first use."""
         context = self._context
         if context is None:
-            assert self._wire is not None
-            context = self._context = parsed(CausalContext.from_wire, self._wire[3:5])
+            context = self._context = parsed(CausalContext.from_wire, self._decoded()[3:5])
         return context
 
     @property
@@ -88,8 +92,7 @@ class Entry:
         """The expiry of each dot whose effects expire; parsed on first use."""
         expiries = self._expiries
         if expiries is None:
-            assert self._wire is not None
-            expiries = self._expiries = parsed(_expiries_from_wire, self._wire[5])
+            expiries = self._expiries = parsed(_expiries_from_wire, self._decoded()[5])
         return expiries
 
     def __eq__(self, other: object) -> bool:
@@ -124,8 +127,11 @@ class Entry:
         A value that expires may also hide others, such as a remove that wins. So this tries the expiries from the last
         one back, and stops after `_MAX_STEPS_BACK`; the result is then later than necessary.
         """
+        if self._lasts:
+            return None
         if not self.expiries:
-            return 0 if self.state.is_empty else None
+            self._lasts = not self.state.is_empty
+            return None if self._lasts else 0
         if not self.state.without(frozenset(self.expiries)).is_empty:
             return None
         for steps, expires_at in enumerate(sorted(set(self.expiries.values()), reverse=True), 1):
@@ -245,6 +251,12 @@ class Entry:
             self._encoded = b"".join(self.pieces)
         return self._encoded
 
+    def digest(self, storage_key: bytes) -> int:
+        """Return the 128-bit digest of this entry under its key, as Merkle trees contain it."""
+        if self._digest is None:
+            self._digest = entry_digest(storage_key, self.to_bytes())
+        return self._digest
+
     def _encode(self) -> list[bytes]:
         state = self.state
         if isinstance(state, Unread):
@@ -267,6 +279,19 @@ class Entry:
             ProtocolError: it is damaged (also from `state` and `context`).
         """
         return cls._lazy(cbor.decode_own(data), data)
+
+    @classmethod
+    def lasting(cls, data: bytes, type_tag: str) -> "Entry":
+        """Wrap the bytes of an entry of a known type that has a value and no expiries; nothing is parsed now.
+
+        Raises:
+            ProtocolError: the bytes do not begin like such an entry.
+        """
+        if not data.startswith(_HEADS[type_tag]):
+            raise ProtocolError(f"not an entry of format {FORMAT} and type {type_tag}")
+        entry = cls(None, None, _NEVER, data, None, type_tag)
+        entry._lasts = True
+        return entry
 
     @classmethod
     def from_replica(cls, data: bytes, type_tag: str) -> "Entry":
@@ -307,6 +332,14 @@ class Entry:
             raise ProtocolError("an entry is canonical CBOR")
         return entry
 
+    def _decoded(self) -> list[Any]:
+        """Return the decoded form of the bytes of this entry."""
+        wire = self._wire
+        if wire is None:
+            assert self._encoded is not None
+            wire = self._wire = cbor.decode_own(self._encoded)
+        return wire
+
     @classmethod
     def _lazy(cls, wire: Any, data: bytes) -> "Entry":
         if type(wire) is not list or len(wire) < 3 or type(wire[0]) is not int or type(wire[1]) is not str:
@@ -320,7 +353,7 @@ class Entry:
         if wire[1] not in TYPES:
             context = parsed(CausalContext.from_wire, wire[3:5])
             return cls(cast(CausalState, Unread(wire[1], [UnreadVersion(data, context)])), context)
-        return cls(None, None, _NEVER if wire[5] is None else None, data, wire)
+        return cls(None, None, _NEVER if wire[5] is None else None, data, wire, wire[1])
 
     @classmethod
     def _unbundled(cls, wire: list[Any]) -> "Entry":
@@ -384,4 +417,8 @@ def _expiry_from_wire(parts: list[object]) -> HybridTimestamp:
     return expires_at
 
 
+#: The first bytes of the encoding of an entry, by type.
+_HEADS: Final = {
+    type_tag: b"".join((cbor.array_head(6), cbor.encode(FORMAT), cbor.encode(type_tag))) for type_tag in TYPES
+}
 _EXPIRIES: Final = Payload[HybridTimestamp](1, lambda expires_at: [expires_at], _expiry_from_wire)

@@ -97,14 +97,14 @@ class MerkleForest:
         """Return whether a partition has a tree."""
         return partition in self._trees
 
-    def changed(self, token: int, storage_key: bytes, before: bytes | None, after: bytes | None) -> None:
-        """Update the trees after an entry was written, or dropped (`after` is None); `before` is None for a new key."""
+    def changed(self, token: int, storage_key: bytes, before: int, after: int) -> None:
+        """Update the trees after an entry was written or dropped, by the digests before and after; 0 for none."""
         partition = token * self.partitions >> TOKEN_BITS
         if partition not in self._trees and partition not in self._building:
             return
         pending = self._pending.get(partition)
         known = pending.pop(storage_key, None) if pending else None
-        self._replace(partition, storage_key, _digest(storage_key, before) if known is None else known, after)
+        self._replace(partition, storage_key, (before if known is None else known) ^ after)
 
     def changed_largely(self, token: int, storage_key: bytes, before: Callable[[], bytes | None]) -> None:
         """Note that a large entry was written; `before` returns the earlier bytes, None if there were none.
@@ -155,10 +155,9 @@ class MerkleForest:
         """Compute the digests of changed large entries, and update a partition's trees."""
         pending = self._pending.pop(partition, None)
         for storage_key, known in pending.items() if pending else ():
-            self._replace(partition, storage_key, known, self.read(storage_key))
+            self._replace(partition, storage_key, known ^ _digest(storage_key, self.read(storage_key)))
 
-    def _replace(self, partition: int, storage_key: bytes, known: int, after: bytes | None) -> None:
-        difference = known ^ _digest(storage_key, after)
+    def _replace(self, partition: int, storage_key: bytes, difference: int) -> None:
         leaf = leaf_of(int.from_bytes(storage_key[:TOKEN_BYTES], "big"), self.partitions)
         tree, building = self._trees.get(partition), self._building.get(partition)
         if tree is not None:

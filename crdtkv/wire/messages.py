@@ -252,6 +252,10 @@ class WriteReplica(NamedTuple):
     With `basis`, a causal context, the entry is a partial delta: a replica that has not seen all of the basis refuses
     with `behind`, and then gets the whole entry. `record` is the operation record of the write
     (`node.replica.operations.Record`); the replica keeps it for a while.
+
+    `made_on` (16 bytes) is the digest of the entry that the coordinator had before the write (zeros: none). Then
+    `entry` is the one it has now, and `newest` the highest timestamp in it: a replica that has the same entry as the
+    coordinator had stores the new one without parsing.
     """
 
     id: int
@@ -260,6 +264,8 @@ class WriteReplica(NamedTuple):
     supersede_before: int
     basis: list[object] | None = None
     record: bytes = b""
+    made_on: bytes = b""
+    newest: int = 0
 
 
 class ReplicaWritten(NamedTuple):

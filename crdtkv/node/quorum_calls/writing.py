@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 
 from crdtkv.crdt.entry import Entry
 from crdtkv.errors import CrdtkvError, InsufficientStorage, ProtocolError, WriteTimeout
+from crdtkv.hashing import DIGEST_BYTES
 from crdtkv.node.handoff.local_copy import LocalCopy
 from crdtkv.node.kernel.calls import AGAIN_S, BEHIND, TRANSIENT_REFUSALS, Call
 from crdtkv.node.kernel.kernel import Kernel
@@ -72,11 +73,12 @@ class PutCall(Call):
         deadline_s: float,
         part: Part | None = None,
         record: bytes = b"",
+        made_on: int | None = None,
     ) -> None:
         """Send the entry to all responsible replicas; this node's store must hold it already if it is one of them.
 
         Home replicas that have seen the basis of `part` need only `part`. `record` is the operation record
-        (`node.replica.operations`).
+        (`node.replica.operations`), `made_on` the digest of the entry before the write (`Write`).
         """
         step = self._step
         self._tally = Tally([responsible.node for responsible in responsibles if responsible.is_counted], required)
@@ -86,7 +88,12 @@ class PutCall(Call):
         identity = self._key.identity
         # The whole of a large entry is encoded only when a replica needs it.
         self._entry = entry
-        if part is None:
+        if made_on is not None:
+            digest, newest = made_on.to_bytes(DIGEST_BYTES, "big"), entry.state.newest()
+            message = WriteReplica(
+                self._number, identity, entry.to_bytes(), supersede_before, None, record, digest, newest
+            )
+        elif part is None:
             message = WriteReplica(self._number, identity, entry.to_bytes(), supersede_before, None, record)
         else:
             message = WriteReplica(self._number, identity, part.entry, supersede_before, list(part.basis), record)

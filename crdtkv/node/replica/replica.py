@@ -20,6 +20,7 @@ from crdtkv.causality.hybrid_clock import HybridClock, HybridTimestamp, from_wal
 from crdtkv.config.model import LimitsConfig
 from crdtkv.crdt.causal import Event
 from crdtkv.crdt.entry import Entry, may_expire
+from crdtkv.crdt.registry import TYPES
 from crdtkv.errors import InvalidRequest, StaleReplica
 from crdtkv.ids import Actor, parse_identity
 from crdtkv.merkle.forest import MerkleForest
@@ -49,13 +50,15 @@ class Part(NamedTuple):
 class Write(NamedTuple):
     """A write that this node coordinated: the entry for the other replicas, and its dot and timestamp.
 
-    Any replica may merge `entry`; if that is large, `part` is sent first. `delta` is what the operation changed.
+    Any replica may merge `entry`; if that is large, `part` is sent first. `delta` is what the operation changed. If
+    `made_on` is not None, it is the digest of the entry before the write, and `entry` is the stored entry after it.
     """
 
     entry: Entry
     event: Event
     delta: Entry
     part: Part | None = None
+    made_on: int | None = None
 
 
 def _nothing() -> None:
@@ -190,6 +193,8 @@ class Replica:
         self._put(key, before, merged, write.delta)
         self.send_elsewhere(key)
         self.note_made(key, write, stored, operation, arguments, seen, ttl_ms)
+        if merged is write.entry and self._may_be_adopted(merged, stored, seen, write.event.timestamp):
+            return write._replace(made_on=before.digest(key.storage_key) if before is not None else 0)
         return write
 
     def note_made(
@@ -230,7 +235,8 @@ class Replica:
         event, now = self.event(actor, stored, observed), self.expiry_now
         expires_at = now + from_wall_ms(ttl_ms) if ttl_ms else None
         delta = stored.delta(operation, arguments, event, seen, expires_at, now)
-        merged = stored.merge(delta)
+        # A complete delta without a context of its client has seen everything in the entry before: it is the result.
+        merged = delta if seen is None and not is_partial else stored.merge(delta)
         self.limits.check(merged, stored, operation, arguments)
         if not is_partial:
             return Write(delta, event, delta), merged
@@ -276,6 +282,27 @@ class Replica:
         if self.observer is not None:
             self.observer.superseded(key, supersede_before, trimmed.context)
         return trimmed.to_bytes()
+
+    def adopt(self, key: PlacedKey, encoded: bytes, made_on: bytes, newest: HybridTimestamp) -> bool:
+        """Store the result of another replica's write if the entry before it is stored here; else return False.
+
+        The result of a merge would be the same: merging into the entry before the write gives the entry after it.
+        `newest` is the highest timestamp in it.
+
+        Raises:
+            ProtocolError: the bytes do not begin like an entry of this type.
+            InsufficientStorage: the disk is almost full; nothing was written.
+        """
+        before = self._stored(key.storage_key)
+        held = before.digest(key.storage_key) if before is not None else 0
+        if held != int.from_bytes(made_on, "big") or key.type_tag not in TYPES:
+            return False
+        entry = Entry.lasting(encoded, key.type_tag)
+        if self.limits.is_large(entry) or self.limits.is_large(before):
+            return False
+        self.clock.observe(newest, self._step.now.wall_ms)
+        self._put(key, before, entry, None)
+        return True
 
     def is_news(self, key: PlacedKey, encoded: bytes) -> bool:
         """Return whether an entry may hold anything that is not stored here; cheaper than a merge for a large one.
@@ -337,7 +364,7 @@ class Replica:
         assert entry.expires_at is not None
         assert entry.expires_at <= self.hybrid_now, "an entry that a reader may see is no tombstone"
         assert not entry.context.highest(self.actor), "an actor whose entry was dropped must not mint dots"
-        self._forest.changed(token_in(storage_key), storage_key, entry.to_bytes(), None)
+        self._forest.changed(token_in(storage_key), storage_key, entry.digest(storage_key), 0)
         self._store.delete(rows.data_row(storage_key))
         self.tombstones.forget(storage_key)
         self.recent.forget(storage_key)
@@ -363,11 +390,30 @@ class Replica:
         if self.limits.is_large(before) or self.limits.is_large(entry):
             self._put_large(key, before, entry, change)
         else:
-            encoded = entry.to_bytes()
-            self._forest.changed(key.token, storage_key, before.to_bytes() if before is not None else None, encoded)
-            self._store.put(rows.data_row(storage_key), encoded)
+            digest_before = before.digest(storage_key) if before is not None else 0
+            self._forest.changed(key.token, storage_key, digest_before, entry.digest(storage_key))
+            self._store.put(rows.data_row(storage_key), entry.to_bytes())
         self._changed(storage_key, entry)
         self.changes.note(storage_key)
+
+    def _may_be_adopted(
+        self, entry: Entry, stored: Entry, seen: CausalContext | None, timestamp: HybridTimestamp
+    ) -> bool:
+        """Return whether a replica with the same entry before the write may store the entry after it without parsing.
+
+        Then a merge there would find nothing that is not known here: the entry has no new dots but the write's own, is
+        no tombstone, and a blind write supersedes nothing in it.
+        """
+        if (
+            entry.expires_at is not None
+            or entry.expiries
+            or self.limits.is_large(entry)
+            or self.limits.is_large(stored)
+        ):
+            return False
+        if seen is not None:
+            return stored.context.descends(seen)
+        return entry.state.without_older(timestamp) is None
 
     def _put_large(self, key: PlacedKey, before: Entry | None, entry: Entry, change: Entry | None) -> None:
         """Put an entry that is large, or was: trees are updated later, other replicas and the disk get differences."""
