@@ -1,4 +1,4 @@
-"""What `crdtkv bench` does: workers in one client process, each with one request in flight."""
+"""The measurements of `crdtkv bench`: workers in one client process, each with one request in flight."""
 
 import asyncio
 import contextlib
@@ -20,13 +20,13 @@ from crdtkv.errors import CrdtkvError
 from crdtkv.quorum.level import level_named
 
 WARM_UP_S = 0.5
-#: What asking a node for its status raises when nobody answers, or somebody else.
+#: The errors of a status request that gets no answer, or that of another program.
 _NO_STATUS = (OSError, http.client.HTTPException, ValueError, KeyError, TypeError)
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One measurement to make."""
+    """The parameters of one measurement."""
 
     operation: str
     level: str
@@ -36,7 +36,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """One measurement made. Latencies in milliseconds, CPU in microseconds per operation."""
+    """The result of one measurement. Latencies in milliseconds, CPU in microseconds per operation."""
 
     COLUMNS: ClassVar[tuple[str, ...]] = (
         "operation",
@@ -78,7 +78,7 @@ class Measurement:
 async def measure(
     config_path: Path, datacenter: str | None, plans: list[Plan], value_bytes: int, keys: int
 ) -> list[Measurement]:
-    """Make all measurements, one after the other, on one data center."""
+    """Run all measurements, one after the other, on one data center."""
     config = only(load(config_path), datacenter)
     async with connect(config, timeout=10.0) as client:
         if any(plan.operation == "get" for plan in plans):
@@ -160,7 +160,7 @@ def _own_cpu_s() -> float:
 
 
 def _servers_cpu_s(config: ClusterConfig) -> float:
-    """Return the CPU time of all nodes of the data center, from their status; a node that is down used none."""
+    """Return the CPU time of all nodes of the data center, from their status; a node without an answer counts as 0."""
     total = 0.0
     for dc in config.datacenters.values():
         for node in dc.nodes:

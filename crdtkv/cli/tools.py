@@ -29,10 +29,10 @@ def bench(
     level: LevelText = None,
     workers: Annotated[str, typer.Option(help="Concurrent workers; several with commas.")] = "1,64,256",
     seconds: Annotated[
-        float, typer.Option(help="How long each measurement runs.", callback=seconds_within(0.01, DAY_S))
+        float, typer.Option(help="Duration of each measurement.", callback=seconds_within(0.01, DAY_S))
     ] = 5.0,
     value_bytes: Annotated[int, typer.Option(help="Size of a value.", min=0, max=MAX_VALUE_BYTES - 8)] = 100,
-    keys: Annotated[int, typer.Option(help="How many different keys.", min=1)] = 10_000,
+    keys: Annotated[int, typer.Option(help="Number of different keys.", min=1)] = 10_000,
     config: ConfigFile = Path("datacenters.yaml"),
     dc: Datacenter = None,
     json_output: Json = False,
@@ -64,7 +64,7 @@ def bench(
 def decode(
     file: Annotated[Path | None, typer.Argument(help="A payload; default standard input.")] = None,
 ) -> None:
-    """Turn a crdtkv message into JSON: for `nats stream view STREAM --translate 'crdtkv decode'`."""
+    """Print a crdtkv message as JSON: for `nats stream view STREAM --translate 'crdtkv decode'`."""
     try:
         payload = file.read_bytes() if file is not None else sys.stdin.buffer.read()
     except OSError as error:

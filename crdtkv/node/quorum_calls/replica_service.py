@@ -1,6 +1,7 @@
-"""`ReplicaService`: what a node answers to requests about its own entries and hints.
+"""`ReplicaService`: answers requests about this node's own entries and hints.
 
-Everything ends in `Replica.merge` or in a hint. Writes of one frame are acknowledged together, when they are durable.
+Every write ends in `Replica.merge` or in a hint. The writes of one frame are acknowledged together, when they are
+durable.
 """
 
 from collections.abc import Iterator
@@ -43,7 +44,7 @@ _WRITE_TYPES = (int, bytes, bytes, int, bytes, bytes, int)
 
 
 class ReplicaService:
-    """The requests of other nodes, and of clients that look at a node."""
+    """The requests of other nodes, and the inspection requests of clients."""
 
     def __init__(
         self, kernel: Kernel, replica: Replica, local: LocalCopy, operations: Operations, store: Store, keys: KeyCheck
@@ -58,7 +59,7 @@ class ReplicaService:
         self._written: list[object] = []
 
     def read_replica(self, node: str, request: ReadReplica) -> None:
-        """Tell what is stored of a key."""
+        """Answer with the entry of a key, or with the part that `request.seen` lacks."""
         key = self._keys.from_peer(request.identity)
         entry, is_durable = self._local.entry(key)
         if request.seen is not None and entry is not None:
@@ -76,7 +77,7 @@ class ReplicaService:
         self._step.answer(node, ReplicaEntry(request.id, entry.to_bytes() if entry is not None else None), is_durable)
 
     def inspect(self, peer: Peer, request: InspectRequest) -> None:
-        """Show a client what this node holds of a key."""
+        """Answer a client with this node's entry of a key."""
         try:
             key = self._keys.from_client(request.identity)
         except CrdtkvError as error:
@@ -86,7 +87,7 @@ class ReplicaService:
         self._step.answer(peer, EntriesReply(request.id, [entry]), is_durable)
 
     def write_replica(self, node: str, request: WriteReplica) -> None:
-        """Merge an entry."""
+        """Merge an entry, or refuse a delta whose basis this node has not seen."""
         key = self._keys.from_peer(request.identity)
         if request.basis is not None and not self._replica.has_seen(
             key.storage_key, parsed(CausalContext.from_wire, request.basis)
@@ -132,7 +133,7 @@ class ReplicaService:
             self._step.effects.send_when_durable(node, ReplicaSuperseded(number, superseded))
 
     def keep_hint(self, node: str, request: KeepHint) -> None:
-        """Keep an entry for an absent home replica."""
+        """Store an entry for an absent home replica."""
         key = self._keys.from_peer(request.identity)
         if self._cluster.ring.topology.node(request.target) is None:
             raise ProtocolError(f"a hint for {request.target!r:.80}, which is not in the ring")
@@ -142,14 +143,14 @@ class ReplicaService:
         self._written.append(request.id)
 
     def find_operation(self, node: str, request: FindOperation) -> None:
-        """Tell what became of an operation."""
+        """Answer with the record of an operation, and the entry of its key."""
         key = self._keys.from_peer(request.identity)
         known = self._operations.find(request.operation_id)
         record, entry = (known.to_bytes(), self._local.read(key)[0]) if known is not None else (b"", None)
         self._step.effects.send_when_durable(node, OperationFound(request.id, record, entry))
 
     def hand_off(self, node: str, request: HandOff) -> None:
-        """Merge an entry that nobody has sent to other data centers yet."""
+        """Merge an entry that is in no outbox yet."""
         key = self._keys.from_peer(request.identity)
         self._local.accept_hint(
             key, self._cluster.node, Entry.from_replica(request.entry, key.type_tag), is_unsent=True
@@ -157,7 +158,7 @@ class ReplicaService:
         self._written.append(request.id)
 
     def read_partition(self, node: str, request: ReadPartition) -> None:
-        """Tell a page of a partition."""
+        """Answer with a page of a partition."""
         if request.partition >= self._cluster.ring.partitions:
             raise ProtocolError(f"no partition {request.partition}")
         limit = min(max(request.limit, 1), MAX_PAGE_ROWS)

@@ -1,13 +1,13 @@
-"""`Operations`: which operations of clients this node has taken part in lately, so that none is carried out twice.
+"""`Operations`: the records of clients' operations that this node took part in lately, so that none runs twice.
 
-A client that was not answered tries again, through another node, under the same operation id. Every node that takes a
-write keeps the id with the write's dot, in the same commit; so a node that is asked about a retry can tell that the
-operation was carried out, and as what. Records are kept by the minute they came in, for `KEPT_MINUTES` at least; a
-client tries again for one minute (`client.attempts`). Minutes are those that the node ran, since its first start: a
-wall clock that jumps would drop operations.
+A client that gets no answer retries through another node, under the same operation id. Every node that takes a write
+stores the id with the write's dot, in the same commit; so a node that is asked about a retry can answer whether the
+operation was carried out, and under which dot. Records are stored by the minute in which they arrived, for at least
+`KEPT_MINUTES`; a client retries for one minute (`client.attempts`). A minute is one in which the node ran, counted
+since its first start, because a wall clock that jumps would lose records.
 
-All records of a step share one row, because rows are what a store charges for. An index in memory (24 bytes a record)
-says in which row the record of an operation is; a start builds it again from the rows.
+All records of a step share one row, because the cost of a commit grows with its rows. An index in memory (24 bytes a
+record) maps each operation id to the row of its record; a start builds the index from the rows.
 
 Source: Lee et al., "Implementing Linearizability at Large Scale and Low Latency" (RIFL, 2015).
 """
@@ -30,7 +30,7 @@ MINUTE_S = 60.0
 DROPPED_AT_ONCE = 2000
 DROP_EVERY_S = 0.1
 
-#: In the place of timestamp and counter in the record of an operation that was only handed on.
+#: Replaces timestamp and counter in the record of an operation that was only forwarded.
 _HANDED_ON = bytes(16)
 _HEAD_BYTES = ID_BYTES + len(_HANDED_ON)
 _LENGTH_BYTES = 2
@@ -39,7 +39,7 @@ _LOAD_ROWS = 1_000
 
 
 class Record(NamedTuple):
-    """What became of an operation: the dot and the timestamp of its write."""
+    """The record of an operation that was carried out: the dot and the timestamp of its write."""
 
     operation_id: bytes
     actor: Actor
@@ -62,7 +62,7 @@ class Record(NamedTuple):
 
 
 class HandedOn(NamedTuple):
-    """What a node notes of an operation before it hands it on: the nodes that may carry it out."""
+    """The note of an operation before it is forwarded: the nodes that may carry it out."""
 
     operation_id: bytes
     nodes: tuple[str, ...]
@@ -73,10 +73,10 @@ class HandedOn(NamedTuple):
 
 
 def parsed_record(record: bytes) -> Record | HandedOn:
-    """Parse what one of the two `to_bytes` made.
+    """Parse the result of `Record.to_bytes` or `HandedOn.to_bytes`.
 
     Raises:
-        ProtocolError: it is something else.
+        ProtocolError: the bytes are neither.
     """
     operation_id, names = record[:ID_BYTES], record[_HEAD_BYTES:].decode(errors="replace")
     if record[ID_BYTES:_HEAD_BYTES] == _HANDED_ON:
@@ -121,10 +121,10 @@ class Operations:
     def __init__(self, kernel: Kernel, store: Store) -> None:
         self._step = kernel.step
         self._store = store
-        #: A start goes on in the minute of the last, which is then a longer one.
+        #: A start continues in the minute of the last run, which then takes longer.
         self._minute = int.from_bytes(store.get(rows.OPERATIONS_MINUTE) or b"", "big")
         self._minute_ends_at = kernel.step.now.monotonic_s + MINUTE_S
-        #: When the last was noted: without any there are no minutes to count, and nothing to write for that.
+        #: The minute of the last record; None if there are no records, and so no minutes to count and to write.
         self._noted_in: int | None = None
         self._drop_at = 0.0
         self._dropped_until = rows.operations_from(0)
@@ -135,7 +135,7 @@ class Operations:
         self._load()
 
     def note(self, record: bytes) -> None:
-        """Keep a record, in the same commit as the write it is about. What is no record is not kept."""
+        """Store a record, in the same commit as its write. Bytes that are no record are not stored."""
         if not _HEAD_BYTES <= len(record) <= _RECORD_BYTES_MAX:
             return
         self._noted_in = self._minute
@@ -143,7 +143,7 @@ class Operations:
         self._index(self._minute).add(record[:ID_BYTES], self._number)
 
     def note_handed_on(self, operation_id: bytes, node: str) -> None:
-        """Note, before that is done, that an operation is handed to another node: it may carry it out."""
+        """Note, before an operation is forwarded, the node that may carry it out."""
         known = self.find(operation_id) or HandedOn(operation_id, ())
         if isinstance(known, HandedOn):
             self.note(known._replace(nodes=(*known.nodes, node)).to_bytes())
@@ -162,11 +162,11 @@ class Operations:
         return None
 
     def next_timer(self) -> float | None:
-        """Return None: what is old can wait for any step."""
+        """Return None: old records can wait for any step."""
         return None
 
     def run_due(self) -> None:
-        """Write the records of this step, and drop old ones, some at a time; called last in every step."""
+        """Write the records of this step, and drop old records, some at a time; called last in every step."""
         if self._noted:
             self._store.put(rows.operations_row(self._minute, self._number), _joined(self._noted))
             self._noted = []
@@ -183,7 +183,7 @@ class Operations:
                 self._indexes.pop(self._minute - KEPT_MINUTES - 1, None)
         stop = rows.operations_from(max(0, self._minute - KEPT_MINUTES))
         if self._dropped_until < stop:
-            # Begins where it ended: what was dropped before must not be passed over again.
+            # Continue where the last scan ended, so that deleted rows are not scanned again.
             for row, _ in self._store.scan(self._dropped_until, stop, DROPPED_AT_ONCE):
                 self._store.delete(row)
                 self._dropped_until = row

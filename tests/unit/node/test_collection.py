@@ -1,4 +1,4 @@
-"""Tombstones of one data center: who must agree before they go, and what a node may do after it has forgotten one."""
+"""Tombstones of one data center: which nodes must agree before collection, and what a node may do afterwards."""
 
 import pytest
 from several_nodes import GRACE_S, KEY, STEP_S, Cluster, config, fields_of, is_write

@@ -1,4 +1,4 @@
-"""What a large entry costs: nobody sends, reads, parses or writes the whole for a small change."""
+"""The cost of a large entry: no node sends, reads, parses or writes the whole for a small change."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What a coordinator tells of a counter with the acknowledgement, and what it tells of the cluster to a new client."""
+"""The number that a coordinator returns with an acknowledgement, and the cluster data that it sends a new client."""
 
 import pytest
 from several_nodes import CLIENT, Cluster, config, is_write

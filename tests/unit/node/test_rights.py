@@ -1,4 +1,4 @@
-"""Rights to decrement a bounded counter: asked for where they are, given by who has them, used by one node only."""
+"""Rights to decrement a bounded counter: requested from owners, given by them, used by one node only."""
 
 from dataclasses import replace
 from typing import Any

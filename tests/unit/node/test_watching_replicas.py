@@ -1,4 +1,4 @@
-"""Watching at one of several replicas: whatever way an entry takes to it, it is told; each replica tells its own."""
+"""Watches at one of several replicas: each replica reports every change of its own entries, whatever its origin."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ ALL = b"\1"  # of one partition
 
 
 class Watcher:
-    """A client that watches at one node at a time, and keeps the values it is told, None for a tombstone."""
+    """A client that watches at one node at a time, and records the values, None for a tombstone."""
 
     def __init__(self, cluster: Cluster, node: str) -> None:
         self.cluster = cluster
