@@ -38,12 +38,13 @@ class HybridClock:
     `max_drift_ms` ahead, it is also counted in `ahead`: some clock is broken. The data that carried it is kept.
     """
 
-    __slots__ = ("ahead", "last", "max_drift_ms")
+    __slots__ = ("_follow_ms", "ahead", "last", "max_drift_ms")
 
     def __init__(self, max_drift_ms: int = 60_000, last: HybridTimestamp = 0) -> None:
         """Begin above `last`, a timestamp that this node may have issued."""
         self.last: HybridTimestamp = last
         self.max_drift_ms = max_drift_ms
+        self._follow_ms = min(FOLLOW_MS, max_drift_ms)
         self.ahead = 0
 
     def tick(self, wall_ms: int, above: HybridTimestamp = 0) -> HybridTimestamp:
@@ -74,5 +75,7 @@ class HybridClock:
         return timestamp > from_wall_ms(wall_ms + self.max_drift_ms)
 
     def _is_followed(self, timestamp: HybridTimestamp, wall_ms: int) -> bool:
+        if timestamp <= (wall_ms + self._follow_ms) << LOGICAL_BITS:
+            return True
         self.ahead += self.is_ahead(timestamp, wall_ms)
         return timestamp <= from_wall_ms(wall_ms + FOLLOW_MS)

@@ -100,7 +100,12 @@ class MerkleForest:
     def changed(self, token: int, storage_key: bytes, before: int, after: int) -> None:
         """Update the trees after an entry was written or dropped, by the digests before and after; 0 for none."""
         partition = token * self.partitions >> TOKEN_BITS
-        if partition not in self._trees and partition not in self._building:
+        tree = self._trees.get(partition)
+        if not self._building and not self._pending:
+            if tree is not None:
+                tree.toggle(leaf_of(token, self.partitions), before ^ after)
+            return
+        if tree is None and partition not in self._building:
             return
         pending = self._pending.get(partition)
         known = pending.pop(storage_key, None) if pending else None

@@ -12,9 +12,8 @@ TOKEN_BYTES = 8
 MAX_PARTITIONS = 65_536
 
 
-def token_of(identity: bytes) -> int:
-    """Return the 64-bit token of an identity."""
-    return token_hash(identity)
+#: Returns the 64-bit token of an identity.
+token_of = token_hash
 
 
 def partition_of(token: int, partitions: int) -> int:

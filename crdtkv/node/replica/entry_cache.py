@@ -5,7 +5,11 @@ replica does with a write (`benchmarks/core_path.py`). The only code that change
 it never holds an entry that the store does not. It is bounded by bytes; the entry that was put first is evicted first.
 """
 
+from typing import TypeVar
+
 from crdtkv.crdt.entry import Entry
+
+T = TypeVar("T")
 
 #: The memory of an entry beyond its bytes: objects, dictionaries, the key.
 OVERHEAD_BYTES = 1_000
@@ -22,8 +26,9 @@ class EntryCache:
     def __contains__(self, storage_key: bytes) -> bool:
         return storage_key in self._entries
 
-    def __getitem__(self, storage_key: bytes) -> Entry | None:
-        return self._entries[storage_key]
+    def get(self, storage_key: bytes, default: T) -> Entry | T | None:
+        """Return the entry of a key, None if the store has none, `default` if that is not known here."""
+        return self._entries.get(storage_key, default)
 
     def clear(self) -> None:
         """Drop all entries."""
@@ -32,14 +37,13 @@ class EntryCache:
 
     def put(self, storage_key: bytes, entry: Entry | None) -> None:
         """Put the current entry of a key, or None."""
-        if storage_key in self._entries:
-            self._bytes -= _size(self._entries.pop(storage_key))
-        self._entries[storage_key] = entry
-        self._bytes += _size(entry)
+        entries = self._entries
+        if storage_key in entries:
+            before = entries.pop(storage_key)
+            self._bytes -= OVERHEAD_BYTES if before is None else OVERHEAD_BYTES + before.size
+        entries[storage_key] = entry
+        self._bytes += OVERHEAD_BYTES if entry is None else OVERHEAD_BYTES + entry.size
         while self._bytes > self._max_bytes:
-            oldest = next(iter(self._entries))
-            self._bytes -= _size(self._entries.pop(oldest))
-
-
-def _size(entry: Entry | None) -> int:
-    return OVERHEAD_BYTES + (entry.size if entry is not None else 0)
+            oldest = next(iter(entries))
+            before = entries.pop(oldest)
+            self._bytes -= OVERHEAD_BYTES if before is None else OVERHEAD_BYTES + before.size

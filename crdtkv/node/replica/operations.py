@@ -97,12 +97,14 @@ class _Index:
         # An id is random, so its first byte divides them evenly, and a search looks at a 256th of them.
         self._items: dict[int, bytearray] = {}
 
-    def add(self, operation_id: bytes, number: int) -> None:
-        """Note that a record is in the row of this number."""
-        items = self._items.get(operation_id[0])
-        if items is None:
-            items = self._items[operation_id[0]] = bytearray()
-        items += operation_id + number.to_bytes(self._NUMBER_BYTES, "big")
+    def add(self, records: list[bytes], number: int) -> None:
+        """Note that records are in the row of this number."""
+        row = number.to_bytes(self._NUMBER_BYTES, "big")
+        for record in records:
+            items = self._items.get(record[0])
+            if items is None:
+                items = self._items[record[0]] = bytearray()
+            items += record[:ID_BYTES] + row
 
     def find(self, operation_id: bytes) -> int | None:
         """Return the number of the row with the last record of an operation, None if there is none."""
@@ -138,9 +140,7 @@ class Operations:
         """Store a record, in the same commit as its write. Bytes that are no record are not stored."""
         if not _HEAD_BYTES <= len(record) <= _RECORD_BYTES_MAX:
             return
-        self._noted_in = self._minute
         self._noted.append(record)
-        self._index(self._minute).add(record[:ID_BYTES], self._number)
 
     def note_handed_on(self, operation_id: bytes, node: str) -> None:
         """Note, before an operation is forwarded, the node that may carry it out."""
@@ -150,16 +150,16 @@ class Operations:
 
     def find(self, operation_id: bytes) -> Record | HandedOn | None:
         """Return what this node knows of an operation, None if nothing."""
+        known = _last_of(operation_id, self._noted)
         for minute in range(self._minute, max(-1, self._minute - KEPT_MINUTES - 1), -1):
             index = self._indexes.get(minute)
-            number = index.find(operation_id) if index is not None else None
-            if number is None:
+            if known is not None or index is None:
                 continue
-            for record in reversed(self._records_in(minute, number)):
-                if record.startswith(operation_id):
-                    with suppress(ProtocolError):  # replicas keep what peers send as it comes
-                        return parsed_record(record)
-        return None
+            number = index.find(operation_id)
+            if number is not None:
+                value = self._store.get(rows.operations_row(minute, number)) or b""
+                known = _last_of(operation_id, records_in(value))
+        return known
 
     def next_timer(self) -> float | None:
         """Return None: old records can wait for any step."""
@@ -168,7 +168,9 @@ class Operations:
     def run_due(self) -> None:
         """Write the records of this step, and drop old records, some at a time; called last in every step."""
         if self._noted:
+            self._noted_in = self._minute
             self._store.put(rows.operations_row(self._minute, self._number), _joined(self._noted))
+            self._index(self._minute).add(self._noted, self._number)
             self._noted = []
             self._number += 1
         now_s = self._step.now.monotonic_s
@@ -198,8 +200,7 @@ class Operations:
                 continue
             minute, number = rows.operations_in(row)
             self._number = max(self._number, number + 1)
-            for record in records_in(value):
-                self._index(minute).add(record[:ID_BYTES], number)
+            self._index(minute).add(records_in(value), number)
 
     def _stored(self, start: bytes) -> Iterator[Row]:
         while True:
@@ -215,10 +216,14 @@ class Operations:
             index = self._indexes[minute] = _Index()
         return index
 
-    def _records_in(self, minute: int, number: int) -> list[bytes]:
-        if number == self._number:
-            return self._noted
-        return records_in(self._store.get(rows.operations_row(minute, number)) or b"")
+
+def _last_of(operation_id: bytes, records: list[bytes]) -> Record | HandedOn | None:
+    """Return the last record of an operation, None if there is none that can be parsed."""
+    for record in reversed(records):
+        if record.startswith(operation_id):
+            with suppress(ProtocolError):  # replicas store the records of other nodes unchecked
+                return parsed_record(record)
+    return None
 
 
 def _joined(records: list[bytes]) -> bytes:

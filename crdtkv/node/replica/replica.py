@@ -61,6 +61,10 @@ class Write(NamedTuple):
     made_on: int | None = None
 
 
+#: Stands for an entry of which the cache knows nothing.
+_UNKNOWN = Entry.empty("register")
+
+
 def _nothing() -> None:
     """Return None: no entry is stored."""
 
@@ -293,13 +297,19 @@ class Replica:
             ProtocolError: the bytes do not begin like an entry of this type.
             InsufficientStorage: the disk is almost full; nothing was written.
         """
-        before = self._stored(key.storage_key)
-        held = before.digest(key.storage_key) if before is not None else 0
-        if held != int.from_bytes(made_on, "big") or key.type_tag not in TYPES:
+        storage_key = key.storage_key
+        before = self._stored(storage_key)
+        if before is None:
+            held = 0
+        elif before.size > self.limits.whole_entry_bytes:
+            return False
+        else:
+            held = before.digest(storage_key)
+        if held != int.from_bytes(made_on, "big") or len(encoded) > self.limits.whole_entry_bytes:
+            return False
+        if key.type_tag not in TYPES:
             return False
         entry = Entry.lasting(encoded, key.type_tag)
-        if self.limits.is_large(entry) or self.limits.is_large(before):
-            return False
         self.clock.observe(newest, self._step.now.wall_ms)
         self._put(key, before, entry, None)
         return True
@@ -368,7 +378,8 @@ class Replica:
         self._store.delete(rows.data_row(storage_key))
         self.tombstones.forget(storage_key)
         self.recent.forget(storage_key)
-        self._changed(storage_key, None)
+        self._cache.put(storage_key, None)
+        self.commits.touch(storage_key)
         self._step.stats.count("tombstones_collected")
 
     def forget_cached(self) -> None:
@@ -387,14 +398,17 @@ class Replica:
             self.tombstones.note(storage_key, entry.to_bytes(), self._step.now.wall_ms, wall_ms_of(expires_at))
         elif before is not None and before.expires_at is not None:
             self.tombstones.forget(storage_key)
-        if self.limits.is_large(before) or self.limits.is_large(entry):
+        whole_bytes = self.limits.whole_entry_bytes
+        if entry.size > whole_bytes or (before is not None and before.size > whole_bytes):
             self._put_large(key, before, entry, change)
         else:
             digest_before = before.digest(storage_key) if before is not None else 0
             self._forest.changed(key.token, storage_key, digest_before, entry.digest(storage_key))
             self._store.put(rows.data_row(storage_key), entry.to_bytes())
-        self._changed(storage_key, entry)
-        self.changes.note(storage_key)
+        self._cache.put(storage_key, entry)
+        self.commits.touch(storage_key)
+        if self.changes.identity is not None:
+            self.changes.note(storage_key)
 
     def _may_be_adopted(
         self, entry: Entry, stored: Entry, seen: CausalContext | None, timestamp: HybridTimestamp
@@ -404,12 +418,8 @@ class Replica:
         Then a merge there would find nothing that is not known here: the entry has no new dots but the write's own, is
         no tombstone, and a blind write supersedes nothing in it.
         """
-        if (
-            entry.expires_at is not None
-            or entry.expiries
-            or self.limits.is_large(entry)
-            or self.limits.is_large(stored)
-        ):
+        whole_bytes = self.limits.whole_entry_bytes
+        if entry.expires_at is not None or entry.expiries or entry.size > whole_bytes or stored.size > whole_bytes:
             return False
         if seen is not None:
             return stored.context.descends(seen)
@@ -424,14 +434,11 @@ class Replica:
             self.recent.forget(key.storage_key)
         self._store.put_entry(key.storage_key, entry.pieces, entry.size, self.limits.is_large(before))
 
-    def _changed(self, storage_key: bytes, entry: Entry | None) -> None:
-        self._cache.put(storage_key, entry)
-        self.commits.touch(storage_key)
-
     def _stored(self, storage_key: bytes) -> Entry | None:
         cache = self._cache
-        if storage_key in cache:
-            return cache[storage_key]
+        known = cache.get(storage_key, _UNKNOWN)
+        if known is not _UNKNOWN:
+            return known
         encoded = self._store.get(rows.data_row(storage_key))
         entry = Entry.from_bytes(encoded) if encoded is not None else None
         cache.put(storage_key, entry)
