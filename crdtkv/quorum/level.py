@@ -6,7 +6,7 @@ are down. If `R + W > N`, a read sees every earlier acknowledged write of this d
 Only `LINEARIZABLE` guarantees that, for registers that are used at no other level.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from crdtkv.errors import InvalidRequest
 
@@ -24,6 +24,10 @@ class ConsistencyLevel:
     name: str
     read: int = 0
     write: int = 0
+    #: Whether fallback replicas count.
+    is_sloppy: bool = field(init=False, repr=False, compare=False)
+    #: Whether writes have two phases, and reads return nothing that a later read could miss.
+    is_linearizable: bool = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Check that a node accepts the level.
@@ -31,6 +35,8 @@ class ConsistencyLevel:
         Raises:
             InvalidRequest: there is no such level.
         """
+        object.__setattr__(self, "is_sloppy", self.name in ("ANY", "SLOPPY_QUORUM"))
+        object.__setattr__(self, "is_linearizable", self.name == "LINEARIZABLE")
         counts = self.read, self.write
         are_counts = all(type(count) is int and 1 <= count <= MAX_COUNT for count in counts)
         if not (are_counts if self.name == "QUORUM" else self.name in LEVEL_NAMES and counts == (0, 0)):
@@ -40,16 +46,6 @@ class ConsistencyLevel:
 
     def __repr__(self) -> str:
         return f"Quorum(r={self.read}, w={self.write})" if self.name == "QUORUM" else self.name
-
-    @property
-    def is_sloppy(self) -> bool:
-        """Whether fallback replicas count."""
-        return self.name in ("ANY", "SLOPPY_QUORUM")
-
-    @property
-    def is_linearizable(self) -> bool:
-        """Whether this is `LINEARIZABLE`: a write reads a majority first, and a read writes its result back."""
-        return self.name == "LINEARIZABLE"
 
     def read_quorum(self, replication_factor: int) -> int:
         """Return how many of N replicas a read waits for.

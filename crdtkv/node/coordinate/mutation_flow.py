@@ -143,7 +143,7 @@ class MutationFlow:
         try:
             if request.begin_by_ms and step.now.monotonic_s * 1000 > request.begin_by_ms:
                 raise Overloaded("the operation waited too long to be begun, and was not: retry")
-            own = next(responsible for responsible in responsibles if responsible.node == self._cluster.node)
+            [own] = [responsible for responsible in responsibles if responsible.node == self._cluster.node]
             write = self._local.mutate(
                 key, own, request.operation, request.arguments, seen, request.observed, mutation.ttl_ms
             )
@@ -225,7 +225,7 @@ class MutationFlow:
         for argument in request.arguments:
             if isinstance(argument, bytes) and len(argument) > MAX_VALUE_BYTES:
                 raise ValueTooLarge(len(argument), MAX_VALUE_BYTES)
-        alive = sum(responsible.is_counted for responsible in responsibles)
+        alive = len([1 for responsible in responsibles if responsible.is_counted])
         if alive < required:
             raise Unavailable(required, alive)
 

@@ -4,7 +4,7 @@ from collections.abc import Set
 
 from crdtkv.node.kernel.responsible import Responsible, responsibles_of
 from crdtkv.ring.hash_ring import HashRing
-from crdtkv.ring.token import partition_of
+from crdtkv.ring.token import TOKEN_BITS
 
 
 class ClusterView:
@@ -16,7 +16,9 @@ class ClusterView:
         self._ring = ring
         self._alive: set[str] = set()
         self._is_quarantined = False
+        #: By partition, and whether the level is sloppy.
         self._responsibles: dict[tuple[int, bool], tuple[Responsible, ...]] = {}
+        self._serves: dict[int, bool] = {}
         #: By node, in seconds: a lower bound of how far its monotonic clock is ahead of this node's.
         self.clocks_ahead_s: dict[str, float] = {}
 
@@ -29,6 +31,7 @@ class ClusterView:
     def ring(self, ring: HashRing) -> None:
         self._ring = ring
         self._responsibles = {}
+        self._serves = {}
 
     @property
     def epoch(self) -> int:
@@ -50,6 +53,7 @@ class ClusterView:
         if is_quarantined != self._is_quarantined:
             self._is_quarantined = is_quarantined
             self._responsibles = {}
+            self._serves = {}
 
     @property
     def uncounted(self) -> frozenset[str]:
@@ -63,7 +67,12 @@ class ClusterView:
 
     def serves(self, token: int) -> bool:
         """Return whether this node is a home replica of a key and counts in quorums."""
-        return self.node not in self.uncounted and self.node in self._ring.replicas_at(token)
+        partition = token * self._ring.partitions >> TOKEN_BITS
+        serves = self._serves.get(partition)
+        if serves is None:
+            replicas = self._ring.replicas_of(partition)
+            serves = self._serves[partition] = self.node not in self.uncounted and self.node in replicas
+        return serves
 
     def node_up(self, node: str) -> None:
         """Send requests to a node from now on."""
@@ -82,7 +91,7 @@ class ClusterView:
     def responsibles(self, token: int, is_sloppy: bool) -> tuple[Responsible, ...]:
         """Return the responsible replicas of a key for a request that this node coordinates."""
         ring = self._ring
-        partition = partition_of(token, ring.partitions)
+        partition = token * ring.partitions >> TOKEN_BITS
         responsibles = self._responsibles.get((partition, is_sloppy))
         if responsibles is None:
             responsibles = self._responsibles[partition, is_sloppy] = responsibles_of(
