@@ -1,8 +1,8 @@
 """Scanning: all partitions, a few at a time, page by page.
 
 Keys are placed by hash, so a prefix lies everywhere: every partition is asked, and keys come in ring order. A scan that
-begins behind a key begins in that key's partition. One that ends after some keys asks one partition first, then more at
-a time: where keys are dense, the first one or two have enough of them.
+begins behind a key begins in that key's partition. One that ends after some keys asks one partition first, then as many
+at a time as the rest will take if keys lie as dense there.
 """
 
 import asyncio
@@ -51,11 +51,11 @@ async def scan(
     first = 0 if after is None else partition_of(token_of(after), ring.partitions)
     unread = iter(range(first, ring.partitions))
     behind = b"" if after is None else storage_key_of(after)
-    ahead = PARTITIONS_AHEAD if limit is None else 1
     reading: deque[asyncio.Task[_Found]] = deque()
-    count = 0
+    count = partitions_read = 0
     try:
         while True:
+            ahead = _ahead(limit, count, partitions_read)
             while len(reading) < ahead and (partition := next(unread, None)) is not None:
                 work = _read_partition(caller, ring.partitions, partition, extent, behind, level, timeout_s)
                 reading.append(asyncio.create_task(work))
@@ -69,10 +69,19 @@ async def scan(
                 yield shown_key(identity[len(strip) :]), ValueEntry(identity, entry, entry.state, codec)
             if count == limit:
                 return
-            ahead = min(PARTITIONS_AHEAD, 2 * ahead)
+            partitions_read += 1
     finally:
         for task in reading:
             task.cancel()
+
+
+def _ahead(limit: int | None, count: int, partitions_read: int) -> int:
+    """Return how many partitions to read at a time, after so many have given so many keys."""
+    if limit is None:
+        return PARTITIONS_AHEAD
+    if count == 0:
+        return min(PARTITIONS_AHEAD, 1 + partitions_read)
+    return min(PARTITIONS_AHEAD, -(-(limit - count) * partitions_read // count))
 
 
 async def _read_partition(

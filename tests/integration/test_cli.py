@@ -218,7 +218,7 @@ KINDS = {
 
 async def test_bench_runs_the_workloads_of_ycsb(run: Run, eu: Client) -> None:
     bench = await run(
-        "bench", "--workload", ",".join(KINDS), "--seconds", "0.6", "--workers", "4", "--records", "300",
+        "bench", "--workload", ",".join(KINDS), "--operations", "200", "--workers", "4", "--records", "300",
         "--value-size", "40", "--json",
     )  # fmt: skip
     assert (bench.code, bench.err) == (0, "")
