@@ -76,12 +76,14 @@ async def scan(
 
 
 def _ahead(limit: int | None, count: int, partitions_read: int) -> int:
-    """Return how many partitions to read at a time, after so many have given so many keys."""
+    """Return how many partitions to read at a time, after so many have given so many keys.
+
+    Few at first: a key may lie at the end of its partition, where what follows it says little of how dense keys are.
+    """
     if limit is None:
         return PARTITIONS_AHEAD
-    if count == 0:
-        return min(PARTITIONS_AHEAD, 1 + partitions_read)
-    return min(PARTITIONS_AHEAD, -(-(limit - count) * partitions_read // count))
+    at_most = min(PARTITIONS_AHEAD, 1 << partitions_read)
+    return min(at_most, -(-(limit - count) * partitions_read // count)) if count else at_most
 
 
 async def _read_partition(
