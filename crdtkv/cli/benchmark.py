@@ -1,4 +1,4 @@
-"""What `crdtkv bench` does: the load of `closed_loop` on one data center of a running cluster."""
+"""The measurements of `crdtkv bench`: the load of `closed_loop` on one data center of a running cluster."""
 
 import contextlib
 import http.client
@@ -25,13 +25,13 @@ WARM_UP_S = 0.5
 PREFIX = "bench:"
 #: How many different values are written, one after the other.
 VALUES = 64
-#: What asking a node for its status raises when nobody answers, or somebody else.
+#: The errors of a status request that gets no answer, or that of another program.
 _NO_STATUS = (OSError, http.client.HTTPException, ValueError, KeyError, TypeError)
 _NEEDS_NO_RECORDS = {"put", "incr"}
 
 
 class Plan(NamedTuple):
-    """One measurement to make."""
+    """The parameters of one measurement."""
 
     workload: Workload
     level: str
@@ -42,7 +42,7 @@ class Plan(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """What was measured of one kind of operation, or of `all` kinds of a workload.
+    """The result of one measurement, of one kind of operation or of `all` kinds of a workload.
 
     Latencies in milliseconds. CPU in microseconds per operation of the workload, of any kind.
     """
@@ -88,7 +88,7 @@ class Measurement:
 async def measure(
     config_path: Path, datacenter: str | None, plans: list[Plan], value_bytes: int, count: int
 ) -> list[Measurement]:
-    """Make all measurements, one after the other, on one data center."""
+    """Run all measurements, one after the other, on one data center."""
     config = only(load(config_path), datacenter)
     values = values_of(value_bytes)
     records = Records(count)
@@ -98,7 +98,7 @@ async def measure(
         return [
             measurement
             for plan in plans
-            for measurement in _told(plan, value_bytes, await _measure(client, config, plan, values, records))
+            for measurement in _results(plan, value_bytes, await _measure(client, config, plan, values, records))
         ]
 
 
@@ -123,11 +123,11 @@ async def _measure(client: Client, config: ClusterConfig, plan: Plan, values: li
     )
 
 
-def _told(plan: Plan, value_bytes: int, seen: Seen) -> list[Measurement]:
+def _results(plan: Plan, value_bytes: int, seen: Seen) -> list[Measurement]:
     every = seen.all
     count = max(1, len(every.latencies_s))
 
-    def told(operation: str, sampled: Sampled) -> Measurement:
+    def result(operation: str, sampled: Sampled) -> Measurement:
         return Measurement(
             plan.workload.name,
             operation,
@@ -143,8 +143,8 @@ def _told(plan: Plan, value_bytes: int, seen: Seen) -> list[Measurement]:
             sampled.errors,
         )
 
-    by_kind = [told(kind, seen.kinds.get(kind, Sampled())) for kind in plan.workload.shares]
-    return by_kind if len(by_kind) == 1 else [*by_kind, told("all", every)]
+    by_kind = [result(kind, seen.kinds.get(kind, Sampled())) for kind in plan.workload.shares]
+    return by_kind if len(by_kind) == 1 else [*by_kind, result("all", every)]
 
 
 def verbs_of(client: Client, level: ConsistencyLevel, values: list[bytes]) -> Callable[[Call], Awaitable[object]]:
@@ -194,7 +194,7 @@ def values_of(size: int) -> list[bytes]:
 
 
 def _servers_cpu_s(config: ClusterConfig) -> float:
-    """Return the CPU time of all nodes of the data center, from their status; a node that is down used none."""
+    """Return the CPU time of all nodes of the data center, from their status; a node without an answer counts as 0."""
     total = 0.0
     for dc in config.datacenters.values():
         for node in dc.nodes:

@@ -35,7 +35,7 @@ def bench(
     level: LevelText = None,
     workers: Annotated[str, typer.Option(help="Concurrent workers; several with commas.")] = "1,64,256",
     seconds: Annotated[
-        float, typer.Option(help="How long each measurement runs.", callback=seconds_within(0.01, DAY_S))
+        float, typer.Option(help="Duration of each measurement.", callback=seconds_within(0.01, DAY_S))
     ] = 5.0,
     count: Annotated[
         int | None, typer.Option("--operations", help="End each measurement after so many operations instead.", min=1)
@@ -43,7 +43,7 @@ def bench(
     value_bytes: Annotated[
         int, typer.Option("--value-bytes", "--value-size", help="Size of a value.", min=0, max=MAX_VALUE_BYTES - 8)
     ] = 100,
-    keys: Annotated[int, typer.Option("--keys", "--records", help="How many different keys.", min=1)] = 10_000,
+    keys: Annotated[int, typer.Option("--keys", "--records", help="Number of different keys.", min=1)] = 10_000,
     config: ConfigFile = Path("datacenters.yaml"),
     dc: Datacenter = None,
     json_output: Json = False,
@@ -97,7 +97,7 @@ def _loads(operations: str | None, names: str | None) -> "list[Workload]":
 def decode(
     file: Annotated[Path | None, typer.Argument(help="A payload; default standard input.")] = None,
 ) -> None:
-    """Turn a crdtkv message into JSON: for `nats stream view STREAM --translate 'crdtkv decode'`."""
+    """Print a crdtkv message as JSON: for `nats stream view STREAM --translate 'crdtkv decode'`."""
     try:
         payload = file.read_bytes() if file is not None else sys.stdin.buffer.read()
     except OSError as error:

@@ -1,9 +1,9 @@
 """Consistency levels: how many replicas a read asks and a write waits for.
 
-A level is chosen per request. Counts refer to the home replicas of the key in the data center that takes the request;
-at the two *sloppy* levels, `ANY` and `SLOPPY_QUORUM`, fallback replicas count in the place of replicas that are down.
-`R + W > N` makes a read see every earlier acknowledged write of this data center. That is not linearizability, which
-only `LINEARIZABLE` claims, for registers that are used at no other level.
+A level is chosen per request. Counts refer to the home replicas of the key in the data center that receives the
+request; at the two *sloppy* levels, `ANY` and `SLOPPY_QUORUM`, fallback replicas count in the place of replicas that
+are down. If `R + W > N`, a read sees every earlier acknowledged write of this data center. That is not linearizability.
+Only `LINEARIZABLE` guarantees that, for registers that are used at no other level.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from crdtkv.errors import InvalidRequest
 
 MAX_TEXT = 16
-#: More replicas than any data center has.
+#: The largest explicit count, above the number of replicas of any data center.
 MAX_COUNT = 9_999
 #: The names of all levels, the weakest first.
 LEVEL_NAMES = ("ANY", "ONE", "SLOPPY_QUORUM", "LOCAL_QUORUM", "LOCAL_ALL", "LINEARIZABLE")
@@ -26,10 +26,10 @@ class ConsistencyLevel:
     write: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse what would be no level to a node.
+        """Check that a node accepts the level.
 
         Raises:
-            InvalidRequest: it is none.
+            InvalidRequest: there is no such level.
         """
         counts = self.read, self.write
         are_counts = all(type(count) is int and 1 <= count <= MAX_COUNT for count in counts)
@@ -48,14 +48,14 @@ class ConsistencyLevel:
 
     @property
     def is_linearizable(self) -> bool:
-        """Whether writes have two phases, and reads return nothing that a later read could miss."""
+        """Whether this is `LINEARIZABLE`: a write reads a majority first, and a read writes its result back."""
         return self.name == "LINEARIZABLE"
 
     def read_quorum(self, replication_factor: int) -> int:
-        """Return how many of N replicas a read asks.
+        """Return how many of N replicas a read waits for.
 
         Raises:
-            InvalidRequest: more than there are.
+            InvalidRequest: the count exceeds N.
         """
         return self._count(self.read, replication_factor)
 
@@ -63,7 +63,7 @@ class ConsistencyLevel:
         """Return how many of N replicas must have fsynced a write.
 
         Raises:
-            InvalidRequest: more than there are.
+            InvalidRequest: the count exceeds N.
         """
         return self._count(self.write, replication_factor)
 
@@ -85,7 +85,7 @@ class ConsistencyLevel:
 
 
 def majority(count: int) -> int:
-    """Return the smallest number of which two always overlap."""
+    """Return the size of the smallest sets of `count` replicas of which any two overlap."""
     return count // 2 + 1
 
 
@@ -100,10 +100,10 @@ _NAMED = {level.name: level for level in (ANY, ONE, SLOPPY_QUORUM, LOCAL_QUORUM,
 
 
 def Quorum(r: int, w: int) -> ConsistencyLevel:  # noqa: N802 - reads as a level among the others
-    """Return the level that asks `r` replicas to read and waits for `w` to write.
+    """Return the level at which a read waits for `r` replicas and a write for `w`.
 
     Raises:
-        InvalidRequest: a count below 1, or above all there may be.
+        InvalidRequest: a count is not between 1 and `MAX_COUNT`.
     """
     if type(r) is not int or type(w) is not int or not (1 <= r <= MAX_COUNT and 1 <= w <= MAX_COUNT):
         raise InvalidRequest("Quorum(r=, w=) takes whole numbers from 1")
@@ -111,10 +111,10 @@ def Quorum(r: int, w: int) -> ConsistencyLevel:  # noqa: N802 - reads as a level
 
 
 def level_named(text: str) -> ConsistencyLevel:
-    """Return the level of that name, in any case; `2,1` stands for Quorum(r=2, w=1).
+    """Return the level of that name, in upper or lower case; `2,1` means Quorum(r=2, w=1).
 
     Raises:
-        InvalidRequest: there is none.
+        InvalidRequest: there is no such level.
     """
     if isinstance(text, str) and len(text) <= MAX_TEXT:
         level = _NAMED.get(text.upper())

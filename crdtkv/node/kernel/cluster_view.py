@@ -1,4 +1,4 @@
-"""`ClusterView`: the data center as this node sees it: the ring, who is alive, and who answers for a key now."""
+"""`ClusterView`: this node's view of its data center: the ring, the live nodes, the responsible replicas of a key."""
 
 from collections.abc import Set
 
@@ -8,7 +8,7 @@ from crdtkv.ring.token import partition_of
 
 
 class ClusterView:
-    """What is known of the cluster between steps; membership and enrollment change it."""
+    """The cluster as this node sees it between steps; membership and enrollment change it."""
 
     def __init__(self, node: str, datacenter: str, ring: HashRing) -> None:
         self.node = node
@@ -17,7 +17,7 @@ class ClusterView:
         self._alive: set[str] = set()
         self._is_quarantined = False
         self._responsibles: dict[tuple[int, bool], tuple[Responsible, ...]] = {}
-        #: By how much the monotonic clocks of other nodes are ahead of this one's, at least.
+        #: By node, in seconds: a lower bound of how far its monotonic clock is ahead of this node's.
         self.clocks_ahead_s: dict[str, float] = {}
 
     @property
@@ -37,12 +37,12 @@ class ClusterView:
 
     @property
     def alive(self) -> Set[str]:
-        """The other nodes of this data center that requests can be sent to."""
+        """The other nodes of this data center to which this node can send requests."""
         return self._alive
 
     @property
     def is_quarantined(self) -> bool:
-        """Whether this node must not answer for any key now (`enrollment`)."""
+        """Whether this node is quarantined and must not answer for any key (`enrollment`)."""
         return self._is_quarantined
 
     @is_quarantined.setter
@@ -58,11 +58,11 @@ class ClusterView:
         return learners | {self.node} if self._is_quarantined else learners
 
     def is_alive(self, node: str) -> bool:
-        """Tell whether requests can be sent to a node of this data center (itself included)."""
+        """Return whether this node can send requests to a node of this data center; true for itself."""
         return node == self.node or node in self._alive
 
     def serves(self, token: int) -> bool:
-        """Tell whether this node is a home replica of a key that counts."""
+        """Return whether this node is a home replica of a key and counts in quorums."""
         return self.node not in self.uncounted and self.node in self._ring.replicas_at(token)
 
     def node_up(self, node: str) -> None:
@@ -76,11 +76,11 @@ class ClusterView:
         self._responsibles = {}
 
     def fallbacks(self, partition: int) -> list[str]:
-        """Return who takes an absent replica's place, in the order of the walk."""
+        """Return the nodes that may act as fallback replicas of a partition, in the order of its preference list."""
         return [name for name in self._ring.fallbacks(partition) if name not in self.uncounted]
 
     def responsibles(self, token: int, is_sloppy: bool) -> tuple[Responsible, ...]:
-        """Return who answers for a key now, if this node coordinates."""
+        """Return the responsible replicas of a key for a request that this node coordinates."""
         ring = self._ring
         partition = partition_of(token, ring.partitions)
         responsibles = self._responsibles.get((partition, is_sloppy))
