@@ -119,6 +119,8 @@ CALLS: dict[str, tuple[list[str], str]] = {
     "unknown data center": (["get", "k", "--dc", "mars"], "no data center 'mars' in the configuration: one of eu, us"),
     "counter, fraction": (["incr", "k", str(2**63)], "below 2**63"),
     "bench of nothing": (["bench", "--op", "dance"], "--op takes put, get and incr"),
+    "bench of no workload": (["bench", "--workload", "a,g"], "--workload takes a to f"),
+    "bench of two kinds": (["bench", "--workload", "a", "--op", "put"], "--op and --workload exclude each other"),
     "bench with words": (["bench", "--workers", "many", "--seconds", "1"], "workers"),
     **{
         f"{verb} --timeout {number}": ([verb, *arguments, "--timeout", number], "--timeout takes seconds, above 0")
