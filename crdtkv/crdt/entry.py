@@ -262,14 +262,16 @@ class Entry:
         if isinstance(state, Unread):
             versions = [version.encoded for version in state.versions]
             return [versions[0] if len(versions) == 1 else cbor.encode([BUNDLE, self.type_tag, versions])]
-        head, tail = (FORMAT, self.type_tag), (*self.context.to_wire(), self._expiries_to_wire())
-        if not isinstance(state, Parts):
-            return [cbor.encode([*head, state.to_wire(), *tail])]
-        begin = cbor.array_head(len(head) + 1 + len(tail)) + b"".join(map(cbor.encode, head))
-        return [begin, *state.encode(), b"".join(map(cbor.encode, tail))]
-
-    def _expiries_to_wire(self) -> list[object] | None:
-        return _EXPIRIES.group_to_wire(self.expiries) if self.expiries else None
+        vector, cloud = self.context.to_wire()
+        tail = (
+            cbor.encode(vector)
+            + (cbor.encode(cloud) if cloud else _NO_DOTS)
+            + (cbor.encode(_EXPIRIES.group_to_wire(self.expiries)) if self.expiries else _NO_EXPIRIES)
+        )
+        head = _HEADS[self.type_tag]
+        if isinstance(state, Parts):
+            return [head, *state.encode(), tail]
+        return [head + cbor.encode(state.to_wire()) + tail]
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "Entry":
@@ -421,4 +423,6 @@ def _expiry_from_wire(parts: list[object]) -> HybridTimestamp:
 _HEADS: Final = {
     type_tag: b"".join((cbor.array_head(6), cbor.encode(FORMAT), cbor.encode(type_tag))) for type_tag in TYPES
 }
+_NO_DOTS: Final = cbor.encode([])
+_NO_EXPIRIES: Final = cbor.encode(None)
 _EXPIRIES: Final = Payload[HybridTimestamp](1, lambda expires_at: [expires_at], _expiry_from_wire)

@@ -198,7 +198,8 @@ class Replica:
         self.send_elsewhere(key)
         self.note_made(key, write, stored, operation, arguments, seen, ttl_ms)
         if merged is write.entry and self._may_be_adopted(merged, stored, seen, write.event.timestamp):
-            return write._replace(made_on=before.digest(key.storage_key) if before is not None else 0)
+            made_on = before.digest(key.storage_key) if before is not None else 0
+            return Write(write.entry, write.event, write.delta, None, made_on)
         return write
 
     def note_made(
