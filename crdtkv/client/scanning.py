@@ -1,4 +1,4 @@
-"""Scanning: all partitions, a few at a time, page by page.
+"""Scanning: all partitions, a few at a time.
 
 Keys are placed by hash, so a prefix lies everywhere: every partition is asked, and keys come in ring order.
 """
@@ -14,8 +14,6 @@ from crdtkv.client.entry import ValueEntry
 from crdtkv.client.values import shown_key
 from crdtkv.crdt.entry import Entry
 from crdtkv.quorum.level import ConsistencyLevel
-from crdtkv.ring.token import partition_of, token_of
-from crdtkv.wire.messages import ScanRequest
 
 PARTITIONS_AHEAD = 8
 PAGE_ROWS = 500
@@ -33,17 +31,14 @@ async def scan(
     codec: Codec[Any] = CBOR,
 ) -> AsyncIterator[tuple[str | bytes, ValueEntry[Any]]]:
     """Yield every key whose identity begins with `start`, without the prefix `strip`."""
-    caller.router.check_loop()
-    ring = caller.router.views[0].ring
-    assert ring is not None
-    samples = _identities_by_partition(ring.partitions)
+    caller.host.check_loop()
+    partitions = caller.view.ring.partitions
     reading: deque[asyncio.Task[_Found]] = deque()
     try:
-        for partition in range(ring.partitions + PARTITIONS_AHEAD):
-            if partition < ring.partitions:
-                work = _read_partition(caller, partition, samples[partition], start, level, timeout_s)
-                reading.append(asyncio.create_task(work))
-            if len(reading) >= PARTITIONS_AHEAD or partition >= ring.partitions:
+        for partition in range(partitions + PARTITIONS_AHEAD):
+            if partition < partitions:
+                reading.append(asyncio.create_task(_read_partition(caller, partition, start, level, timeout_s)))
+            if len(reading) >= PARTITIONS_AHEAD or partition >= partitions:
                 if not reading:
                     break
                 for identity, entry in await reading.popleft():
@@ -54,28 +49,8 @@ async def scan(
 
 
 async def _read_partition(
-    caller: Caller, partition: int, route_by: bytes, prefix: bytes, level: ConsistencyLevel, timeout_s: float
+    caller: Caller, partition: int, prefix: bytes, level: ConsistencyLevel, timeout_s: float
 ) -> _Found:
-    found: _Found = []
-    after = b""
-    while True:
-        request = ScanRequest(0, partition, prefix, after, PAGE_ROWS, level.to_wire(), 0)
-        reply = await caller.scan(request, route_by, level, timeout_s)
-        for identity, encoded in reply.rows:
-            entry = Entry.from_bytes(encoded)
-            if not entry.is_tombstone:
-                found.append((identity, entry))
-        if reply.next_after is None:
-            return found
-        after = reply.next_after
-
-
-def _identities_by_partition(partitions: int) -> dict[int, bytes]:
-    """Find one made-up identity per partition, so that a partition is routed like a key in it."""
-    samples: dict[int, bytes] = {}
-    number = 0
-    while len(samples) < partitions:
-        identity = b"%d" % number
-        samples.setdefault(partition_of(token_of(identity), partitions), identity)
-        number += 1
-    return samples
+    rows = await caller.scan(partition, prefix, PAGE_ROWS, level, timeout_s)
+    entries = [(identity, Entry.from_bytes(encoded)) for identity, encoded in rows]
+    return [(identity, entry) for identity, entry in entries if not entry.is_tombstone]

@@ -14,7 +14,6 @@ import pytest
 from crdtkv.node.membership import ring_follower
 from crdtkv.node.quorum_calls.read_repair import RepairCall
 from crdtkv.node.quorum_calls.reading import GetCall
-from crdtkv.node.replica import replica
 from crdtkv.ring import agreement
 from crdtkv.sim.plan import Plan
 from crdtkv.sim.runner import live, live_seed
@@ -164,11 +163,6 @@ def _documents_followed_as_they_are() -> Iterator[None]:
         yield
 
 
-def _old_wholes_noted_as_changes() -> Any:
-    """What an entry has seen before counts among its last changes, too."""
-    return replaced(replica, "_brings_only_new", lambda incoming, known: True)
-
-
 @contextmanager
 def _repairs_under_the_number_of_the_read() -> Iterator[None]:
     """Whoever dies makes a read conclude again, and what is written back then has the number of the first repair."""
@@ -194,7 +188,6 @@ def _repairs_under_the_number_of_the_read() -> Iterator[None]:
     [
         (_outlive_by_number_of_starts, "a-copy-that-fails-to-start"),
         (_documents_followed_as_they_are, "an-empty-disk-in-a-lost-bucket"),
-        (_old_wholes_noted_as_changes, "a-part-with-what-was-let-go"),
         (_repairs_under_the_number_of_the_read, "an-acknowledgment-of-an-earlier-repair"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

@@ -3,7 +3,7 @@
 A client that was not answered tries again, through another node, under the same operation id. Every node that takes a
 write keeps the id with the write's dot, in the same commit; so whoever is asked about a retry can tell that the
 operation was carried out, and as what. Rows are kept by the minute they came in, for `KEPT_MINUTES` at least; a client
-tries again for one minute (`client.attempts`). Minutes are those that the node ran, since its first start: a wall clock
+tries again for one minute (`client.core`). Minutes are those that the node ran, since its first start: a wall clock
 that jumps would forget operations.
 
 Source: Lee et al., "Implementing Linearizability at Large Scale and Low Latency" (RIFL, 2015).

@@ -10,10 +10,11 @@ Places are given in the order they were asked for. What waits is bounded: past `
 Source: Brakmo and Peterson, "TCP Vegas" (1995): a window that follows delay, before anything is lost.
 """
 
-import asyncio
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable
+from typing import Protocol
 
+from crdtkv.client.core.timers import Timer, Timers
 from crdtkv.errors import CrdtkvError, Overloaded
 
 FIRST = 512.0
@@ -26,13 +27,32 @@ QUEUE_MAX = 200_000
 _WEIGHT = 0.3
 
 
-class Window:
-    """The places of one connection; `used` tells how many requests are in flight."""
+class Waiter(Protocol):
+    """A request that waits for a place."""
 
-    def __init__(self, used: Callable[[], int]) -> None:
+    @property
+    def is_over(self) -> bool:
+        """Whether nobody waits for the request any more."""
+        ...
+
+    def placed(self) -> None:
+        """Send now: there is a place."""
+        ...
+
+    def failed(self, error: CrdtkvError) -> None:
+        """Learn that there will be no place here."""
+        ...
+
+
+class Window:
+    """The places of one link; `used` tells how many requests are in flight."""
+
+    def __init__(self, used: Callable[[], int], timers: Timers) -> None:
         self._used = used
-        self._reserved = 0
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._timers = timers
+        #: In the order they came; a waiter whose deadline has passed is not in it any more.
+        self._waiting: OrderedDict[int, tuple[Waiter, Timer]] = OrderedDict()
+        self._tickets = 0
         self._cut_at = 0.0
         self.limit = FIRST
         #: The usual time from a request to its answer, 0 until there was one.
@@ -41,47 +61,37 @@ class Window:
     @property
     def is_full(self) -> bool:
         """Whether a request has to wait."""
-        return bool(self._waiting) or self._used() + self._reserved >= self.limit
+        return bool(self._waiting) or self._used() >= self.limit
 
-    async def place(self, timeout_s: float) -> None:
-        """Wait for a place; the caller must send at once then, without waiting for anything else.
+    def wait(self, waiter: Waiter, until_s: float) -> None:
+        """Let a request wait for a place, until its deadline at most.
 
-        Raises:
-            Overloaded: too many wait, or none became free in time; nothing was sent.
-            CrdtkvError: what `fail` was told.
+        It fails with `Overloaded` if too many wait, or none becomes free in time; nothing was sent then.
         """
         if len(self._waiting) >= QUEUE_MAX:
-            raise Overloaded(f"{QUEUE_MAX} requests of this client wait for a node already: send fewer at once")
-        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(place)
+            waiter.failed(
+                Overloaded(f"{QUEUE_MAX} requests of this client wait for a node already: send fewer at once")
+            )
+            return
+        self._tickets += 1
+        ticket = self._tickets
+        self._waiting[ticket] = waiter, self._timers.at(until_s, lambda: self._too_late(ticket))
         self.give()
-        try:
-            async with asyncio.timeout(timeout_s):
-                await place
-        except TimeoutError:
-            raise Overloaded("the request waited in the client until its deadline, and was not sent") from None
-        finally:
-            if place.done() and not place.cancelled() and place.exception() is None:
-                self._reserved -= 1
 
     def give(self) -> None:
         """Give free places to those who wait."""
-        if not self._waiting:
-            return
-        free = int(self.limit) - self._used() - self._reserved
-        while free > 0 and self._waiting:
-            place = self._waiting.popleft()
-            if not place.done():
-                self._reserved += 1
-                free -= 1
-                place.set_result(None)
+        while self._waiting and self._used() < int(self.limit):
+            _, (waiter, timer) = self._waiting.popitem(last=False)
+            self._timers.cancel(timer)
+            if not waiter.is_over:
+                waiter.placed()
 
     def fail(self, error: Callable[[], CrdtkvError]) -> None:
         """Send those who wait elsewhere."""
-        waiting, self._waiting = self._waiting, deque()
-        for place in waiting:
-            if not place.done():
-                place.set_exception(error())
+        waiting, self._waiting = self._waiting, OrderedDict()
+        for waiter, timer in waiting.values():
+            self._timers.cancel(timer)
+            waiter.failed(error())
 
     def measured(self, seconds: float) -> None:
         """Take the time of one request; call once a round trip."""
@@ -96,3 +106,7 @@ class Window:
         if now_s >= self._cut_at:
             self._cut_at = now_s + TARGET_S
             self.limit = max(SMALLEST, self.limit * 0.7)
+
+    def _too_late(self, ticket: int) -> None:
+        waiter, _ = self._waiting.pop(ticket)
+        waiter.failed(Overloaded("the request waited in the client until its deadline, and was not sent"))

@@ -1,0 +1,302 @@
+"""`NodeLink`: requests to one node, many at a time.
+
+Natural batching: reads that begin in the same step leave as one message, and everything that leaves in a step as one
+frame. Nothing waits for a timer. A request ends with its answer, with its deadline, or with the link; in the last case
+`LinkLost` says whether it may have reached the node. What a node may answer whenever it likes (`poll`) has no deadline
+here, and makes nobody suspect it (`silence`). How many requests are in flight is bounded (`window`).
+
+A node that is about to stop says so (`GoAway`). It gets nothing new then, and the link is closed once it owes no
+answer, also of requests nobody waits for any more: others may have to ask it what became of them.
+"""
+
+import math
+from typing import Any, Protocol
+
+from crdtkv.client.core.failures import LinkLost, NoAnswer
+from crdtkv.client.core.silence import Silence
+from crdtkv.client.core.step import Step
+from crdtkv.client.core.timers import Timer, Timers
+from crdtkv.client.core.window import Window
+from crdtkv.errors import CrdtkvError, Overloaded, error_from_wire
+from crdtkv.wire.codec import check_outgoing
+from crdtkv.wire.messages import EntriesReply, ErrorReply, GetRequest, GoAway, Hello, Message
+
+#: How many reads go in one message: a frame has room for as many keys, however long they are.
+READS_A_MESSAGE = 4096
+#: The node answers at the deadline; the client waits this much longer for that answer.
+GRACE_S = 0.5
+
+
+class Asker(Protocol):
+    """Who has asked, and is told the end."""
+
+    def answered(self, reply: Any) -> None:
+        """Take the answer: a message, or of a read the entry's bytes or None."""
+        ...
+
+    def failed(self, error: CrdtkvError) -> None:
+        """Take what the node answered instead, or `NoAnswer`, or `LinkLost`."""
+        ...
+
+
+class Reader(Asker, Protocol):
+    """Who reads one key."""
+
+    identity: bytes
+
+
+class NodeLink:
+    """The link to one address: whether it stands, and what is in flight on it."""
+
+    def __init__(self, number: int, node: str, address: tuple[str, int], step: Step, timers: Timers) -> None:
+        self.number = number
+        self.node = node
+        self.address = address
+        self._step = step
+        self._timers = timers
+        self.server: Hello | None = None
+        self.refused: CrdtkvError | None = None
+        #: Whether it has stood once, or was refused.
+        self.was_opened = False
+        self._is_up = self._is_leaving = False
+        self._clock_ahead_s = 0.0
+        self._last_id = 0
+        self._waiting: dict[int, Asker] = {}
+        self._polls: dict[int, Asker] = {}
+        #: Requests that nobody waits for any more, and that the node has not answered.
+        self._owed: set[int] = set()
+        self._reads: dict[tuple[str, int], list[Reader]] = {}
+        self._unsent_reads = 0
+        self._silence = Silence()
+        self.window = Window(self._in_flight, timers)
+        #: The request whose time is measured, and when it was sent.
+        self._probe = 0
+        self._probe_sent_at = 0.0
+        self._sweeper: Timer | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether requests can be sent now."""
+        return self._is_up and not self._is_leaving
+
+    @property
+    def is_suspected(self) -> bool:
+        """Whether the node does not answer."""
+        return self._silence.is_suspected
+
+    @property
+    def is_responsive(self) -> bool:
+        """Whether requests can be sent now to a node that answers."""
+        return self._is_up and not self._is_leaving and not self._silence.is_suspected
+
+    def clock_ms(self, at_s: float) -> int:
+        """Return what the node's monotonic clock shows, at least, at a time by this one, in milliseconds."""
+        return int((at_s + self._clock_ahead_s) * 1000)
+
+    def continue_ids_of(self, other: "NodeLink") -> None:
+        """Use no id again that another link to the same node has used: no late answer is taken for another one."""
+        self._last_id = other._last_id
+
+    def next_id(self) -> int:
+        """Return the id for the next request on this link."""
+        self._last_id += 1
+        return self._last_id
+
+    def ask(self, request: Message, asker: Asker, timeout_s: float, patience_s: float = math.inf) -> None:
+        """Send a request (its first field is an id from `next_id`); `asker` is told how it ends.
+
+        For `patience_s` at least it waits also for a node that is suspected.
+
+        Raises:
+            LinkLost: the link does not stand; nothing was sent.
+            InvalidRequest, ValueTooLarge: nobody could decode it. So it fails alone, and not with all in its frame.
+        """
+        check_outgoing(request)
+        if not self.is_open:
+            raise LinkLost(was_sent=False)
+        number: int = request[0]  # type: ignore[assignment]
+        self._waiting[number] = asker
+        self._expect(number, number, timeout_s, patience_s)
+        self._send(request)
+
+    def read(self, reader: Reader, level: str, timeout_ms: int) -> None:
+        """Read one key, together with all others that are read in this step.
+
+        Raises:
+            LinkLost: the link does not stand; nothing was sent.
+        """
+        if not self.is_open:
+            raise LinkLost(was_sent=False)
+        if not self._reads:
+            self._step.at_end(self._send_reads)
+        group = self._reads.get((level, timeout_ms))
+        if group is None:
+            self._reads[level, timeout_ms] = [reader]
+        else:
+            group.append(reader)
+        self._unsent_reads += 1
+
+    def poll(self, request: Message, asker: Asker) -> None:
+        """Send a request that the node may answer when it has something to tell; `asker` sets the deadline.
+
+        Raises as `ask` does.
+        """
+        check_outgoing(request)
+        if not self.is_open:
+            raise LinkLost(was_sent=False)
+        self._polls[request[0]] = asker  # type: ignore[index]
+        self._send(request)
+
+    def forget_poll(self, number: int) -> None:
+        """Give a poll up; its answer is ignored."""
+        self._polls.pop(number, None)
+
+    # What happens to it.
+
+    def up(self, hello: Hello, clock_ahead_s: float) -> None:
+        """Learn that the link stands."""
+        self.server = hello
+        self._clock_ahead_s = clock_ahead_s
+        self._is_up = self.was_opened = True
+        self._silence.heard(self._step.now)  # what the old link was silent about is over
+
+    def down(self, refused: CrdtkvError | None = None) -> None:
+        """Learn that the link broke: everything in flight ends, and what waits for a place goes elsewhere."""
+        if refused is not None:
+            self.refused = refused
+            self.was_opened = True
+        self._is_up = self._is_leaving = False
+        self._silence.is_suspected = False
+        self._silence.clear()
+        unsent = {message[0] for message in self._step.effects.sends.pop(self.number, ())}
+        self._owed.clear()
+        self._probe = self._unsent_reads = 0
+        waiting, self._waiting = self._waiting | self._polls, {}
+        self._polls = {}
+        reads, self._reads = self._reads, {}
+        self.window.fail(lambda: LinkLost(was_sent=False))
+        for number, asker in waiting.items():
+            asker.failed(LinkLost(was_sent=number not in unsent))
+        for reader in (reader for group in reads.values() for reader in group):
+            reader.failed(LinkLost(was_sent=False))
+
+    def received(self, messages: list[Message], clock_ahead_s: float) -> None:
+        """Take a frame of answers."""
+        self._clock_ahead_s = clock_ahead_s
+        self._silence.heard(self._step.now)
+        take = self._waiting.pop
+        for message in messages:
+            if type(message) is EntriesReply:
+                if self._owed:
+                    self._owed.difference_update(range(message.id, message.id + len(message.entries)))
+                if message.id <= self._probe < message.id + len(message.entries):
+                    self._measure()
+                for number, entry in enumerate(message.entries, message.id):
+                    reader = take(number, None)
+                    if reader is not None:
+                        reader.answered(entry)
+            elif type(message) is GoAway:
+                self._is_leaving = True
+            else:
+                self._take_answer(message)
+        self.window.give()
+        if self._is_leaving:
+            self._leave_when_done()
+
+    def returned(self, answers: list[Message]) -> None:
+        """Take what the host answers for requests it could not send: they end as if the node had refused them."""
+        for answer in answers:
+            self._take_answer(answer)
+
+    def _take_answer(self, message: Message) -> None:
+        """Take an answer to a request that was sent alone."""
+        number: int = message[0]  # type: ignore[assignment]
+        error = error_from_wire(message.code, message.fields) if type(message) is ErrorReply else None
+        if error is not None and number == 0:
+            self.refused = error  # the link itself is not wanted
+            return
+        if number == self._probe:
+            self._measure()
+        self._owed.discard(number)
+        asker = self._waiting.pop(number, None) or self._polls.pop(number, None)
+        if asker is None:
+            return
+        if error is None:
+            asker.answered(message)
+            return
+        if type(error) is Overloaded:
+            self.window.refused(self._silence.quiet_since)
+        asker.failed(error)
+
+    def _send(self, message: Message) -> None:
+        queue = self._step.effects.sends.get(self.number)
+        if queue is None:
+            self._step.effects.sends[self.number] = [message]
+        else:
+            queue.append(message)
+
+    def _send_reads(self) -> None:
+        """Send the reads that have gathered, those of one level and deadline as one message."""
+        reads, self._reads = self._reads, {}
+        self._unsent_reads = 0
+        for (level, timeout_ms), group in reads.items():
+            for start in range(0, len(group), READS_A_MESSAGE):
+                self._send_group(group[start : start + READS_A_MESSAGE], level, timeout_ms)
+
+    def _send_group(self, group: list[Reader], level: str, timeout_ms: int) -> None:
+        first = self._last_id + 1
+        self._last_id += len(group)
+        for number, reader in enumerate(group, first):
+            self._waiting[number] = reader
+        self._expect(first, self._last_id, timeout_ms / 1000 + GRACE_S, patience_s=0.0)
+        self._send(GetRequest(first, [reader.identity for reader in group], level, timeout_ms))
+
+    def _in_flight(self) -> int:
+        return len(self._waiting) + len(self._owed) + self._unsent_reads
+
+    def _measure(self) -> None:
+        self._probe = 0
+        self.window.measured(self._silence.quiet_since - self._probe_sent_at)
+
+    def _leave_when_done(self) -> None:
+        """Close the link once the node owes no answer; polls, which it may owe for long, go elsewhere at once."""
+        if self._is_up and not (self._waiting or self._owed or self._reads):
+            self._step.effects.breaks.append(self.number)
+
+    def _expect(self, first: int, last: int, timeout_s: float, patience_s: float) -> None:
+        """Let the requests of these ids fail when the time has passed."""
+        now = self._step.now
+        self._silence.expect(now, first, last, timeout_s, patience_s)
+        if not self._probe:
+            self._probe, self._probe_sent_at = first, now
+        if self._sweeper is None:
+            self._silence.quiet_since = now
+            self._sweep_soon()
+
+    def _sweep_soon(self) -> None:
+        self._sweeper = self._timers.at(self._silence.sweep_due(self._step.now), self._sweep)
+
+    def _sweep(self) -> None:
+        self._sweeper = None
+        now = self._step.now
+        for first, last in self._silence.overdue(now):
+            self._give_up(first, last)
+        if self._waiting:
+            for first, last in self._silence.given_up(now, self.window.round_trip_s):
+                self._give_up(first, last)
+        self.window.give()
+        if self._waiting:
+            self._sweep_soon()
+            return
+        self._silence.clear()
+        if self._is_leaving:
+            self._leave_when_done()
+
+    def _give_up(self, first: int, last: int) -> None:
+        for number in range(first, last + 1):
+            asker = self._waiting.pop(number, None)
+            if number == self._probe:
+                self._probe = 0
+            if asker is not None:
+                self._owed.add(number)
+                asker.failed(NoAnswer())

@@ -1,0 +1,158 @@
+"""`ClientHost`: the asyncio host of `ClientCore`: its links, its timer, and the futures that callers wait for.
+
+Calls that begin while the event loop runs other tasks are handed to the core together when it comes round. It decides
+nothing: what is sent where, and how calls end, is the core's.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable
+from random import SystemRandom
+from typing import Any
+
+from crdtkv.client.connection import Connection
+from crdtkv.client.core.calls import Call
+from crdtkv.client.core.client_core import ClientCore
+from crdtkv.client.core.effects import Dial, Effects, Move
+from crdtkv.client.core.events import Begun, Canceled, Closed, Event
+from crdtkv.errors import ClosedError, InvalidRequest
+from crdtkv.wire.messages import Hello
+
+log = logging.getLogger("crdtkv.client")
+
+OnPage = Callable[[Any], None]
+
+
+class ClientHost:
+    """One client core in the event loop in which this was made; `hello` is what nodes are told of the client."""
+
+    def __init__(self, hello: Hello) -> None:
+        self._hello = hello
+        self._loop = asyncio.get_running_loop()
+        self.core = ClientCore(SystemRandom())
+        self.on_move: Callable[[str, str], None] | None = None
+        self._connections: dict[int, Connection] = {}
+        self._closing: set[asyncio.Task[None]] = set()
+        self._begun: list[Call] = []
+        self._on_page: dict[Call, OnPage] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
+
+    def check_loop(self) -> None:
+        """Check that this is called in the event loop that the client was connected in: its links are driven there.
+
+        Raises:
+            InvalidRequest: it is another one; nothing was sent.
+            ClosedError: and that one has ended.
+        """
+        if asyncio.get_running_loop() is self._loop:
+            return
+        if self._loop.is_closed():
+            raise ClosedError("the event loop that this client was connected in has ended: connect in this one, anew")
+        raise InvalidRequest("this client belongs to another event loop: connect in the loop that uses it")
+
+    def begin(self, call: Call, on_page: OnPage | None = None) -> "asyncio.Future[Any]":
+        """Begin a call; the future brings its result. Of a scan or watch `on_page` is told every page.
+
+        Whoever does not wait for the future any longer must `cancel` the call.
+
+        Raises:
+            InvalidRequest, ClosedError: as `check_loop` does.
+        """
+        if asyncio.get_running_loop() is not self._loop:
+            self.check_loop()
+        future = call.caller = self._loop.create_future()
+        if on_page is not None:
+            self._on_page[call] = on_page
+        if not self._begun:
+            self._loop.call_soon(self._begin_all)
+        self._begun.append(call)
+        return future
+
+    async def run(self, call: Call, on_page: OnPage | None = None) -> Any:
+        """Begin a call, wait for its end, and return its result or raise its error; cancels it when canceled."""
+        try:
+            return await self.begin(call, on_page)
+        except asyncio.CancelledError:
+            self.cancel(call)
+            raise
+
+    def cancel(self, call: Call) -> None:
+        """Let nobody wait for a call any more."""
+        self._on_page.pop(call, None)
+        if self._begun:
+            self._begin_all()
+        self.step([Canceled(call)])
+
+    async def close(self) -> None:
+        """Close all links; calls end. Raises as `check_loop` does."""
+        self.check_loop()
+        self.step([Closed()])
+        await asyncio.gather(*self._closing)
+
+    def step(self, events: Iterable[Event]) -> None:
+        """Let the core take what has happened, and carry out what it wants."""
+        self._carry_out(self.core.handle(events, time.monotonic()))
+
+    def _begin_all(self) -> None:
+        begun, self._begun = self._begun, []
+        if begun:
+            self.step([Begun(begun)])
+
+    def _carry_out(self, effects: Effects) -> None:
+        if effects.dials:
+            self._dial(effects.dials)
+        for number, messages in effects.sends.items():
+            self._connections[number].send(messages)
+        if effects.breaks or effects.hang_ups:
+            self._close_links(effects)
+        for move in effects.moves:
+            self._tell_of_move(move)
+        for call, page in effects.pages:
+            on_page = self._on_page.get(call)
+            if on_page is not None:
+                on_page(page)
+        for call, result, error in effects.ended:
+            future = call.caller
+            if not future.done():
+                if error is None:
+                    future.set_result(result)
+                else:
+                    future.set_exception(error)
+        if self._on_page:
+            for ended in effects.ended:
+                self._on_page.pop(ended.call, None)
+        self._set_timer()
+
+    def _tell_of_move(self, move: Move) -> None:
+        log.warning("requests go to data center %s from now on, no longer to %s", move.after, move.before)
+        if self.on_move is not None:
+            self.on_move(move.before, move.after)
+
+    def _dial(self, dials: list[Dial]) -> None:
+        for dial in dials:
+            connection = self._connections[dial.link] = Connection(self, dial, self._hello)
+            connection.start()
+
+    def _close_links(self, effects: Effects) -> None:
+        for number in effects.breaks:
+            self._connections[number].drop("the node is about to stop")
+        for number in effects.hang_ups:
+            closing = self._loop.create_task(self._connections.pop(number).close())
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
+
+    def _set_timer(self) -> None:
+        """Wake the core in time; a timer that is too early stays, and is set again when it has run."""
+        due_at = self.core.next_timer()
+        if due_at is None or (self._timer is not None and self._timer_at <= due_at):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = due_at
+        self._timer = self._loop.call_later(max(0.0, due_at - time.monotonic()), self._wake)
+
+    def _wake(self) -> None:
+        self._timer = None
+        self.step(())
