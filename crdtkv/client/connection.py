@@ -7,7 +7,7 @@ of it when the link breaks, is the core's.
 from typing import TYPE_CHECKING
 
 from crdtkv.client.core.effects import Dial
-from crdtkv.client.core.events import LinkDown, LinkUp, Received, Returned
+from crdtkv.client.core.events import LinkDown, LinkUp, Returned
 from crdtkv.errors import ProtocolError
 from crdtkv.links.dialer import Dialer
 from crdtkv.links.link import Link
@@ -62,7 +62,7 @@ class Connection:
 
     def frame(self, link: Link, frame: Frame) -> None:
         """Hand a frame to the core."""
-        self._host.step([Received(self._number, frame.epoch, frame.messages, link.clock_ahead_s)])
+        self._host.received(self._number, frame, link.clock_ahead_s)
 
     def unsent(self, link: Link, outgoing: Outgoing) -> None:
         """Let requests that could not be sent end as if the node had refused them."""

@@ -6,6 +6,7 @@ nothing: what is sent where, and how calls end, is the core's.
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable, Iterable
 from random import SystemRandom
@@ -15,8 +16,9 @@ from crdtkv.client.connection import Connection
 from crdtkv.client.core.calls import Call
 from crdtkv.client.core.client_core import ClientCore
 from crdtkv.client.core.effects import Dial, Effects, Move
-from crdtkv.client.core.events import Begun, Canceled, Closed, Event
+from crdtkv.client.core.events import Canceled, Closed, Event
 from crdtkv.errors import ClosedError, InvalidRequest
+from crdtkv.wire.codec import Frame
 from crdtkv.wire.messages import Hello
 
 log = logging.getLogger("crdtkv.client")
@@ -37,7 +39,7 @@ class ClientHost:
         self._begun: list[Call] = []
         self._on_page: dict[Call, OnPage] = {}
         self._timer: asyncio.TimerHandle | None = None
-        self._timer_at = 0.0
+        self._wake_at = math.inf
 
     def check_loop(self) -> None:
         """Check that this is called in the event loop that the client was connected in: its links are driven there.
@@ -95,10 +97,14 @@ class ClientHost:
         """Let the core take what has happened, and carry out what it wants."""
         self._carry_out(self.core.handle(events, time.monotonic()))
 
+    def received(self, link: int, frame: Frame, clock_ahead_s: float) -> None:
+        """Let the core take a frame, and carry out what it wants."""
+        self._carry_out(self.core.received(link, frame.epoch, frame.messages, clock_ahead_s, time.monotonic()))
+
     def _begin_all(self) -> None:
         begun, self._begun = self._begun, []
         if begun:
-            self.step([Begun(begun)])
+            self._carry_out(self.core.begin(begun, time.monotonic()))
 
     def _carry_out(self, effects: Effects) -> None:
         if effects.dials:
@@ -109,28 +115,33 @@ class ClientHost:
             self._close_links(effects)
         for move in effects.moves:
             self._tell_of_move(move)
+        if self._on_page:
+            self._tell_of_pages(effects)
+        for call in effects.ended:
+            future = call.caller
+            if not future.done():
+                if call.error is None:
+                    future.set_result(call.result)
+                else:
+                    future.set_exception(call.error)
+        wake_at = self.core.next_timer()
+        if wake_at < self._wake_at:
+            self._set_timer(wake_at)
+
+    def _tell_of_pages(self, effects: Effects) -> None:
         for call, page in effects.pages:
             on_page = self._on_page.get(call)
             if on_page is not None:
                 on_page(page)
-        for call, result, error in effects.ended:
-            future = call.caller
-            if not future.done():
-                if error is None:
-                    future.set_result(result)
-                else:
-                    future.set_exception(error)
-        if self._on_page:
-            for ended in effects.ended:
-                self._on_page.pop(ended.call, None)
-        self._set_timer()
+        for call in effects.ended:
+            self._on_page.pop(call, None)
 
     def _tell_of_move(self, move: Move) -> None:
         log.warning("requests go to data center %s from now on, no longer to %s", move.after, move.before)
         if self.on_move is not None:
             self.on_move(move.before, move.after)
 
-    def _dial(self, dials: list[Dial]) -> None:
+    def _dial(self, dials: Iterable[Dial]) -> None:
         for dial in dials:
             connection = self._connections[dial.link] = Connection(self, dial, self._hello)
             connection.start()
@@ -143,16 +154,13 @@ class ClientHost:
             self._closing.add(closing)
             closing.add_done_callback(self._closing.discard)
 
-    def _set_timer(self) -> None:
+    def _set_timer(self, wake_at: float) -> None:
         """Wake the core in time; a timer that is too early stays, and is set again when it has run."""
-        due_at = self.core.next_timer()
-        if due_at is None or (self._timer is not None and self._timer_at <= due_at):
-            return
         if self._timer is not None:
             self._timer.cancel()
-        self._timer_at = due_at
-        self._timer = self._loop.call_later(max(0.0, due_at - time.monotonic()), self._wake)
+        self._wake_at = wake_at
+        self._timer = self._loop.call_later(max(0.0, wake_at - time.monotonic()), self._wake)
 
     def _wake(self) -> None:
-        self._timer = None
+        self._timer, self._wake_at = None, math.inf
         self.step(())

@@ -6,6 +6,7 @@ the real client. Some hosts reach nodes only at addresses they were given, as be
 their requests go to whichever node is there, replica or not.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from random import Random
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from crdtkv.client.core.calls import Call
 from crdtkv.client.core.client_core import ClientCore
 from crdtkv.client.core.effects import Dial, Effects
-from crdtkv.client.core.events import Begun, Canceled, Event, LinkDown, LinkUp, Received, TopologySeen
+from crdtkv.client.core.events import Canceled, Event, LinkDown, LinkUp, TopologySeen
 from crdtkv.errors import CrdtkvError
 from crdtkv.ring.topology import Topology
 from crdtkv.sim.host import SimNode
@@ -64,7 +65,7 @@ class ClientHost:
         #: Nodes whose link stands, and those whose link is broken, which the core does not know yet.
         self._linked: set[str] = set()
         self._breaking: set[str] = set()
-        self._timer_at: float | None = None
+        self._timer_at = math.inf
 
     def connect(self) -> None:
         """Learn what the nodes know of their rings, and connect."""
@@ -78,7 +79,7 @@ class ClientHost:
         """Begin calls; reads among them leave together."""
         for call in calls:
             call.caller = user
-        self.step(Begun(list(calls)))
+        self._carry_out(self.core.begin(calls, self._cluster.scheduler.now))
 
     def cancel(self, call: Call) -> None:
         """Let nobody wait for a call any more."""
@@ -97,7 +98,8 @@ class ClientHost:
         messages = [
             self._shown(message) if isinstance(message, TopologyReply) else message for message in frame.messages
         ]
-        self.step(Received(self._number_of[sender], frame.epoch, messages))
+        now = self._cluster.scheduler.now
+        self._carry_out(self.core.received(self._number_of[sender], frame.epoch, messages, 0.0, now))
 
     # What happens to the nodes:
 
@@ -147,8 +149,8 @@ class ClientHost:
             self._send(self._node_of[number], messages)
         for call, page in effects.pages:
             call.caller.page(call, page)
-        for call, result, error in effects.ended:
-            call.caller.ended(call, result, error)
+        for call in effects.ended:
+            call.caller.ended(call, call.result, call.error)
         self._set_timer()
 
     def _dial(self, dial: Dial) -> None:
@@ -170,13 +172,13 @@ class ClientHost:
 
     def _set_timer(self) -> None:
         at_s = self.core.next_timer()
-        if at_s is None or (self._timer_at is not None and self._timer_at <= at_s):
+        if self._timer_at <= at_s:
             return
         self._timer_at = at_s
 
         def wake() -> None:
             if self._timer_at == at_s:
-                self._timer_at = None
+                self._timer_at = math.inf
             self.step()
 
         self._cluster.scheduler.after(at_s - self._cluster.scheduler.now, wake)

@@ -18,7 +18,7 @@ def retry_under_a_new_operation_id() -> Any:
 
     def wrong(self: Write) -> None:
         if self._tried:
-            self._request = self._request._replace(operation_id=self.parts.random.randbytes(16))
+            self.operation_id = self.parts.random.randbytes(16)
         send_now(self)
 
     return replaced(Write, "_send_now", wrong)
@@ -30,7 +30,7 @@ def retry_that_names_no_node() -> Any:
 
     def wrong(self: Write, timeout: Any) -> Any:
         unsettled = unsettle(self, timeout)
-        self._tried.clear()
+        self._tried = ()
         return unsettled
 
     return replaced(Write, "_unsettle", wrong)

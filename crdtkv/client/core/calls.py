@@ -7,7 +7,6 @@ covers all tries, and travels with each.
 from typing import Any, Protocol
 
 from crdtkv.client.core.datacenter import DatacenterView
-from crdtkv.client.core.effects import Ended
 from crdtkv.client.core.failures import RETRIED, LinkLost, NoAnswer
 from crdtkv.client.core.node_link import NodeLink
 from crdtkv.client.core.parts import ClientParts
@@ -25,16 +24,17 @@ class Owner(Protocol):
 
 
 class Call:
-    """One call; `caller` is what the host knows it by."""
+    """One call. What few calls have is set in the class, so that the others cost nothing for it."""
 
-    __slots__ = ("caller", "is_over", "owner", "parts")
-
+    #: What the host knows the call by.
+    caller: Any = None
+    owner: Owner | None = None
+    is_over = False
+    result: Any = None
+    error: CrdtkvError | None = None
+    #: Whether `linked` is to be called.
+    waits_for_links = False
     parts: ClientParts
-
-    def __init__(self, owner: Owner | None = None) -> None:
-        self.owner = owner
-        self.caller: Any = None
-        self.is_over = False
 
     def begin(self, parts: ClientParts) -> None:
         """Begin; may end at once."""
@@ -44,36 +44,40 @@ class Call:
         """End without telling anybody."""
         self.is_over = True
 
+    def linked(self, link: NodeLink) -> None:
+        """Learn that a link was opened, or refused."""
+
     def end(self, result: Any = None, error: CrdtkvError | None = None) -> None:
         """End, once."""
         if self.is_over:
             return
         self.is_over = True
-        if self.owner is not None:
-            self.owner.part_ended(self, result, error)
+        self.result, self.error = result, error
+        if self.owner is None:
+            self.parts.step.effects.ended.append(self)
         else:
-            self.parts.step.effects.ended.append(Ended(self, result, error))
+            self.owner.part_ended(self, result, error)
 
 
 class RoutedCall(Call):
     """One request for what lies where `identity` does."""
 
-    __slots__ = ("_retries", "deadline_s", "identity", "level", "timeout_s", "view")
+    #: The data center of the last try.
+    view: DatacenterView | None = None
+    deadline_s = 0.0
+    _retries: Retries | None = None
 
     def __init__(self, identity: bytes, level: ConsistencyLevel, timeout_s: float, owner: Owner | None = None) -> None:
-        super().__init__(owner)
         self.identity = identity
         self.level = level
         self.timeout_s = timeout_s
-        self._retries: Retries | None = None
-        #: The data center of the last try.
-        self.view: DatacenterView | None = None
+        self.owner = owner
 
     def begin(self, parts: ClientParts) -> None:
         """Set the deadline, and try for the first time."""
         self.parts = parts
         self.deadline_s = parts.step.now + self.timeout_s
-        parts.budget.earn()
+        parts.budget.requests += 1
         self.attempt()
 
     def attempt(self) -> None:
@@ -84,11 +88,11 @@ class RoutedCall(Call):
         skip = retries.skip(routing.views[0].replication_factor) if retries is not None else 0
         try:
             self.view, link = routing.route(self.identity, self.level, skip)
-            self.send(self.view, link)
+            self.send(link)
         except CrdtkvError as error:
             self.failed(error)
 
-    def send(self, view: DatacenterView, link: NodeLink) -> None:
+    def send(self, link: NodeLink) -> None:
         """Send the request, or wait for a place to do so. May raise what `failed` takes."""
         raise NotImplementedError
 

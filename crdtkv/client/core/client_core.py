@@ -1,21 +1,19 @@
-"""`ClientCore`: one client, as a function from events to effects.
+"""`ClientCore`: one client, as a function from what happens to effects.
 
-A host hands over everything that has happened since the last step: calls that callers have begun, frames, links that
-stand or broke. The core decides what to send to which node, and which calls have ended. `next_timer` says when it wants
-to be woken with no event.
+A host hands over the calls that callers have begun (`begin`), the frames of nodes (`received`) and whatever else has
+happened (`handle`). The core decides what to send to which node, and which calls have ended. `next_timer` says when it
+wants to be woken if nothing happens.
 
-Calls are objects that the host makes (`Read`, `SessionRead`, `Write`, `PartitionScan`, `Following`, `AskEach`,
-`Connect`) and hands over with `Begun`.
+Calls are objects that the host makes: `Read`, `SessionRead`, `Write`, `PartitionScan`, `Following`, `AskEach`,
+`Connect`.
 """
 
 from collections.abc import Iterable
 from random import Random
 
 from crdtkv.client.core.calls import Call
-from crdtkv.client.core.connecting import Connect
 from crdtkv.client.core.effects import Effects
 from crdtkv.client.core.events import (
-    Begun,
     Canceled,
     Closed,
     Event,
@@ -23,18 +21,16 @@ from crdtkv.client.core.events import (
     LinkUp,
     PageTaken,
     PageTold,
-    Received,
     Returned,
     TopologySeen,
 )
-from crdtkv.client.core.following import Following
-from crdtkv.client.core.node_link import NodeLink
 from crdtkv.client.core.parts import ClientParts
 from crdtkv.client.core.retry_budget import RetryBudget
 from crdtkv.client.core.routing import Routing
 from crdtkv.client.core.step import Step
 from crdtkv.client.core.timers import Timers
 from crdtkv.errors import ClosedError
+from crdtkv.wire.messages import Message
 
 
 class ClientCore:
@@ -46,35 +42,58 @@ class ClientCore:
         self.routing = Routing(self._step, self._timers)
         self._parts = ClientParts(self._step, self._timers, random, self.routing, RetryBudget())
         #: Calls that also wait for links; those that are over are removed when the next one begins.
-        self._waiting_for_links: list[Connect | Following] = []
+        self._waiting_for_links: list[Call] = []
 
-    def handle(self, events: Iterable[Event], now: float) -> Effects:
-        """Take what has happened up to `now` (monotonic seconds), and run what is due."""
-        effects = self._step.begin(now)
-        for event in events:
-            self._happened(event)
-        self._timers.fire(now)
-        self._step.end()
+    def begin(self, calls: Iterable[Call], now: float) -> Effects:
+        """Begin calls at `now` (monotonic seconds); those that read leave together."""
+        effects = self._begin_step(now)
+        for call in calls:
+            if call.waits_for_links:
+                self._waiting_for_links = [other for other in self._waiting_for_links if not other.is_over]
+                self._waiting_for_links.append(call)
+            call.begin(self._parts)
+        self._end_step()
         return effects
 
-    def next_timer(self) -> float | None:
-        """Return when to call `handle` at the latest, None if only events matter."""
-        return self._timers.next_due()
+    def received(self, number: int, epoch: int, messages: list[Message], clock_ahead_s: float, now: float) -> Effects:
+        """Take one frame's messages, sent under the node's `epoch`.
+
+        `clock_ahead_s` tells by how much the node's monotonic clock is ahead, at least.
+        """
+        effects = self._begin_step(now)
+        link = self.routing.links.get(number)
+        if link is not None:
+            link.received(messages, clock_ahead_s)
+            if epoch > link.epoch:
+                self.routing.saw_epoch(link, epoch)
+        self._end_step()
+        return effects
+
+    def handle(self, events: Iterable[Event], now: float) -> Effects:
+        """Take what else has happened, and run what is due."""
+        effects = self._begin_step(now)
+        for event in events:
+            self._happened(event)
+        self._end_step()
+        return effects
+
+    def next_timer(self) -> float:
+        """Return when to call `handle` at the latest, infinity if only events matter."""
+        return self._timers.next_at
+
+    def _begin_step(self, now: float) -> Effects:
+        step = self._step
+        step.now = now
+        step.effects = effects = Effects()
+        return effects
+
+    def _end_step(self) -> None:
+        if self._timers.next_at <= self._step.now:
+            self._timers.fire(self._step.now)
+        if self._step.at_end:
+            self._step.end()
 
     def _happened(self, event: Event) -> None:
-        # The two that happen all the time come first.
-        if type(event) is Received:
-            link = self.routing.links.get(event.link)
-            if link is not None:
-                link.received(event.messages, event.clock_ahead_s)
-                self.routing.saw_epoch(link, event.epoch)
-        elif type(event) is Begun:
-            for call in event.calls:
-                self._begin(call)
-        else:
-            self._happened_seldom(event)
-
-    def _happened_seldom(self, event: Event) -> None:
         match event:
             case Canceled(call):
                 call.cancel()
@@ -91,12 +110,6 @@ class ClientCore:
                 for call in self._waiting_for_links:
                     call.end(error=ClosedError("the client is closed"))
 
-    def _begin(self, call: Call) -> None:
-        if isinstance(call, (Connect, Following)):
-            self._waiting_for_links = [other for other in self._waiting_for_links if not other.is_over]
-            self._waiting_for_links.append(call)
-        call.begin(self._parts)
-
     def _link_changed(self, event: LinkUp | LinkDown | Returned) -> None:
         link = self.routing.links.get(event.link)
         if link is None:
@@ -109,11 +122,5 @@ class ClientCore:
             case Returned(_, answers):
                 link.returned(answers)
         if link.was_opened:
-            self._tell_of_link(link)
-
-    def _tell_of_link(self, link: NodeLink) -> None:
-        for call in list(self._waiting_for_links):
-            if isinstance(call, Connect):
+            for call in list(self._waiting_for_links):
                 call.linked(link)
-            else:
-                call.linked()

@@ -31,8 +31,9 @@ class Connect(Call):
     and with `InvalidRequest` if the cluster has no data center of the preferred name.
     """
 
+    waits_for_links = True
+
     def __init__(self, addresses: Sequence[tuple[str, int]], preferred: str | None, timeout_s: float) -> None:
-        super().__init__()
         self._addresses = addresses
         self._preferred = preferred
         self._timeout_s = timeout_s

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 
 from crdtkv.client.core.node_link import NodeLink
 from crdtkv.ring.hash_ring import HashRing
-from crdtkv.ring.token import token_of
 from crdtkv.ring.topology import Topology
 from crdtkv.wire.messages import TopologyReply
 
@@ -40,10 +39,10 @@ class DatacenterView:
         """How many replicas a key has here."""
         return self.ring.replication_factor
 
-    def candidates(self, identity: bytes) -> Iterator[NodeLink]:
-        """Yield the open links, home replicas of the key first, nodes that do not answer last."""
+    def candidates(self, partition: int) -> Iterator[NodeLink]:
+        """Yield the open links, home replicas of the partition first, nodes that do not answer last."""
         learners = self.ring.learners
-        replicas = [name for name in self.ring.replicas_at(token_of(identity)) if name not in learners]
+        replicas = [name for name in self.ring.replicas_of(partition) if name not in learners]
         for name in replicas:
             link = self.links.get(name)
             if link is not None and link.is_responsive:

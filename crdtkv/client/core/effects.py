@@ -1,10 +1,11 @@
 """What a step of the client wants done. A host sends one frame per link and step, and tells callers how calls ended."""
 
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from crdtkv.errors import CrdtkvError
 from crdtkv.wire.messages import Message
+
+if TYPE_CHECKING:
+    from crdtkv.client.core.calls import Call
 
 
 class Dial(NamedTuple):
@@ -16,14 +17,6 @@ class Dial(NamedTuple):
     port: int
 
 
-class Ended(NamedTuple):
-    """A call has ended, with an error or else with a result."""
-
-    call: Any
-    result: Any
-    error: CrdtkvError | None
-
-
 class Move(NamedTuple):
     """Requests go to another data center from now on."""
 
@@ -31,16 +24,19 @@ class Move(NamedTuple):
     after: str
 
 
-@dataclass(slots=True)
 class Effects:
-    """The effects of one step."""
+    """The effects of one step. What few steps have is empty in the class, so that the others do not make it."""
 
-    sends: dict[int, list[Message]] = field(default_factory=dict)
-    ended: list[Ended] = field(default_factory=list)
     #: Pages of scans and watches, with the call they belong to, in the order they came.
-    pages: list[tuple[Any, Any]] = field(default_factory=list)
-    dials: list[Dial] = field(default_factory=list)
+    pages: "tuple[tuple[Call, Any], ...]" = ()
+    dials: tuple[Dial, ...] = ()
     #: Links to close now and to make again, and links to close for good.
-    breaks: list[int] = field(default_factory=list)
-    hang_ups: list[int] = field(default_factory=list)
-    moves: list[Move] = field(default_factory=list)
+    breaks: tuple[int, ...] = ()
+    hang_ups: tuple[int, ...] = ()
+    moves: tuple[Move, ...] = ()
+
+    def __init__(self) -> None:
+        #: Messages by link.
+        self.sends: dict[int, list[Message]] = {}
+        #: Calls that have ended, with a result or an error.
+        self.ended: list[Call] = []

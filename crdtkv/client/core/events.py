@@ -1,4 +1,4 @@
-"""What can happen to a client. A host hands `ClientCore.handle` all events that have arrived as one step."""
+"""What can happen to a client besides new calls and frames, for which `ClientCore` has methods of their own."""
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -7,12 +7,6 @@ from crdtkv.wire.messages import Hello, Message, TopologyReply
 
 if TYPE_CHECKING:
     from crdtkv.client.core.calls import Call
-
-
-class Begun(NamedTuple):
-    """Callers have begun these calls."""
-
-    calls: "list[Call]"
 
 
 class Canceled(NamedTuple):
@@ -48,15 +42,6 @@ class LinkDown(NamedTuple):
     refused: CrdtkvError | None = None
 
 
-class Received(NamedTuple):
-    """One frame's messages, sent under the node's `epoch`."""
-
-    link: int
-    epoch: int
-    messages: list[Message]
-    clock_ahead_s: float = 0.0
-
-
 class Returned(NamedTuple):
     """Requests that the host could not send, answered in the place of the node."""
 
@@ -80,6 +65,4 @@ class Closed(NamedTuple):
     """The client is closed: all links end, and all calls with them."""
 
 
-Event = (
-    Begun | Canceled | PageTaken | PageTold | LinkUp | LinkDown | Received | Returned | TopologySeen | Closed
-)  # fmt: skip
+Event = Canceled | PageTaken | PageTold | LinkUp | LinkDown | Returned | TopologySeen | Closed

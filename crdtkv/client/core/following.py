@@ -136,13 +136,11 @@ class WatchPage(NamedTuple):
 class Following(Call):
     """One watch of the keys with these prefixes, in all partitions; those in `parts` go on from their cursors."""
 
-    __slots__ = ("_avoided", "_groups", "_is_placing", "_retry", "_to_begin", "_unplaced", "paging", "partitions",
-                 "prefixes", "view")  # fmt: skip
+    waits_for_links = True
 
     def __init__(
         self, view: DatacenterView, prefixes: Sequence[bytes], parts: Sequence[Part], paging: Paging | None = None
     ) -> None:
-        super().__init__()
         self.view = view
         self.partitions = view.ring.partitions
         self.prefixes = prefixes
@@ -183,14 +181,14 @@ class Following(Call):
         else:
             parts.timers.at(parts.step.now + LINKS_S, self._begin_parts)
 
-    def linked(self) -> None:
-        """Learn that a link was opened."""
+    def linked(self, link: NodeLink) -> None:
+        """Learn that a link was opened, or refused."""
         if self._to_begin and not self.is_over and self._has_all_links():
             self._begin_parts()
 
     def page(self, page: WatchPage) -> None:
         """Hand a page on."""
-        self.parts.step.effects.pages.append((self, page))
+        self.parts.step.effects.pages += ((self, page),)
 
     def taken(self, page: WatchPage) -> None:
         """Fetch the page behind one that was taken."""
@@ -238,7 +236,7 @@ class Following(Call):
         """Place what lost its replica in this step together."""
         if not self._is_placing:
             self._is_placing = True
-            self.parts.step.at_end(self._place)
+            self.parts.step.at_end.append(self._place)
 
     def _place(self) -> None:
         """Let what nobody is followed for begin at replicas that count and are linked."""

@@ -10,6 +10,8 @@ answer, also of requests nobody waits for any more: others may have to ask it wh
 """
 
 import math
+from collections.abc import Callable
+from heapq import heappush
 from typing import Any, Protocol
 
 from crdtkv.client.core.failures import LinkLost, NoAnswer
@@ -48,36 +50,39 @@ class Reader(Asker, Protocol):
 class NodeLink:
     """The link to one address: whether it stands, and what is in flight on it."""
 
-    def __init__(self, number: int, node: str, address: tuple[str, int], step: Step, timers: Timers) -> None:
+    def __init__(
+        self, number: int, node: str, address: tuple[str, int], step: Step, timers: Timers, changed: Callable[[], None]
+    ) -> None:
         self.number = number
         self.node = node
         self.address = address
         self._step = step
         self._timers = timers
+        #: Called whenever another node may be the better one for a request.
+        self._changed = changed
         self.server: Hello | None = None
         self.refused: CrdtkvError | None = None
         #: Whether it has stood once, or was refused.
         self.was_opened = False
+        #: Whether requests can be sent now.
+        self.is_open = False
         self._is_up = self._is_leaving = False
+        #: The newest epoch that this client knows of the node's data center; infinite if it need not know.
+        self.epoch = math.inf
         self._clock_ahead_s = 0.0
         self._last_id = 0
         self._waiting: dict[int, Asker] = {}
         self._polls: dict[int, Asker] = {}
         #: Requests that nobody waits for any more, and that the node has not answered.
         self._owed: set[int] = set()
-        self._reads: dict[tuple[str, int], list[Reader]] = {}
-        self._unsent_reads = 0
+        #: The reads of this step by level and deadline: what is read, and for whom.
+        self._reads: dict[tuple[str, int], tuple[list[object], list[Reader]]] = {}
         self._silence = Silence()
-        self.window = Window(self._in_flight, timers)
+        self.window = Window(timers)
         #: The request whose time is measured, and when it was sent.
         self._probe = 0
         self._probe_sent_at = 0.0
         self._sweeper: Timer | None = None
-
-    @property
-    def is_open(self) -> bool:
-        """Whether requests can be sent now."""
-        return self._is_up and not self._is_leaving
 
     @property
     def is_suspected(self) -> bool:
@@ -87,7 +92,7 @@ class NodeLink:
     @property
     def is_responsive(self) -> bool:
         """Whether requests can be sent now to a node that answers."""
-        return self._is_up and not self._is_leaving and not self._silence.is_suspected
+        return self.is_open and not self._silence.is_suspected
 
     def clock_ms(self, at_s: float) -> int:
         """Return what the node's monotonic clock shows, at least, at a time by this one, in milliseconds."""
@@ -116,6 +121,7 @@ class NodeLink:
             raise LinkLost(was_sent=False)
         number: int = request[0]  # type: ignore[assignment]
         self._waiting[number] = asker
+        self.window.used += 1
         self._expect(number, number, timeout_s, patience_s)
         self._send(request)
 
@@ -128,13 +134,14 @@ class NodeLink:
         if not self.is_open:
             raise LinkLost(was_sent=False)
         if not self._reads:
-            self._step.at_end(self._send_reads)
+            self._step.at_end.append(self._send_reads)
         group = self._reads.get((level, timeout_ms))
         if group is None:
-            self._reads[level, timeout_ms] = [reader]
+            self._reads[level, timeout_ms] = [reader.identity], [reader]
         else:
-            group.append(reader)
-        self._unsent_reads += 1
+            group[0].append(reader.identity)
+            group[1].append(reader)
+        self.window.used += 1
 
     def poll(self, request: Message, asker: Asker) -> None:
         """Send a request that the node may answer when it has something to tell; `asker` sets the deadline.
@@ -157,33 +164,36 @@ class NodeLink:
         """Learn that the link stands."""
         self.server = hello
         self._clock_ahead_s = clock_ahead_s
-        self._is_up = self.was_opened = True
-        self._silence.heard(self._step.now)  # what the old link was silent about is over
+        self.is_open = self._is_up = self.was_opened = True
+        self._is_leaving = False
+        self._heard()  # what the old link was silent about is over
+        self._changed()
 
     def down(self, refused: CrdtkvError | None = None) -> None:
         """Learn that the link broke: everything in flight ends, and what waits for a place goes elsewhere."""
         if refused is not None:
             self.refused = refused
             self.was_opened = True
-        self._is_up = self._is_leaving = False
+        self.is_open = self._is_up = self._is_leaving = False
         self._silence.is_suspected = False
         self._silence.clear()
+        self._changed()
         unsent = {message[0] for message in self._step.effects.sends.pop(self.number, ())}
         self._owed.clear()
-        self._probe = self._unsent_reads = 0
+        self._probe = self.window.used = 0
         waiting, self._waiting = self._waiting | self._polls, {}
         self._polls = {}
         reads, self._reads = self._reads, {}
         self.window.fail(lambda: LinkLost(was_sent=False))
         for number, asker in waiting.items():
             asker.failed(LinkLost(was_sent=number not in unsent))
-        for reader in (reader for group in reads.values() for reader in group):
+        for reader in (reader for _, readers in reads.values() for reader in readers):
             reader.failed(LinkLost(was_sent=False))
 
     def received(self, messages: list[Message], clock_ahead_s: float) -> None:
         """Take a frame of answers."""
         self._clock_ahead_s = clock_ahead_s
-        self._silence.heard(self._step.now)
+        self._heard()
         take = self._waiting.pop
         for message in messages:
             if type(message) is EntriesReply:
@@ -196,10 +206,11 @@ class NodeLink:
                     if reader is not None:
                         reader.answered(entry)
             elif type(message) is GoAway:
-                self._is_leaving = True
+                self.is_open, self._is_leaving = False, True
+                self._changed()
             else:
                 self._take_answer(message)
-        self.window.give()
+        self._give_places()
         if self._is_leaving:
             self._leave_when_done()
 
@@ -207,6 +218,7 @@ class NodeLink:
         """Take what the host answers for requests it could not send: they end as if the node had refused them."""
         for answer in answers:
             self._take_answer(answer)
+        self._give_places()
 
     def _take_answer(self, message: Message) -> None:
         """Take an answer to a request that was sent alone."""
@@ -238,21 +250,28 @@ class NodeLink:
     def _send_reads(self) -> None:
         """Send the reads that have gathered, those of one level and deadline as one message."""
         reads, self._reads = self._reads, {}
-        self._unsent_reads = 0
-        for (level, timeout_ms), group in reads.items():
-            for start in range(0, len(group), READS_A_MESSAGE):
-                self._send_group(group[start : start + READS_A_MESSAGE], level, timeout_ms)
+        for (level, timeout_ms), (identities, readers) in reads.items():
+            for start in range(0, len(readers), READS_A_MESSAGE):
+                first = self._last_id + 1
+                asked = identities[start : start + READS_A_MESSAGE]
+                self._last_id += len(asked)
+                self._waiting.update(zip(range(first, self._last_id + 1), readers[start:], strict=False))
+                self._expect(first, self._last_id, timeout_ms / 1000 + GRACE_S, 0.0)
+                self._send(GetRequest(first, asked, level, timeout_ms))
 
-    def _send_group(self, group: list[Reader], level: str, timeout_ms: int) -> None:
-        first = self._last_id + 1
-        self._last_id += len(group)
-        for number, reader in enumerate(group, first):
-            self._waiting[number] = reader
-        self._expect(first, self._last_id, timeout_ms / 1000 + GRACE_S, patience_s=0.0)
-        self._send(GetRequest(first, [reader.identity for reader in group], level, timeout_ms))
+    def _give_places(self) -> None:
+        """Count what is in flight now, and let those who wait send."""
+        unsent = sum(len(readers) for _, readers in self._reads.values()) if self._reads else 0
+        self.window.used = len(self._waiting) + len(self._owed) + unsent
+        if self.window.waiting:
+            self.window.give()
 
-    def _in_flight(self) -> int:
-        return len(self._waiting) + len(self._owed) + self._unsent_reads
+    def _heard(self) -> None:
+        """Note that the node has sent something."""
+        self._silence.quiet_since = self._step.now
+        if self._silence.is_suspected:
+            self._silence.is_suspected = False
+            self._changed()
 
     def _measure(self) -> None:
         self._probe = 0
@@ -261,12 +280,12 @@ class NodeLink:
     def _leave_when_done(self) -> None:
         """Close the link once the node owes no answer; polls, which it may owe for long, go elsewhere at once."""
         if self._is_up and not (self._waiting or self._owed or self._reads):
-            self._step.effects.breaks.append(self.number)
+            self._step.effects.breaks += (self.number,)
 
     def _expect(self, first: int, last: int, timeout_s: float, patience_s: float) -> None:
         """Let the requests of these ids fail when the time has passed."""
         now = self._step.now
-        self._silence.expect(now, first, last, timeout_s, patience_s)
+        heappush(self._silence.deadlines, (now + timeout_s, first, last, now + patience_s))
         if not self._probe:
             self._probe, self._probe_sent_at = first, now
         if self._sweeper is None:
@@ -282,9 +301,13 @@ class NodeLink:
         for first, last in self._silence.overdue(now):
             self._give_up(first, last)
         if self._waiting:
-            for first, last in self._silence.given_up(now, self.window.round_trip_s):
+            was_suspected = self._silence.is_suspected
+            given_up = self._silence.given_up(now, self.window.round_trip_s)
+            if self._silence.is_suspected and not was_suspected:
+                self._changed()
+            for first, last in given_up:
                 self._give_up(first, last)
-        self.window.give()
+        self._give_places()
         if self._waiting:
             self._sweep_soon()
             return

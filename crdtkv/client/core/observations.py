@@ -28,7 +28,7 @@ class Observations:
 
     def written(self, identity: bytes, reply: MutateReply) -> None:
         """Remember an acknowledged write."""
-        self.observe(reply.timestamp)
+        self.newest = max(self.newest, reply.timestamp)
         if self.seen is not None:
             self.seen.written(identity, Dot(reply.actor, reply.counter), reply.timestamp)
 

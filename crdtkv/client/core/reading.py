@@ -3,7 +3,6 @@
 from typing import Any
 
 from crdtkv.client.core.calls import RoutedCall
-from crdtkv.client.core.datacenter import DatacenterView
 from crdtkv.client.core.node_link import NodeLink
 from crdtkv.errors import CrdtkvError, ReadTimeout
 
@@ -11,11 +10,9 @@ from crdtkv.errors import CrdtkvError, ReadTimeout
 class Read(RoutedCall):
     """A read of one key, whatever its caller has seen."""
 
-    __slots__ = ("_link",)
-
     _link: NodeLink
 
-    def send(self, view: DatacenterView, link: NodeLink) -> None:
+    def send(self, link: NodeLink) -> None:
         """Read together with the other reads of this step, or wait for a place."""
         if link.window.is_full:
             self._link = link

@@ -3,9 +3,12 @@
 A request goes to the first home replica of its key that is linked, else to any linked node there (which forwards it),
 else to the next data center of the list. A request at `LINEARIZABLE` stays in the first data center. When a node speaks
 under a newer epoch than its data center's ring, the topology is asked for again.
+
+The first choice for each partition of the first data center is remembered until a link or a ring changes. While one is
+remembered, requests go to that data center.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from crdtkv.client.core.datacenter import DatacenterView
@@ -15,6 +18,7 @@ from crdtkv.client.core.step import Step
 from crdtkv.client.core.timers import Timers
 from crdtkv.errors import ClosedError, CrdtkvError, NoNodeReachable
 from crdtkv.quorum.level import ConsistencyLevel
+from crdtkv.ring.token import partition_at
 from crdtkv.wire.messages import TopologyReply, TopologyRequest
 
 TOPOLOGY_TIMEOUT_S = 5.0
@@ -29,6 +33,9 @@ class Routing:
         self.views: list[DatacenterView] = []
         self.links: dict[int, NodeLink] = {}
         self._view_of: dict[int, DatacenterView] = {}
+        #: By partition.
+        self._first_choices: dict[int, tuple[DatacenterView, NodeLink]] = {}
+        self._partitions = 1
         self._last_link = 0
         self._current: DatacenterView | None = None
         #: How often requests began to go to another data center.
@@ -49,9 +56,13 @@ class Routing:
             NoNodeReachable: no link is open at all.
             ClosedError: the client was closed.
         """
+        partition = partition_at(identity, self._partitions)
+        is_first_choice = skip == 0
+        if is_first_choice and partition in self._first_choices:
+            return self._first_choices[partition]
         for view in self.views[:1] if level.is_linearizable else self.views:
             found: NodeLink | None = None
-            for link in view.candidates(identity):
+            for link in view.candidates(partition):
                 found = link
                 if skip == 0:
                     break
@@ -59,6 +70,8 @@ class Routing:
             if found is not None:
                 if view is not self._current:
                     self._move_to(view)
+                if is_first_choice and view is self.views[0]:
+                    self._first_choices[partition] = view, found
                 return view, found
         if self.is_closed:
             raise ClosedError("the client is closed")
@@ -72,16 +85,18 @@ class Routing:
     def dial(self, node: str, host: str, port: int) -> NodeLink:
         """Have a link kept to an address."""
         self._last_link += 1
-        link = NodeLink(self._last_link, node, (host, port), self._step, self._timers)
+        link = NodeLink(
+            self._last_link, node, (host, port), self._step, self._timers, changed=self._first_choices.clear
+        )
         self.links[link.number] = link
-        self._step.effects.dials.append(Dial(link.number, node, host, port))
+        self._step.effects.dials += (Dial(link.number, node, host, port),)
         return link
 
     def hang_up(self, link: NodeLink) -> None:
         """Close a link for good; what is in flight on it ends."""
         if self.links.pop(link.number, None) is not None:
             self._view_of.pop(link.number, None)
-            self._step.effects.hang_ups.append(link.number)
+            self._step.effects.hang_ups += (link.number,)
             link.down()
 
     def add(
@@ -91,22 +106,25 @@ class Routing:
         view = DatacenterView(name, rank, reply)
         self._connect_to_nodes(view)
         view.contacts = [self.dial("", host, port) for host, port in contacts]
-        self._view_of |= {contact.number: view for contact in view.contacts}
+        self._belong_to(view, view.contacts)
         self.views.append(view)
         self.views.sort(key=lambda view: view.rank)
+        self._partitions = self.views[0].ring.partitions
+        self._first_choices.clear()
         return view
 
     def keep(self, contacts: Sequence[NodeLink]) -> None:
         """Keep to the addresses that were given where no other node is linked; hang up on the rest."""
         for view in self.views:
             view.keep(contacts)
-            self._view_of |= {contact.number: view for contact in view.contacts}
+            self._belong_to(view, view.contacts)
+        self._first_choices.clear()
         for contact in contacts:
             if contact.number not in self._view_of:
                 self.hang_up(contact)
 
     def saw_epoch(self, link: NodeLink, epoch: int) -> None:
-        """Learn the ring again when a node speaks under a newer one."""
+        """Learn the ring again when a node speaks under a newer one (than `link.epoch`)."""
         view = self._view_of.get(link.number)
         if view is None or epoch <= view.ring.topology.epoch or view.is_refreshing:
             return
@@ -125,6 +143,8 @@ class Routing:
         """Take a newer description of a data center."""
         view.learn(reply)
         self._connect_to_nodes(view)
+        self._belong_to(view, view.contacts)
+        self._first_choices.clear()
 
     def _connect_to_nodes(self, view: DatacenterView) -> None:
         for node in view.ring.topology.nodes:
@@ -132,17 +152,23 @@ class Routing:
             if known is not None and known.address == (node.host, node.port):
                 continue
             link = view.links[node.name] = self.dial(node.name, node.host, node.port)
-            self._view_of[link.number] = view
             if known is not None:
                 link.continue_ids_of(known)
                 self.hang_up(known)  # the node has moved
+        self._belong_to(view, view.links.values())
+
+    def _belong_to(self, view: DatacenterView, links: Iterable[NodeLink]) -> None:
+        """Note which data center is behind links, and up to which epoch its ring is known."""
+        for link in links:
+            link.epoch = view.ring.topology.epoch
+            self._view_of[link.number] = view
 
     def _move_to(self, view: DatacenterView) -> None:
         """Say that requests go to another data center from now on."""
         before, self._current = self._current, view
         if before is not None:
             self.moves += 1
-            self._step.effects.moves.append(Move(before.name, view.name))
+            self._step.effects.moves += (Move(before.name, view.name),)
 
 
 class _Refreshing:

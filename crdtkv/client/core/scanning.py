@@ -15,7 +15,7 @@ from crdtkv.client.core.parts import ClientParts
 from crdtkv.client.core.sessions import SessionRead, context_of
 from crdtkv.errors import CrdtkvError, InvalidRequest, ReadTimeout
 from crdtkv.quorum.level import ConsistencyLevel
-from crdtkv.ring.token import partition_of, storage_key_of, token_of
+from crdtkv.ring.token import partition_at, storage_key_of
 from crdtkv.wire.messages import ScanReply, ScanRequest
 
 
@@ -35,9 +35,6 @@ class Page(NamedTuple):
 class PartitionScan(Call):
     """The pages of one partition, of `page_rows` rows at most; the result is None. `timeout_s` is per page."""
 
-    __slots__ = ("_after", "_asked_at", "_found", "_missing", "_observations", "_part", "_reply", "_view", "level",
-                 "page_rows", "partition", "prefix", "timeout_s")  # fmt: skip
-
     _part: Call
     _reply: ScanReply
     _found: dict[bytes, bytes | None]
@@ -53,7 +50,6 @@ class PartitionScan(Call):
         timeout_s: float,
         observations: Observations,
     ) -> None:
-        super().__init__()
         self.partition = partition
         self.prefix = prefix
         self.page_rows = page_rows
@@ -124,7 +120,8 @@ class PartitionScan(Call):
                 return
         rows = [(identity, entry) for identity, entry in self._found.items() if entry is not None]
         rows.sort(key=lambda row: storage_key_of(row[0]))
-        self.parts.step.effects.pages.append((self, Page(self._after, end, rows, self._asked_at, self._view)))
+        page = Page(self._after, end, rows, self._asked_at, self._view)
+        self.parts.step.effects.pages += ((self, page),)
         if end is None:
             self.end()
         else:
@@ -140,7 +137,7 @@ class PartitionScan(Call):
             identity
             for identity in seen.contexts
             if identity.startswith(self.prefix)
-            and partition_of(token_of(identity), self._partitions) == self.partition
+            and partition_at(identity, self._partitions) == self.partition
             and self._after < storage_key_of(identity)
             and (end is None or storage_key_of(identity) <= end)
         ]
@@ -149,15 +146,13 @@ class PartitionScan(Call):
 class _PageCall(RoutedCall):
     """One page; a partition is routed like a key in it."""
 
-    __slots__ = ("_request",)
-
     def __init__(
         self, request: ScanRequest, partitions: int, level: ConsistencyLevel, timeout_s: float, owner: Owner
     ) -> None:
         super().__init__(identities_by_partition(partitions)[request.partition], level, timeout_s, owner)
         self._request = request
 
-    def send(self, view: DatacenterView, link: NodeLink) -> None:
+    def send(self, link: NodeLink) -> None:
         """Ask for the page, whatever else is in flight."""
         left_s = self.deadline_s - self.parts.step.now
         fresh = self._request._replace(id=link.next_id(), timeout_ms=max(1, int(left_s * 1000)))
@@ -179,6 +174,6 @@ def identities_by_partition(partitions: int) -> dict[int, bytes]:
     number = 0
     while len(samples) < partitions:
         identity = b"%d" % number
-        samples.setdefault(partition_of(token_of(identity), partitions), identity)
+        samples.setdefault(partition_at(identity, partitions), identity)
         number += 1
     return samples

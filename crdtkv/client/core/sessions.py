@@ -23,9 +23,6 @@ from crdtkv.quorum.level import LOCAL_QUORUM, ConsistencyLevel
 class SessionRead(Call):
     """One read in a session; the result is that of `Read`. `is_repeated` says that one answer was not new enough."""
 
-    __slots__ = ("_deadline_s", "_level", "_observations", "_pause_s", "_reading", "_timeout_s", "identity",
-                 "is_repeated")  # fmt: skip
-
     _reading: Read
 
     def __init__(
@@ -36,7 +33,7 @@ class SessionRead(Call):
         observations: Observations,
         owner: Owner | None = None,
     ) -> None:
-        super().__init__(owner)
+        self.owner = owner
         self.identity = identity
         self._level = level
         self._timeout_s = timeout_s

@@ -45,13 +45,16 @@ class Waiter(Protocol):
 
 
 class Window:
-    """The places of one link; `used` tells how many requests are in flight."""
+    """The places of one link; the link counts those that are `used`."""
 
-    def __init__(self, used: Callable[[], int], timers: Timers) -> None:
-        self._used = used
+    __slots__ = ("_cut_at", "_tickets", "_timers", "limit", "round_trip_s", "used", "waiting")
+
+    def __init__(self, timers: Timers) -> None:
         self._timers = timers
-        #: In the order they came; a waiter whose deadline has passed is not in it any more.
-        self._waiting: OrderedDict[int, tuple[Waiter, Timer]] = OrderedDict()
+        #: How many requests are in flight.
+        self.used = 0
+        #: By ticket, in the order they came; a waiter whose deadline has passed is not in it any more.
+        self.waiting: OrderedDict[int, tuple[Waiter, Timer]] = OrderedDict()
         self._tickets = 0
         self._cut_at = 0.0
         self.limit = FIRST
@@ -61,34 +64,34 @@ class Window:
     @property
     def is_full(self) -> bool:
         """Whether a request has to wait."""
-        return bool(self._waiting) or self._used() >= self.limit
+        return self.used >= self.limit or bool(self.waiting)
 
     def wait(self, waiter: Waiter, until_s: float) -> None:
         """Let a request wait for a place, until its deadline at most.
 
         It fails with `Overloaded` if too many wait, or none becomes free in time; nothing was sent then.
         """
-        if len(self._waiting) >= QUEUE_MAX:
+        if len(self.waiting) >= QUEUE_MAX:
             waiter.failed(
                 Overloaded(f"{QUEUE_MAX} requests of this client wait for a node already: send fewer at once")
             )
             return
         self._tickets += 1
         ticket = self._tickets
-        self._waiting[ticket] = waiter, self._timers.at(until_s, lambda: self._too_late(ticket))
+        self.waiting[ticket] = waiter, self._timers.at(until_s, lambda: self._too_late(ticket))
         self.give()
 
     def give(self) -> None:
         """Give free places to those who wait."""
-        while self._waiting and self._used() < int(self.limit):
-            _, (waiter, timer) = self._waiting.popitem(last=False)
+        while self.waiting and self.used < int(self.limit):
+            _, (waiter, timer) = self.waiting.popitem(last=False)
             self._timers.cancel(timer)
             if not waiter.is_over:
                 waiter.placed()
 
     def fail(self, error: Callable[[], CrdtkvError]) -> None:
         """Send those who wait elsewhere."""
-        waiting, self._waiting = self._waiting, OrderedDict()
+        waiting, self.waiting = self.waiting, OrderedDict()
         for waiter, timer in waiting.values():
             self._timers.cancel(timer)
             waiter.failed(error())
@@ -98,7 +101,7 @@ class Window:
         self.round_trip_s += (_WEIGHT if self.round_trip_s else 1.0) * (seconds - self.round_trip_s)
         if seconds > TARGET_S:
             self.limit = max(SMALLEST, self.limit * 0.8)
-        elif seconds < TARGET_S / 2 and self._waiting:
+        elif seconds < TARGET_S / 2 and self.waiting:
             self.limit = min(LARGEST, self.limit * 1.25)
 
     def refused(self, now_s: float) -> None:
@@ -108,5 +111,5 @@ class Window:
             self.limit = max(SMALLEST, self.limit * 0.7)
 
     def _too_late(self, ticket: int) -> None:
-        waiter, _ = self._waiting.pop(ticket)
+        waiter, _ = self.waiting.pop(ticket)
         waiter.failed(Overloaded("the request waited in the client until its deadline, and was not sent"))

@@ -10,7 +10,7 @@ A write of which it is not known in time whether it was carried out ends as `Wri
 
 from typing import Any, NamedTuple
 
-from crdtkv.client.core.calls import Owner, RoutedCall
+from crdtkv.client.core.calls import RoutedCall
 from crdtkv.client.core.datacenter import DatacenterView
 from crdtkv.client.core.failures import LinkLost, NoAnswer, Unsettled
 from crdtkv.client.core.node_link import GRACE_S, NodeLink
@@ -39,11 +39,15 @@ class Mutation(NamedTuple):
 class Write(RoutedCall):
     """The tries of one operation; the result is the `MutateReply`, which names the write."""
 
-    __slots__ = ("_began_at", "_link", "_mutation", "_observations", "_request", "_sent_at", "_tried", "_unsettled",
-                 "_unsettled_in")  # fmt: skip
-
+    #: The id of the operation, once this has begun.
+    operation_id = b""
+    _began_at = 0.0
+    _sent_at = 0.0
+    _unsettled: Unsettled | None = None
+    _unsettled_in: DatacenterView | None = None
+    #: The nodes that may have carried it out.
+    _tried: tuple[str, ...] = ()
     _link: NodeLink
-    _request: MutateRequest
 
     def __init__(
         self,
@@ -52,47 +56,28 @@ class Write(RoutedCall):
         level: ConsistencyLevel,
         timeout_s: float,
         observations: Observations,
-        owner: Owner | None = None,
     ) -> None:
-        super().__init__(identity, level, timeout_s, owner)
+        super().__init__(identity, level, timeout_s)
         self._mutation = mutation
         self._observations = observations
-        self._unsettled: Unsettled | None = None
-        self._unsettled_in: DatacenterView | None = None
-        self._tried: list[object] = []
-
-    @property
-    def operation_id(self) -> bytes:
-        """The id of the operation, once this has begun."""
-        return self._request.operation_id or b""
 
     def begin(self, parts: ClientParts) -> None:
         """Choose the operation id, and send; in a session, only if there is room to remember the write."""
-        mutation = self._mutation
+        self.parts = parts
+        self.operation_id = parts.random.randbytes(OPERATION_ID_BYTES)
         self._began_at = parts.step.now
-        self._request = MutateRequest(
-            0,
-            self.identity,
-            mutation.operation,
-            mutation.arguments,
-            mutation.context,
-            self._observations.newest,
-            self.level.to_wire(),
-            int(self.timeout_s * 1000) or 1,
-            mutation.ttl_ms,
-            operation_id=parts.random.randbytes(OPERATION_ID_BYTES),
-        )
+        #: What the caller has seen when it begins: further tries are the same operation.
+        self._observed = self._observations.newest
         try:
             self._observations.check_room(self.identity)
         except InvalidRequest as error:
-            self.parts = parts
             self.end(error=error)
             return
         super().begin(parts)
 
-    def send(self, view: DatacenterView, link: NodeLink) -> None:
+    def send(self, link: NodeLink) -> None:
         """Send one more try, or wait for a place."""
-        if self._unsettled_in not in (None, view):
+        if self._unsettled_in is not None and self._unsettled_in is not self.view:
             raise NoNodeReachable("no node is reachable where the write may have been carried out")
         self._link = link
         if link.window.is_full:
@@ -111,12 +96,20 @@ class Write(RoutedCall):
         link, now = self._link, self.parts.step.now
         if self._unsettled is not None and now + BEGIN_WITHIN_S > self._began_at + RETRY_WITHIN_S:
             raise self._unsettled.timeout  # nodes are about to forget the operation
-        left_s = self.deadline_s - now
-        request = self._request._replace(
-            id=link.next_id(),
-            timeout_ms=max(1, int(left_s * 1000)),
-            tried=list(self._tried) or None,
-            begin_by_ms=max(1, link.clock_ms(now + BEGIN_WITHIN_S)),
+        left_s, mutation = self.deadline_s - now, self._mutation
+        request = MutateRequest(
+            link.next_id(),
+            self.identity,
+            mutation.operation,
+            mutation.arguments,
+            mutation.context,
+            self._observed,
+            self.level.to_wire(),
+            max(1, int(left_s * 1000)),
+            mutation.ttl_ms,
+            self.operation_id,
+            [*self._tried] or None,
+            max(1, link.clock_ms(now + BEGIN_WITHIN_S)),
         )
         self._sent_at = now
         link.ask(request, self, left_s + GRACE_S, BEGIN_WITHIN_S)
@@ -155,7 +148,7 @@ class Write(RoutedCall):
         server = self._link.server
         assert server is not None
         if server.name not in self._tried:
-            self._tried.append(server.name)
+            self._tried += (server.name,)
         self._unsettled_in = self.view
         self._unsettled = Unsettled(self._sent_at + BEGIN_WITHIN_S, timeout)
         return self._unsettled

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from crdtkv.client.core.calls import Call
 from crdtkv.client.core.client_core import ClientCore
 from crdtkv.client.core.effects import Effects
-from crdtkv.client.core.events import Begun, Canceled, Event, LinkDown, LinkUp, Received, TopologySeen
+from crdtkv.client.core.events import Canceled, Event, LinkDown, LinkUp, TopologySeen
 from crdtkv.client.core.node_link import NodeLink
 from crdtkv.crdt.entry import Entry
 from crdtkv.errors import CrdtkvError
@@ -54,20 +54,22 @@ class Stage:
         return next(link for link in self.core.routing.links.values() if link.node == node)
 
     def step(self, *events: Event) -> Effects:
-        effects = self.core.handle(events, self.now)
+        return self.carry_out(self.core.handle(events, self.now))
+
+    def carry_out(self, effects: Effects) -> Effects:
         for number, messages in effects.sends.items():
             link = self.core.routing.links[number]
             self.sent.setdefault(link.node or link.address[0], []).extend(messages)
-        for call, result, error in effects.ended:
+        for call in effects.ended:
             assert call not in self.ended, "a call ends once"
-            self.ended[call] = result if error is None else error
+            self.ended[call] = call.result if call.error is None else call.error
         self.pages += effects.pages
         self.moves += effects.moves
         self.effects.append(effects)
         return effects
 
-    def begin(self, *calls: Call) -> None:
-        self.step(Begun(list(calls)))
+    def begin(self, *calls: Call) -> Effects:
+        return self.carry_out(self.core.begin(calls, self.now))
 
     def cancel(self, call: Call) -> None:
         self.step(Canceled(call))
@@ -79,7 +81,10 @@ class Stage:
         self.step(LinkDown(self.link(node).number))
 
     def answer(self, node: str, *messages: Message, epoch: int = 1) -> None:
-        self.step(Received(self.link(node).number, epoch, list(messages)))
+        self.receive(self.link(node).number, *messages, epoch=epoch)
+
+    def receive(self, link: int, *messages: Message, epoch: int = 1) -> None:
+        self.carry_out(self.core.received(link, epoch, list(messages), 0.0, self.now))
 
     def refuse(self, node: str, request: Any, error: CrdtkvError) -> None:
         fields = [getattr(error, name) if name != "message" else str(error) for name in error.field_names]
@@ -88,7 +93,7 @@ class Stage:
     def advance(self, seconds: float) -> None:
         """Let time go on; the core is woken when it wants to be."""
         until = self.now + seconds
-        while (due := self.core.next_timer()) is not None and due <= until:
+        while (due := self.core.next_timer()) <= until:
             self.now = max(self.now, due)
             self.step()
         self.now = until

@@ -7,7 +7,7 @@ from stage import Stage, told, topology
 from crdtkv import InvalidRequest, NoNodeReachable, ProtocolError
 from crdtkv.client.core.client_core import ClientCore
 from crdtkv.client.core.connecting import FIRST_LINK_S, MOMENT_S, OTHER_LINKS_S, Connect
-from crdtkv.client.core.events import LinkDown, LinkUp, Received
+from crdtkv.client.core.events import LinkDown, LinkUp
 from crdtkv.wire.messages import Hello, TopologyRequest
 
 
@@ -33,7 +33,7 @@ class Meeting:
         (request,) = self.stage.sent.pop(address)
         assert isinstance(request, TopologyRequest)
         ring = topology(address[:2])
-        self.stage.step(Received(self.contact(address), 1, [told(ring, request.id)]))
+        self.stage.receive(self.contact(address), told(ring, request.id))
 
     @property
     def names(self) -> list[str]:

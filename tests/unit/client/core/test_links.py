@@ -5,7 +5,6 @@ from dataclasses import replace
 from stage import KEY, Stage, told, topology
 
 from crdtkv import LOCAL_QUORUM, ONE
-from crdtkv.client.core.events import Begun
 from crdtkv.client.core.node_link import READS_A_MESSAGE
 from crdtkv.client.core.reading import Read
 from crdtkv.client.core.silence import SUSPECT_S
@@ -28,7 +27,7 @@ def test_reads_that_begin_in_one_step_leave_as_one_message() -> None:
 
 def test_reads_of_other_levels_leave_as_messages_of_their_own_in_the_same_frame() -> None:
     stage = Stage()
-    effects = stage.step(Begun([read(), Read(KEY, ONE, 5.0), read()]))
+    effects = stage.begin(read(), Read(KEY, ONE, 5.0), read())
     ((messages),) = effects.sends.values()
     assert [(message.level, len(message.identities)) for message in messages] == [("LOCAL_QUORUM", 2), ("ONE", 1)]
 
@@ -99,7 +98,7 @@ def test_a_node_that_leaves_gets_nothing_new_and_keeps_its_link_until_it_owes_no
     stage.begin(read())
     assert stage.take_any(GetRequest)[0] != node
     stage.answer(node, EntriesReply(sent.id, [b"e"]))
-    assert stage.effects[-1].breaks == [stage.link(node).number]
+    assert stage.effects[-1].breaks == (stage.link(node).number,)
     assert stage.ended[call] == b"e"
 
 
