@@ -4,6 +4,7 @@ It tells the host what happens (`core.events`), and sends what the host hands ov
 of it when the link breaks, is the core's.
 """
 
+import time
 from typing import TYPE_CHECKING
 
 from crdtkv.client.core.effects import Dial
@@ -62,7 +63,8 @@ class Connection:
 
     def frame(self, link: Link, frame: Frame) -> None:
         """Hand a frame to the core."""
-        self._host.received(self._number, frame, link.clock_ahead_s)
+        core, now = self._host.core, time.monotonic()
+        self._host.carry_out(core.received(self._number, frame.epoch, frame.messages, link.clock_ahead_s, now))
 
     def unsent(self, link: Link, outgoing: Outgoing) -> None:
         """Let requests that could not be sent end as if the node had refused them."""

@@ -18,7 +18,6 @@ from crdtkv.client.core.client_core import ClientCore
 from crdtkv.client.core.effects import Dial, Effects, Move
 from crdtkv.client.core.events import Canceled, Closed, Event
 from crdtkv.errors import ClosedError, InvalidRequest
-from crdtkv.wire.codec import Frame
 from crdtkv.wire.messages import Hello
 
 log = logging.getLogger("crdtkv.client")
@@ -95,18 +94,15 @@ class ClientHost:
 
     def step(self, events: Iterable[Event]) -> None:
         """Let the core take what has happened, and carry out what it wants."""
-        self._carry_out(self.core.handle(events, time.monotonic()))
-
-    def received(self, link: int, frame: Frame, clock_ahead_s: float) -> None:
-        """Let the core take a frame, and carry out what it wants."""
-        self._carry_out(self.core.received(link, frame.epoch, frame.messages, clock_ahead_s, time.monotonic()))
+        self.carry_out(self.core.handle(events, time.monotonic()))
 
     def _begin_all(self) -> None:
         begun, self._begun = self._begun, []
         if begun:
-            self._carry_out(self.core.begin(begun, time.monotonic()))
+            self.carry_out(self.core.begin(begun, time.monotonic()))
 
-    def _carry_out(self, effects: Effects) -> None:
+    def carry_out(self, effects: Effects) -> None:
+        """Send what is to be sent, and tell callers how their calls ended."""
         if effects.dials:
             self._dial(effects.dials)
         for number, messages in effects.sends.items():

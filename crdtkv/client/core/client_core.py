@@ -46,7 +46,8 @@ class ClientCore:
 
     def begin(self, calls: Iterable[Call], now: float) -> Effects:
         """Begin calls at `now` (monotonic seconds); those that read leave together."""
-        effects = self._begin_step(now)
+        self._step.now = now
+        self._step.effects = effects = Effects()
         for call in calls:
             if call.waits_for_links:
                 self._waiting_for_links = [other for other in self._waiting_for_links if not other.is_over]
@@ -60,7 +61,8 @@ class ClientCore:
 
         `clock_ahead_s` tells by how much the node's monotonic clock is ahead, at least.
         """
-        effects = self._begin_step(now)
+        self._step.now = now
+        self._step.effects = effects = Effects()
         link = self.routing.links.get(number)
         if link is not None:
             link.received(messages, clock_ahead_s)
@@ -71,7 +73,8 @@ class ClientCore:
 
     def handle(self, events: Iterable[Event], now: float) -> Effects:
         """Take what else has happened, and run what is due."""
-        effects = self._begin_step(now)
+        self._step.now = now
+        self._step.effects = effects = Effects()
         for event in events:
             self._happened(event)
         self._end_step()
@@ -81,17 +84,15 @@ class ClientCore:
         """Return when to call `handle` at the latest, infinity if only events matter."""
         return self._timers.next_at
 
-    def _begin_step(self, now: float) -> Effects:
-        step = self._step
-        step.now = now
-        step.effects = effects = Effects()
-        return effects
-
     def _end_step(self) -> None:
-        if self._timers.next_at <= self._step.now:
-            self._timers.fire(self._step.now)
-        if self._step.at_end:
-            self._step.end()
+        """Run what is due, then what was left to the end of the step, and what that leaves to it."""
+        step = self._step
+        if self._timers.next_at <= step.now:
+            self._timers.fire(step.now)
+        while step.at_end:
+            due, step.at_end = step.at_end, []
+            for act in due:
+                act()
 
     def _happened(self, event: Event) -> None:
         match event:

@@ -123,7 +123,7 @@ class NodeLink:
         self._waiting[number] = asker
         self.window.used += 1
         self._expect(number, number, timeout_s, patience_s)
-        self._send(request)
+        self._step.effects.sends.setdefault(self.number, []).append(request)
 
     def read(self, reader: Reader, level: str, timeout_ms: int) -> None:
         """Read one key, together with all others that are read in this step.
@@ -139,8 +139,11 @@ class NodeLink:
         if group is None:
             self._reads[level, timeout_ms] = [reader.identity], [reader]
         else:
-            group[0].append(reader.identity)
-            group[1].append(reader)
+            identities, readers = group
+            identities.append(reader.identity)
+            readers.append(reader)
+            if len(readers) == READS_A_MESSAGE:
+                self._send_reads()
         self.window.used += 1
 
     def poll(self, request: Message, asker: Asker) -> None:
@@ -152,7 +155,7 @@ class NodeLink:
         if not self.is_open:
             raise LinkLost(was_sent=False)
         self._polls[request[0]] = asker  # type: ignore[index]
-        self._send(request)
+        self._step.effects.sends.setdefault(self.number, []).append(request)
 
     def forget_poll(self, number: int) -> None:
         """Give a poll up; its answer is ignored."""
@@ -166,7 +169,9 @@ class NodeLink:
         self._clock_ahead_s = clock_ahead_s
         self.is_open = self._is_up = self.was_opened = True
         self._is_leaving = False
-        self._heard()  # what the old link was silent about is over
+        # What the old link was silent about is over.
+        self._silence.quiet_since = self._step.now
+        self._silence.is_suspected = False
         self._changed()
 
     def down(self, refused: CrdtkvError | None = None) -> None:
@@ -193,14 +198,18 @@ class NodeLink:
     def received(self, messages: list[Message], clock_ahead_s: float) -> None:
         """Take a frame of answers."""
         self._clock_ahead_s = clock_ahead_s
-        self._heard()
-        take = self._waiting.pop
+        silence, take = self._silence, self._waiting.pop
+        silence.quiet_since = self._step.now
+        if silence.is_suspected:
+            silence.is_suspected = False
+            self._changed()
         for message in messages:
             if type(message) is EntriesReply:
                 if self._owed:
                     self._owed.difference_update(range(message.id, message.id + len(message.entries)))
                 if message.id <= self._probe < message.id + len(message.entries):
-                    self._measure()
+                    self._probe = 0
+                    self.window.measured(silence.quiet_since - self._probe_sent_at)
                 for number, entry in enumerate(message.entries, message.id):
                     reader = take(number, None)
                     if reader is not None:
@@ -228,7 +237,8 @@ class NodeLink:
             self.refused = error  # the link itself is not wanted
             return
         if number == self._probe:
-            self._measure()
+            self._probe = 0
+            self.window.measured(self._silence.quiet_since - self._probe_sent_at)
         self._owed.discard(number)
         asker = self._waiting.pop(number, None) or self._polls.pop(number, None)
         if asker is None:
@@ -240,24 +250,17 @@ class NodeLink:
             self.window.refused(self._silence.quiet_since)
         asker.failed(error)
 
-    def _send(self, message: Message) -> None:
-        queue = self._step.effects.sends.get(self.number)
-        if queue is None:
-            self._step.effects.sends[self.number] = [message]
-        else:
-            queue.append(message)
-
     def _send_reads(self) -> None:
         """Send the reads that have gathered, those of one level and deadline as one message."""
         reads, self._reads = self._reads, {}
+        sends = self._step.effects.sends.setdefault(self.number, [])
         for (level, timeout_ms), (identities, readers) in reads.items():
-            for start in range(0, len(readers), READS_A_MESSAGE):
-                first = self._last_id + 1
-                asked = identities[start : start + READS_A_MESSAGE]
-                self._last_id += len(asked)
-                self._waiting.update(zip(range(first, self._last_id + 1), readers[start:], strict=False))
-                self._expect(first, self._last_id, timeout_ms / 1000 + GRACE_S, 0.0)
-                self._send(GetRequest(first, asked, level, timeout_ms))
+            first = self._last_id + 1
+            self._last_id += len(readers)
+            for number, reader in enumerate(readers, first):
+                self._waiting[number] = reader
+            self._expect(first, self._last_id, timeout_ms / 1000 + GRACE_S, 0.0)
+            sends.append(GetRequest(first, identities, level, timeout_ms))
 
     def _give_places(self) -> None:
         """Count what is in flight now, and let those who wait send."""
@@ -265,17 +268,6 @@ class NodeLink:
         self.window.used = len(self._waiting) + len(self._owed) + unsent
         if self.window.waiting:
             self.window.give()
-
-    def _heard(self) -> None:
-        """Note that the node has sent something."""
-        self._silence.quiet_since = self._step.now
-        if self._silence.is_suspected:
-            self._silence.is_suspected = False
-            self._changed()
-
-    def _measure(self) -> None:
-        self._probe = 0
-        self.window.measured(self._silence.quiet_since - self._probe_sent_at)
 
     def _leave_when_done(self) -> None:
         """Close the link once the node owes no answer; polls, which it may owe for long, go elsewhere at once."""

@@ -1,7 +1,7 @@
 """`Step`: what belongs to the step that a client core makes now: the time, the effects so far, and what ends the step.
 
 Some things are decided once for a whole step: reads that began together leave as one message, and partitions that lost
-their replica together begin elsewhere together. Parts append them to `at_end`.
+their replica together begin elsewhere together. Parts append that to `at_end`, which `ClientCore` runs.
 """
 
 from collections.abc import Callable
@@ -18,10 +18,3 @@ class Step:
         self.now = 0.0
         self.effects = Effects()
         self.at_end: list[Callable[[], None]] = []
-
-    def end(self) -> None:
-        """Do what was left to the end of the step, and what that leaves to it."""
-        while self.at_end:
-            due, self.at_end = self.at_end, []
-            for act in due:
-                act()
