@@ -15,7 +15,7 @@ from typing import Any
 from crdtkv.client.connection import Connection
 from crdtkv.client.core.calls import Call
 from crdtkv.client.core.client_core import ClientCore
-from crdtkv.client.core.effects import Dial, Effects, Move
+from crdtkv.client.core.effects import Break, Dial, Effects, HangUp, Move
 from crdtkv.client.core.events import Canceled, Closed, Event
 from crdtkv.errors import ClosedError, InvalidRequest
 from crdtkv.wire.messages import Hello
@@ -103,14 +103,10 @@ class ClientHost:
 
     def carry_out(self, effects: Effects) -> None:
         """Send what is to be sent, and tell callers how their calls ended."""
-        if effects.dials:
-            self._dial(effects.dials)
         for number, messages in effects.sends.items():
             self._connections[number].send(messages)
-        if effects.breaks or effects.hang_ups:
-            self._close_links(effects)
-        for move in effects.moves:
-            self._tell_of_move(move)
+        for change in effects.changes:
+            self._change(change)
         if self._on_page:
             self._tell_of_pages(effects)
         for call in effects.ended:
@@ -132,23 +128,21 @@ class ClientHost:
         for call in effects.ended:
             self._on_page.pop(call, None)
 
-    def _tell_of_move(self, move: Move) -> None:
-        log.warning("requests go to data center %s from now on, no longer to %s", move.after, move.before)
-        if self.on_move is not None:
-            self.on_move(move.before, move.after)
-
-    def _dial(self, dials: Iterable[Dial]) -> None:
-        for dial in dials:
-            connection = self._connections[dial.link] = Connection(self, dial, self._hello)
-            connection.start()
-
-    def _close_links(self, effects: Effects) -> None:
-        for number in effects.breaks:
-            self._connections[number].drop("the node is about to stop")
-        for number in effects.hang_ups:
-            closing = self._loop.create_task(self._connections.pop(number).close())
-            self._closing.add(closing)
-            closing.add_done_callback(self._closing.discard)
+    def _change(self, change: Dial | Break | HangUp | Move) -> None:
+        match change:
+            case Dial(number):
+                connection = self._connections[number] = Connection(self, change, self._hello)
+                connection.start()
+            case Break(number):
+                self._connections[number].drop("the node is about to stop")
+            case HangUp(number):
+                closing = self._loop.create_task(self._connections.pop(number).close())
+                self._closing.add(closing)
+                closing.add_done_callback(self._closing.discard)
+            case Move(before, after):
+                log.warning("requests go to data center %s from now on, no longer to %s", after, before)
+                if self.on_move is not None:
+                    self.on_move(before, after)
 
     def _set_timer(self, wake_at: float) -> None:
         """Wake the core in time; a timer that is too early stays, and is set again when it has run."""

@@ -143,8 +143,9 @@ class ClientHost:
         self.step(LinkDown(number))
 
     def _carry_out(self, effects: Effects) -> None:
-        for dial in effects.dials:
-            self._dial(dial)
+        for change in effects.changes:
+            if isinstance(change, Dial):
+                self._dial(change)
         for number, messages in effects.sends.items():
             self._send(self._node_of[number], messages)
         for call, page in effects.pages:

@@ -14,6 +14,7 @@ class AskEach(Call):
     """The result is the answers by node; nodes that did not answer are left out. `request` makes one of an id."""
 
     def __init__(self, request: Callable[[int], Message], timeout_s: float) -> None:
+        super().__init__()
         self._request = request
         self._timeout_s = timeout_s
         self._waiting = 0

@@ -24,17 +24,20 @@ class Owner(Protocol):
 
 
 class Call:
-    """One call. What few calls have is set in the class, so that the others cost nothing for it."""
+    """One call; `caller` is what the host knows it by."""
 
-    #: What the host knows the call by.
-    caller: Any = None
-    owner: Owner | None = None
-    is_over = False
-    result: Any = None
-    error: CrdtkvError | None = None
+    __slots__ = ("caller", "error", "is_over", "owner", "parts", "result")
+
     #: Whether `linked` is to be called.
     waits_for_links = False
     parts: ClientParts
+
+    def __init__(self, owner: Owner | None = None) -> None:
+        self.owner = owner
+        self.caller: Any = None
+        self.is_over = False
+        self.result: Any = None
+        self.error: CrdtkvError | None = None
 
     def begin(self, parts: ClientParts) -> None:
         """Begin; may end at once."""
@@ -62,16 +65,21 @@ class Call:
 class RoutedCall(Call):
     """One request for what lies where `identity` does."""
 
-    #: The data center of the last try.
-    view: DatacenterView | None = None
-    deadline_s = 0.0
-    _retries: Retries | None = None
+    __slots__ = ("_retries", "deadline_s", "identity", "level", "timeout_s", "view")
+
+    deadline_s: float
 
     def __init__(self, identity: bytes, level: ConsistencyLevel, timeout_s: float, owner: Owner | None = None) -> None:
+        # Without `super().__init__`: one is made for every request.
+        self.owner = owner
+        self.caller = self.result = self.error = None
+        self.is_over = False
         self.identity = identity
         self.level = level
         self.timeout_s = timeout_s
-        self.owner = owner
+        #: The data center of the last try.
+        self.view: DatacenterView | None = None
+        self._retries: Retries | None = None
 
     def begin(self, parts: ClientParts) -> None:
         """Set the deadline, and try for the first time."""

@@ -34,6 +34,7 @@ class Connect(Call):
     waits_for_links = True
 
     def __init__(self, addresses: Sequence[tuple[str, int]], preferred: str | None, timeout_s: float) -> None:
+        super().__init__()
         self._addresses = addresses
         self._preferred = preferred
         self._timeout_s = timeout_s

@@ -17,6 +17,18 @@ class Dial(NamedTuple):
     port: int
 
 
+class Break(NamedTuple):
+    """Close this link now, and make it again."""
+
+    link: int
+
+
+class HangUp(NamedTuple):
+    """Close this link for good."""
+
+    link: int
+
+
 class Move(NamedTuple):
     """Requests go to another data center from now on."""
 
@@ -25,18 +37,16 @@ class Move(NamedTuple):
 
 
 class Effects:
-    """The effects of one step. What few steps have is empty in the class, so that the others do not make it."""
+    """The effects of one step, in the order in which they are carried out. Most steps have only `sends` and `ended`."""
 
-    #: Pages of scans and watches, with the call they belong to, in the order they came.
-    pages: "tuple[tuple[Call, Any], ...]" = ()
-    dials: tuple[Dial, ...] = ()
-    #: Links to close now and to make again, and links to close for good.
-    breaks: tuple[int, ...] = ()
-    hang_ups: tuple[int, ...] = ()
-    moves: tuple[Move, ...] = ()
+    __slots__ = ("changes", "ended", "pages", "sends")
 
     def __init__(self) -> None:
         #: Messages by link.
         self.sends: dict[int, list[Message]] = {}
+        #: What becomes of links.
+        self.changes: tuple[Dial | Break | HangUp | Move, ...] = ()
+        #: Pages of scans and watches, with the call they belong to, in the order they came.
+        self.pages: tuple[tuple[Call, Any], ...] = ()
         #: Calls that have ended, with a result or an error.
         self.ended: list[Call] = []

@@ -141,6 +141,7 @@ class Following(Call):
     def __init__(
         self, view: DatacenterView, prefixes: Sequence[bytes], parts: Sequence[Part], paging: Paging | None = None
     ) -> None:
+        super().__init__()
         self.view = view
         self.partitions = view.ring.partitions
         self.prefixes = prefixes

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from heapq import heappush
 from typing import Any, Protocol
 
+from crdtkv.client.core.effects import Break
 from crdtkv.client.core.failures import LinkLost, NoAnswer
 from crdtkv.client.core.silence import Silence
 from crdtkv.client.core.step import Step
@@ -272,7 +273,7 @@ class NodeLink:
     def _leave_when_done(self) -> None:
         """Close the link once the node owes no answer; polls, which it may owe for long, go elsewhere at once."""
         if self._is_up and not (self._waiting or self._owed or self._reads):
-            self._step.effects.breaks += (self.number,)
+            self._step.effects.changes += (Break(self.number),)
 
     def _expect(self, first: int, last: int, timeout_s: float, patience_s: float) -> None:
         """Let the requests of these ids fail when the time has passed."""

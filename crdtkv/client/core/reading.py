@@ -8,6 +8,8 @@ from crdtkv.errors import CrdtkvError, ReadTimeout
 class Read(RoutedCall):
     """A read of one key, whatever its caller has seen."""
 
+    __slots__ = ("_link",)
+
     _link: NodeLink
 
     def send(self, link: NodeLink) -> None:

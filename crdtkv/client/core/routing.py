@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from crdtkv.client.core.datacenter import DatacenterView
-from crdtkv.client.core.effects import Dial, Move
+from crdtkv.client.core.effects import Dial, HangUp, Move
 from crdtkv.client.core.node_link import NodeLink
 from crdtkv.client.core.step import Step
 from crdtkv.client.core.timers import Timers
@@ -89,14 +89,14 @@ class Routing:
             self._last_link, node, (host, port), self._step, self._timers, changed=self._first_choices.clear
         )
         self.links[link.number] = link
-        self._step.effects.dials += (Dial(link.number, node, host, port),)
+        self._step.effects.changes += (Dial(link.number, node, host, port),)
         return link
 
     def hang_up(self, link: NodeLink) -> None:
         """Close a link for good; what is in flight on it ends."""
         if self.links.pop(link.number, None) is not None:
             self._view_of.pop(link.number, None)
-            self._step.effects.hang_ups += (link.number,)
+            self._step.effects.changes += (HangUp(link.number),)
             link.down()
 
     def add(
@@ -168,7 +168,7 @@ class Routing:
         before, self._current = self._current, view
         if before is not None:
             self.moves += 1
-            self._step.effects.moves += (Move(before.name, view.name),)
+            self._step.effects.changes += (Move(before.name, view.name),)
 
 
 class _Refreshing:

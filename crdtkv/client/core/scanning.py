@@ -50,6 +50,7 @@ class PartitionScan(Call):
         timeout_s: float,
         observations: Observations,
     ) -> None:
+        super().__init__()
         self.partition = partition
         self.prefix = prefix
         self.page_rows = page_rows

@@ -33,7 +33,7 @@ class SessionRead(Call):
         observations: Observations,
         owner: Owner | None = None,
     ) -> None:
-        self.owner = owner
+        super().__init__(owner)
         self.identity = identity
         self._level = level
         self._timeout_s = timeout_s

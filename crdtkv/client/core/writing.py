@@ -39,14 +39,12 @@ class Mutation(NamedTuple):
 class Write(RoutedCall):
     """The tries of one operation; the result is the `MutateReply`, which names the write."""
 
-    #: The id of the operation, once this has begun.
-    operation_id = b""
-    _began_at = 0.0
-    _sent_at = 0.0
-    _unsettled: Unsettled | None = None
-    _unsettled_in: DatacenterView | None = None
-    #: The nodes that may have carried it out.
-    _tried: tuple[str, ...] = ()
+    __slots__ = ("_began_at", "_link", "_mutation", "_observations", "_observed", "_sent_at", "_tried", "_unsettled",
+                 "_unsettled_in", "operation_id")  # fmt: skip
+
+    _began_at: float
+    _sent_at: float
+    _observed: int
     _link: NodeLink
 
     def __init__(
@@ -60,13 +58,18 @@ class Write(RoutedCall):
         super().__init__(identity, level, timeout_s)
         self._mutation = mutation
         self._observations = observations
+        #: The id of the operation, once this has begun.
+        self.operation_id = b""
+        #: The nodes that may have carried it out, their data center, and how the last of these tries may yet end.
+        self._tried: tuple[str, ...] = ()
+        self._unsettled_in: DatacenterView | None = None
+        self._unsettled: Unsettled | None = None
 
     def begin(self, parts: ClientParts) -> None:
         """Choose the operation id, and send; in a session, only if there is room to remember the write."""
         self.parts = parts
         self.operation_id = parts.random.randbytes(OPERATION_ID_BYTES)
         self._began_at = parts.step.now
-        #: What the caller has seen when it begins: further tries are the same operation.
         self._observed = self._observations.newest
         try:
             self._observations.check_room(self.identity)

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 from crdtkv.client.core.calls import Call
 from crdtkv.client.core.client_core import ClientCore
-from crdtkv.client.core.effects import Effects
+from crdtkv.client.core.effects import Effects, Move
 from crdtkv.client.core.events import Canceled, Event, LinkDown, LinkUp, TopologySeen
 from crdtkv.client.core.node_link import NodeLink
 from crdtkv.crdt.entry import Entry
@@ -64,7 +64,7 @@ class Stage:
             assert call not in self.ended, "a call ends once"
             self.ended[call] = call.result if call.error is None else call.error
         self.pages += effects.pages
-        self.moves += effects.moves
+        self.moves += [change for change in effects.changes if isinstance(change, Move)]
         self.effects.append(effects)
         return effects
 

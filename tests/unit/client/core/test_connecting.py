@@ -7,6 +7,7 @@ from stage import Stage, told, topology
 from crdtkv import InvalidRequest, NoNodeReachable, ProtocolError
 from crdtkv.client.core.client_core import ClientCore
 from crdtkv.client.core.connecting import FIRST_LINK_S, MOMENT_S, OTHER_LINKS_S, Connect
+from crdtkv.client.core.effects import HangUp
 from crdtkv.client.core.events import LinkDown, LinkUp
 from crdtkv.wire.messages import Hello, TopologyRequest
 
@@ -53,7 +54,7 @@ def test_one_node_of_each_data_center_is_asked() -> None:
     assert meeting.stage.ended[meeting.call] is None
     contacts = [meeting.contact("us-1")]
     assert meeting.stage.core.routing.views[1].contacts == [meeting.stage.core.routing.links[contacts[0]]]
-    assert len(meeting.stage.effects[-1].hang_ups) == 2, "addresses are kept where no other link stands"
+    assert [type(change) for change in meeting.stage.effects[-1].changes] == [HangUp, HangUp], "addresses are kept where no other link stands"
 
 
 def test_better_data_centers_are_waited_for_a_moment_once_any_is_known() -> None:
@@ -73,7 +74,7 @@ def test_without_links_to_the_nodes_that_are_named_the_addresses_are_kept() -> N
     meeting.stage.advance(FIRST_LINK_S + OTHER_LINKS_S)
     assert meeting.stage.ended[meeting.call] is None
     assert list(meeting.stage.core.routing.views[0].linked) == ["eu-1"]
-    assert not meeting.stage.effects[-1].hang_ups
+    assert not meeting.stage.effects[-1].changes
 
 
 def test_one_link_is_enough_after_a_moment() -> None:

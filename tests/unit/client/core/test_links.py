@@ -5,6 +5,7 @@ from dataclasses import replace
 from stage import KEY, Stage, told, topology
 
 from crdtkv import LOCAL_QUORUM, ONE
+from crdtkv.client.core.effects import Break, Dial
 from crdtkv.client.core.node_link import READS_A_MESSAGE
 from crdtkv.client.core.reading import Read
 from crdtkv.client.core.silence import SUSPECT_S
@@ -94,11 +95,11 @@ def test_a_node_that_leaves_gets_nothing_new_and_keeps_its_link_until_it_owes_no
     stage.begin(call)
     node, sent = stage.take_any(GetRequest)
     stage.answer(node, GoAway(1000))
-    assert not stage.effects[-1].breaks
+    assert not stage.effects[-1].changes
     stage.begin(read())
     assert stage.take_any(GetRequest)[0] != node
     stage.answer(node, EntriesReply(sent.id, [b"e"]))
-    assert stage.effects[-1].breaks == (stage.link(node).number,)
+    assert stage.effects[-1].changes == (Break(stage.link(node).number),)
     assert stage.ended[call] == b"e"
 
 
@@ -109,7 +110,7 @@ def test_a_frame_of_a_newer_epoch_makes_the_client_learn_the_ring_again_once() -
     node, request = stage.take_any(TopologyRequest)
     stage.answer(node, told(topology(epoch=2, nodes=4), request.id), epoch=2)
     assert stage.core.routing.views[0].ring.topology.epoch == 2
-    assert [dial.node for dial in stage.effects[-1].dials] == ["eu-4"]
+    assert stage.effects[-1].changes == (Dial(4, "eu-4", "eu-4", 1),)
     stage.answer("eu-2", epoch=2)
     assert not stage.sent
 
