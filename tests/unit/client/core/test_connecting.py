@@ -54,7 +54,8 @@ def test_one_node_of_each_data_center_is_asked() -> None:
     assert meeting.stage.ended[meeting.call] is None
     contacts = [meeting.contact("us-1")]
     assert meeting.stage.core.routing.views[1].contacts == [meeting.stage.core.routing.links[contacts[0]]]
-    assert [type(change) for change in meeting.stage.effects[-1].changes] == [HangUp, HangUp], "addresses are kept where no other link stands"
+    changes = meeting.stage.effects[-1].changes
+    assert [type(change) for change in changes] == [HangUp, HangUp], "addresses are kept where no other link stands"
 
 
 def test_better_data_centers_are_waited_for_a_moment_once_any_is_known() -> None:
