@@ -3,7 +3,7 @@
 Every partition is followed at one replica of the client's data center: one that counts and is linked. What is followed
 at one node from one cursor is a *group*, with one poll at a time. A group whose node is lost, or refuses because it
 does not count any more, ends, and its partitions begin at other replicas, from an empty cursor there: keys come again,
-none is skipped. When no replica can be reached, that is tried again for ever.
+none is skipped. When no replica can be reached, that is tried again for ever, and the ring is asked for again.
 
 What was fetched and not taken yet is bounded: a group polls on when its page was taken (`PageTaken`). The token names
 the cursors up to which everything was told (`PageTold`).
@@ -29,6 +29,8 @@ ANSWER_S = 10.0
 #: How long a node that was lost or has refused is passed over, and when partitions without a replica are placed again.
 AVOID_S = 1.0
 RETRY_S = 0.25
+#: How often the ring is asked for meanwhile.
+REFRESH_S = 1.0
 #: How long a watch that goes on from a token waits for links to the nodes it names.
 LINKS_S = 1.0
 #: Groups at one node; with one more, all of them begin anew as one.
@@ -152,6 +154,7 @@ class Following(Call):
         self._avoided: dict[str, float] = {}
         self._is_placing = False
         self._retry: Timer | None = None
+        self._refresh_at = 0.0
 
     @property
     def groups(self) -> list[Group]:
@@ -254,7 +257,15 @@ class Following(Call):
                     mask |= group.mask  # noqa: PLW2901
             self._begin_group(node, mask, b"")
         if self._unplaced:
+            self._refresh_ring()
             self._retry = self.parts.timers.at(self.parts.step.now + RETRY_S, self._place)
+
+    def _refresh_ring(self) -> None:
+        """Ask for the ring, now and then: a client that only watches gets no frame that tells of a newer one."""
+        now, linked = self.parts.step.now, [*self.view.linked.values()]
+        if linked and now >= self._refresh_at:
+            self._refresh_at = now + REFRESH_S
+            self.parts.routing.refresh(self.view, self.parts.random.choice(linked))
 
     def _chosen(self) -> dict[str, int]:
         """Return the replicas at which partitions without one begin."""

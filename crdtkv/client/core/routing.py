@@ -126,12 +126,14 @@ class Routing:
     def saw_epoch(self, link: NodeLink, epoch: int) -> None:
         """Learn the ring again when a node speaks under a newer one (than `link.epoch`)."""
         view = self._view_of.get(link.number)
-        if view is None or epoch <= view.ring.topology.epoch or view.is_refreshing:
-            return
-        for asked in view.linked.values():
+        if view is not None and epoch > view.ring.topology.epoch and link.is_open:
+            self.refresh(view, link)
+
+    def refresh(self, view: DatacenterView, link: NodeLink) -> None:
+        """Ask a node for the newest topology, unless one is being asked."""
+        if not view.is_refreshing:
             view.is_refreshing = True
-            asked.ask(TopologyRequest(asked.next_id()), _Refreshing(self, view), TOPOLOGY_TIMEOUT_S)
-            break
+            link.ask(TopologyRequest(link.next_id()), _Refreshing(self, view), TOPOLOGY_TIMEOUT_S)
 
     def close(self) -> None:
         """End all links."""

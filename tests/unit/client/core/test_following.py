@@ -9,7 +9,7 @@ from stage import KEY, Stage, told, topology
 from crdtkv import ClosedError, InvalidRequest, Overloaded, Unavailable
 from crdtkv.client.core.client_core import ClientCore
 from crdtkv.client.core.events import Closed, PageTaken, PageTold, TopologySeen
-from crdtkv.client.core.following import ANSWER_S, LINKS_S, RETRY_S, WAIT_S, Following, Part
+from crdtkv.client.core.following import ANSWER_S, LINKS_S, REFRESH_S, RETRY_S, WAIT_S, Following, Part
 from crdtkv.ring.partition_set import from_bits
 from crdtkv.wire.messages import TopologyRequest, WatchReply, WatchRequest
 
@@ -164,6 +164,20 @@ def test_it_goes_by_the_newest_ring() -> None:
     watcher.stage.answer(asked, told(topology(epoch=2, learners=("eu-2",)), request.id), epoch=2)
     watcher.stage.refuse("eu-1", polls["eu-1"], Unavailable(1, 0))
     assert list(watcher.polls()) == ["eu-3"]
+
+
+def test_a_watch_that_no_replica_counts_for_asks_for_the_ring_until_one_does() -> None:
+    """Seed 700000101 of disks: all replicas were learners, and nothing told the client when they counted again."""
+    learners = ("eu-1", "eu-2", "eu-3")
+    watcher = Watcher(Stage(topology(learners=learners)))
+    asked, request = watcher.stage.take_any(TopologyRequest)
+    watcher.stage.answer(asked, told(topology(learners=learners), request.id))
+    watcher.stage.advance(REFRESH_S)
+    asked, request = watcher.stage.take_any(TopologyRequest)
+    watcher.stage.answer(asked, told(topology(epoch=2, learners=learners[:2]), request.id), epoch=2)
+    watcher.stage.advance(RETRY_S)
+    (poll,) = watcher.polls().values()
+    assert mask(poll) == ALL
 
 
 def test_a_wrong_request_ends_the_watch() -> None:
