@@ -1,9 +1,9 @@
 """CPU time per operation in the client, without sockets and nodes: in its core alone, and in the whole client.
 
-The core is handed `--batch` calls at a time, and the answers of three nodes. The whole client runs `--workers` tasks, each
-with one request in flight, over links that answer when the event loop comes round; its figures include these links.
-Prints microseconds and calls of Python functions of crdtkv per operation. The calls are the same in every run, and so
-tell what a change costs also on a busy machine.
+The core is handed `--batch` calls at a time, and the answers of three nodes. The whole client runs `--workers` tasks,
+each with one request in flight, over links that answer when the event loop comes round; its figures include these
+links. Prints microseconds and calls of Python functions of crdtkv per operation. The calls are nearly the same in every
+run, so they show what a change costs on a busy machine too.
 
 Run: python benchmarks/client_path.py [--batch 20] [--workers 1,64] [--operations 20000] [--profile]
 """

@@ -76,6 +76,14 @@ def test_a_seed_of_a_class_that_once_misled_the_checkers_holds(seed: int, fault_
     assert verdict.failure is None, str(verdict)
 
 
+def test_a_watch_goes_on_when_all_replicas_were_learners_and_count_again() -> None:
+    """Seed 700000101 of the class disks, watch: all disks are lost, so every replica is a learner when the watch looks
+    for one. Nothing told the watch's client of the ring in which they counted again, so it waited for ever.
+    """
+    verdict = live_seed(700000101, "disks")
+    assert verdict.failure is None, str(verdict)
+
+
 def test_every_story_is_told() -> None:
     told = Path(__file__).read_text()
     assert [path.stem for path in STORIES.glob("*.json") if f'holds("{path.stem}")' not in told] == []
