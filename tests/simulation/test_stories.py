@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from crdtkv.client.core.following import Following
 from crdtkv.node.membership import ring_follower
 from crdtkv.node.quorum_calls.read_repair import RepairCall
 from crdtkv.node.quorum_calls.reading import GetCall
@@ -80,8 +81,7 @@ def test_a_watch_goes_on_when_all_replicas_were_learners_and_count_again() -> No
     """Seed 700000101 of the class disks, watch: all disks are lost, so every replica is a learner when the watch looks
     for one. Nothing told the watch's client of the ring in which they counted again, so it waited for ever.
     """
-    verdict = live_seed(700000101, "disks")
-    assert verdict.failure is None, str(verdict)
+    holds("a-watch-of-learners")
 
 
 def test_every_story_is_told() -> None:
@@ -191,16 +191,25 @@ def _repairs_under_the_number_of_the_read() -> Iterator[None]:
         yield
 
 
+def _watches_that_never_ask_for_the_ring() -> Any:
+    """A watch goes by the ring that the client knows."""
+    return replaced(Following, "_refresh_ring", lambda self: None)
+
+
 @pytest.mark.parametrize(
     ("mistake", "name"),
     [
         (_outlive_by_number_of_starts, "a-copy-that-fails-to-start"),
         (_documents_followed_as_they_are, "an-empty-disk-in-a-lost-bucket"),
         (_repairs_under_the_number_of_the_read, "an-acknowledgment-of-an-earlier-repair"),
+        (_watches_that_never_ask_for_the_ring, "a-watch-of-learners"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_a_story_tells_the_mistake_it_is_about(mistake: Callable[[], Any], name: str) -> None:
+    """Some stored plans have another seed than the run that showed the mistake: in the same calls and incidents, the
+    seed decides what the network does, and another order of messages shows the mistake since clients run the core.
+    """
     with mistake():
         verdict = live(Plan.from_json((STORIES / f"{name}.json").read_text()))
     assert verdict.failure is not None
