@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from crdtkv.client.core.following import Following
+from crdtkv.client.core.following import Following, Group
 from crdtkv.node.membership import ring_follower
 from crdtkv.node.quorum_calls.read_repair import RepairCall
 from crdtkv.node.quorum_calls.reading import GetCall
@@ -82,6 +82,14 @@ def test_a_watch_goes_on_when_all_replicas_were_learners_and_count_again() -> No
     for one. Nothing told the watch's client of the ring in which they counted again, so it waited for ever.
     """
     holds("a-watch-of-learners")
+
+
+def test_a_watch_catches_up_with_a_node_that_restarted_while_no_poll_was_under_way() -> None:
+    """Seed 700001183 of the class watchers, watch: the watch reads a page of the initial state while us-1 restarts, and
+    polls on there when it runs again. us-1 numbers its changes anew; the watch still waited for the old head, which was
+    never reached, and polled without a pause.
+    """
+    holds("a-watch-of-a-node-that-restarts")
 
 
 def test_every_story_is_told() -> None:
@@ -196,6 +204,16 @@ def _watches_that_never_ask_for_the_ring() -> Any:
     return replaced(Following, "_refresh_ring", lambda self: None)
 
 
+def _goals_that_stay() -> Any:
+    """A group goes on to the head of its first page, whatever numbers the node has begun since."""
+    answered = Group.answered
+
+    def wrong(self: Group, reply: Any) -> None:
+        answered(self, reply._replace(head=max(reply.head, self._goal or 0)))
+
+    return replaced(Group, "answered", wrong)
+
+
 @pytest.mark.parametrize(
     ("mistake", "name"),
     [
@@ -203,6 +221,7 @@ def _watches_that_never_ask_for_the_ring() -> Any:
         (_documents_followed_as_they_are, "an-empty-disk-in-a-lost-bucket"),
         (_repairs_under_the_number_of_the_read, "an-acknowledgment-of-an-earlier-repair"),
         (_watches_that_never_ask_for_the_ring, "a-watch-of-learners"),
+        (_goals_that_stay, "a-watch-of-a-node-that-restarts"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -93,8 +93,8 @@ class Group:
         """Take a page."""
         assert isinstance(reply, WatchReply)
         self._end_poll()
-        if self._goal is None:
-            self._goal = reply.head
+        # A node that has restarted numbers its changes anew: a goal from before might never be reached.
+        self._goal = reply.head if self._goal is None else min(self._goal, reply.head)
         is_at_goal = reply.position is not None and reply.position >= self._goal
         self._will_be_current = self._will_be_current or is_at_goal
         self._cursor = reply.cursor

@@ -180,6 +180,21 @@ def test_a_watch_that_no_replica_counts_for_asks_for_the_ring_until_one_does() -
     assert mask(poll) == ALL
 
 
+def test_a_watch_catches_up_with_a_node_that_restarted_while_no_poll_was_under_way() -> None:
+    """Seed 700001183 of watchers: the node's numbers had begun anew, so the old head was never reached."""
+    watcher = Watcher(Stage(topology(nodes=1)))
+    poll = watcher.polls()["eu-1"]
+    page = watcher.tell("eu-1", poll, position=None)  # the head was 5
+    watcher.stage.down("eu-1")
+    watcher.stage.up("eu-1")
+    watcher.read(page)
+    poll = watcher.polls()["eu-1"]
+    watcher.stage.answer("eu-1", WatchReply(poll.id, [], b"2", 2, 2))
+    watcher.read(watcher.stage.pages[-1][1])
+    assert watcher.following.is_current
+    assert watcher.polls()["eu-1"].wait_ms == int(WAIT_S * 1000)
+
+
 def test_a_wrong_request_ends_the_watch() -> None:
     watcher = Watcher(Stage())
     node, poll = next(iter(watcher.polls().items()))
