@@ -20,7 +20,7 @@ class VersionVector:
     @classmethod
     def adopt(cls, counters: dict[Actor, int]) -> "VersionVector":
         """Wrap a dictionary that holds only positive counters, and that nobody else will change."""
-        vector = cls.__new__(cls)
+        vector = VersionVector.__new__(VersionVector)
         vector._counters = counters
         return vector
 

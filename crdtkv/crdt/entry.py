@@ -25,6 +25,7 @@ from crdtkv.crdt.parts import Parts
 from crdtkv.crdt.registry import TYPES, type_named
 from crdtkv.crdt.unread import Unread, UnreadVersion
 from crdtkv.errors import InvalidRequest, ProtocolError
+from crdtkv.hashing import entry_digest
 
 FORMAT = 1
 #: `[BUNDLE, type, [entry, …]]`: versions of a type that the node which stored them does not know (`unread`).
@@ -41,7 +42,9 @@ _NEVER: Expiries = {}
 class Entry:
     """The stored form of one key; immutable. `expiries` are hybrid timestamps of dots of the state, the others stay."""
 
-    __slots__ = ("_context", "_encoded", "_expiries", "_pieces", "_size", "_state", "_wire", "type_tag")
+    __slots__ = (
+        "_context", "_digest", "_encoded", "_expiries", "_lasts", "_pieces", "_size", "_state", "_wire", "type_tag",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -50,13 +53,13 @@ class Entry:
         expiries: Expiries | None = _NEVER,
         encoded: bytes | None = None,
         wire: list[Any] | None = None,
+        type_tag: str = "",
     ) -> None:
-        """Hold these parts; a part that is None is parsed from `wire`, the decoded form of `encoded`."""
-        if state is None:
-            assert wire is not None
-            self.type_tag: str = wire[1]
-        else:
-            self.type_tag = state.type_tag
+        """Hold these parts; a part that is None is parsed when it is needed, from `wire`: `encoded`, decoded.
+
+        `type_tag` is needed if `state` is None.
+        """
+        self.type_tag: str = type_tag if state is None else state.type_tag
         self._state = state
         self._context = context
         self._expiries = expiries
@@ -64,14 +67,16 @@ class Entry:
         self._pieces: list[bytes] | None = None
         self._size = 0 if encoded is None else len(encoded)
         self._wire = wire
+        self._digest: int | None = None
+        #: Whether it is known that a reader will always see something.
+        self._lasts = False
 
     @property
     def state(self) -> CausalState:
         """The state of the value type; parsed when it is first needed."""
         state = self._state
         if state is None:
-            assert self._wire is not None
-            state = self._state = parsed(type_named(self.type_tag).from_wire, self._wire[2])
+            state = self._state = parsed(type_named(self.type_tag).from_wire, self._decoded()[2])
         return state
 
     @property
@@ -79,8 +84,7 @@ class Entry:
         """The operations this entry has seen; parsed when it is first needed."""
         context = self._context
         if context is None:
-            assert self._wire is not None
-            context = self._context = parsed(CausalContext.from_wire, self._wire[3:5])
+            context = self._context = parsed(CausalContext.from_wire, self._decoded()[3:5])
         return context
 
     @property
@@ -88,8 +92,7 @@ class Entry:
         """When the effects of which operations are over; parsed when it is first needed."""
         expiries = self._expiries
         if expiries is None:
-            assert self._wire is not None
-            expiries = self._expiries = parsed(_expiries_from_wire, self._wire[5])
+            expiries = self._expiries = parsed(_expiries_from_wire, self._decoded()[5])
         return expiries
 
     def __eq__(self, other: object) -> bool:
@@ -124,8 +127,11 @@ class Entry:
         What expires may also hide something, such as a remove that wins. So this looks back from the end, and
         gives up after so many steps; the answer is then later than need be.
         """
+        if self._lasts:
+            return None
         if not self.expiries:
-            return 0 if self.state.is_empty else None
+            self._lasts = not self.state.is_empty
+            return None if self._lasts else 0
         if not self.state.without(frozenset(self.expiries)).is_empty:
             return None
         for steps, expires_at in enumerate(sorted(set(self.expiries.values()), reverse=True), 1):
@@ -242,6 +248,12 @@ class Entry:
             self._encoded = b"".join(self.pieces)
         return self._encoded
 
+    def digest(self, storage_key: bytes) -> int:
+        """Return the digest of this entry under its key, as Merkle trees have it; 128 bits."""
+        if self._digest is None:
+            self._digest = entry_digest(storage_key, self.to_bytes())
+        return self._digest
+
     def _encode(self) -> list[bytes]:
         state = self.state
         if isinstance(state, Unread):
@@ -264,6 +276,19 @@ class Entry:
             ProtocolError: it is damaged (also from `state` and `context`).
         """
         return cls._lazy(cbor.decode_own(data), data)
+
+    @classmethod
+    def lasting(cls, data: bytes, type_tag: str) -> "Entry":
+        """Adopt the bytes of an entry of a known type that holds something and has no expiries; nothing is parsed now.
+
+        Raises:
+            ProtocolError: they begin like no such entry.
+        """
+        if not data.startswith(_HEADS[type_tag]):
+            raise ProtocolError(f"not an entry of format {FORMAT} and type {type_tag}")
+        entry = cls(None, None, _NEVER, data, None, type_tag)
+        entry._lasts = True
+        return entry
 
     @classmethod
     def from_replica(cls, data: bytes, type_tag: str) -> "Entry":
@@ -304,6 +329,14 @@ class Entry:
             raise ProtocolError("an entry is canonical CBOR")
         return entry
 
+    def _decoded(self) -> list[Any]:
+        """Return the decoded form of the bytes that this was made from."""
+        wire = self._wire
+        if wire is None:
+            assert self._encoded is not None
+            wire = self._wire = cbor.decode_own(self._encoded)
+        return wire
+
     @classmethod
     def _lazy(cls, wire: Any, data: bytes) -> "Entry":
         if type(wire) is not list or len(wire) < 3 or type(wire[0]) is not int or type(wire[1]) is not str:
@@ -317,7 +350,7 @@ class Entry:
         if wire[1] not in TYPES:
             context = parsed(CausalContext.from_wire, wire[3:5])
             return cls(cast(CausalState, Unread(wire[1], [UnreadVersion(data, context)])), context)
-        return cls(None, None, _NEVER if wire[5] is None else None, data, wire)
+        return cls(None, None, _NEVER if wire[5] is None else None, data, wire, wire[1])
 
     @classmethod
     def _unbundled(cls, wire: list[Any]) -> "Entry":
@@ -381,4 +414,8 @@ def _expiry_from_wire(parts: list[object]) -> HybridTimestamp:
     return expires_at
 
 
+#: What the encoding of an entry of each type begins with.
+_HEADS: Final = {
+    type_tag: b"".join((cbor.array_head(6), cbor.encode(FORMAT), cbor.encode(type_tag))) for type_tag in TYPES
+}
 _EXPIRIES: Final = Payload[HybridTimestamp](1, lambda expires_at: [expires_at], _expiry_from_wire)

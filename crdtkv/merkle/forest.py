@@ -97,14 +97,14 @@ class MerkleForest:
         """Tell whether a partition has a tree."""
         return partition in self._trees
 
-    def changed(self, token: int, storage_key: bytes, before: bytes | None, after: bytes | None) -> None:
-        """Note that an entry was written over another one, or over none; or that one was dropped (`after` is None)."""
+    def changed(self, token: int, storage_key: bytes, before: int, after: int) -> None:
+        """Note that an entry was written over another one, or that one was dropped, by their digests; 0 for none."""
         partition = token * self.partitions >> TOKEN_BITS
         if partition not in self._trees and partition not in self._building:
             return
         pending = self._pending.get(partition)
         known = pending.pop(storage_key, None) if pending else None
-        self._replace(partition, storage_key, _digest(storage_key, before) if known is None else known, after)
+        self._replace(partition, storage_key, (before if known is None else known) ^ after)
 
     def changed_largely(self, token: int, storage_key: bytes, before: Callable[[], bytes | None]) -> None:
         """Note that something large was written over an entry, or over none; what it was is asked for at most once."""
@@ -152,10 +152,9 @@ class MerkleForest:
         """Bring a partition's trees up to date with its large entries."""
         pending = self._pending.pop(partition, None)
         for storage_key, known in pending.items() if pending else ():
-            self._replace(partition, storage_key, known, self.read(storage_key))
+            self._replace(partition, storage_key, known ^ _digest(storage_key, self.read(storage_key)))
 
-    def _replace(self, partition: int, storage_key: bytes, known: int, after: bytes | None) -> None:
-        difference = known ^ _digest(storage_key, after)
+    def _replace(self, partition: int, storage_key: bytes, difference: int) -> None:
         leaf = leaf_of(int.from_bytes(storage_key[:TOKEN_BYTES], "big"), self.partitions)
         tree, building = self._trees.get(partition), self._building.get(partition)
         if tree is not None:

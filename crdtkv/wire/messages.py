@@ -247,6 +247,8 @@ class WriteReplica(NamedTuple):
     With `basis`, a causal context, the entry is only what an operation changed: a replica that has not seen all of
     the basis refuses with `behind`, and is then sent the whole.
     `record` names the operation that made the write, and its dot (`node.operations.Record`); it is kept for a while.
+    With `made_on` (16 bytes), the digest of the entry that the coordinator had before (zeros: none), `entry` is what it
+    has now, and `newest` the highest timestamp in it: a replica that has the same entry stores it unread.
     """
 
     id: int
@@ -255,6 +257,8 @@ class WriteReplica(NamedTuple):
     supersede_before: int
     basis: list[object] | None = None
     record: bytes = b""
+    made_on: bytes = b""
+    newest: int = 0
 
 
 class ReplicaWritten(NamedTuple):

@@ -433,7 +433,7 @@ BUGS: dict[Bug, int] = {
 
 #: Where the tests begin, if not at seed 0: shortly before a life that shows the bug, so that they find it within a few.
 FIRST_SEEDS: dict[Bug, int] = {
-    incarnation_reused_after_a_wipe: 8,
+    incarnation_reused_after_a_wipe: 44,
     counter_skipped_instead_of_a_new_incarnation: 3,
     full_outbox_forgets: 100_005,
     topology_not_written_again: 83,

@@ -112,5 +112,11 @@ BUGS_OF_CLIENTS: dict[Bug, int] = {
 }
 #: In lives of which class they are looked for.
 CLASSES_OF_CLIENTS: dict[Bug, str] = {watch_token_that_names_what_was_fetched: "watchers"}
-#: Where the tests begin, to stay short.
-FIRST_SEEDS_OF_CLIENTS: dict[Bug, int] = {}
+#: Where the tests begin: shortly before a life that shows the bug (`planted_bugs.FIRST_SEEDS`).
+FIRST_SEEDS_OF_CLIENTS: dict[Bug, int] = {
+    session_that_takes_any_answer: 17,
+    session_that_forgets_when_it_moves: 35,
+    linearizable_call_that_fails_over: 9,
+    watch_token_that_names_what_was_fetched: 13,
+    watch_that_leaves_partitions_behind: 11,
+}

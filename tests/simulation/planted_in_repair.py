@@ -6,6 +6,8 @@ from crdtkv.crdt.entry import Entry
 from crdtkv.node.enrollment.enrollment import Enrollment
 from crdtkv.node.handoff.hint_delivery import _Delivery
 from crdtkv.node.handoff.local_copy import LocalCopy
+from crdtkv.node.kernel import cluster_view
+from crdtkv.node.kernel.responsible import Responsible
 from crdtkv.node.quorum_calls import read_repair
 from crdtkv.node.replica.outbox import Outbox
 from crdtkv.storage import identity
@@ -83,6 +85,16 @@ def fallback_goes_on_under_its_name() -> Any:
     return replaced(LocalCopy, "hint_delivered", lambda self, hint: None)
 
 
+def hint_of_a_fallback_counted_beside_its_target() -> Any:
+    """A fallback coordinator counts although no home replica is absent."""
+    responsibles_of = cluster_view.responsibles_of
+
+    def wrong(*arguments: Any) -> tuple[Responsible, ...]:
+        return tuple(one if one.is_home else one._replace(is_counted=True) for one in responsibles_of(*arguments))
+
+    return replaced(cluster_view, "responsibles_of", wrong)
+
+
 def outbox_row_deleted_on_the_first_confirmation() -> Any:
     """One data center's confirmation counts for all."""
     confirm = Outbox.confirm
@@ -109,6 +121,7 @@ BUGS_OF_REPAIR: dict[Bug, int] = {
     hint_dropped_on_a_refusal: 300,
     write_of_a_fallback_never_sent_elsewhere: 300,
     fallback_goes_on_under_its_name: 300,
+    hint_of_a_fallback_counted_beside_its_target: 300,
     outbox_row_deleted_on_the_first_confirmation: 150,
     restored_copy_whose_incarnation_goes_on: 300,
 }
@@ -120,6 +133,7 @@ CLASSES_OF_REPAIR: dict[Bug, str] = {
     hint_dropped_on_a_refusal: "fallbacks",
     write_of_a_fallback_never_sent_elsewhere: "fallbacks",
     fallback_goes_on_under_its_name: "fallbacks",
+    hint_of_a_fallback_counted_beside_its_target: "fallbacks",
 }
 #: Where the tests begin, to stay short.
 FIRST_SEEDS_OF_REPAIR: dict[Bug, int] = {
@@ -129,4 +143,5 @@ FIRST_SEEDS_OF_REPAIR: dict[Bug, int] = {
     hint_dropped_on_a_refusal: 100_000,
     restored_copy_whose_incarnation_goes_on: 34,
     fallback_goes_on_under_its_name: 100_000,
+    hint_of_a_fallback_counted_beside_its_target: 610_000_664,
 }

@@ -92,6 +92,14 @@ def test_a_watch_catches_up_with_a_node_that_restarted_while_no_poll_was_under_w
     holds("a-watch-of-a-node-that-restarts")
 
 
+def test_the_hint_of_a_fallback_coordinator_is_no_second_copy() -> None:
+    """Seed 610000664, level: us-4 is no home replica of dwflag/k0 and coordinates a write at SLOPPY_QUORUM when both
+    home replicas have just come back. It counted itself and us-3, and then handed its hint to us-3.
+    """
+    verdict = live_seed(610000664, "fallbacks")
+    assert verdict.failure is None, str(verdict)
+
+
 def test_every_story_is_told() -> None:
     told = Path(__file__).read_text()
     assert [path.stem for path in STORIES.glob("*.json") if f'holds("{path.stem}")' not in told] == []

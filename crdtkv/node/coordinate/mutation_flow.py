@@ -156,7 +156,7 @@ class MutationFlow:
             return
         dot, timestamp = write.event
         record = Record(request.operation_id, *dot, timestamp)
-        self._replicate(mutation, record, write.entry, write.part)
+        self._replicate(mutation, record, write.entry, write.part, write.made_on)
 
     def _waits_for_rights(self, mutation: Mutation, amount: int) -> bool:
         """Have a decrement wait until there are rights for it, its time is almost up, or it must not begin any more."""
@@ -181,7 +181,14 @@ class MutationFlow:
         assert whole is not None
         self._replicate(mutation, record, whole)
 
-    def _replicate(self, mutation: Mutation, record: Record, entry: Entry, part: Part | None = None) -> None:
+    def _replicate(
+        self,
+        mutation: Mutation,
+        record: Record,
+        entry: Entry,
+        part: Part | None = None,
+        made_on: int | None = None,
+    ) -> None:
         value = self._outcome(mutation)
         self._quorum_calls.write(
             mutation.key,
@@ -194,6 +201,7 @@ class MutationFlow:
             supersede_before=record.timestamp if mutation.seen is None else 0,
             part=part,
             record=self._earlier_tries.note(record),
+            made_on=made_on,
         )
 
     def _answer(self, mutation: Mutation, record: Record, value: bytes | None) -> None:

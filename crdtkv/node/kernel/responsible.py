@@ -6,6 +6,8 @@ node is a *fallback replica*: it is responsible, and counts, in the place of the
 left, the coordinator stores the hint, and the place of the absent replica stays empty.
 
 A node that is no home replica can coordinate a sloppy write, as the *fallback coordinator*: it is responsible itself.
+If no home replica is absent, it counts in no quorum: its hint goes to a home replica that counts itself, and then one
+node holds the entry, not two.
 
 Source: DeCandia et al., "Dynamo" (2007), section 4.6.
 """
@@ -39,6 +41,7 @@ def responsibles_of(
     spares = [name for name in fallbacks if name in alive and name != coordinator] if is_sloppy else []
     is_fallback_coordinator = is_sloppy and coordinator not in homes
     absent = [home for home in homes if home not in alive]
+    takes_a_place = bool(absent)
     if is_fallback_coordinator:
         # It must hold what it writes, whether a home replica is absent or not.
         hints_of[coordinator] = [absent.pop(0) if absent else homes[0]]
@@ -48,6 +51,6 @@ def responsibles_of(
         elif coordinator in hints_of:
             hints_of[coordinator].append(target)
     return tuple(
-        Responsible(name, name in homes, name not in homes or name not in uncounted, tuple(targets))
+        Responsible(name, name in homes, name not in uncounted if name in homes else takes_a_place, tuple(targets))
         for name, targets in hints_of.items()
     )

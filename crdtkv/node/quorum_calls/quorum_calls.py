@@ -63,10 +63,11 @@ class QuorumCalls:
         supersede_before: int = 0,
         part: Part | None = None,
         record: bytes = b"",
+        made_on: int | None = None,
     ) -> None:
         """Have an entry stored by `required` of its responsible replicas; `PutCall.start` describes the arguments."""
         call = PutCall(self._kernel, self._replica, self._local, key, then, failed)
-        call.start(entry, supersede_before, responsibles, required, deadline_s, part, record)
+        call.start(entry, supersede_before, responsibles, required, deadline_s, part, record, made_on)
 
     def scan(self, page: PageRequest, required: int, deadline_s: float, then: ScanThen, failed: Failed) -> None:
         """Read one page of a partition from `required` replicas."""

@@ -87,7 +87,9 @@ class ReplicaService:
             self._step.effects.send(node, Refusal(request.id, BEHIND, []))
             return
         superseded = None
-        if request.supersede_before or self._replica.is_news(key, request.entry):
+        if request.made_on and self._replica.adopt(key, request.entry, request.made_on, request.newest):
+            pass
+        elif request.supersede_before or self._replica.is_news(key, request.entry):
             entry = Entry.from_replica(request.entry, key.type_tag)
             superseded = self._replica.merge(key, entry, request.supersede_before)
         if request.record:

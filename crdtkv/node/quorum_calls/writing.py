@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 
 from crdtkv.crdt.entry import Entry
 from crdtkv.errors import CrdtkvError, InsufficientStorage, ProtocolError, WriteTimeout
+from crdtkv.hashing import DIGEST_BYTES
 from crdtkv.node.handoff.local_copy import LocalCopy
 from crdtkv.node.kernel.calls import AGAIN_S, BEHIND, TRANSIENT_REFUSALS, Call
 from crdtkv.node.kernel.kernel import Kernel
@@ -68,11 +69,12 @@ class PutCall(Call):
         deadline_s: float,
         part: Part | None = None,
         record: bytes = b"",
+        made_on: int | None = None,
     ) -> None:
         """Send the entry to all responsible replicas; this node's own store must hold it already, if it is one of them.
 
         Home replicas that have seen all of a context need only the `part` that goes with it. `record` is that of the
-        operation (`node.replica.operations`).
+        operation (`node.replica.operations`), `made_on` the digest of what the entry was made on (`Write`).
         """
         step = self._step
         self._tally = Tally([responsible.node for responsible in responsibles if responsible.is_counted], required)
@@ -82,7 +84,12 @@ class PutCall(Call):
         identity = self._key.identity
         # Of a large entry the whole is encoded only when somebody needs it.
         self._entry = entry
-        if part is None:
+        if made_on is not None:
+            digest, newest = made_on.to_bytes(DIGEST_BYTES, "big"), entry.state.newest()
+            message = WriteReplica(
+                self._number, identity, entry.to_bytes(), supersede_before, None, record, digest, newest
+            )
+        elif part is None:
             message = WriteReplica(self._number, identity, entry.to_bytes(), supersede_before, None, record)
         else:
             message = WriteReplica(self._number, identity, part.entry, supersede_before, list(part.basis), record)

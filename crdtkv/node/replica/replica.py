@@ -20,6 +20,7 @@ from crdtkv.causality.hybrid_clock import HybridClock, HybridTimestamp, from_wal
 from crdtkv.config.model import LimitsConfig
 from crdtkv.crdt.causal import Event
 from crdtkv.crdt.entry import Entry, may_expire
+from crdtkv.crdt.registry import TYPES
 from crdtkv.errors import InvalidRequest, StaleReplica
 from crdtkv.ids import Actor, parse_identity
 from crdtkv.merkle.forest import MerkleForest
@@ -50,12 +51,14 @@ class Write(NamedTuple):
     """A write this node coordinated: what to send to the other replicas, and its dot and timestamp.
 
     `entry` may be merged anywhere; if that is large, `part` is sent first. `delta` is what the operation changed.
+    With `made_on` (None: unknown), the digest of what was stored before, `entry` is what is stored now.
     """
 
     entry: Entry
     event: Event
     delta: Entry
     part: Part | None = None
+    made_on: int | None = None
 
 
 def _nothing() -> None:
@@ -190,6 +193,8 @@ class Replica:
         self._put(key, before, merged, write.delta)
         self.send_elsewhere(key)
         self.note_made(key, write, stored, operation, arguments, seen, ttl_ms)
+        if merged is write.entry and self._may_be_adopted(merged, stored, seen, write.event.timestamp):
+            return write._replace(made_on=before.digest(key.storage_key) if before is not None else 0)
         return write
 
     def note_made(
@@ -230,7 +235,8 @@ class Replica:
         event, now = self.event(actor, stored, observed), self.expiry_now
         expires_at = now + from_wall_ms(ttl_ms) if ttl_ms else None
         delta = stored.delta(operation, arguments, event, seen, expires_at, now)
-        merged = stored.merge(delta)
+        # A whole delta without a context of its client has seen all that it was made on: it is the result.
+        merged = delta if seen is None and not is_partial else stored.merge(delta)
         self.limits.check(merged, stored, operation, arguments)
         if not is_partial:
             return Write(delta, event, delta), merged
@@ -276,6 +282,27 @@ class Replica:
         if self.observer is not None:
             self.observer.superseded(key, supersede_before, trimmed.context)
         return trimmed.to_bytes()
+
+    def adopt(self, key: PlacedKey, encoded: bytes, made_on: bytes, newest: HybridTimestamp) -> bool:
+        """Store what another replica has made of an entry, if the same entry is stored here; False if another one is.
+
+        Merging would come to the same: whatever is merged into what it was made on is the result itself. `newest` is
+        the highest timestamp in it.
+
+        Raises:
+            ProtocolError: the bytes begin like no entry of this type.
+            InsufficientStorage: the disk is almost full; nothing was written.
+        """
+        before = self._stored(key.storage_key)
+        held = before.digest(key.storage_key) if before is not None else 0
+        if held != int.from_bytes(made_on, "big") or key.type_tag not in TYPES:
+            return False
+        entry = Entry.lasting(encoded, key.type_tag)
+        if self.limits.is_large(entry) or self.limits.is_large(before):
+            return False
+        self.clock.observe(newest, self._step.now.wall_ms)
+        self._put(key, before, entry, None)
+        return True
 
     def is_news(self, key: PlacedKey, encoded: bytes) -> bool:
         """Tell whether an entry may hold what is not stored here; of a large one that is cheaper than merging it.
@@ -337,7 +364,7 @@ class Replica:
         assert entry.expires_at is not None
         assert entry.expires_at <= self.hybrid_now, "what a reader may see is no tombstone"
         assert not entry.context.highest(self.actor), "a name under which something was forgotten must not count on"
-        self._forest.changed(token_in(storage_key), storage_key, entry.to_bytes(), None)
+        self._forest.changed(token_in(storage_key), storage_key, entry.digest(storage_key), 0)
         self._store.delete(rows.data_row(storage_key))
         self.tombstones.forget(storage_key)
         self.recent.forget(storage_key)
@@ -363,11 +390,30 @@ class Replica:
         if self.limits.is_large(before) or self.limits.is_large(entry):
             self._put_large(key, before, entry, change)
         else:
-            encoded = entry.to_bytes()
-            self._forest.changed(key.token, storage_key, before.to_bytes() if before is not None else None, encoded)
-            self._store.put(rows.data_row(storage_key), encoded)
+            digest_before = before.digest(storage_key) if before is not None else 0
+            self._forest.changed(key.token, storage_key, digest_before, entry.digest(storage_key))
+            self._store.put(rows.data_row(storage_key), entry.to_bytes())
         self._changed(storage_key, entry)
         self.changes.note(storage_key)
+
+    def _may_be_adopted(
+        self, entry: Entry, stored: Entry, seen: CausalContext | None, timestamp: HybridTimestamp
+    ) -> bool:
+        """Tell whether a replica that stores the same as this one did may store what this one made of it unread.
+
+        Everything that merging it there would look at is known here then: it names no operations that are new besides
+        the write's own, leaves no tombstone, and a blind write finds nothing to supersede in it.
+        """
+        if (
+            entry.expires_at is not None
+            or entry.expiries
+            or self.limits.is_large(entry)
+            or self.limits.is_large(stored)
+        ):
+            return False
+        if seen is not None:
+            return stored.context.descends(seen)
+        return entry.state.without_older(timestamp) is None
 
     def _put_large(self, key: PlacedKey, before: Entry | None, entry: Entry, change: Entry | None) -> None:
         """Put an entry that is large, or was: in trees, for others, and on disk only what `change` changed counts."""

@@ -5,12 +5,16 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crdtkv.hashing import DIGEST_BYTES
+from crdtkv.hashing import DIGEST_BYTES, entry_digest
 from crdtkv.merkle.forest import LEAVES, PENDING_MAX, MerkleForest, MerkleTree, leaf_of, leaf_range
 from crdtkv.ring.token import partition_of, storage_key_of, token_of
 
 PARTITIONS = 2
 KEYS = [f"key-{number}".encode() for number in range(12)]
+
+
+def digest(storage_key: bytes, entry: bytes | None) -> int:
+    return entry_digest(storage_key, entry) if entry is not None else 0
 
 
 class Node:
@@ -24,7 +28,7 @@ class Node:
 
     def write(self, key: bytes, entry: bytes) -> None:
         at = storage_key_of(key)
-        self.forest.changed(token_of(key), at, self.stored.get(at), entry)
+        self.forest.changed(token_of(key), at, digest(at, self.stored.get(at)), digest(at, entry))
         self.stored[at] = entry
 
     def write_large(self, key: bytes, entry: bytes) -> None:
@@ -36,7 +40,7 @@ class Node:
     def drop(self, key: bytes) -> None:
         at = storage_key_of(key)
         if at in self.stored:
-            self.forest.changed(token_of(key), at, self.stored.pop(at), None)
+            self.forest.changed(token_of(key), at, digest(at, self.stored.pop(at)), 0)
 
     def scan(self, partition: int, limit: int) -> bool | None:
         """Take one step of building a partition's tree."""
