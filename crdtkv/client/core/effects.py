@@ -1,11 +1,8 @@
 """What a step of the client wants done. A host sends one frame per link and step, and tells callers how calls ended."""
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from crdtkv.wire.messages import Message
-
-if TYPE_CHECKING:
-    from crdtkv.client.core.calls import Call
 
 
 class Dial(NamedTuple):
@@ -47,6 +44,6 @@ class Effects:
         #: What becomes of links.
         self.changes: tuple[Dial | Break | HangUp | Move, ...] = ()
         #: Pages of scans and watches, with the call they belong to, in the order they came.
-        self.pages: tuple[tuple[Call, Any], ...] = ()
-        #: Calls that have ended, with a result or an error.
-        self.ended: list[Call] = []
+        self.pages: tuple[tuple[Any, Any], ...] = ()
+        #: Calls (`calls.Call`) that have ended, with a result or an error.
+        self.ended: list[Any] = []
