@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 
 .PHONY: demo test check docs bench night clean
 
-demo: $(VENV)/.for-demo            ## start a cluster of two data centers, cut it, heal it, kill a node
+demo: $(VENV)/.for-demo            ## start a cluster of two data centers, cut and heal its links, kill a node
 	$(BIN)/crdtkv demo
 
 # One worker a core: tests/conftest.py. Tests start hundreds of processes: none shall have to compile the package again.
@@ -28,7 +28,7 @@ bench: $(VENV)/.for-demo           ## measure a cluster of one data center, and 
 	$(BIN)/python benchmarks/core_path.py
 	$(BIN)/python benchmarks/client_path.py
 
-night: $(VENV)/.for-demo           ## look for planted bugs, then simulate lives of all fault classes, from fresh seeds, on all cores, until stopped
+night: $(VENV)/.for-demo           ## search planted bugs, then simulate runs of all fault classes, from fresh seeds, on all cores, until stopped
 	$(BIN)/python -m tests.simulation.planted_bugs --jobs $$(nproc) $$(date +%s)000
 	$(BIN)/python -m crdtkv.sim --seeds $$(date +%s)000.. --class each --jobs $$(nproc)
 

@@ -1,14 +1,15 @@
-"""What it costs to find and mend differing keys: bytes, messages, exchanges, CPU, time.
+"""The cost of finding and repairing differences: bytes, messages, exchanges, CPU, time.
 
 The replicas of one data center hold the same `--keys` entries; after a start they build their Merkle trees from the
 disk. Then one replica misses the last write of 10, 1,000 and 100,000 of them (half of them it lacks, half it has in an
-older version), and anti-entropy runs until all are equal again. All replicas live in this process and hand each other
-encoded frames (`mending/replicas.py`); every commit is fsynced.
+older version), and anti-entropy runs until all are equal again. All replicas are in this process and exchange encoded
+frames (`mending/replicas.py`); every commit is fsynced.
 
-Columns: *to it*, *from it*: bytes of frames to and from that replica. *entries*: what of them `repair.max_mib_per_s`
-bounds; *limit implies*: how long these take at that rate. *CPU*: of all nodes together. *work*: wall time of all steps,
-one after the other; *busiest*: of the busiest node alone. *elapsed*: work and every pause between exchanges.
-*longest step*: mostly a full garbage collection, of the objects of all nodes; a node alone has one third of them.
+Columns: *to it*, *from it*: bytes of frames to and from that replica. *entries*: the part of them that
+`repair.max_mib_per_s` bounds; *limit implies*: how long these take at that rate. *CPU*: of all nodes together. *work*:
+wall time of all steps, one after the other; *busiest*: of the busiest node alone. *elapsed*: work and every pause
+between exchanges. *longest step*: mostly a full garbage collection, of the objects of all nodes; a node alone has one
+third of them.
 
 Run: python benchmarks/anti_entropy.py [--keys 1000000] [--differences 10,1000,100000] [--nodes 3] [--memory]
 """
@@ -49,7 +50,7 @@ COLUMNS = (
 
 
 def configuration(nodes: int, max_mib_per_s: float | None) -> ClusterConfig:
-    """Return one data center of the example, with so many nodes."""
+    """Return one data center of the example, with this many nodes."""
     fields = load(CONFIG).model_dump(mode="json")
     fields["datacenters"] = {"eu": fields["datacenters"]["eu"]}
     fields["datacenters"]["eu"]["nodes"] = fields["datacenters"]["eu"]["nodes"][:nodes]
@@ -59,7 +60,7 @@ def configuration(nodes: int, max_mib_per_s: float | None) -> ClusterConfig:
 
 
 def build(replicas: Replicas) -> None:
-    """Let all nodes build their trees, and print what that took."""
+    """Let all nodes build their trees, and print the cost."""
     began_s = replicas.elapsed_s
     replicas.run_until(lambda: all(core.parts.anti_entropy.is_built for core in replicas.cores.values()), LONGEST_S)
     print(
@@ -108,7 +109,7 @@ def run(arguments: argparse.Namespace, directory: Path) -> None:
     replicas = Replicas(config, "eu", stores)
     build(replicas)
     lacking = names[-1]
-    # No key twice: what a node has just mended is in its cache of entries, from which nothing is taken here.
+    # No key twice: a repaired entry is in the node's cache of entries, from which this script removes nothing.
     shuffled = iter(Random(2).sample(range(arguments.keys), arguments.keys))
     print(f"\n| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}")
     for count in (int(part) for part in arguments.differences.split(",")):

@@ -1,9 +1,9 @@
 """CPU time per operation in the cores of three nodes, without sockets, threads or fsync.
 
-Three `NodeCore`s on RocksDB stores hand each other encoded frames in one process; a step gets `--batch` client requests
-at a time. What remains is deciding, codec and storage: the part of a put or get that Python itself costs. Prints
-microseconds per operation, the sum over all three nodes; with `--profile` a profile as well, with `--calls` the calls
-of Python and C functions per operation, and the files of crdtkv that they are in.
+Three `NodeCore`s on RocksDB stores exchange encoded frames in one process; a step gets `--batch` client requests at a
+time. So the result contains only decisions, codec and storage: the part of a put or get that Python itself costs.
+Prints microseconds per operation, the sum over all three nodes; with `--profile` a profile as well, with `--calls` the
+calls of Python and C functions per operation, and the files of crdtkv that they are in.
 
 Run: python benchmarks/core_path.py [--batch 20] [--operations 20000] [--without-ids] [--profile] [--calls]
 """

@@ -1,14 +1,13 @@
-"""What users of one data center notice when one of its three nodes fails, on real processes.
+"""The effect on users of one data center when one of its three nodes fails, on real processes.
 
 Every run starts a cluster on free ports, puts a steady load on it through the client, and strikes one node, each in
 turn: `kill` (SIGKILL, started again after 5 s), `pause` (SIGSTOP for 10 s), `wipe` (SIGKILL, its directory deleted,
-started again after 5 s). Measured are: how soon the other nodes say that it is down and send it no more requests;
+started again after 5 s). It measures: how soon the other nodes report it as down and send it no more requests;
 operations that succeed, by the second; errors, by class; how long after the fault all three replicas hold the same
-bytes of every key; and whether any acknowledged write is missing from them. `crdtkv.checking` judges every history.
+bytes of every key; and whether any acknowledged write is missing from them. `crdtkv.checking` checks every history.
 
-Prints a line a run, and a table; two figures in a cell are median and maximum. Nodes, nats-server and client share
-the machine. A wiped node counts in quorums as if it were whole until it has been filled again, so quorum reads may miss
-a write for that long (I10): such stale reads are counted under violations, lost writes never may occur.
+Prints a line per run, and a table; two figures in a cell are median and maximum. Nodes, nats-server and client share
+the machine. Stale quorum reads (I10) are counted under violations; lost writes must never occur.
 
 Run: python benchmarks/faults.py kill pause wipe [--runs 20] [--json FILE] [--datacenters 2] [--keep DIR]
 """
@@ -33,20 +32,20 @@ CONFIG = Path(__file__).parent.parent / "datacenters.yaml"
 
 
 def configuration(datacenters: int) -> ClusterConfig:
-    """Return the first data centers of the example, on ports that are free now."""
+    """Return the first data centers of the example, on free ports."""
     whole = load(CONFIG)
     kept = dict(list(whole.datacenters.items())[:datacenters])
     return on_free_ports(whole.model_copy(update={"datacenters": kept}))
 
 
 def keep(history: list[Operation], directory: Path, name: str) -> None:
-    """Keep a history, for `python -m crdtkv.checking`."""
+    """Write a history to a file, for `python -m crdtkv.checking`."""
     directory.mkdir(parents=True, exist_ok=True)
     (directory / f"{name}.jsonl").write_text("".join(f"{operation.to_json()}\n" for operation in history))
 
 
 def measure(fault: str, number: int, arguments: argparse.Namespace) -> Run | None:
-    """Carry out one run, and tell of it; None if it failed."""
+    """Carry out one run, and print its result; return None if it failed."""
     setting = Setting(arguments.workers, arguments.pause_ms / 1000, arguments.timeout)
     with tempfile.TemporaryDirectory(prefix="crdtkv-faults-") as directory:
         try:

@@ -1,9 +1,9 @@
 """Group commit: durable batches per second, by how many writes share one fsync, and by which thread syncs.
 
-For each number of writers: every writer puts a key and waits until it is durable. Compared are syncing in the loop's
-thread ("inline"), in a worker thread that the loop is told about ("thread"), and in a worker thread the loop waits for
-at most 2 ms ("patient", what the server does). Prints commits, writes per commit, writes per second, and the median
-wait.
+For each number of writers: every writer puts a key and waits until it is durable. Three ways of syncing are compared:
+in the loop's thread ("inline"), in a worker thread that notifies the loop ("thread"), and in a worker thread for which
+the loop waits for at most 2 ms ("patient", as the server does). Prints commits, writes per commit, writes per second,
+and the median wait.
 
 Run: python benchmarks/group_commit.py [--seconds 2] [--directory DIR]
 """
@@ -22,7 +22,7 @@ from crdtkv.storage.rocks import RocksStore
 
 
 class Committer:
-    """Commits what has gathered, one sync at a time."""
+    """Commits the collected writes, one sync at a time."""
 
     def __init__(self, store: RocksStore, mode: str) -> None:
         self.store = store

@@ -1,10 +1,10 @@
-"""What an add to a set, a field of a map and a score on a board cost when the value is large.
+"""The cost of an add to a set, a field of a map and a score on a board when the value is large.
 
-Two parts. In one process, three `NodeCore`s hand each other frames (as in `core_path`): CPU of all nodes together and
-bytes sent between nodes for one operation, and the bytes of the stored entry. Then on real processes: how long a client
-waits for one at `LOCAL_QUORUM`, median and slowest of `--operations`; and with `--writers` writers at once on the one
-value, half of their writes new elements and half of them elements that are there: writes a second, how long they wait,
-and how many fail.
+Two parts. In one process, three `NodeCore`s exchange frames (as in `core_path`): CPU of all nodes together and bytes
+sent between nodes for one operation, and the bytes of the stored entry. Then on real processes: how long a client waits
+for one at `LOCAL_QUORUM`, median and slowest of `--operations`; and with `--writers` writers at once on the one value,
+half of their writes new elements and half of them existing elements: writes a second, how long they wait, and how many
+fail.
 
 Run: python benchmarks/large_values.py [--sizes 10 1000 10000] [--operations 50] [--writers 32] [--seconds 10]
 """
@@ -121,7 +121,7 @@ async def together(write: Callable[[int], Awaitable[None]], size: int, writers: 
         while time.perf_counter() < until:
             began = time.perf_counter()
             try:
-                # New ones and old ones by turns.
+                # New and existing elements in turn.
                 await write(size + 1_000_000 + number if number // writers % 2 else number % size)
             except crdtkv.CrdtkvError as error:
                 failed[type(error).__name__] += 1

@@ -1,8 +1,8 @@
-"""Goodput of durable puts when more is asked for than the cluster can do.
+"""Goodput of durable puts when there are more requests than the cluster can handle.
 
 A cluster of one data center with three nodes runs on this machine, beside the clients. For each number of workers, all
-client processes together have so many puts in flight for some seconds. Printed: puts that succeeded a second, the
-latency of those (from the call to its answer, waiting in the client included), and how the others ended.
+client processes together have this many puts in flight for some seconds. Prints: puts that succeeded per second, their
+latency (from the call to its answer, including the wait in the client), and the results of the others.
 
 Run: python benchmarks/overload.py [--workers 256,2000,12000] [--processes 2] [--seconds 5] [--timeout 5]
 """
@@ -26,7 +26,7 @@ PAUSE_S = 3.0
 
 
 async def client(config: str, workers: int, seconds: float, timeout_s: float) -> None:
-    """Be one client process: print what came of its calls, as JSON."""
+    """Run as a client process: print the results of its calls, as JSON."""
     ended: collections.Counter[str] = collections.Counter()
     latencies: list[float] = []
     async with crdtkv.connect(config, datacenter="eu", timeout=timeout_s) as kv:
@@ -81,7 +81,7 @@ async def run(arguments: argparse.Namespace, directory: Path) -> None:
 
 
 def main() -> None:
-    """Parse the arguments; a process that is started as a client has other ones."""
+    """Parse the arguments; a client process has other ones."""
     if sys.argv[1:2] == ["--client"]:
         config, workers, seconds, timeout_s = sys.argv[2:]
         asyncio.run(client(config, int(workers), float(seconds), float(timeout_s)))

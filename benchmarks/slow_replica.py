@@ -1,11 +1,12 @@
-"""What reads at LOCAL_QUORUM take while one of three replicas answers late, in the simulator's virtual time.
+"""The latency of reads at LOCAL_QUORUM while one of three replicas answers late, in the simulator's virtual time.
 
-Two nodes are asked by clients; the third is the slow one. Links take 0.05 to 0.5 ms each way. The third node is `fast`
-(as the others), `slow` (each answer takes 5 to 50 ms, from the beginning), or it `stutters` (so for 20 ms in every
-second). Each is measured with and without preference (otherwise: the order of the ring) and hedging by the 99th
-percentile (otherwise: after 50 ms). Nothing costs CPU in virtual time, so nothing queues: this measures decisions only.
+Clients ask two nodes; the third is the slow one. Links take 0.05 to 0.5 ms each way. The third node is `fast` (as the
+others), `slow` (each answer takes 5 to 50 ms, from the beginning), or it `stutters` (the same for 20 ms in every
+second). Each case is measured with and without replica selection (without: the order of the ring) and hedging by the
+99th percentile (without: after 50 ms). Nothing costs CPU in virtual time, so nothing queues: this measures decisions
+only.
 
-Prints a table: what reads took in milliseconds, and how many more replicas were asked because of that.
+Prints a table: the latency of reads in milliseconds, and the number of additional replicas that were asked.
 
 Run: python benchmarks/slow_replica.py [--seconds 20] [--reads-per-s 500] [--seed 1]
 """
@@ -42,7 +43,7 @@ def ready(seed: int, seconds: float) -> Cluster:
 
 
 def without(cluster: Cluster, has_preference: bool, has_hedging: bool) -> None:
-    """Take from the nodes what is not measured."""
+    """Switch off the features that are not measured."""
     for name, node in cluster.nodes.items():
         assert node.core is not None
         if not has_preference:
@@ -54,7 +55,7 @@ def without(cluster: Cluster, has_preference: bool, has_hedging: bool) -> None:
 
 
 def slow_down(cluster: Cluster, how: str, began_s: float, seconds: float) -> None:
-    """Let the third node's answers be late, for the whole time or now and then."""
+    """Delay the third node's answers, all the time or periodically."""
     scheduler = cluster.scheduler
 
     def turn(factor: float) -> None:

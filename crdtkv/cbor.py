@@ -1,16 +1,17 @@
 """CBOR, hardened: the only module that imports cbor2.
 
-cbor2 believes its input: it follows cyclic references, builds any known tag, ignores trailing bytes, and its encoder
-overruns the C stack on deep nesting. So everything from outside is decoded here, with bounds. Three doors:
+cbor2 trusts its input: it follows cyclic references, builds any known tag, ignores trailing bytes, and its encoder
+overruns the C stack on deep nesting. So all input from outside is decoded here, with bounds. There are three entry
+points:
 
-- `decode`: protocol data from the network. No tags, no floats' surprises, nothing behind the item. An item takes up to
-  a hundred times its bytes in memory, so whoever decodes what strangers send bounds their number (`items_max`).
-- `decode_own`: what this program wrote itself (its own disk rows and already checked entries); the same bounds,
+- `decode`: protocol data from the network, without tags and without trailing bytes. An item takes up to a hundred times
+  its bytes in memory, so callers that decode data of unknown senders bound the number of items (`items_max`).
+- `decode_own`: data that this program wrote itself (its own disk rows and already checked entries); the same bounds,
   without the costly check for trailing bytes.
-- `encode_value` and `decode_value`: users' values, which may hold dates, decimals, UUIDs and sets, but neither
-  shared references nor tags that run code or take unbounded memory.
+- `encode_value` and `decode_value`: users' values, which may hold dates, decimals, UUIDs and sets, but neither shared
+  references nor tags that run code or take unbounded memory.
 
-Our own state is arrays of integers, strings and bytes only, for which cbor2's plain encoding is canonical. Users'
+State is encoded as arrays of integers, strings and bytes only, for which cbor2's plain encoding is canonical. Users'
 values are encoded canonically (sorted maps, shortest floats), so that equal values are equal bytes.
 """
 
@@ -31,7 +32,7 @@ MAX_DEPTH = 16
 # A set is a tag around an array, and counts twice; so do the innermost dates and fractions.
 _VALUE_DEPTH = 2 * MAX_DEPTH + 2
 
-# What a value may hold besides lists, tuples, sets and dictionaries of these.
+# The scalars of values; a value may be a list, tuple, set or dictionary of these.
 _SCALARS = (
     str, bytes, bytearray, int, float, bool, type(None), datetime, date, Decimal, Fraction, UUID,
     IPv4Address, IPv4Network, IPv6Address, IPv6Network,
@@ -42,8 +43,8 @@ _BUILT_IN_TAGS = (0, 1, 2, 3, 4, 5, 25, 28, 29, 30, 35, 36, 37, 43, 52, 54, 100,
 # In users' values: shared references can be cyclic, big floats and regular expressions can take for ever.
 _DANGEROUS_TAGS = (5, 25, 28, 29, 35, 36, 256)
 
-# cbor2 ignores what follows an item. So the item is decoded as the first of a pair, whose second is a mark that no
-# sender can know (it differs in every process): if the mark is not the second item, something else was.
+# cbor2 ignores bytes after an item. So the item is decoded as the first of a pair, whose second is a mark that no
+# sender can know (it differs in every process). If the second item is not the mark, there were more bytes.
 _END_ITEM = hash("crdtkv end of item").to_bytes(8, "big", signed=True)
 _END = cbor2.dumps(_END_ITEM)
 
@@ -62,7 +63,7 @@ def encode(item: object) -> bytes:
 
 
 def array_head(length: int) -> bytes:
-    """Return what the encoding of a list of `length` items begins with; the encodings of its items follow."""
+    """Return the first bytes of the encoding of a list of `length` items; the encodings of its items follow."""
     if length < 24:
         return bytes((0x80 | length,))
     size = next(size for size in (1, 2, 4) if length < 1 << 8 * size)
@@ -70,12 +71,12 @@ def array_head(length: int) -> bytes:
 
 
 def decode(data: bytes, items_max: int | None = None) -> Any:
-    """Decode one item of protocol data, and nothing behind it.
+    """Decode exactly one item of protocol data.
 
     Raises:
-        ProtocolError: malformed, tagged, nested deeper than 16, followed by more bytes, or of more items than that.
+        ProtocolError: malformed, tagged, nested deeper than 16, followed by more bytes, or of too many items.
     """
-    # An item takes a byte at least, so what is short needs no counting.
+    # An item takes at least one byte, so short data needs no counting.
     if items_max is not None and len(data) > items_max and _has_more_items(data, items_max):
         raise ProtocolError(f"not valid here: more than {items_max} items")
     try:
@@ -87,7 +88,7 @@ def decode(data: bytes, items_max: int | None = None) -> Any:
             tag_hook=_refuse,
             semantic_decoders=_NO_TAGS,
         )
-    except Exception as error:  # cbor2 lets several kinds out: CBORError, UnicodeError, ValueError
+    except Exception as error:  # cbor2 raises several kinds: CBORError, UnicodeError, ValueError
         raise ProtocolError(f"not valid CBOR: {error}") from None
     if pair[1] != _END_ITEM:
         raise ProtocolError("not valid CBOR: more than one item")
@@ -95,7 +96,7 @@ def decode(data: bytes, items_max: int | None = None) -> Any:
 
 
 def _has_more_items(data: bytes, limit: int) -> bool:
-    """Count the heads of items, strings skipped; what is malformed is left to the decoder."""
+    """Count the heads of items and skip strings; malformed data is left to the decoder."""
     position, end = 0, len(data)
     for _ in range(limit):
         if position >= end:
@@ -115,7 +116,7 @@ def _has_more_items(data: bytes, limit: int) -> bool:
 
 
 def decode_own(data: bytes) -> Any:
-    """Decode what this program encoded.
+    """Decode data that this program encoded.
 
     Raises:
         ProtocolError: it is damaged.
@@ -127,15 +128,15 @@ def decode_own(data: bytes) -> Any:
 
 
 def encode_text(item: object) -> str:
-    """Encode protocol data as one word that may stand in a URL, a file name or a command."""
+    """Encode protocol data as text that is safe in a URL, a file name or a command."""
     return base64.urlsafe_b64encode(encode(item)).decode().rstrip("=")
 
 
 def decode_text(text: str) -> Any:
-    """Decode what `encode_text` returned.
+    """Decode the result of `encode_text`.
 
     Raises:
-        ProtocolError: it is something else.
+        ProtocolError: it is malformed.
     """
     try:
         data = base64.b64decode(text + "=" * (-len(text) % 4), b"-_", validate=True)
@@ -149,7 +150,7 @@ def encode_value(value: object) -> bytes:
 
     Raises:
         InvalidRequest: it cannot be encoded, or is nested deeper than 16.
-        ValueTooLarge: it takes more than 512 KiB.
+        ValueTooLarge: its encoding exceeds 512 KiB.
     """
     if not isinstance(value, _SCALARS):
         _check(value)
@@ -175,7 +176,12 @@ def decode_value(data: bytes) -> Any:
 
 
 def _check(value: object) -> None:
-    """Refuse what could not be read again, would overrun the stack when it is encoded, or is surely too large."""
+    """Check a value before it is encoded.
+
+    Raises:
+        InvalidRequest: it could not be decoded again, or is nested too deeply for the encoder.
+        ValueTooLarge: it is certainly too large.
+    """
     waiting: list[tuple[object, int]] = [(value, 0)]
     count = 0
     while waiting:
@@ -192,7 +198,7 @@ def _check(value: object) -> None:
             )
         if depth == MAX_DEPTH:
             raise InvalidRequest(f"a value is nested at most {MAX_DEPTH} deep")
-        # Every element takes a byte at least; a part that is used many times counts as often.
+        # Every element takes at least one byte; a part that occurs many times counts each time.
         count += len(children)
         if count > MAX_VALUE_BYTES:
             raise ValueTooLarge(count, MAX_VALUE_BYTES)

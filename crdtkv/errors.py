@@ -1,11 +1,11 @@
-"""Every error a user of crdtkv can meet.
+"""All errors that users of crdtkv can get.
 
 The split is Cassandra's: *not tried* (`Unavailable`, `Overloaded`, the validation errors), *read failed*
-(`ReadTimeout`) and *write of unknown fate* (`WriteTimeout`). What a caller needs to know after a failure is one
-bit, `maybe_applied`: False means the write certainly did not happen and may be repeated without thought.
+(`ReadTimeout`) and *write of unknown outcome* (`WriteTimeout`). After a failure a caller needs one bit,
+`maybe_applied`: False means that the write certainly did not happen and may be repeated safely.
 
-Errors carry fields, not only text, because they travel: a node answers with `(code, fields)` and the client
-raises the same class again. `ERRORS_BY_CODE` is the only table that knows how codes and classes correspond.
+Errors carry fields, not only text, because they travel: a node answers with `(code, fields)` and the client raises the
+same class again. `ERRORS_BY_CODE` is the only table of codes and classes.
 """
 
 from typing import ClassVar
@@ -28,7 +28,7 @@ class CrdtkvError(Exception):
 
 
 class _QuorumError(CrdtkvError):
-    """A consistency level that was not met, with its figures."""
+    """A consistency level was not reached; `received` of `required` replicas have answered."""
 
     field_names = ("received", "required")
 
@@ -39,7 +39,7 @@ class _QuorumError(CrdtkvError):
 
 
 class Unavailable(CrdtkvError):
-    """Fewer replicas are alive than the level needs; nothing was tried, nothing was written."""
+    """Fewer replicas are alive than the level requires; nothing was written."""
 
     code = "unavailable"
     field_names = ("required", "alive")
@@ -128,15 +128,16 @@ class ValueTooLarge(CrdtkvError, ValueError):
 
 
 class StaleReplica(CrdtkvError):
-    """No replica that could be asked has seen what the caller has seen already; nothing was written."""
+    """No reachable replica has seen everything that the caller has already seen; nothing was written."""
 
     code = "stale_replica"
 
 
 class InsufficientRights(CrdtkvError):
-    """A bounded counter cannot be decremented so far here and now; nothing was written.
+    """A node has too few rights for a decrement of a bounded counter; nothing was written.
 
-    `requested`, and `available` to the node that refused; `value` is the counter as that node knows it.
+    `requested` is the amount, `available` are the rights of the node that refused, `value` is the counter as it sees
+    it.
     """
 
     code = "insufficient_rights"
@@ -158,31 +159,31 @@ class InsufficientRights(CrdtkvError):
 
 
 class InvalidRequest(CrdtkvError, ValueError):
-    """An unknown level, operation or argument; nothing was written."""
+    """A level, operation or argument is unknown or invalid; nothing was written."""
 
     code = "invalid_request"
 
 
 class ProtocolError(CrdtkvError):
-    """The other side sent something that is not our protocol, or belongs to another cluster."""
+    """The other side sent data that is not this protocol, or belongs to another cluster."""
 
     code = "protocol_error"
 
 
 class StorageError(CrdtkvError):
-    """The disk refused: damaged, foreign, unwritable or full."""
+    """The disk failed: damaged, of another node, unwritable or full."""
 
     code = "storage_error"
 
 
 class DamagedStore(StorageError):
-    """The disk holds something else than what was written to it."""
+    """The disk does not hold the data that was written to it."""
 
     code = "damaged_store"
 
 
 class ConfigError(CrdtkvError, ValueError):
-    """The configuration is wrong; the message names the field and what is allowed."""
+    """The configuration is wrong; the message names the field and the allowed values."""
 
     code = "config_error"
 
@@ -226,10 +227,10 @@ ERRORS_BY_CODE: dict[str, type[CrdtkvError]] = {
 
 
 def error_from_wire(code: str, fields: list[object]) -> CrdtkvError:
-    """Build the error a node answered with; an unknown code (a newer node) becomes a plain `CrdtkvError`."""
+    """Build the error of a node's answer; an unknown code (of a newer node) becomes a plain `CrdtkvError`."""
     error_class = ERRORS_BY_CODE.get(code)
     if error_class is Overloaded and len(fields) == 1 and isinstance(fields[0], str):
-        fields = [*fields, 0]  # a node of an older version does not say how long to wait
+        fields = [*fields, 0]  # a node of an older version does not send how long to wait
     if error_class is None or len(fields) != len(error_class.field_names):
         error = CrdtkvError(f"{code}: {', '.join(str(field) for field in fields)}")
         error.maybe_applied = True

@@ -1,8 +1,8 @@
 """Names and limits: buckets, keys, nodes, actors.
 
-A key's *identity* is `bucket NUL type NUL key`. The type is part of it, so that two data centers can never
-disagree about the type of a key: `visits` as a counter and `visits` as a register are two different keys.
-This module builds and parses identities; where a key is placed is the ring's business.
+A key's *identity* is `bucket NUL type NUL key`. The type is part of it, so two data centers can never disagree about
+the type of a key: `visits` as a counter and `visits` as a register are two different keys. This module builds and
+parses identities; the ring places them.
 """
 
 import re
@@ -13,16 +13,16 @@ from crdtkv.errors import InvalidKey, InvalidRequest
 MAX_KEY_BYTES = 1024
 MAX_VALUE_BYTES = 512 * 1024
 DEFAULT_BUCKET = "default"
-#: What counts starts, heartbeats and ring epochs stays below this where it comes in: nobody counts so far, and adding
-#: to what somebody made up must not leave the 8 bytes that such a number has.
+#: The bound of starts, heartbeats and ring epochs from outside. No real number gets there, and a number above a forged
+#: one still fits 8 bytes.
 MAX_STARTS = MAX_EPOCH = 2**48
 
 NAME_PATTERN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _TYPE_PATTERN = re.compile(r"[a-z]{1,16}")
 _ACTOR_PATTERN = re.compile(NAME_PATTERN.pattern + r"\.[0-9a-f]{16}(-[1-9][0-9]{0,18})?")
 
-#: What mints dots: a node's name and one of its incarnations, as in `eu-1.9f3c01d2a4b5c6e7`; `…-2` when that
-#: incarnation has changed its name twice.
+#: The name under which a node mints dots: the node's name and incarnation, as in `eu-1.9f3c01d2a4b5c6e7`; `…-2` after
+#: two renewals.
 Actor = str
 
 
@@ -38,7 +38,7 @@ class Key(NamedTuple):
 
 
 def printable(key: bytes) -> str:
-    """Show a key to people: UTF-8 when it is, hexadecimal otherwise."""
+    """Return a key as readable text: UTF-8 if it is printable, else hexadecimal."""
     try:
         text = key.decode()
     except UnicodeDecodeError:
@@ -56,9 +56,9 @@ def key_bytes(key: str | bytes) -> bytes:
         try:
             encoded = key.encode()
         except UnicodeEncodeError as error:
-            raise InvalidKey(f"a text key is encoded as UTF-8, which this one has not: {error.reason}") from None
+            raise InvalidKey(f"a text key must be valid Unicode to be encoded as UTF-8: {error.reason}") from None
     elif isinstance(key, bytes):
-        encoded = bytes(key)  # itself, unless it is of a class derived from bytes
+        encoded = bytes(key)  # the same object, unless its class is derived from bytes
     else:
         raise InvalidKey(f"a key is str or bytes, not {type(key).__name__}")
     if not 1 <= len(encoded) <= MAX_KEY_BYTES:
@@ -67,15 +67,15 @@ def key_bytes(key: str | bytes) -> bytes:
 
 
 def is_name(name: object) -> TypeGuard[str]:
-    """Tell whether this may name a bucket, cluster, data center or node."""
+    """Return whether a name is valid for a bucket, cluster, data center or node."""
     return isinstance(name, str) and NAME_PATTERN.fullmatch(name) is not None
 
 
 def check_name(kind: str, name: str) -> str:
-    """Return `name` if it may name a bucket, cluster, data center or node.
+    """Return `name` if it is valid for a bucket, cluster, data center or node.
 
     Raises:
-        InvalidKey: it is something else.
+        InvalidKey: it is not.
     """
     if not is_name(name):
         raise InvalidKey(f"a {kind} name matches [A-Za-z0-9_-]{{1,64}}, not {name!r}")
@@ -83,7 +83,7 @@ def check_name(kind: str, name: str) -> str:
 
 
 def identity_prefix(bucket: str, type_tag: str) -> bytes:
-    """Return what the identity of every key of this bucket and type begins with."""
+    """Return the common prefix of the identities of all keys of this bucket and type."""
     return f"{bucket}\0{type_tag}\0".encode()
 
 
@@ -97,11 +97,11 @@ def identity_of(bucket: str, type_tag: str, key: str | bytes) -> bytes:
 
 
 def parse_identity(identity: bytes) -> Key:
-    """Parse and check an identity that came from outside.
+    """Parse and check an identity from outside.
 
     Raises:
         InvalidKey: bucket or key out of bounds.
-        InvalidRequest: not an identity at all.
+        InvalidRequest: it is no identity.
     """
     parts = identity.split(b"\0", 2)
     if len(parts) != 3:
@@ -116,7 +116,7 @@ def parse_identity(identity: bytes) -> Key:
 
 
 def is_identity(identity: bytes) -> bool:
-    """Tell whether these bytes are the identity of a key."""
+    """Return whether these bytes are the identity of a key."""
     try:
         parse_identity(identity)
     except (InvalidKey, InvalidRequest):
@@ -125,27 +125,27 @@ def is_identity(identity: bytes) -> bool:
 
 
 def actor_name(node: str, incarnation: int, renewals: int = 0) -> Actor:
-    """Name the actor of one incarnation (64 bits) of a node that has renewed its name so often."""
+    """Return the actor of an incarnation (64 bits) of a node after `renewals` renewals."""
     return f"{node}.{incarnation:016x}" + (f"-{renewals}" if renewals else "")
 
 
 def is_actor(name: str) -> bool:
-    """Tell whether a name is one that `actor_name` gives."""
+    """Return whether a name has the form of `actor_name`."""
     return _ACTOR_PATTERN.fullmatch(name) is not None
 
 
 def node_of(actor: Actor) -> str:
-    """Return the node an actor is an incarnation of."""
+    """Return the node of an actor."""
     return actor.rpartition(".")[0]
 
 
 def incarnation_of(actor: Actor) -> Actor:
-    """Return the name an actor's incarnation had first."""
+    """Return the first actor of an actor's incarnation."""
     node, dot, incarnation = actor.rpartition(".")
     return node + dot + incarnation.partition("-")[0]
 
 
 def renewals_of(actor: Actor) -> int:
-    """Return how often an actor's incarnation had renewed its name, 0 for a name of another form."""
+    """Return the number of renewals in an actor's name, 0 for a name of another form."""
     renewals = actor.rpartition(".")[2].partition("-")[2]
     return int(renewals) if renewals.isdecimal() else 0

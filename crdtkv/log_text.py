@@ -1,15 +1,15 @@
-"""Text from outside in a log line, and how many such lines there are.
+"""Text from outside in log lines, and the number of such lines.
 
-A peer chooses what an error about it says: a name of a megabyte, line breaks, sequences that drive a terminal. So
-whatever somebody else has a part in passes through `one_line` before it is logged, and lines that somebody else can
-cause at will are held to a rate (`LineRate`). The clock is the caller's.
+A peer controls the text of errors about it: it may contain a name of a megabyte, line breaks, or terminal escape
+sequences. So all text that contains data of others passes `one_line` before it is logged, and lines that others can
+cause at will are limited in rate (`LineRate`). The caller passes the time.
 """
 
 MAX_CHARACTERS = 300
 
 
 def one_line(text: object, max_characters: int = MAX_CHARACTERS) -> str:
-    """Return a text as one line of printable characters, the rest escaped, and cut when it is long."""
+    """Return a text as one line of printable characters, with the rest escaped, shortened if it is long."""
     whole = str(text)
     shown = whole[: max_characters + 1]
     if not shown.isprintable():
@@ -22,7 +22,7 @@ def one_line(text: object, max_characters: int = MAX_CHARACTERS) -> str:
 
 
 class LineRate:
-    """At most so many lines an interval; those left out are counted, and told with the next one that is not."""
+    """At most `lines_max` lines per interval; dropped lines are counted, and the next line reports their number."""
 
     def __init__(self, lines_max: int = 10, interval_s: float = 10.0) -> None:
         self._lines_max = lines_max
@@ -32,7 +32,7 @@ class LineRate:
         self._until_s = 0.0
 
     def admit(self, text: object, now_s: float) -> str | None:
-        """Return the line to log, None if there were too many lately."""
+        """Return the line to log, None if the limit is reached."""
         if now_s >= self._until_s:
             self._until_s = now_s + self._interval_s
             self._lines = 0

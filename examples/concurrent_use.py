@@ -1,11 +1,11 @@
-"""What happens when two data centers use the same value at once, while they cannot reach each other: for every type.
+"""Demonstrates, for every type, concurrent use of one value in two data centers during a network partition.
 
     crdtkv up --cuttable                # in one terminal
     python examples/concurrent_use.py   # in another, in the same directory
 
-Every scene prepares a key, and waits until both sides have it. Then the data centers are cut apart, and both sides act.
-What each of them sees is shown; the cut is healed; and when both see the same, that is shown, too. The script ends with
-an error if anything is not as the scene says.
+Every scene prepares a key, and waits until both sides have it. Then the links are cut, and both sides make changes. The
+script prints the value on each side, heals the links, and prints the value when both sides are equal. It ends with an
+error if a value is not as the scene says.
 """
 
 import argparse
@@ -25,9 +25,9 @@ Act = Callable[[crdtkv.Client], Awaitable[object]]
 
 
 class Scene(NamedTuple):
-    """One type: what is there before, what each side does while it is cut off, how to look, and what comes out.
+    """One type: the value before, the changes of each side during the cut, how to read the value, and the result.
 
-    `after` is what the other side can do once the cut is healed.
+    `after` is a further change of the other side once the cut is healed.
     """
 
     title: str
@@ -157,7 +157,7 @@ def scenes(run: str) -> list[Scene]:
             ("add visitors 500..1499", lambda kv: kv.hll(key("visitors")).add(*range(500, 1500))),
             lambda kv: kv.hll(key("visitors")).count(),
             lambda seen: 1400 < seen < 1600,
-            "everybody counts once, to within a few percent",
+            "each element counts once, to within a few percent",
         ),
         Scene(
             "board: one removes 'bob', the other scores for him; both score for 'ada'",
@@ -229,10 +229,10 @@ async def _sell(kv: crdtkv.Client, key: str, amount: int) -> bool:
 
 
 async def until(look: Callable[[], Awaitable[Any]], is_good: Callable[[Any], bool], what: str) -> Any:
-    """Look until it is good.
+    """Read until the result is right; return it.
 
     Raises:
-        SystemExit: it does not become good.
+        SystemExit: it does not become right.
     """
     deadline = time.monotonic() + PATIENCE_S
     while True:
@@ -245,7 +245,7 @@ async def until(look: Callable[[], Awaitable[Any]], is_good: Callable[[Any], boo
 
 
 async def show(config_file: Path, data: Path) -> None:
-    """Show all scenes."""
+    """Run all scenes."""
     config = load(config_file)
     if len(config.datacenters) < 2:
         sys.exit("this needs a configuration with at least two data centers")
@@ -280,7 +280,7 @@ async def show(config_file: Path, data: Path) -> None:
 
 
 def cut(arguments: list[str]) -> None:
-    """Cut or heal with the program, and show it."""
+    """Cut or heal the links with the program, and print that."""
     print(f"$ crdtkv {' '.join(arguments)}", flush=True)
     done = subprocess.run([sys.executable, "-m", "crdtkv.cli", *arguments], check=False)
     if done.returncode:

@@ -22,7 +22,7 @@ def paragraphs(lines: Iterable[str]) -> Iterator[dict[str, str]]:
             if fields:
                 yield fields
             fields = {}
-        elif text[0] in " \t":  # the field before goes on
+        elif text[0] in " \t":  # the previous field continues
             fields[last] += "\n" + text.strip()
         else:
             last, _, value = text.partition(":")

@@ -1,1 +1,1 @@
-"""What `anti_entropy.py` is made of: replicas in one process, their rows, and the table of what mending cost."""
+"""The parts of `anti_entropy.py`: replicas in one process, their rows, and the table of the cost of repair."""

@@ -1,9 +1,9 @@
-"""`Replicas`: the cores of one data center in one process, handing each other encoded frames.
+"""`Replicas`: the cores of one data center in one process, which exchange encoded frames.
 
 It is a host as the server is one: all frames that have arrived are one step, held effects leave after a commit and a
-sync, frames are cut and checked by the real codec. What it has not got is a network and waiting: the clock runs with
-the work that is really done here, and jumps over every pause in which no node has anything to do. So timeouts strike as
-they would, `busy` is the work, and `elapsed_s` is what one machine would need, pauses included.
+sync, frames are cut and checked by the real codec. It has no network and no waiting: the clock advances with the work
+that is really done here, and skips every pause in which no node has work. So timeouts occur as they would, `busy` is
+the work, and `elapsed_s` is what one machine would need, pauses included.
 """
 
 import time
@@ -28,7 +28,7 @@ GOSSIP = (MembersPush, MembersReply)
 
 @dataclass
 class Traffic:
-    """What went over the links, gossip apart: bytes by sender and receiver, messages by kind."""
+    """The bytes on the links without gossip, by sender and receiver, and the messages by kind."""
 
     bytes_sent: Counter[tuple[str, str]] = field(default_factory=Counter)
     messages: Counter[str] = field(default_factory=Counter)

@@ -1,8 +1,8 @@
-"""The rows of the measured replicas: real register entries, put straight into the stores, and lost again from one.
+"""The rows of the measured replicas: real register entries, put directly into the stores, and removed again from one.
 
-Every key holds its second version, so that a replica can fall back to the first (`older`) or lose it (`missing`). What
-is taken from a replica behind its back is taken from its Merkle tree as well: the node is in the state of one that was
-down when these writes were made.
+Every key has a second version, so that a replica can fall back to the first (`older`) or lose it (`missing`). Rows that
+are removed from a replica's store are removed from its Merkle tree as well: the node is then in the state of one that
+was down during these writes.
 """
 
 from collections.abc import Iterable, Iterator
@@ -55,7 +55,7 @@ def fill(stores: Iterable[Store], keys: int, value_bytes: int) -> int:
 
 
 def lose(core: NodeCore, store: Store, numbers: list[int], value_bytes: int) -> None:
-    """Let a replica miss the last write of these keys: of every second one the only write it knew of."""
+    """Let a replica miss the last write of these keys: every second key loses its only write."""
     older = entry_of(1, bytes(value_bytes))
     for position, number in enumerate(numbers):
         key = storage_key(number)

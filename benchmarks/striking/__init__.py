@@ -1,1 +1,1 @@
-"""What `faults.py` is made of: a recorded load, a strike at one node, and what was seen meanwhile."""
+"""The parts of `faults.py`: a recorded load, a strike at one node, and the observations of the others."""

@@ -1,9 +1,9 @@
-"""`RecordedLoad`: workers with one request in flight each, which write down what they did and what they were told.
+"""`RecordedLoad`: workers with one request in flight each, which record their operations and the results.
 
-Half of the requests read, half write, all at `LOCAL_QUORUM`. Most go to keys that are written once and read by anyone
-later; a few go to hot registers, where puts with and without a context meet. Every value is unique, so the history is
-one that `crdtkv.checking` can judge. A worker pauses between two requests: what is measured is a cluster that is
-busy, not one that is overloaded, in which losing a node would even make room.
+Half of the requests read, half write, all at `LOCAL_QUORUM`. Most go to keys that are written once and read by any
+worker later; a few go to hot registers, where puts with and without a context meet. Every value is unique, so
+`crdtkv.checking` can check the history. A worker pauses between two requests: the cluster is busy but not overloaded,
+because in an overloaded one the loss of a node would even free resources.
 """
 
 import asyncio

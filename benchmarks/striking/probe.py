@@ -1,4 +1,4 @@
-"""`Probe`: one node, asked directly, whatever a client's router would do: what it thinks, and what it holds itself."""
+"""`Probe`: a direct connection to one node, without a client's router, for its status and its own entries."""
 
 import asyncio
 import json

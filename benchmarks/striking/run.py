@@ -1,4 +1,4 @@
-"""`run`: the life of one cluster, with one strike in it."""
+"""`run`: one cluster from start to end, with one strike."""
 
 import asyncio
 import math

@@ -1,7 +1,7 @@
-"""The faults: what is done to one node, and when it is over.
+"""The faults: how each strikes one node, and when it is over.
 
-A fault is over when the node could work again: at SIGCONT, or when its process is started. What it needs from then
-on, starting Python included, is part of what users notice.
+A fault is over when the node could work again: at SIGCONT, or when its process is started. The time it needs from then
+on, including the start of Python, is part of the effect on users.
 """
 
 import asyncio

@@ -74,7 +74,7 @@ def _counted(counts: Counter[str]) -> str:
 
 
 def _spread(values: Iterable[float | None]) -> str:
-    """Return median and maximum; "never" stands for what did not happen."""
+    """Return median and maximum; "never" stands for events that did not occur."""
     known = sorted(float("inf") if value is None else float(value) for value in values)
     return " / ".join("never" if value == float("inf") else f"{value:.3g}" for value in (_middle(known), known[-1]))
 

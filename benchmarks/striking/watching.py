@@ -1,4 +1,4 @@
-"""What the other nodes say of the one that was struck, and when all replicas hold the same again."""
+"""Observes the other nodes: when they report the struck node as down, and when all replicas are equal again."""
 
 import asyncio
 import time
@@ -8,13 +8,13 @@ from striking.probe import Probe
 
 POLL_S = 0.05
 READ_POLL_S = 0.1
-#: So many keys are asked for at a time; if any is missing, there is a pause, so that asking stays cheap.
+#: The number of keys per request; if any is missing, a pause follows, so that the requests stay cheap.
 KEYS_A_READ = 100
 GIVE_UP_S = 120.0
 
 
 class Detection:
-    """When (monotonic seconds) each other node first said that the struck one is down, or gave up its link."""
+    """When (monotonic seconds) each other node first reported the struck one as down, or closed its link."""
 
     def __init__(self) -> None:
         self.down_at: dict[str, float] = {}
@@ -33,7 +33,7 @@ class Detection:
 
 
 async def filled(probe: Probe, keys: Sequence[str]) -> float:
-    """Wait until a node holds all these keys itself; return when it did. They must not change meanwhile.
+    """Wait until a node holds all these keys itself; return when it did. The keys must not change meanwhile.
 
     Raises:
         TimeoutError: it does not.
@@ -51,12 +51,12 @@ async def filled(probe: Probe, keys: Sequence[str]) -> float:
 
 
 async def equal(probes: Iterable[Probe], keys: Sequence[str]) -> tuple[float, int]:
-    """Wait until all nodes hold the same bytes of all keys; nobody may write meanwhile.
+    """Wait until all nodes hold the same bytes of all keys; no client may write meanwhile.
 
-    Returns when that was so, and how many keys differed at first.
+    Return when that was so, and how many keys differed at first.
 
     Raises:
-        TimeoutError: some go on to differ.
+        TimeoutError: some still differ.
     """
     left, first = list(keys), -1
     async with asyncio.timeout(GIVE_UP_S):

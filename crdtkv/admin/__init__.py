@@ -1,6 +1,6 @@
-"""What a node shows over HTTP: `/healthz`, `/readyz`, `/status` and Prometheus metrics.
+"""The HTTP endpoints of a node: `/healthz`, `/readyz`, `/status` and Prometheus metrics.
 
 - `http`: the web application, with limits for connections and requests. `metrics`: counters of the core as families.
 
-Invariant: HTTP reads, and changes nothing. Imported by the server only.
+Invariant: HTTP requests read, and change nothing. Imported by the server only.
 """

@@ -1,11 +1,11 @@
-"""The HTTP face of a node: `/healthz`, `/readyz`, `/metrics`, `/status`.
+"""The HTTP server of a node: `/healthz`, `/readyz`, `/metrics`, `/status`.
 
-`/healthz` says the process runs its loop; `/readyz` says it should be sent requests: it counts, its disk has room, and
-it is linked to all other nodes, or (when it has been up for a while) to enough of them that every key has a quorum.
+`/healthz` shows that the process runs its loop. `/readyz` shows that the node should get requests: it counts, its disk
+has space, and it is linked to all other nodes, or (some time after its start) to so many that every key has a quorum.
 
-Connections are bounded in number (for one above `CONNECTIONS_MAX` the oldest that asks for nothing gives way; if there
-is none, it gets 503) and in time: within `REQUEST_S` a connection has sent a whole request and taken the answer, or it
-is closed. uvicorn's own limits count requests, not connections that never send one.
+Connections are bounded in number (above `CONNECTIONS_MAX`, the oldest idle one is closed for a new one; if there is
+none, the new one gets 503) and in time: within `REQUEST_S` a connection must send a whole request and read the answer,
+or it is closed. uvicorn's own limits count requests, not connections that never send one.
 """
 
 import asyncio
@@ -45,10 +45,10 @@ def why_not_ready(core: NodeCore) -> str | None:
     replicas = min(core.topology.replication_factor, nodes)
     health = core.health
     linked = health.linked + 1
-    # With more nodes than replicas some keys are served earlier; wait for what serves every key.
+    # With more nodes than replicas some keys can be served earlier; wait until all can.
     needed = nodes - replicas + majority(replicas)
     if health.standing != "member":
-        return f"the node is {health.standing}: it counts when it has entered itself and holds what the others hold"
+        return f"the node is {health.standing}: it counts when it has enrolled and holds what the others hold"
     is_starting = time.monotonic() - core.started_s < LINKING_S
     if is_starting and health.learners:
         return f"{', '.join(health.learners)} do not count yet, waiting up to {LINKING_S:g} s"
@@ -62,7 +62,7 @@ def why_not_ready(core: NodeCore) -> str | None:
 
 
 def application(core: NodeCore, figures: Figures, is_draining: Callable[[], bool]) -> Starlette:
-    """Return the web application of a node; `is_draining` tells whether it is about to stop."""
+    """Return the web application of a node; `is_draining` returns whether it is about to stop."""
 
     async def healthz(_: Request) -> Response:
         return PlainTextResponse("ok\n")
@@ -90,7 +90,7 @@ def application(core: NodeCore, figures: Figures, is_draining: Callable[[], bool
 
 
 class _BoundedProtocol(H11Protocol):
-    """One HTTP connection; there are few, and none is kept that does not get on."""
+    """One HTTP connection; their number and duration are bounded."""
 
     _deadline: asyncio.TimerHandle | None = None
     _is_refused = False
@@ -125,7 +125,7 @@ class _BoundedProtocol(H11Protocol):
         return self.cycle is None or self.cycle.response_complete
 
     def _evict(self) -> bool:
-        """Close the oldest connection that asks for nothing, if there is one."""
+        """Close the oldest idle connection; return False if there is none."""
         idle = [other for other in self.connections if isinstance(other, _BoundedProtocol) and other._is_idle]
         if not idle:
             return False
@@ -135,7 +135,7 @@ class _BoundedProtocol(H11Protocol):
         return True
 
     def _expire(self, last: object) -> None:
-        """Close the connection, unless it has begun and ended a request since it was looked at last."""
+        """Close the connection, unless it has completed a new request since the last check."""
         if self.cycle is last or not self._is_idle:
             self.transport.abort()
         else:
@@ -143,7 +143,7 @@ class _BoundedProtocol(H11Protocol):
 
 
 class _Server(uvicorn.Server):
-    """uvicorn, but the process's signals stay with the node."""
+    """uvicorn without signal handlers, because the node handles the signals of the process."""
 
     @contextlib.contextmanager
     def capture_signals(self):  # type: ignore[no-untyped-def]
@@ -172,7 +172,7 @@ class HttpFace:
 
     async def serve(self, app: Starlette) -> None:
         """Serve until `stop`."""
-        # Its warnings are of requests that are none, one for each: whoever sends them would fill the log.
+        # uvicorn warns once per malformed request: a peer that sends many would fill the log.
         config = uvicorn.Config(
             app, http=_BoundedProtocol, ws="none", log_level="error", access_log=False, lifespan="off",
             timeout_graceful_shutdown=1,
@@ -181,7 +181,7 @@ class HttpFace:
         await self._server.serve(sockets=[self._socket])
 
     def close(self) -> None:
-        """Let go of the port."""
+        """Release the port."""
         self._socket.close()
 
     def stop(self) -> None:

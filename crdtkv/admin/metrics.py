@@ -1,7 +1,8 @@
-"""A node's figures in Prometheus's exposition format.
+"""A node's metrics in Prometheus's exposition format.
 
-The core counts in plain integers (`node.stats`); this turns a snapshot of them into metric families at the moment they
-are asked for, so nothing on the request path knows about Prometheus. All times are in seconds, all sizes in bytes.
+The core counts in plain integers (`node.kernel.stats`); this module turns a snapshot of them into metric families at
+the time of a request, so nothing on the request path depends on Prometheus. All times are in seconds, all sizes in
+bytes.
 """
 
 from collections.abc import Iterable, Iterator
@@ -20,54 +21,54 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 COUNTERS = {
     "requests_refused": "Requests of clients refused on arrival, because they would have waited too long",
     "read_repairs": "Replicas written back to by blocking read repair",
-    "read_repairs_refused": "Replicas that could not take a read repair, and were done without",
-    "hedged_reads": "Replicas asked as well because others were late",
-    "hedges_withheld": "Times a late read asked no further replica because too many others did",
-    "explored_reads": "Reads that asked a slower replica, to see whether it still is",
+    "read_repairs_refused": "Replicas that could not store a read repair, and were replaced by others",
+    "hedged_reads": "Additional replicas asked because others were late",
+    "hedges_withheld": "Times a late read asked no further replica because too many other reads did",
+    "explored_reads": "Reads that asked a slower replica, to measure whether it still is slower",
     "background_reads": "Reads of all replicas in the background, after one replica had answered alone",
     "superseded_by_replicas": "Older versions a replica dropped on its own for a blind write",
     "merkle_exchanges": "Anti-entropy exchanges that this node began with another replica",
-    "merkle_repaired": "Entries that anti-entropy sent or took because two replicas differed",
-    "merkle_trees_corrected": "Merkle trees that were not what the disk holds",
+    "merkle_repaired": "Entries that anti-entropy sent or merged because two replicas differed",
+    "merkle_trees_corrected": "Merkle trees that did not match the disk",
     "hints_kept": "Hints stored for replicas that were down",
     "hints_delivered": "Hints delivered to their targets",
-    "hints_dropped": "Hints dropped for want of room; their targets are repaired by a full comparison",
+    "hints_dropped": "Hints dropped for lack of room; their targets are repaired by an anti-entropy session",
     "fallback_writes": "Writes coordinated by this node as a fallback, because no home replica was alive",
     "learners_began": "Times this node became a learner",
     "learners_promoted": "Times this node became a member after it had learned",
-    "collection_rounds": "Times all nodes were asked whether tombstones may go",
-    "tombstones_collected": "Tombstones this node has deleted",
+    "collection_rounds": "Times all nodes were asked to agree to the collection of tombstones",
+    "tombstones_collected": "Tombstones this node has collected",
     "watch_changes_sent": "Entries sent to watching clients, initial states included",
     "watch_scans_begun": "Times the initial state was read for a watching client, for the first time or again",
-    "members_down": "Times this node found another one down",
+    "members_down": "Times this node detected that another one is down",
     "junk_messages": "Messages dropped because they were malformed or not allowed",
     "unsendable_messages": "Messages too large for any frame; their requesters got an error",
-    "messages_held_back": "Messages given up because a link had too much to send; their requesters got an error",
+    "messages_held_back": "Messages dropped because a link had too much to send; their requesters got an error",
     "client_requests_over_budget": "Requests of clients refused because one step would have read too much for them",
-    "refusals_received": "Requests another replica refused",
-    "epoch_refusals": "Requests refused because they came under another ring epoch",
-    "geo_published_rows": "Outbox rows the stream has taken",
+    "refusals_received": "Requests that another replica refused",
+    "epoch_refusals": "Requests refused because they had another ring epoch",
+    "geo_published_rows": "Outbox rows that the stream has stored",
     "geo_republished_rows": "Outbox rows sent again because they were lost on the way",
     "geo_applied_rows": "Rows from other data centers that a majority has made durable",
     "geo_fills": "Times everything was sent again because a data center had lost disks",
     "geo_resends": "Times everything was sent again because another replica had lost its disk",
-    "dead_letters": "Messages from other data centers that could not be read",
+    "dead_letters": "Messages from other data centers that could not be decoded",
     "outbox_rows_too_large": "Outbox rows set aside because no message to other data centers can carry their entry",
-    "topologies_contradicted": "Topology documents not followed because a disk would count that has not learned",
+    "topologies_contradicted": "Topology documents refused because a disk would count that has not learned",
     "outbox_rows_without_entry": "Outbox rows whose entry was missing",
     "operations_retried": "Writes that clients tried again here, because they may have been carried out",
-    "operations_found": "Writes tried again that had been carried out, and were completed",
+    "operations_found": "Retried writes that had been carried out before, and were completed",
     "rights_requested": "Times another node was asked for rights to decrement a bounded counter",
     "rights_given": "Times rights to decrement a bounded counter were given to another node",
-    "incarnations_renewed": "Times this node found that it had forgotten writes",
-    "actors_renewed": "Times this node took a new actor so that tombstones with its dots can go",
-    "deltas_refused": "Changes of large entries refused because this replica lacked what they build on",
+    "incarnations_renewed": "Times this node detected that it had lost writes",
+    "actors_renewed": "Times this node took a new actor so that tombstones with its dots can be collected",
+    "deltas_refused": "Changes of large entries refused because this replica lacked their basis",
     "clock_ahead": "Timestamps refused because they were too far in the future",
 }
 
 
 class NodeCollector(Collector):
-    """Collects from one node. `figures` are the host's own gauges, by name."""
+    """Collects the metrics of one node. `figures` are the host's own gauges."""
 
     def __init__(self, core: NodeCore, figures: Iterable[tuple[str, str, float]]) -> None:
         self._core = core
@@ -107,7 +108,7 @@ class NodeCollector(Collector):
         yield rows
         yield age
         waiting = GaugeMetricFamily(
-            "crdtkv_tombstones_waiting", "Tombstones of the last round that a node did not let go", labels=["node"]
+            "crdtkv_tombstones_waiting", "Tombstones of the last round to which a node did not agree", labels=["node"]
         )
         for node, count in status["tombstones"]["waiting_for"].items():
             waiting.add_metric([node], count)
@@ -120,16 +121,16 @@ class NodeCollector(Collector):
         yield usual
         for name, help_text, value in (
             ("outbox_rows", "Rows in the outbox", status["outbox_rows"]),
-            ("outbox_dropped", "1 while rows were dropped and everything is sent again", status["outbox_dropped"]),
+            ("outbox_dropped", "1 while rows are dropped and all entries are sent again", status["outbox_dropped"]),
             ("unfilled_datacenters", "Data centers that may hold what this one has lost", len(status["unfilled"])),
-            ("tombstones", "Deleted keys of which this node keeps a tombstone", status["tombstones"]["rows"]),
+            ("tombstones", "Deleted keys whose tombstone this node stores", status["tombstones"]["rows"]),
             ("calls_in_flight", "Requests waiting for other replicas", status["calls_in_flight"]),
-            ("requests_waiting", "Requests of clients that wait to be begun", status["requests_waiting"]),
+            ("requests_waiting", "Requests of clients that wait to begin", status["requests_waiting"]),
             ("watches_waiting", "Watching clients that wait for a change", status["watches_waiting"]),
             ("peers_up", "Nodes of this data center this node is linked to", len(status["peers_up"])),
-            ("bus_up", "1 while this data center's NATS takes messages", status["bus_up"]),
+            ("bus_up", "1 while this data center's NATS accepts messages", status["bus_up"]),
             ("ring_epoch", "Epoch of the ring in use", status["epoch"]),
-            ("disk_space_sufficient", "0 while writes are refused for want of disk space", status["disk_space"]),
+            ("disk_space_sufficient", "0 while writes are refused for lack of disk space", status["disk_space"]),
             *self._figures,
         ):
             yield GaugeMetricFamily(f"crdtkv_{name}", help_text, value=float(value))

@@ -1,7 +1,7 @@
-"""Connections to NATS, with the settings that measurements forced.
+"""Connections to NATS, with settings that follow from measurements.
 
-nats-py's defaults give up after 60 attempts and notice a black hole after four minutes. Here a connection is kept for
-ever, and a silent server is noticed within about ten seconds.
+nats-py's defaults give up after 60 attempts and detect a black hole after four minutes. Here a connection reconnects
+for ever, and a silent server is detected within about ten seconds.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from crdtkv.errors import BusError
 
 MIN_VERSION = (2, 14, 3)
 
-#: What a server says that will not let this user in, however often it is asked.
+#: Errors of a server that refuses this user permanently.
 _REFUSALS = ("authorization violation", "authentication expired", "authentication revoked", "authorization failed")
 
 log = logging.getLogger("crdtkv.bus")
@@ -38,11 +38,11 @@ async def connect(
 ) -> Client:
     """Connect, retrying until it succeeds; afterwards nats-py reconnects by itself, for ever.
 
-    `lost` and `regained` are called when the connection breaks and stands again. A server that does not let this node
-    in is asked again, like one that is not there: somebody may mend it; unless the node cannot begin without it.
+    `lost` and `regained` are called when the connection breaks and is established again. A server that refuses this
+    user is retried like one that does not answer, because an operator may correct it; unless `must_be_let_in`.
 
     Raises:
-        BusError: `must_be_let_in`, and the server refuses who this is.
+        BusError: `must_be_let_in`, and the server refuses this user.
     """
     await _wait_for_server(url)
     while True:
@@ -76,7 +76,7 @@ async def connect(
                 return client
             raise BusError(complaints.refused.result())
         except (TimeoutError, OSError, nats.errors.Error) as error:
-            log.warning("%s: connecting failed (%s): trying on", shown(url), error or type(error).__name__)
+            log.warning("%s: connecting failed (%s): retrying", shown(url), error or type(error).__name__)
             await asyncio.sleep(random.uniform(0.3, 1.0))  # noqa: S311 - jitter
         finally:
             if not connecting.done():  # refused, or cancelled from outside
@@ -86,23 +86,23 @@ async def connect(
 
 
 class _Complaints:
-    """What nats-py tells while it tries on by itself: each thing once, until the connection stands again."""
+    """The errors that nats-py reports while it retries: each is logged once, until the connection is established."""
 
     def __init__(self, url: str) -> None:
         self._url = shown(url)
         self._told: set[str] = set()
-        #: The message, when the server refuses who this is.
+        #: The message, if the server refuses this user.
         self.refused: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     async def hear(self, error: Exception) -> None:
-        """Log what matters to an operator."""
+        """Log an error that an operator must act on."""
         text = str(error) or type(error).__name__
         log.debug("nats: %s", text)
         if not any(reason in text.lower() for reason in _REFUSALS):
             return
         message = (
             f"{self._url}: the NATS server does not let this node in ({text.removeprefix('nats: ')}): put the user and "
-            "password, or the token, that it wants into nats.url (nats://USER:PASSWORD@HOST:PORT, nats://TOKEN@HOST:PORT)"
+            "password, or the token, into nats.url (nats://USER:PASSWORD@HOST:PORT, nats://TOKEN@HOST:PORT)"
         )
         if message not in self._told:
             self._told.add(message)
@@ -111,18 +111,18 @@ class _Complaints:
             self.refused.set_result(message)
 
     def forget(self) -> None:
-        """Tell everything again when it comes again: the connection stands."""
+        """Log all errors again if they recur: the connection is established."""
         self._told.clear()
 
 
 def shown(url: str) -> str:
-    """Return a URL without the secrets that may be in it."""
+    """Return a URL without credentials."""
     head, separator, rest = url.partition("://")
     return head + separator + rest.rpartition("@")[2]
 
 
 async def _wait_for_server(url: str) -> None:
-    """Wait until somebody listens there: nats-py's own first connect would wait in silence."""
+    """Wait until the address accepts connections: nats-py's own first connect would wait without a log line."""
     address = urlsplit(url)
     is_told = False
     while True:
@@ -131,7 +131,7 @@ async def _wait_for_server(url: str) -> None:
                 _, writer = await asyncio.open_connection(address.hostname, address.port or 4222)
         except (OSError, TimeoutError) as error:
             if not is_told:
-                log.warning("no NATS server at %s (%s): start it; trying on", shown(url), error or "no answer")
+                log.warning("no NATS server at %s (%s): start it; retrying", shown(url), error or "no answer")
                 is_told = True
             await asyncio.sleep(random.uniform(0.2, 0.6))  # noqa: S311 - jitter
         else:
@@ -140,10 +140,10 @@ async def _wait_for_server(url: str) -> None:
 
 
 async def check_server(client: Client, url: str, monitor_url: str | None, payload_bytes: int) -> None:
-    """Check that a NATS server may carry a durable cluster whose messages take up to so many bytes.
+    """Check that a NATS server may carry a durable cluster with messages of up to `payload_bytes`.
 
     Raises:
-        BusError: too old, payload limit too small, or it acknowledges before it has fsynced.
+        BusError: it is too old, its payload limit is too small, or it acknowledges before it has fsynced.
     """
     url = shown(url)
     server = client.connected_server_version
@@ -158,7 +158,7 @@ async def check_server(client: Client, url: str, monitor_url: str | None, payloa
             f"{url}: max_payload is {client.max_payload}: set 'max_payload: 8MB' in the server's configuration"
         )
     if monitor_url is None:
-        log.warning("%s: without nats.monitor_url nobody can check that it runs with 'sync_interval: always'", url)
+        log.warning("%s: without nats.monitor_url this node cannot check 'sync_interval: always'", url)
         return
     try:
         figures = await asyncio.to_thread(_fetch, f"{monitor_url}/varz")

@@ -1,8 +1,8 @@
-"""The NATS server of a node's own data center: its stream, its consumers, and the topology document.
+"""`HomeBus`: the NATS server of a node's own data center: its stream, its consumers, and the topology document.
 
-The stream is made by whichever node comes first, and made again when it is gone: a wiped JetStream directory is an
-event like any other. `poll` is the loop that notices, and that tells the core which consumers have nothing left to
-deliver.
+The first node that finds no stream creates it, and any node creates it again when it is lost: a wiped JetStream
+directory needs no special handling. `poll` is the loop that checks this, and that reports to the core which consumers
+have no undelivered messages.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ from crdtkv.wire.messages import WIRE_VERSION
 
 POLL_S = 2.0
 PUBLISH_TIMEOUT_S = 5.0
-# Longer than applying a message may take, and short, because a message of a node that died waits for it.
+# Longer than applying a message may take, but short, because redelivery after the crash of a node waits for it.
 ACK_WAIT_S = APPLY_TIMEOUT_S + 3.0
 MAX_ACK_PENDING = 256
 
@@ -61,11 +61,11 @@ class HomeBus:
         self._starts_to_note = 0
 
     async def connect(self) -> None:
-        """Connect and check the server; waits as long as there is none.
+        """Connect and check the server; waits until there is one.
 
         Raises:
-            BusError: the server may not carry a durable cluster, or does not let this node in and no topology is known
-                with which it could serve without.
+            BusError: the server may not carry a durable cluster, or it refuses this user, and this node has no topology
+                to serve with.
         """
         url = self._config.nats_url(self._datacenter, self._datacenter)
         client = await connection.connect(url, self._node, self._lost, self._regained, self.known is None)
@@ -85,7 +85,7 @@ class HomeBus:
         return self._client is not None
 
     async def agree_on_topology(self) -> Topology:
-        """Return the agreed topology; write it by compare-and-set if it is missing or older than the one known.
+        """Return the agreed topology; write it by compare-and-set if it is missing or older than the known one.
 
         Raises:
             ProtocolError: the document is damaged.
@@ -109,7 +109,7 @@ class HomeBus:
                 await asyncio.sleep(1)
 
     async def poll(self) -> None:
-        """Keep stream and consumers in being, and watch them; runs until cancelled."""
+        """Create missing stream and consumers, and check them periodically; runs until cancelled."""
         while True:
             try:
                 if self._client is not None and self._client.is_connected:
@@ -118,7 +118,7 @@ class HomeBus:
                     await self._look_at_consumers()
                     await self._look_at_topology()
             except _FAULTS as error:
-                # The stream may be gone: `_prepare` makes it again.
+                # The stream may be lost: `_prepare` creates it again.
                 log.debug("polling NATS: %s", _reason(error))
                 self._set_ready(False)
             self._wake.clear()
@@ -127,15 +127,15 @@ class HomeBus:
                     await self._wake.wait()
 
     async def starts_remembered(self) -> int | None:
-        """Return the highest number of a start of this node that was noted; None if NATS cannot say."""
+        """Return the highest start of this node that is noted in the bucket; None if the bucket cannot be read."""
         try:
             return (await self._starts(await self._bucket()))[0]
         except _FAULTS as error:
-            log.warning("the topology bucket cannot tell how often the node has started: %s", _reason(error))
+            log.warning("the starts of this node cannot be read from the topology bucket: %s", _reason(error))
             return None
 
     async def note_start(self, starts: int) -> None:
-        """Note the number of a start, now and whenever the bucket is found without it."""
+        """Note a start in the bucket, now and whenever the bucket is found without it."""
         self._starts_to_note = starts
         try:
             bucket = await self._bucket()
@@ -143,22 +143,22 @@ class HomeBus:
             if starts > noted:
                 await bucket.update(subjects.starts_key(self._node), str(starts).encode(), last=revision)
         except _FAULTS as error:
-            log.warning("the start could not be noted yet: %s", _reason(error))
+            log.warning("the start of this node cannot be noted in the topology bucket yet: %s", _reason(error))
 
     def look(self) -> None:
-        """Look at everything now, not only when the next poll is due."""
+        """Check everything now, not only at the next poll."""
         self._wake.set()
 
     def propose(self, proposal: Proposal) -> None:
-        """Change the topology document by compare-and-set, and tell the core what it is then."""
+        """Change the topology document by compare-and-set, and report the resulting document to the core."""
         self._background(self._propose(proposal))
 
     def publish(self, publish: Publish) -> None:
-        """Send a batch to the stream, and tell the core how that went."""
+        """Send a batch to the stream, and report the result to the core."""
         self._background(self._publish(publish))
 
     async def close(self) -> None:
-        """Let go of the server."""
+        """Close the connection."""
         for task in list(self._tasks):
             task.cancel()
         if self._client is not None:
@@ -210,22 +210,22 @@ class HomeBus:
         try:
             return await self._js.key_value(self._names.topology_bucket)
         except NotFoundError:
-            description = f"crdtkv: who is in the ring of {self._datacenter}"
+            description = f"crdtkv: topology document of data center {self._datacenter}"
             return await self._js.create_key_value(
                 bucket=self._names.topology_bucket, history=10, description=description, storage=api.StorageType.FILE
             )
 
     async def _document(self, bucket: KeyValue) -> tuple[Topology | None, int]:
-        """Return the document, None if there is none, and the revision to compare with when writing it."""
+        """Return the document, None if there is none, and its revision for a compare-and-set."""
         try:
             entry = await bucket.get(subjects.TOPOLOGY_KEY)
         except KeyNotFoundError as error:
-            # A document that somebody deleted left a marker, with a revision of its own.
+            # A deleted document leaves a marker, with a revision of its own.
             return None, error.entry.revision if error.entry is not None else 0
         return Topology.from_json(entry.value or b""), entry.revision or 0
 
     async def _starts(self, bucket: KeyValue) -> tuple[int, int]:
-        """Return how often this node is known to have started, and the revision to compare with."""
+        """Return the highest noted start of this node, and the revision for a compare-and-set."""
         try:
             entry = await bucket.get(subjects.starts_key(self._node))
         except KeyNotFoundError as error:
@@ -235,7 +235,7 @@ class HomeBus:
         return starts if starts < MAX_STARTS else 0, entry.revision or 0
 
     async def _prepare(self) -> None:
-        """Make what is missing: stream and consumers."""
+        """Create the stream and consumers that are missing."""
         try:
             await self._js.stream_info(self._names.stream)
         except NotFoundError:
@@ -275,7 +275,7 @@ class HomeBus:
     async def _make_consumer(self, peer: str) -> None:
         consumer = api.ConsumerConfig(
             durable_name=subjects.consumer_of(peer),
-            description=f"crdtkv: what data center {peer} still has to apply",
+            description=f"crdtkv: messages for data center {peer}",
             ack_policy=api.AckPolicy.EXPLICIT,
             deliver_policy=api.DeliverPolicy.ALL,
             ack_wait=ACK_WAIT_S,
@@ -294,15 +294,15 @@ class HomeBus:
                 self._put(ConsumerIdle(peer, asked_at))
 
     async def _look_at_topology(self) -> None:
-        """Follow the document; write it again from the last one known if the bucket was lost."""
+        """Follow the document; write the last known one again if the bucket was lost."""
         try:
             topology = await self.agree_on_topology()
         except ProtocolError as error:
-            log.error("the topology document is damaged, going on with the last one: %s", error)
+            log.error("the topology document is damaged, continuing with the last one: %s", error)
             return
         self._found(topology)
         if self._starts_to_note:
-            await self.note_start(self._starts_to_note)  # should the bucket have been lost
+            await self.note_start(self._starts_to_note)  # in case the bucket was lost
 
     def _found(self, topology: Topology) -> None:
         if self.known is None or topology.epoch > self.known.epoch:
@@ -326,5 +326,5 @@ class HomeBus:
 
 
 def _reason(error: BaseException) -> str:
-    """Return what an error of NATS says; many say nothing."""
+    """Return the text of a NATS error, or its class if it has none."""
     return str(error) or type(error).__name__

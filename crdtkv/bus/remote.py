@@ -1,7 +1,7 @@
-"""The NATS server of another data center: its stream is pulled there, what is for single nodes is sent there.
+"""`RemoteBus`: the NATS server of another data center, for its stream and for messages to its nodes.
 
-All nodes of this data center share one durable consumer, so each message goes to one of them. At most
-`UNFINISHED_MAX` messages are being applied at a time; the next are fetched when some are done.
+All nodes of this data center share one durable consumer, so each message goes to one of them. At most `UNFINISHED_MAX`
+messages are applied at a time; the next are fetched when some are done.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from crdtkv.node.kernel.events import Event, StreamMessage
 from crdtkv.wire import subjects
 
 UNFINISHED_MAX = 8
-# A fetch that was under way when the connection broke is answered by nobody, so it must not wait for long.
+# A fetch in progress when the connection breaks gets no answer, so it must not wait for long.
 FETCH_WAIT_S = 1.0
 REQUEST_TIMEOUT_S = 5.0
 RETRY_S = 1.0
@@ -55,21 +55,21 @@ class RemoteBus:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def pull(self) -> None:
-        """Fetch and hand over messages; runs until cancelled."""
+        """Fetch messages and pass them to the core; runs until cancelled."""
         self._client = await connection.connect(self._url, self._node)
         js = self._client.jetstream(timeout=REQUEST_TIMEOUT_S)
         subscription = await js.pull_subscribe_bind(
             consumer=subjects.consumer_of(self._datacenter), stream=self._names.stream
         )
         while True:
-            # A fetch brings what an earlier one had asked for as well, so there may be more than fits.
+            # A fetch may also return messages that an earlier one had requested, so there may be too many.
             while len(self._unfinished) >= UNFINISHED_MAX:
                 self._room.clear()
                 await self._room.wait()
             try:
                 messages = await subscription.fetch(UNFINISHED_MAX - len(self._unfinished), timeout=FETCH_WAIT_S)
             except nats.errors.TimeoutError:
-                # Nothing to fetch; or nobody there, in which case the fetch returns early and must not spin.
+                # No messages; or no connection: then the fetch returns early, and the loop must not spin.
                 if not self._client.is_connected:
                     await asyncio.sleep(RETRY_S)
                 continue
@@ -83,22 +83,22 @@ class RemoteBus:
                 self._put(StreamMessage(self._remote, handle, message.data))
 
     def owns(self, handle: int) -> bool:
-        """Tell whether a message came from here."""
+        """Return whether a message is from this stream."""
         return handle in self._unfinished
 
     def ack(self, handle: int, applied: bool) -> None:
-        """Acknowledge a message, or ask for it again a little later."""
+        """Acknowledge a message, or request its redelivery after a pause."""
         message = self._unfinished.pop(handle)
         self._room.set()
         self._run(message.ack() if applied else message.nak(delay=REDELIVER_S))
 
     def send(self, node: str, payload: bytes) -> None:
-        """Send to a node over there. It may be lost: what is not confirmed is sent again, what is wanted asked for."""
+        """Send to a node of that data center. The message may be lost; the core then sends it again."""
         if self._client is not None:
             self._run(self._client.publish(self._names.geo(self._datacenter, node), payload))
 
     async def close(self) -> None:
-        """Let go of the server."""
+        """Close the connection."""
         for task in list(self._tasks):
             task.cancel()
         if self._client is not None:
@@ -109,7 +109,7 @@ class RemoteBus:
             try:
                 await act
             except _FAULTS as error:
-                log.debug("telling %s: %s", self._remote, error or type(error).__name__)
+                log.debug("sending to %s: %s", self._remote, error or type(error).__name__)
 
         task = asyncio.create_task(run())
         self._tasks.add(task)

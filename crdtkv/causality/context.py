@@ -1,8 +1,8 @@
 """Causal contexts: the set of dots a replica has seen, gaps included.
 
 A context is a version vector plus a cloud of dots beyond it. The cloud is needed because deltas may arrive out of
-order: who has seen operations 1, 2 and 4 of an actor must not claim 3. Invariant (compaction): no cloud dot is
-covered by, or directly continues, the vector. So every set of dots has exactly one representation, and equal
+order: a replica that has seen operations 1, 2 and 4 of an actor must not claim 3. Invariant (compaction): no cloud dot
+is covered by, or directly continues, the vector. So every set of dots has exactly one representation, and equal
 contexts have equal bytes.
 
 Source: Almeida, Shoker, Baquero (2018), section 7.2, "causal context compression".
@@ -18,9 +18,9 @@ from crdtkv.causality.version_vector import VersionVector
 from crdtkv.errors import InvalidRequest
 from crdtkv.ids import Actor
 
-#: Counters and timestamps of nodes. Nobody counts so far in earnest; what adds to one still has 8 bytes.
+#: The highest counter and timestamp of nodes. No real counter gets there, and a sum with one still fits 8 bytes.
 MAX_COUNTER = 2**62 - 1
-#: What a client may hand in: so far below that nodes which go on from it never reach `MAX_COUNTER`.
+#: The highest counter from a client, low enough that nodes that count on from it never reach `MAX_COUNTER`.
 MAX_CLIENT_COUNTER = 2**61 - 1
 MAX_CLIENT_BYTES = 16 * 1024
 MAX_ACTOR_LENGTH = 128
@@ -58,7 +58,7 @@ class CausalContext:
         return heapq.merge(covered, sorted(self.cloud))
 
     def actors(self) -> Iterator[Actor]:
-        """Iterate over the actors, some perhaps twice."""
+        """Iterate over the actors; one may occur twice."""
         yield from (actor for actor, _ in self.vector.items())
         yield from (dot.actor for dot in self.cloud)
 
@@ -79,7 +79,7 @@ class CausalContext:
         return highest
 
     def descends(self, other: "CausalContext") -> bool:
-        """Tell whether every dot of `other` is in this set."""
+        """Return whether every dot of `other` is in this set."""
         # A run of `other`'s vector may lie partly in our cloud only if our own vector stops short of it, and
         # then compaction shows the missing dot right behind our vector.
         return self.vector.descends(other.vector) and all(dot in self for dot in other.cloud)
@@ -103,7 +103,7 @@ class CausalContext:
 
     @classmethod
     def from_wire(cls, wire: object) -> "CausalContext":
-        """Parse what `to_wire` made, trusting nothing.
+        """Parse the result of `to_wire`, with all checks.
 
         Raises:
             InvalidRequest: it is not the canonical form of a context.
@@ -124,7 +124,7 @@ def from_client(wire: object) -> CausalContext:
     """Parse the context of a client's request.
 
     Raises:
-        InvalidRequest: it is no context, or larger than any that a node hands out.
+        InvalidRequest: it is malformed, or larger than any context that a node returns.
     """
     context = CausalContext.from_wire(wire)
     counters = [counter for _, counter in context.vector.items()] + [dot.counter for dot in context.cloud]
@@ -171,7 +171,7 @@ def _pairs(wire: list[Any]) -> "zip[tuple[Actor, int]]":
 
 
 def _compact(vector: VersionVector, cloud: Iterable[Dot]) -> tuple[VersionVector, frozenset[Dot]]:
-    """Move into the vector what continues it; drop what it covers."""
+    """Move cloud dots that continue the vector into it; drop those it covers."""
     counters = dict(vector.items())
     left: list[Dot] = []
     for actor, counter in sorted(cloud):
@@ -184,7 +184,7 @@ def _compact(vector: VersionVector, cloud: Iterable[Dot]) -> tuple[VersionVector
 
 
 def _of(vector: VersionVector, cloud: frozenset[Dot]) -> CausalContext:
-    """Wrap parts that are known to be compact."""
+    """Return a context of parts that are known to be compact."""
     context = CausalContext.__new__(CausalContext)
     context.vector = vector
     context.cloud = cloud

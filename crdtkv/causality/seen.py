@@ -1,4 +1,4 @@
-"""`Seen`: what somebody has seen of a store, by key; whoever must not go back in time compares with it.
+"""`Seen`: the operations that a client has seen, by key, for the guarantees of a session.
 
 Dots are counted per key, so there is no shorter summary than a causal context for every key. It grows with the keys, up
 to a bound.
@@ -15,7 +15,7 @@ from crdtkv.causality.hybrid_clock import HybridTimestamp
 from crdtkv.errors import InvalidRequest, ProtocolError
 
 MAX_KEYS = 10_000
-#: What is under way when the bound is reached still gets in.
+#: Requests in flight may exceed `MAX_KEYS`, so a token may hold more keys.
 MAX_KEYS_IN_TOKEN = 2 * MAX_KEYS
 _FORMAT = 1
 
@@ -31,12 +31,12 @@ class Seen:
         return len(self.contexts)
 
     def is_in(self, identity: bytes, context: CausalContext) -> bool:
-        """Tell whether a key with this context shows all that was seen of it."""
+        """Return whether a context of a key includes all operations of the key that were seen."""
         seen = self.contexts.get(identity)
         return seen is None or context.descends(seen)
 
     def check_room(self, identity: bytes) -> None:
-        """Refuse a key that there is no room for, before anything is done with it.
+        """Refuse a further key above the bound, before a request for it begins.
 
         Raises:
             InvalidRequest: too many keys were seen.
@@ -45,42 +45,42 @@ class Seen:
             raise InvalidRequest(f"a session remembers at most {MAX_KEYS:,} keys: begin a new one")
 
     def read(self, identity: bytes, context: CausalContext) -> None:
-        """Note what was read of a key."""
+        """Add the context of a read."""
         if context:
             self.contexts[identity] = self.contexts.get(identity, EMPTY).merge(context)
 
     def written(self, identity: bytes, dot: Dot, timestamp: HybridTimestamp) -> None:
-        """Note an acknowledged write."""
+        """Add an acknowledged write."""
         self.contexts[identity] = self.contexts.get(identity, EMPTY).with_dot(dot)
         self.observe(timestamp)
 
     def observe(self, timestamp: HybridTimestamp) -> None:
-        """Note a timestamp."""
+        """Add a timestamp."""
         self.newest = max(self.newest, timestamp)
 
     def take(self, other: Self) -> None:
-        """Note all that somebody else has seen.
+        """Add everything that `other` has seen.
 
         Raises:
-            InvalidRequest: too many keys were seen by both together.
+            InvalidRequest: the two have too many keys together.
         """
         if len(self.contexts.keys() | other.contexts.keys()) > MAX_KEYS:
-            raise InvalidRequest(f"a session remembers at most {MAX_KEYS:,} keys: these two have more together")
+            raise InvalidRequest(f"a session remembers at most {MAX_KEYS:,} keys: the two sessions have more together")
         for identity, context in other.contexts.items():
             self.read(identity, context)
         self.observe(other.newest)
 
     def to_token(self) -> str:
-        """Return everything as one word."""
+        """Return everything as a string without spaces."""
         wire = [_FORMAT, self.newest, [[key, context.to_wire()] for key, context in self.contexts.items()]]
         return cbor.encode_text(wire)
 
     @classmethod
     def from_token(cls, token: str) -> Self:
-        """Parse what `to_token` returned.
+        """Parse the result of `to_token`.
 
         Raises:
-            InvalidRequest: it is something else.
+            InvalidRequest: it is no token.
         """
         try:
             wire: Any = cbor.decode_text(token)

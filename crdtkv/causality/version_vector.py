@@ -1,7 +1,7 @@
-"""Version vectors: for every actor, how many of its operations are known, without gaps.
+"""Version vectors: for every actor, the number of its operations that were seen, without gaps.
 
-The order is the product order: one vector `descends` another when it knows at least as much of every actor;
-two of which neither descends are `concurrent`. Gaps are the causal context's matter.
+The order is the product order: one vector `descends` another if its counter of every actor is at least as high; two
+vectors of which neither descends the other are `concurrent`. Causal contexts handle gaps.
 """
 
 from collections.abc import Iterator, Mapping
@@ -10,7 +10,7 @@ from crdtkv.ids import Actor
 
 
 class VersionVector:
-    """An immutable map from actor to the highest counter below which all is known."""
+    """An immutable map from actor to the highest counter up to which all dots were seen."""
 
     __slots__ = ("_counters",)
 
@@ -19,7 +19,7 @@ class VersionVector:
 
     @classmethod
     def adopt(cls, counters: dict[Actor, int]) -> "VersionVector":
-        """Wrap a dictionary that holds only positive counters, and that nobody else will change."""
+        """Wrap a dictionary that holds only positive counters; the caller must not change it any more."""
         vector = VersionVector.__new__(VersionVector)
         vector._counters = counters
         return vector
@@ -47,20 +47,20 @@ class VersionVector:
         return sorted(self._counters.items())
 
     def descends(self, other: "VersionVector") -> bool:
-        """Tell whether everything `other` knows is known here (equality included)."""
+        """Return whether this vector includes all of `other` (equality included)."""
         mine = self._counters
-        # Half the time of all(), on the path of every write.
+        # Takes half the time of all(), and every write runs it.
         for actor, counter in other._counters.items():  # noqa: SIM110
             if mine.get(actor, 0) < counter:
                 return False
         return True
 
     def dominates(self, other: "VersionVector") -> bool:
-        """Tell whether this vector descends `other` and knows more."""
+        """Return whether this vector descends `other` and is not equal to it."""
         return self._counters != other._counters and self.descends(other)
 
     def concurrent(self, other: "VersionVector") -> bool:
-        """Tell whether each knows something the other does not."""
+        """Return whether neither vector descends the other."""
         return not self.descends(other) and not other.descends(self)
 
     def merge(self, other: "VersionVector") -> "VersionVector":
@@ -72,7 +72,7 @@ class VersionVector:
         return VersionVector.adopt(merged)
 
     def with_counter(self, actor: Actor, counter: int) -> "VersionVector":
-        """Return a copy in which `actor` stands at `counter`."""
+        """Return a copy with another counter of `actor`."""
         changed = dict(self._counters)
         changed[actor] = counter
         return VersionVector.adopt(changed)

@@ -1,8 +1,8 @@
-"""Judges of histories: they read what clients did and were answered, and import nothing of the product.
+"""Checkers of histories: they read the operations of clients and their results, and import nothing of the product.
 
-- `history`, `verdict`, `violation`: the data. `specified` and `specification`: what each value type means.
+- `history`, `verdict`, `violation`: the data. `specified` and `specification`: the meaning of each value type.
 - `dots`, `registers`, `counters`, `sets`, `sessions`, `quorums`, `linearizability`, …: one guarantee each.
 
-Invariant: a judge shares no code with what it judges (import-linter checks it).
-Imported by the simulator and by tests on real clusters; `python -m crdtkv.checking FILE` judges a file.
+Invariant: a checker shares no code with the product (import-linter checks it). Imported by the simulator and by tests
+on real clusters; `python -m crdtkv.checking FILE` checks a file.
 """

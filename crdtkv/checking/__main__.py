@@ -9,7 +9,7 @@ from crdtkv.checking.verdict import judge
 
 
 def main() -> int:
-    """Exit 0 when every invariant holds, 1 when not, 2 when the file is no history."""
+    """Exit 0 if every invariant holds, 1 if not, 2 if the file is no history."""
     parser = argparse.ArgumentParser(prog="python -m crdtkv.checking", description=__doc__)
     parser.add_argument("file", help="the history, or - for standard input")
     arguments = parser.parse_args()

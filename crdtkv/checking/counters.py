@@ -1,7 +1,8 @@
 """Counters: acknowledged increments ≤ value ≤ acknowledged and unknown ones (I1), and the mirror for decrements.
 
-Taken exactly: of the increments that a read's context names, all count that no delete may have reset; increments of
-unknown fate may count or not, or more than once if they were repeated. What was surely reset counts no more (I8).
+More exactly: of the increments in a read's context, all must count that no delete can have reset; increments of unknown
+outcome may count or not, or more than once if they were repeated. Increments that were certainly reset must not count
+(I8).
 """
 
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from crdtkv.checking.violation import Violation
 
 
 def check(key: KeyHistory, is_forgetful: bool) -> Iterator[Violation]:
-    """Check one key, if it is a counter; of a forgetful store, a delete may have reset anything or nothing."""
+    """Check one key, if it is a counter; if disks were lost, a delete may have reset anything or nothing."""
     if key.type != "counter":
         return
     deletes = [write for write in key.possible if write.kind == "delete"]

@@ -1,6 +1,6 @@
-"""Dots and values: acknowledged writes are there (I1), a dot names one operation (I3), reads invent nothing (I5).
+"""Dots and values: no acknowledged write is lost (I1), a dot names one operation (I3), reads invent no value (I5).
 
-Also that the last reads of all data centers are equal (I7, as far as a client can see it).
+Also, the last reads of all data centers are equal (I7, as far as a client can see it).
 """
 
 from collections.abc import Iterator
@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from crdtkv.checking.history import KeyHistory, Operation, covers
 from crdtkv.checking.violation import Violation
 
-#: Types of which a reader sees what was written, each value by itself.
+#: Types whose readers see each written value separately.
 _SHOWING_WHAT_WAS_WRITTEN = frozenset(("register", "lww", "set", "rwset", "gset"))
 
 
 def check(key: KeyHistory, is_forgetful: bool) -> Iterator[Violation]:
-    """Check one key of any type; of a forgetful store, not that everything is still there."""
+    """Check one key of any type; if disks were lost, losses are allowed."""
     yield from _one_operation_a_dot(key)
     yield from _nothing_invented(key)
     if not is_forgetful:
@@ -31,7 +31,7 @@ def _all_are_there(key: KeyHistory) -> Iterator[Violation]:
 def _all_are_equal(key: KeyHistory) -> Iterator[Violation]:
     for final in key.finals[1:]:
         first = key.finals[0]
-        # Of what expires at any moment, and by clocks that differ, the contexts must be equal all the same.
+        # If values expire, by clocks that differ, at least the contexts must be equal.
         if final.context != first.context or (final.values != first.values and not key.is_timed):
             yield Violation(
                 "I7",
@@ -62,7 +62,7 @@ def _nothing_invented(key: KeyHistory) -> Iterator[Violation]:
         for value in read.values or ():
             write = written.get(value)
             if write is None:
-                what = "what was certainly refused" if value in refused else "what nobody wrote"
+                what = "a value that was refused" if value in refused else "a value that no client wrote"
                 yield Violation("I5", f"a read returned {what}: {read}")
             elif read.ended < write.began:
-                yield Violation("I5", f"a read returned what was written later: {read}, {write}")
+                yield Violation("I5", f"a read returned a value that was written later: {read}, {write}")

@@ -1,11 +1,10 @@
-"""What clients did and what they were told: the only thing the checkers look at.
+"""The operations of clients and their results: the only input of the checkers.
 
-A history is a list of operations, one JSON object a line in a file, so that the simulator, the tests on real
-processes and anybody else can write one and have it judged (`python -m crdtkv.checking FILE`).
+A history is a list of operations, one JSON object per line in a file, so that the simulator, the tests on real
+processes and other programs can write one and have it checked (`python -m crdtkv.checking FILE`).
 
-Three outcomes, and nothing in between: `ok`; `fail`, which is certain not to have been applied; `info`, which may have
-been applied, may be applied later, or never. Values written to one key are unique: that is what makes it possible to
-tell from a read which writes it saw.
+There are three outcomes: `ok`; `fail`, which was certainly not applied; and `info`, which may have been applied, may be
+applied later, or never. Values written to one key are unique, so a read shows which writes it saw.
 """
 
 import json
@@ -14,15 +13,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-#: A set of dots: per actor `[n, more…]`, which stands for its dots 1..n and some beyond.
+#: A set of dots: per actor `[n, more…]`, which means its dots 1..n and the others.
 Context = dict[str, list[int]]
 Dot = tuple[str, int]
 
 WRITES = frozenset(
     ("put", "delete", "increment", "decrement", "add", "remove", "enable", "disable", "set", "update", "transfer")
 )
-#: `scan` is what a page of a scan told of a key; `final` a read of everything in one data center, at the end, when all
-#: is healed and quiet.
+#: `scan` is a key in a page of a scan; `final` is a read of everything in one data center, at the end, when the cluster
+#: is healed and idle.
 KINDS = WRITES | {"get", "scan", "final"}
 OUTCOMES = frozenset(("ok", "fail", "info"))
 
@@ -31,14 +30,15 @@ OUTCOMES = frozenset(("ok", "fail", "info"))
 class Operation:
     """One call.
 
-    `argument` is the value put, the element added or removed, or the amount, or a list of all that it takes; `seen` the
-    context that was handed in. What it wrote expires after `ttl_ms`, unless that is 0. A read was answered between the
-    hybrid times `earliest` and `latest`, if that is known.
-    `reads` and `writes` say how many of the `replicas` in `datacenter` the level asks for. `began` and `ended` are
-    seconds of one clock; what was never answered has not ended. A write that was acknowledged has its `dot` and
-    `timestamp` if the client was told; a read has `values`, `context` and the `timestamp` of what it saw. Operations
-    of one `session` promise more. What was done more than once, because a disk had forgotten it, is of unknown fate,
-    and `repeated` has its dots.
+    `argument` is the value put, the element added or removed, or the amount, or a list of all arguments; `seen` is the
+    context that the client passed. The written value expires after `ttl_ms`, unless that is 0. A read was answered
+    between the hybrid times `earliest` and `latest`, if that is known.
+
+    `reads` and `writes` say how many of the `replicas` in `datacenter` the level requires. `began` and `ended` are
+    seconds of one clock; a call without an answer has not ended. An acknowledged write has its `dot` and `timestamp` if
+    the client received them; a read has `values`, `context` and the `timestamp` of what it saw. Operations of one
+    `session` have more guarantees. An operation that was carried out more than once, because a disk had lost it, has an
+    unknown outcome, and `repeated` has its dots.
     """
 
     client: str
@@ -78,18 +78,18 @@ class Operation:
 
     @property
     def arguments(self) -> tuple[Any, ...]:
-        """What the operation takes."""
+        """The arguments of the operation."""
         if isinstance(self.argument, list):
             return tuple(self.argument)
         return () if self.argument is None else (self.argument,)
 
     @property
     def effect_ended(self) -> float:
-        """When it can have had its effect at the latest: for an unknown fate, any time."""
+        """The latest time of its effect: its end, or infinity for an unknown outcome."""
         return self.ended if self.outcome == "ok" else math.inf
 
     def is_before(self, other: "Operation") -> bool:
-        """Tell whether this one was over, effects and all, when the other began."""
+        """Return whether this operation had ended, including its effect, when the other began."""
         return self.effect_ended < other.began
 
     def to_json(self) -> str:
@@ -122,28 +122,28 @@ class Operation:
 
 @dataclass(slots=True)
 class KeyHistory:
-    """All operations on one key, by what they are to the checkers."""
+    """All operations on one key, sorted for the checkers."""
 
     type: str
     key: str
     #: Acknowledged writes.
     acknowledged: list[Operation]
-    #: Writes that may have been applied: the acknowledged ones and those of unknown fate.
+    #: Writes that may have been applied: the acknowledged ones and those of unknown outcome.
     possible: list[Operation]
     #: Writes that were certainly not applied.
     refused: list[Operation]
-    #: Everything that was read with success, at any level, the last reads included.
+    #: All successful reads, at any level, including the last ones.
     results: list[Operation]
     finals: list[Operation]
 
     @property
     def name(self) -> str:
-        """The key, for people."""
+        """The key as text."""
         return f"{self.type}/{self.key}"
 
     @property
     def is_timed(self) -> bool:
-        """Whether anything that may have been written expires."""
+        """Whether any value that may have been written expires."""
         return any(write.ttl_ms for write in self.possible)
 
 
@@ -167,7 +167,7 @@ def by_key(history: Iterable[Operation]) -> Iterator[KeyHistory]:
 
 
 def covers(context: Context | None, dot: Dot | None) -> bool:
-    """Tell whether a context names a dot."""
+    """Return whether a context contains a dot."""
     if not context or dot is None:
         return False
     counters = context.get(dot[0])
@@ -175,7 +175,7 @@ def covers(context: Context | None, dot: Dot | None) -> bool:
 
 
 def dots_of(context: Context | None) -> frozenset[Dot]:
-    """Return the dots that a context names."""
+    """Return the dots in a context."""
     return frozenset(
         (actor, counter) for actor, (run, *more) in (context or {}).items() for counter in (*range(1, run + 1), *more)
     )

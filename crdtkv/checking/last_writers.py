@@ -1,4 +1,4 @@
-"""Last writer wins: of the writes a read has seen, it shows the one with the highest timestamp (I1, I8)."""
+"""Last writer wins: of the writes that a read has seen, it shows the one with the highest timestamp (I1, I8)."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""What the levels promise, written down a second time: how many of N replicas a read asks, and a write waits for."""
+"""The levels, specified a second time: how many of N replicas a read asks, and how many a write waits for."""
 
 SLOPPY = frozenset(("ANY", "SLOPPY_QUORUM"))
 
@@ -6,13 +6,13 @@ SLOPPY = frozenset(("ANY", "SLOPPY_QUORUM"))
 def read_and_write_quorum(level: str, replicas: int) -> tuple[int, int]:
     """Return how many home replicas a level's read asks, and how many its write waits for: R and W.
 
-    At a sloppy level all of them may be fallback replicas, so that is 0. `2,1` stands for explicit counts.
+    At a sloppy level all of them may be fallback replicas, so that is 0. `2,1` means explicit counts.
     """
     return (0, 0) if level in SLOPPY else nodes_asked_and_awaited(level, replicas)
 
 
 def nodes_asked_and_awaited(level: str, replicas: int) -> tuple[int, int]:
-    """Return how many nodes a level's read asks, and how many its write waits for, fallback replicas among them."""
+    """Return how many nodes a level's read asks, and how many its write waits for, including fallback replicas."""
     majority = (replicas + 2) // 2
     named = {
         "ANY": (1, 1),

@@ -1,20 +1,20 @@
 """Is the history of one register linearizable? The fast answer, for histories in which no value is written twice.
 
-A history is linearizable if every call can be given one instant between its beginning and its end, so that in the
-order of these instants every read finds what the last write before it wrote. To find such instants is NP-complete in
-general; when every read tells which write it saw, it takes a sort. So whoever makes the history writes unique values.
+A history is linearizable if every call can be given one instant between its beginning and its end, so that in the order
+of these instants every read returns the value of the last write before it. To find such instants is NP-complete in
+general; if every read shows which write it saw, it takes a sort. So histories must have unique written values.
 
-The idea: a write and the reads of its value form a cluster, and no other write may fall inside it. One call comes
-before another if it ended before the other began; calls that only touch are concurrent. So cluster A must precede
-cluster B exactly if the first end in A is before the last beginning in B. Any cycle of this relation contains two
-clusters that must precede each other, hence it is enough that no two do. Drawn on the time axis, from the first end to
-the last beginning, a cluster is a *zone*: forward if the end is first (the register held the value all that while),
-else backward. Two clusters contradict each other exactly if two forward zones overlap by more than a point, or a
-backward zone lies strictly inside a forward one. One sweep from left to right finds either.
+The idea: a write and the reads of its value form a cluster, and no other write may be inside it. One call precedes
+another if it ended before the other began; calls that only touch are concurrent. So cluster A must precede cluster B
+exactly if the first end in A is before the last beginning in B. Any cycle of this relation contains two clusters that
+must precede each other, hence it is enough that no two do. Drawn on the time axis, from the first end to the last
+beginning, a cluster is a *zone*: forward if the end is first (the register held the value during the zone), else
+backward. Two clusters contradict each other exactly if two forward zones overlap by more than a point, or a backward
+zone is strictly inside a forward one. One sweep from left to right finds either.
 
 The paper: Gibbons and Korach, "Testing Shared Memories", SIAM Journal on Computing 26(4), 1997, where the read mapping
-is known. Left to others: one history per key (linearizability is local), and leaving out reads of unknown fate.
-`small_histories` answers the same by search; the tests hold one against the other.
+is known. Callers separate the history by key (linearizability is local), and leave out reads of unknown outcome.
+`small_histories` answers the same by search; the tests compare the two.
 """
 
 import math
@@ -24,10 +24,10 @@ from typing import NamedTuple
 
 
 class Access(NamedTuple):
-    """One call on a register: `kind` is "read" or "write"; `value` is what was read or written.
+    """One call on a register: `kind` is "read" or "write"; `value` is the value that was read or written.
 
     A read of None found the initial state. `began` and `ended` are seconds; `ended` is `math.inf` for a write of
-    unknown fate, which may have taken effect at any time after it began, or never.
+    unknown outcome, which may have taken effect at any time after it began, or never.
     """
 
     kind: str
@@ -45,7 +45,7 @@ _INITIAL = Access("write", None, -math.inf, -math.inf)
 
 
 class _Zone(NamedTuple):
-    """What binds a cluster to its neighbors: the call of it that ended first, and the one that began last."""
+    """The bounds of a cluster: its call that ended first, and its call that began last."""
 
     first_to_end: Access
     last_to_begin: Access
@@ -63,10 +63,10 @@ class _Zone(NamedTuple):
 
 
 def why_not_linearizable(accesses: Iterable[Access]) -> str | None:
-    """Tell in one sentence why the history is not linearizable; None if it is.
+    """Return in one sentence why the history is not linearizable; None if it is.
 
     Raises:
-        ValueError: the history cannot be judged, because a value is written twice, None is written, or a call is
+        ValueError: the history cannot be checked, because a value is written twice, None is written, or a call is
             malformed.
     """
     writes, reads = _by_value(accesses)
@@ -74,7 +74,7 @@ def why_not_linearizable(accesses: Iterable[Access]) -> str | None:
         reason = _why_not_readable(writes.get(value), readers)
         if reason is not None:
             return reason
-    # A write of unknown fate that nobody read may never have happened. Its zone has no end, so it lies inside no other.
+    # A write of unknown outcome that no call read may never have happened. Its zone has no end, so it is in no other.
     return _why_not_orderable(_zone([write, *reads.get(value, ())]) for value, write in writes.items())
 
 
@@ -95,7 +95,7 @@ def _by_value(accesses: Iterable[Access]) -> tuple[dict[Hashable, Access], dict[
 
 def _why_not_readable(write: Access | None, readers: list[Access]) -> str | None:
     if write is None:
-        return f"{readers[0]} found what nobody wrote"
+        return f"{readers[0]} found a value that no call wrote"
     first = min(readers, key=_end)
     return f"{first} came before {write}" if first.ended < write.began else None
 
@@ -107,7 +107,7 @@ def _zone(cluster: list[Access]) -> _Zone:
 def _why_not_orderable(zones: Iterable[_Zone]) -> str | None:
     """Sweep the zones from left to right.
 
-    Forward zones that passed overlap in points at most, so the latest one is the only one that can reach further.
+    Earlier forward zones overlap in points at most, so only the latest one can reach further.
     """
     latest: _Zone | None = None
     for zone in sorted(zones, key=lambda zone: zone.left):

@@ -11,7 +11,7 @@ _CALLS = KINDS - {"final"}
 
 
 def check(history: Iterable[Operation]) -> Iterator[Violation]:
-    """Check every key that has such operations; a data center is a register of its own."""
+    """Check every key that has such operations; each data center counts as a separate register."""
     calls: dict[str, list[Operation]] = {}
     for operation in history:
         if operation.level == LEVEL and operation.kind in _CALLS:
@@ -19,9 +19,9 @@ def check(history: Iterable[Operation]) -> Iterator[Violation]:
     for datacenter, operations in sorted(calls.items()):
         for key in by_key(operations):
             if key.type != "register" or any(write.kind != "put" for write in key.possible):
-                continue  # after a delete, a read that finds nothing does not tell which delete it saw
+                continue  # after a delete, a read that finds nothing does not show which delete it saw
             if any(write.repeated for write in key.possible):
-                continue  # it took effect twice, as nobody was promised it would not
+                continue  # a write took effect twice, which is allowed after a loss
             accesses = [Access("write", write.argument, write.began, write.effect_ended) for write in key.possible]
             accesses += [
                 Access("read", next(iter(read.values or ()), None), read.began, read.ended) for read in key.results

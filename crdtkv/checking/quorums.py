@@ -1,9 +1,9 @@
-"""Quorums that overlap: R + W > N makes a read see every write that was acknowledged before it began (I10).
+"""Quorums that overlap: with R + W > N a read sees every write that was acknowledged before it began (I10).
 
-And two reads of which the replicas overlap do not go back in time, because a quorum read answers only when as many
-replicas as it asks hold what it returns. Both hold within one data center, whichever nodes and clients are involved,
-and together they are read-your-writes and monotonic reads for anyone who stays at such levels. A scan sees as much as a
-read does, but repairs nothing: what it has shown, a later read need not show.
+Two reads whose replicas overlap do not go back in time, because a quorum read returns only when as many replicas as it
+asks hold the result. Both hold within one data center, whichever nodes and clients are involved, and together they give
+read-your-writes and monotonic reads to clients that use only such levels. A scan sees as much as a read does, but
+repairs nothing: a later read need not see what a scan has shown.
 """
 
 from collections.abc import Iterator

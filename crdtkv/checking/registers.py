@@ -1,13 +1,13 @@
-"""Registers: concurrent writes stay as siblings (I1), what was replaced or deleted stays away (I8).
+"""Registers: concurrent writes stay as siblings (I1), replaced or deleted values do not come back (I8).
 
-A read whose context names a write shows its value, unless another operation may have replaced it:
+If a read's context contains a write, the read shows its value, unless another operation may have replaced it:
 
-- a write that was handed a context replaces what that names, and nothing else;
-- a blind write replaces what its coordinator held, which can be anything that was not begun after its end, and on other
-  replicas what has a lower timestamp;
-- a blind delete replaces, besides, all that the quorum it reads first has seen.
+- a write with a context replaces the versions in that context, and nothing else;
+- a blind write replaces the versions that its coordinator held, which can be any that did not begin after its end, and
+  on other replicas those with a lower timestamp;
+- a blind delete also replaces all versions that the quorum it reads first has seen.
 
-And the other way round: a read whose context names a write that surely replaced another does not show that other one.
+Conversely: if a read's context contains a write that certainly replaced another, the read does not show the other.
 """
 
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from crdtkv.checking.violation import Violation
 
 
 def check(key: KeyHistory, is_forgetful: bool) -> Iterator[Violation]:
-    """Check one key, if it is a register; of a forgetful store, a quorum has not seen what it should have."""
+    """Check one key, if it is a register; if disks were lost, a quorum may not have seen what it should."""
     if key.type != "register":
         return
     gone = {
@@ -40,13 +40,13 @@ def check(key: KeyHistory, is_forgetful: bool) -> Iterator[Violation]:
 
 
 def _is_seen(by: Operation, read: Operation) -> bool:
-    """Tell whether a read can know of a write: whoever shows what it did has its dot, or one of them."""
+    """Return whether a read can include the effect of a write: then its context has its dot, or one of its dots."""
     dots = by.repeated or ((by.dot,) if by.dot is not None else ())
     return not dots or any(covers(read.context, dot) for dot in dots)
 
 
 def _out_of_order(key: KeyHistory) -> Iterator[Violation]:
-    """Find reads whose siblings do not stand in the order of their timestamps, the winner first."""
+    """Find reads whose siblings are not in the order of their timestamps, the winner first."""
     timestamps = {write.argument: write.timestamp for write in key.acknowledged if write.kind == "put"}
     for read in key.results:
         known = [timestamps[value] for value in read.values or () if value in timestamps]
@@ -55,7 +55,7 @@ def _out_of_order(key: KeyHistory) -> Iterator[Violation]:
 
 
 def _not_superseded(key: KeyHistory) -> Iterator[Violation]:
-    """Find what a blind put should have superseded: it met it on a replica, with a higher timestamp."""
+    """Find versions that a blind put should have superseded: it met them on a replica, with a higher timestamp."""
     puts = [write for write in key.acknowledged if write.kind == "put"]
     for by in puts:
         if by.seen is not None:
@@ -71,11 +71,11 @@ def _not_superseded(key: KeyHistory) -> Iterator[Violation]:
         for read in key.results:
             reads_all = read.kind == "final" or (read.datacenter == by.datacenter and read.reads == read.replicas)
             if met and reads_all and by.is_before(read) and not set(met).isdisjoint(read.values or ()):
-                yield Violation("I8", f"a blind put supersedes what it met, but it is there: {by}, {read}")
+                yield Violation("I8", f"a blind put supersedes the versions it met, but one is visible: {by}, {read}")
 
 
 def perhaps_replaced(write: Operation, by: Operation) -> bool:
-    """Tell whether `by` may have replaced `write`."""
+    """Return whether `by` may have replaced `write`."""
     if by is write:
         return False
     if by.seen is not None:
@@ -84,7 +84,7 @@ def perhaps_replaced(write: Operation, by: Operation) -> bool:
 
 
 def surely_replaced(write: Operation, by: Operation, is_forgetful: bool = False) -> bool:
-    """Tell whether `by` has replaced `write` wherever both are known."""
+    """Return whether `by` has replaced `write` on all replicas that have seen both."""
     if by is write or write.dot is None or by.dot is None:
         return False
     if by.seen is not None:
@@ -93,7 +93,7 @@ def surely_replaced(write: Operation, by: Operation, is_forgetful: bool = False)
 
 
 def was_seen_by_quorum(write: Operation, by: Operation) -> bool:
-    """Tell whether the replicas that `by` read first overlap those that have `write`."""
+    """Return whether the replicas that `by` read first overlap those that have `write`."""
     return (
         write.datacenter == by.datacenter
         and write.outcome == "ok"

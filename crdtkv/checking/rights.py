@@ -1,7 +1,7 @@
-"""Bounded counters: nobody decrements without rights, so no read is below 0 (`rights`).
+"""Bounded counters: no node decrements without rights, so no read is below 0 (`rights`).
 
-Rights belong to an incarnation of a node: those of its increments, and those it was given, less those it used and gave
-away. A node may use what it had seen of them when it did.
+Rights belong to an incarnation of a node: those of its increments, and those it was given, without those it used and
+gave away. A node may use the rights that it had seen at that time.
 """
 
 from collections.abc import Iterator, Mapping
@@ -30,7 +30,7 @@ def check(key: KeyHistory, made: Mapping[Dot, Made]) -> Iterator[Violation]:
 
 
 def _change(one: Made, owner: str) -> int:
-    """Return by how much an operation changes somebody's rights."""
+    """Return by how much an operation changes the rights of an incarnation."""
     is_own = _owner(one.dot[0]) == owner
     amount: int = one.arguments[0]
     if one.name == "transfer" and _owner(one.arguments[1]) == owner:
@@ -41,6 +41,6 @@ def _change(one: Made, owner: str) -> int:
 
 
 def _owner(actor: str) -> str:
-    """Return an actor's incarnation, whatever its node has been renamed to since."""
+    """Return an actor's incarnation, without its renewals."""
     node, _, incarnation = actor.rpartition(".")
     return f"{node}.{incarnation.partition('-')[0]}"

@@ -1,4 +1,4 @@
-"""Sessions: read your writes, and monotonic reads, wherever a session goes (I10)."""
+"""Sessions: read-your-writes and monotonic reads, at any node of any data center (I10)."""
 
 from collections.abc import Iterable, Iterator
 
@@ -7,7 +7,7 @@ from crdtkv.checking.violation import Violation
 
 
 def check(history: Iterable[Operation]) -> Iterator[Violation]:
-    """Check all operations that name a session; those of one session follow each other."""
+    """Check all operations with a session; those of one session follow each other."""
     sessions: dict[tuple[str, str, str], list[Operation]] = {}
     for operation in history:
         if operation.session and operation.outcome == "ok":

@@ -1,11 +1,11 @@
-"""Every type: a read shows what the specification computes from the operations that its context names.
+"""Every type: a read shows what the specification computes from the operations in its context.
 
-What the nodes made (`sim.making`) is known here, so operations of unknown fate are like any others. With that three
-things are judged of any type: what clients were told of a write is what was made (I3); a read names no dot that nobody
-made (I5); and it shows exactly what `specification` says of these dots at the time of the read, which is known as an
-interval (`value`). That acknowledged dots are in the contexts is for `dots` and `quorums` to see.
+The simulator records the operations that nodes made, so operations of unknown outcome are like any others. That allows
+three checks of any type: the client received what was made (I3); a read contains no dot that no node made (I5); and it
+shows exactly what `specification` computes from its dots at the time of the read, which is known as an interval
+(`value`). `dots` and `quorums` check that acknowledged dots are in the contexts.
 
-Besides, an operation that removes or replaces what is there has met what quorums had acknowledged before (I8).
+In addition, an operation that removes or replaces values has seen all that quorums had acknowledged before (I8).
 """
 
 from collections.abc import Iterator, Mapping
@@ -23,7 +23,7 @@ _REMOVING = frozenset(("delete", "remove", "disable"))
 
 
 def check(key: KeyHistory, made: Mapping[Dot, Made], is_forgetful: bool) -> Iterator[Violation]:
-    """Check one key of any type, of which these operations were made."""
+    """Check one key of any type; `made` are its operations."""
     yield from _is_as_told(key, made)
     if not is_forgetful:
         yield from _has_met_enough(key, made)
@@ -34,7 +34,7 @@ def check(key: KeyHistory, made: Mapping[Dot, Made], is_forgetful: bool) -> Iter
         dots = dots_of(read.context)
         unknown = sorted(dots.difference(made))
         if unknown:
-            yield Violation("I5", f"nobody made {unknown[0]}: {read} {read.context}")
+            yield Violation("I5", f"no node made {unknown[0]}: {read} {read.context}")
             continue
         if not everything.is_timed:
             if dots not in shown:
@@ -51,7 +51,7 @@ def check(key: KeyHistory, made: Mapping[Dot, Made], is_forgetful: bool) -> Iter
 
 
 def _moments(read: Operation, everything: Everything) -> list[int]:
-    """Return the hybrid times at which a read may have been answered, one for each time that something expires."""
+    """Return the hybrid times at which a read may have been answered, one for each expiry in the interval."""
     expiries = {one.expires_at for one in everything.operations.values() if one.expires_at is not None}
     return [read.earliest, *sorted(at for at in expiries if read.earliest < at <= read.latest)]
 
@@ -62,7 +62,7 @@ def _is_as_told(key: KeyHistory, made: Mapping[Dot, Made]) -> Iterator[Violation
             continue
         one = made.get(write.dot)
         if one is None or (one.name, one.arguments, one.timestamp) != (write.kind, write.arguments, write.timestamp):
-            yield Violation("I3", f"a client was told of {write}, but it is {one}")
+            yield Violation("I3", f"a client received {write}, but it is {one}")
 
 
 def _has_met_enough(key: KeyHistory, made: Mapping[Dot, Made]) -> Iterator[Violation]:
@@ -72,7 +72,7 @@ def _has_met_enough(key: KeyHistory, made: Mapping[Dot, Made]) -> Iterator[Viola
             continue
         for write in key.acknowledged:
             if write.dot is not None and was_seen_by_quorum(write, by) and write.dot not in one.held:
-                yield Violation("I8", f"{by} has not met what a quorum had: {write}")
+                yield Violation("I8", f"{by} has not seen a write that a quorum had: {write}")
 
 
 def _removes(write: Operation) -> bool:

@@ -1,11 +1,11 @@
-"""`judge`: everything a history can be accused of.
+"""`judge`: runs all checkers on a history.
 
-Each checker has one concern and its file; this is the list of them. A store whose disks were wiped or set back has lost
-what only they had acknowledged. `lost_disks` says how many: if any, checkers that need every acknowledged write to be
-there are left out; if it is one, what a second replica had must be there (`lost_disks`).
+Each checker has one concern and its file; this is the list of them. A store whose disks were wiped or restored has lost
+the writes that only they had. `lost_disks` is their number: if it is not 0, checkers that require every acknowledged
+write are left out; if it is 1, writes that a second replica had are required (`lost_disks`).
 
-Keys of every type are judged by their specification where it is known what the nodes made. Some types have a judge of
-their own besides, who needs nothing but what clients were told, but does not know of times to live.
+Keys of every type are checked against their specification if the operations that nodes made are known. Some types also
+have a checker of their own, which needs only the results of clients, but does not support times to live.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -32,7 +32,10 @@ AllMade = Mapping[tuple[str, str], Mapping[Dot, Made]]
 
 
 def judge(history: Iterable[Operation], lost_disks: int = 0, made: AllMade | None = None) -> list[Violation]:
-    """Return all violations, the gravest invariant first; `made` is what the nodes made, None if that is not known."""
+    """Return all violations, the most severe invariant first.
+
+    `made` are the operations that the nodes made, None if they are not known.
+    """
     operations: Sequence[Operation] = list(history)
     is_forgetful = lost_disks > 0
     found: list[Violation] = []

@@ -1,10 +1,10 @@
-"""What a checker finds."""
+"""The results of the checkers."""
 
 from typing import NamedTuple
 
 
 class Violation(NamedTuple):
-    """An invariant (`I1`…`I10`, `linearizable`) that does not hold, and the story of it in one line."""
+    """An invariant (`I1`…`I10`, `linearizable`) that does not hold, and its description in one line."""
 
     invariant: str
     story: str

@@ -1,9 +1,9 @@
 """The `crdtkv` program: one typer application, one file per group of verbs.
 
-Exit codes: 0 yes or done; 1 no (a key is absent, a cluster lags, a bounded counter has not so much left); 2 the call or
+Exit codes: 0 yes or done; 1 no (a key is absent, a cluster lags, a bounded counter has too little left); 2 the call or
 the configuration is wrong; 3 the cluster could not do it (unavailable, timed out, unreachable).
 
-Whatever goes wrong is one line on standard error, also what nobody expected; CRDTKV_DEBUG=1 shows where that came from.
+Every error is one line on standard error, including unexpected ones; CRDTKV_DEBUG=1 prints their traceback.
 """
 
 import os
@@ -61,14 +61,14 @@ for group in (
 ):
     group.register(app)
 
-#: The variable that has the program show where an unexpected error came from.
+#: The environment variable that makes the program print the traceback of an unexpected error.
 DEBUG = "CRDTKV_DEBUG"
 _CALL_ERRORS = (ConfigError, InvalidKey, InvalidRequest, UnknownBucket, ValueTooLarge, StorageError)
 
 
 def main() -> None:
     """Run the program; errors become one line and an exit code."""
-    for stream in (sys.stdout, sys.stderr):  # a terminal that lacks a letter is shown its number
+    for stream in (sys.stdout, sys.stderr):  # a character that the terminal lacks is printed as its code
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
         app()
@@ -79,7 +79,7 @@ def main() -> None:
 
 
 def _told(error: BaseException) -> int:
-    """Tell what went wrong in one line, and return the exit code."""
+    """Print an error as one line, and return the exit code."""
     if isinstance(error, BrokenPipeError):
         _give_up_output()
         return 0
@@ -88,26 +88,26 @@ def _told(error: BaseException) -> int:
         return _exit_code(error)
     if os.environ.get(DEBUG):
         traceback.print_exception(error)
-    if isinstance(error, OSError):  # a disk that is full, behind standard output for instance
+    if isinstance(error, OSError):  # for instance a full disk behind standard output
         _give_up_output()
         complain(f"{error.filename or 'standard output'}: {error.strerror or error}")
         return EXIT_CALL
     complain(
-        f"unexpected {type(error).__name__}: {escaped(str(error))}: this is a fault of crdtkv; set {DEBUG}=1, run it "
+        f"unexpected {type(error).__name__}: {escaped(str(error))}: this is a bug in crdtkv; set {DEBUG}=1, run it "
         "again, and report what it prints"
     )
     return EXIT_CLUSTER
 
 
 def _cause_of(error: BaseException) -> BaseException:
-    """Return the first error of a group: the others came of it, or are like it."""
+    """Return the first error of a group: the others follow from it, or are similar."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
 
 
 def _give_up_output() -> None:
-    """Keep the interpreter from writing what is left to somebody who does not take it."""
+    """Keep the interpreter from writing buffered output to a closed pipe at exit."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
 

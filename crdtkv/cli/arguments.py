@@ -1,4 +1,4 @@
-"""What is written on a command line, as values: JSON, or else plain text."""
+"""Command line arguments as values: JSON, or else plain text."""
 
 import math
 import os
@@ -14,12 +14,12 @@ from crdtkv.errors import InvalidRequest
 
 
 def typed_bytes(typed: str | bytes) -> bytes:
-    """Return the bytes of a key or prefix as they stand on the command line, UTF-8 or not."""
+    """Return the bytes of a key or prefix on the command line, UTF-8 or not."""
     return os.fsencode(typed)
 
 
 def key_of(typed: str | None) -> str | bytes | None:
-    """Return the key, or prefix, that was typed: text, or bytes where it is no UTF-8."""
+    """Return the typed key or prefix: text, or bytes if it is not UTF-8."""
     if typed is None:
         return None
     encoded = typed_bytes(typed)
@@ -30,7 +30,7 @@ def key_of(typed: str | None) -> str | bytes | None:
 
 
 def seconds(least: float, most: int, is_least_taken: bool = True) -> Callable[[typer.CallbackParam, Any], Any]:
-    """Return what checks an option that is a number of seconds."""
+    """Return a callback that checks an option in seconds."""
 
     def check(option: typer.CallbackParam, value: float | None) -> float | None:
         return value if value is None else checked_seconds(option.opts[0], value, least, most, is_least_taken)
@@ -42,7 +42,7 @@ def checked_seconds(option: str, value: float, least: float, most: int, is_least
     """Return a number of seconds.
 
     Raises:
-        InvalidRequest: it is out of these bounds, or no finite number.
+        InvalidRequest: it is out of these bounds, or not finite.
     """
     if least < value <= most or (is_least_taken and value == least):
         return value
@@ -54,7 +54,7 @@ def no_nan(value: float | None) -> float | None:
     """Return a bound.
 
     Raises:
-        InvalidRequest: nothing is below or above it.
+        InvalidRequest: it is NaN.
     """
     if value is not None and math.isnan(value):
         raise InvalidRequest("a bound is a number, which nan is not")
@@ -62,10 +62,10 @@ def no_nan(value: float | None) -> float | None:
 
 
 def parsed_value(text: str, as_text: bool = False) -> Any:
-    """Return a value: what the JSON says, or the text itself if it is none, or shall be text.
+    """Return a value: that of the JSON, or the text itself if it is no JSON or `as_text`.
 
     Raises:
-        InvalidRequest: it is JSON of which something would be lost.
+        InvalidRequest: a part of the JSON cannot be represented.
     """
     if as_text:
         return text
@@ -74,14 +74,14 @@ def parsed_value(text: str, as_text: bool = False) -> Any:
     except strict_json.NoJson:
         return text
     except strict_json.Lossy as error:
-        raise InvalidRequest(f"{error}: write it otherwise, or take it as text (--text)") from None
+        raise InvalidRequest(f"{error}: change it, or pass it as text (--text)") from None
 
 
 def parsed_member(text: str, as_text: bool = False) -> Any:
-    """Return a member of a set or board: as a value, but a list becomes a tuple, which can be a member.
+    """Return a member of a set or board: a value, with lists turned into tuples, which can be members.
 
     Raises:
-        InvalidRequest: it is a JSON object, or has one in it.
+        InvalidRequest: it is or contains a JSON object.
     """
     return _as_tuple(parsed_value(text, as_text))
 
@@ -99,7 +99,7 @@ def parsed_number(text: str) -> Number:
 
 
 def only_for(verb: str, type_tag: str, types: tuple[str, ...]) -> None:
-    """Check that a verb knows a type.
+    """Check that a verb supports a type.
 
     Raises:
         InvalidRequest: it does not, or there is no such type.
@@ -110,12 +110,12 @@ def only_for(verb: str, type_tag: str, types: tuple[str, ...]) -> None:
 
 
 def either(names: tuple[str, ...]) -> str:
-    """Return names as people list them: `a, b or c`."""
+    """Return names as an enumeration: `a, b or c`."""
     *others, last = names
     return f"{', '.join(others)} or {last}" if others else last
 
 
 def _as_tuple(value: Any) -> Any:
     if isinstance(value, dict):
-        raise InvalidRequest("a JSON object cannot be a member: take a list, or the text of it (--text)")
+        raise InvalidRequest("a JSON object cannot be a member: use a list, or its text (--text)")
     return tuple(_as_tuple(inner) for inner in value) if isinstance(value, list) else value

@@ -1,42 +1,51 @@
-"""What `crdtkv bench` does: workers in one client process, each with one request in flight."""
+"""The measurements of `crdtkv bench`: the load of `closed_loop` on one data center of a running cluster."""
 
-import asyncio
 import contextlib
 import http.client
+import itertools
 import json
-import random
-import resource
-import time
 import urllib.request
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from random import Random
+from typing import Any, ClassVar, NamedTuple
 
+from crdtkv.cli import closed_loop
+from crdtkv.cli.closed_loop import RecordMissing, Sampled, Seen, Setting
 from crdtkv.cli.session import only
+from crdtkv.cli.workloads import INSERT, READ, READ_MODIFY_WRITE, SCAN, UPDATE, Call, Mix, Records, Workload
 from crdtkv.client.client import Client, connect
 from crdtkv.config.loader import load
 from crdtkv.config.model import ClusterConfig
 from crdtkv.errors import CrdtkvError
-from crdtkv.quorum.level import level_named
+from crdtkv.quorum.level import ConsistencyLevel, level_named
 
 WARM_UP_S = 0.5
-#: What asking a node for its status raises when nobody answers, or somebody else.
+PREFIX = "bench:"
+#: How many different values are written, one after the other.
+VALUES = 64
+#: The errors of a status request that gets no answer, or that of another program.
 _NO_STATUS = (OSError, http.client.HTTPException, ValueError, KeyError, TypeError)
+_NEEDS_NO_RECORDS = {"put", "incr"}
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """One measurement to make."""
+class Plan(NamedTuple):
+    """The parameters of one measurement."""
 
-    operation: str
+    workload: Workload
     level: str
     workers: int
     seconds: float
+    operations: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """One measurement made. Latencies in milliseconds, CPU in microseconds per operation."""
+    """The result of one measurement, of one kind of operation or of `all` kinds of a workload.
+
+    Latencies in milliseconds. CPU in microseconds per operation of the workload, of any kind.
+    """
 
     COLUMNS: ClassVar[tuple[str, ...]] = (
         "operation",
@@ -52,6 +61,7 @@ class Measurement:
         "errors",
     )
 
+    workload: str
     operation: str
     level: str
     workers: int
@@ -66,9 +76,9 @@ class Measurement:
 
     def row(self) -> list[object]:
         """Return the cells for a table."""
-        fields = list(asdict(self).values())
-        fields[4] = round(self.operations_per_s)
-        return fields
+        workload, operation, *fields = asdict(self).values()
+        fields[3] = round(self.operations_per_s)
+        return [f"{workload} {operation}".lstrip(), *fields]
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields for JSON."""
@@ -76,91 +86,115 @@ class Measurement:
 
 
 async def measure(
-    config_path: Path, datacenter: str | None, plans: list[Plan], value_bytes: int, keys: int
+    config_path: Path, datacenter: str | None, plans: list[Plan], value_bytes: int, count: int
 ) -> list[Measurement]:
-    """Make all measurements, one after the other, on one data center."""
+    """Run all measurements, one after the other, on one data center."""
     config = only(load(config_path), datacenter)
+    values = values_of(value_bytes)
+    records = Records(count)
     async with connect(config, timeout=10.0) as client:
-        if any(plan.operation == "get" for plan in plans):
-            await client.put_many({_key(number): _value(value_bytes) for number in range(keys)})
-        return [await _measure(client, config, plan, value_bytes, keys) for plan in plans]
+        if any(_NEEDS_NO_RECORDS.isdisjoint(plan.workload.shares) for plan in plans):
+            await _preload(client, count, values)
+        return [
+            measurement
+            for plan in plans
+            for measurement in _results(plan, value_bytes, await _measure(client, config, plan, values, records))
+        ]
 
 
-async def _measure(client: Client, config: ClusterConfig, plan: Plan, value_bytes: int, keys: int) -> Measurement:
-    latencies: list[float] = []
-    errors = 0
-    counting_from = time.perf_counter() + WARM_UP_S
-    stop_at = counting_from + plan.seconds
-    level = level_named(plan.level)
-    value = _value(value_bytes)
-    clock = time.perf_counter
+async def _preload(client: Client, count: int, values: list[bytes]) -> None:
+    """Write all records.
 
-    async def work(seed: int) -> None:
-        nonlocal errors
-        choose = random.Random(seed).randrange  # noqa: S311 - which key comes next, not a secret
-        while True:
-            began = clock()
-            if began >= stop_at:
-                return
-            try:
-                match plan.operation:
-                    case "get":
-                        await client.get(_key(choose(keys)), consistency=level)
-                    case "put":
-                        await client.put(_key(choose(keys)), value, consistency=level)
-                    case _:
-                        await client.counter(_key(choose(keys))).increment(consistency=level)
-            except CrdtkvError:
-                errors += 1
-                continue
-            ended = clock()
-            if began >= counting_from and ended <= stop_at:
-                latencies.append(ended - began)
+    Raises:
+        CrdtkvError: one of them could not be written.
+    """
+    for error in (await client.put_many({key_of(number): values[number % VALUES] for number in range(count)})).values():
+        if error is not None:
+            raise error
 
-    working = [asyncio.create_task(work(seed)) for seed in range(plan.workers)]
-    await asyncio.sleep(WARM_UP_S)
-    before_client, before_servers = _own_cpu_s(), await asyncio.to_thread(_servers_cpu_s, config)
-    began = clock()
-    await asyncio.sleep(stop_at - clock())
-    seconds = clock() - began
-    after_client, after_servers = _own_cpu_s(), await asyncio.to_thread(_servers_cpu_s, config)
-    await asyncio.gather(*working)
-    latencies.sort()
-    count = max(1, len(latencies))
-    return Measurement(
-        plan.operation,
-        plan.level,
-        plan.workers,
-        value_bytes,
-        len(latencies) / plan.seconds,
-        _quantile(latencies, 0.5),
-        _quantile(latencies, 0.99),
-        _quantile(latencies, 0.999),
-        (after_client - before_client) * 1e6 / count * plan.seconds / seconds,
-        (after_servers - before_servers) * 1e6 / count * plan.seconds / seconds,
-        errors,
+
+async def _measure(client: Client, config: ClusterConfig, plan: Plan, values: list[bytes], records: Records) -> Seen:
+    return await closed_loop.measure(
+        Mix(plan.workload, records),
+        verbs_of(client, level_named(plan.level), values),
+        Setting(plan.workers, WARM_UP_S, plan.seconds, plan.operations),
+        (CrdtkvError, RecordMissing),
+        lambda: _servers_cpu_s(config),
     )
 
 
-def _quantile(ordered_s: list[float], share: float) -> float:
-    return ordered_s[min(len(ordered_s) - 1, int(len(ordered_s) * share))] * 1000 if ordered_s else 0.0
+def _results(plan: Plan, value_bytes: int, seen: Seen) -> list[Measurement]:
+    every = seen.all
+    count = max(1, len(every.latencies_s))
+
+    def result(operation: str, sampled: Sampled) -> Measurement:
+        return Measurement(
+            plan.workload.name,
+            operation,
+            plan.level,
+            plan.workers,
+            value_bytes,
+            len(sampled.latencies_s) / seen.seconds,
+            sampled.quantile_ms(0.5),
+            sampled.quantile_ms(0.99),
+            sampled.quantile_ms(0.999),
+            seen.client_cpu_s * 1e6 / count,
+            seen.server_cpu_s * 1e6 / count,
+            sampled.errors,
+        )
+
+    by_kind = [result(kind, seen.kinds.get(kind, Sampled())) for kind in plan.workload.shares]
+    return by_kind if len(by_kind) == 1 else [*by_kind, result("all", every)]
 
 
-def _key(number: int) -> str:
-    return f"bench:{number}"
+def verbs_of(client: Client, level: ConsistencyLevel, values: list[bytes]) -> Callable[[Call], Awaitable[object]]:
+    """Return what carries out operations on registers of the bucket `default`."""
+
+    async def read(call: Call) -> None:
+        if await client.get(key_of(call.record), consistency=level) is None:
+            raise RecordMissing
+
+    def write(call: Call) -> Awaitable[object]:
+        return client.put(key_of(call.record), next_value(), consistency=level)
+
+    def change(call: Call) -> Awaitable[object]:
+        return client.update(key_of(call.record), lambda _: next_value(), consistency=level)
+
+    def count(call: Call) -> Awaitable[object]:
+        return client.counter(key_of(call.record)).increment(consistency=level)
+
+    async def scan(call: Call) -> None:
+        found = client.scan(PREFIX, after=key_of(call.record), limit=call.length, consistency=level)
+        async for _, entry in found:
+            assert entry.value is not None
+
+    next_value = itertools.cycle(values).__next__
+    verbs: dict[str, Callable[[Call], Awaitable[object]]] = {
+        "get": read,
+        "put": write,
+        "incr": count,
+        READ: read,
+        UPDATE: write,
+        INSERT: write,
+        SCAN: scan,
+        READ_MODIFY_WRITE: change,
+    }
+    return lambda call: verbs[call.kind](call)
 
 
-def _value(size: int) -> bytes:
-    return b"x" * size
+def key_of(record: int) -> str:
+    """Return the key of a record."""
+    return f"{PREFIX}{record}"
 
 
-def _own_cpu_s() -> float:
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
+def values_of(size: int) -> list[bytes]:
+    """Return values that do not compress."""
+    random = Random(size)  # noqa: S311 - what the values are does not matter
+    return [random.randbytes(size) for _ in range(VALUES)]
 
 
 def _servers_cpu_s(config: ClusterConfig) -> float:
-    """Return the CPU time of all nodes of the data center, from their status; a node that is down used none."""
+    """Return the CPU time of all nodes of the data center, from their status; a node without an answer counts as 0."""
     total = 0.0
     for dc in config.datacenters.values():
         for node in dc.nodes:

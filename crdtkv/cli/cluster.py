@@ -1,4 +1,4 @@
-"""`node`, `up`, `demo`: running nodes and whole clusters."""
+"""`node`, `up`, `demo`: run nodes and whole clusters."""
 
 import asyncio
 import contextlib
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: What `_serve` returns when the node should start again, as a new process: a damaged database does not let go.
+#: The result of `_serve` if the node should restart as a new process: a damaged database cannot be closed.
 _AGAIN = -1
 
 
@@ -56,7 +56,7 @@ def node(
         bool,
         typer.Option(
             "--insecure-network",
-            help="Run without TLS on a private network: everybody who reaches it reads and writes everything.",
+            help="Run without TLS on a private network: every process on it can read and write everything.",
         ),
     ] = False,
     log_format: Annotated[str, typer.Option(help="'text' for people or 'json' for programs.")] = "text",
@@ -71,7 +71,7 @@ def node(
     _log_to_stderr(log_format, name)
     if insecure_network:
         logging.getLogger("crdtkv.node").warning(
-            "this node runs open, without TLS and keys: everybody who reaches it can read and write everything"
+            "this node runs open, without TLS and keys: every process on its network can read and write everything"
         )
     sys.setswitchinterval(0.001)  # the fsync thread gets the interpreter back sooner
     os.umask(0o077)
@@ -83,8 +83,8 @@ def node(
 
 def up(
     config: ConfigFile = Path("datacenters.yaml"),
-    data: Annotated[Path, typer.Option(help="Where the cluster keeps its data.")] = Path("crdtkv-data"),
-    cuttable: Annotated[bool, typer.Option("--cuttable", help="Let `crdtkv cut` cut data centers apart.")] = False,
+    data: Annotated[Path, typer.Option(help="The directory of the cluster's data.")] = Path("crdtkv-data"),
+    cuttable: Annotated[bool, typer.Option("--cuttable", help="Allow `crdtkv cut` to cut links.")] = False,
 ) -> None:
     """Run the whole cluster of a configuration on this machine, until Ctrl-C."""
     os.umask(0o077)
@@ -99,7 +99,7 @@ def demo(
     config: ConfigFile = Path("datacenters.yaml"),
     keep: Annotated[Path | None, typer.Option(help="Keep the cluster's data and logs in this directory.")] = None,
 ) -> None:
-    """Show what crdtkv does: start a cluster, cut it apart, heal it, kill a node; about half a minute."""
+    """Demonstrate crdtkv: start a cluster, cut its links, heal them, kill a node; about half a minute."""
     from crdtkv.cli.demonstration import Demonstration
     from crdtkv.local.ports import on_free_ports
 
@@ -124,7 +124,7 @@ async def _serve(config: ClusterConfig, name: str, data: Path, listen: str | Non
             if (warning := _open_directory(data)) is not None:
                 logging.getLogger("crdtkv.node").warning("%s", warning)
             return await _serve_until_told(server, name)
-    except StorageError as error:  # the directory cannot be had
+    except StorageError as error:  # the directory cannot be used
         complain(f"{name}: {error}")
         return EXIT_CALL
 
@@ -150,7 +150,7 @@ async def _serve_until_told(server: "NodeServer", name: str) -> int:
             raise server.failed.result()
     except CrdtkvError as error:
         if isinstance(error, DamagedStore) and server.failed.done():
-            complain(f"{name}: {error}: starting again without that store, to be filled by other nodes")
+            complain(f"{name}: {error}: restarting with an empty store, which other replicas fill")
             return _AGAIN
         complain(f"{name}: {error}")
         return EXIT_CALL
@@ -192,7 +192,7 @@ async def _up(config: ClusterConfig, data: Path, config_path: str, cuttable: boo
             say("stopping …")
         await cluster.stop()
         if has_begun:
-            say("stopped; the data stays, `crdtkv up` goes on with it")
+            say("stopped; the data is kept, `crdtkv up` continues with it")
 
 
 def _explain(config: ClusterConfig, config_path: str) -> None:
@@ -218,14 +218,14 @@ def _explain(config: ClusterConfig, config_path: str) -> None:
 
 
 async def _watch(cluster, stopping) -> None:  # type: ignore[no-untyped-def]
-    """Tell when a process ends or comes back (somebody may try what happens); until the stop signal."""
+    """Restart nodes whose process has ended (a user may kill one), and print that; until the stop signal."""
     running = dict.fromkeys(cluster.nodes, True)
     while not stopping.done():
         await asyncio.wait([stopping], timeout=0.5)
         for name, child in cluster.nodes.items():
             if running[name] and not child.is_running:
                 running[name] = False
-                say(f"{name} has ended; starting it again")
+                say(f"{name} has ended; restarting it")
                 with contextlib.suppress(CrdtkvError):
                     await cluster.start_node(name)
                 running[name] = child.is_running
@@ -247,7 +247,7 @@ def _stop_signal() -> "asyncio.Future[None]":
 
 
 def _require_another_file(config_path: Path, data: Path, config: ClusterConfig) -> None:
-    """Keep `up` from writing its own configuration over the one that people wrote.
+    """Keep `up` from overwriting the user's configuration file with its own.
 
     Raises:
         ConfigError: they are the same file.
@@ -256,21 +256,21 @@ def _require_another_file(config_path: Path, data: Path, config: ClusterConfig) 
 
     own = data / CONFIGURATION
     if own.exists() and own.samefile(config_path) and own.read_text(encoding="utf-8") != dump(config):
-        raise ConfigError(f"{config_path}: would be written anew by `crdtkv up`: choose another --data directory")
+        raise ConfigError(f"{config_path}: would be overwritten by `crdtkv up`: choose another --data directory")
 
 
 def _open_directory(data: Path) -> str | None:
-    """Return a warning if others than its owner may look into a data directory."""
+    """Return a warning if others than its owner may read or write a data directory."""
     from crdtkv.storage.files import open_to_others
 
     mode = open_to_others(data) if data.is_dir() else None
     if mode is None:
         return None
-    return f"{data}: its group or others may read or write what is stored (mode {mode}): chmod -R go= {data}"
+    return f"{data}: its group or others may read or write the stored data (mode {mode}): chmod -R go= {data}"
 
 
 def _require_openness(address: str, insecure: bool, insecure_network: bool) -> None:
-    """Let a node run open only where that was asked for.
+    """Allow a node to run without TLS only if that was requested.
 
     Raises:
         ConfigError: it was not.
@@ -278,8 +278,8 @@ def _require_openness(address: str, insecure: bool, insecure_network: bool) -> N
     if insecure_network or (insecure and _is_loopback(address)):
         return
     raise ConfigError(
-        "this version speaks no TLS yet: listen on a loopback address and say --insecure, or, on a network where "
-        "everybody may read and write everything, --insecure-network"
+        "this version does not support TLS yet: listen on a loopback address with --insecure, or, on a network where "
+        "every process may read and write everything, use --insecure-network"
         + (f" ({address} is not loopback)" if insecure else "")
     )
 

@@ -1,4 +1,4 @@
-"""`status`, `ring`, `lag`: looking at a running cluster."""
+"""`status`, `ring`, `lag`: the state of a running cluster."""
 
 import asyncio
 import time
@@ -68,7 +68,7 @@ def status(config: ConfigFile = _CONFIG, json_output: Json = False) -> None:
 
 
 def _drift(told: Told) -> list[tuple[str, str]]:
-    """Return where nodes say that the ring they use is not the one of their configuration, each difference once."""
+    """Return the nodes whose ring differs from that of their configuration, with each difference once."""
     found: dict[str, str] = {}
     for nodes in told.values():
         for name, node in nodes.items():
@@ -78,7 +78,7 @@ def _drift(told: Told) -> list[tuple[str, str]]:
 
 
 def ring(
-    key: Annotated[str | None, typer.Option(help="Show where this key lives.", callback=key_of)] = None,
+    key: Annotated[str | None, typer.Option(help="Show the replicas of this key.", callback=key_of)] = None,
     bucket: BucketName = DEFAULT_BUCKET,
     type_tag: TypeName = "register",
     config: ConfigFile = _CONFIG,
@@ -126,10 +126,10 @@ def lag(
     wait: Wait = 0.0,
     json_output: Json = False,
 ) -> None:
-    """Show what each data center has not confirmed to the others; exit code 0 if that is nothing.
+    """Show the rows that each data center has not confirmed to the others; exit code 0 if there are none.
 
-    A data center that was added, or has lost disks, is not complete until it has confirmed everything that the other
-    one stores.
+    A data center that was added, or has lost disks, is complete only when it has confirmed all entries of the other
+    one.
     """
     cluster = load(config)
     deadline = time.monotonic() + wait
@@ -146,13 +146,11 @@ def lag(
         table("", _LAG, [(*row[:5], "yes" if row[5] else "no") for row in rows])
     for dc, peer, _, _, _, is_complete in rows:
         if not is_complete:
-            complain(
-                f"{peer} may lack what {dc} stores: {dc} is sending it everything, wait until it has confirmed that"
-            )
+            complain(f"{peer} may lack entries of {dc}: {dc} sends all of them, wait until {peer} has confirmed them")
     for dc, names in strangers(cluster, told).items():
         complain(
             f"{', '.join(names)} do not know the data center {dc!r}, and send it nothing: give them this "
-            "configuration, and start them again one after the other"
+            "configuration, and restart them one after the other"
         )
     if is_behind:
         raise typer.Exit(EXIT_NO)
@@ -163,7 +161,7 @@ _LAG = ("from", "to", "rows", "oldest_s", "silent_nodes", "complete")
 
 
 async def ask_everybody(config: ClusterConfig) -> Told:
-    """Ask every node of every data center about itself."""
+    """Return the status of every node of every data center, None for a node that does not answer."""
 
     async def ask(dc: str) -> dict[str, dict[str, Any] | None]:
         try:
@@ -178,7 +176,7 @@ async def ask_everybody(config: ClusterConfig) -> Told:
 
 
 def _seen_by_others(name: str, nodes: dict[str, dict[str, Any] | None]) -> str:
-    """Return what the other nodes say of one: `alive`, or how many say otherwise; nothing if they do not know it."""
+    """Return the state of a node in the tables of the others: `alive`, or how many report another one."""
     members = [node.get("members", {}) for other, node in nodes.items() if node is not None and other != name]
     said = [known[name]["state"] for known in members if name in known]
     counts = {state: said.count(state) for state in ("down", "suspected") if state in said}
@@ -209,7 +207,7 @@ def _status_row(dc: str, name: str, node: dict[str, Any] | None, others_say: str
 
 
 def strangers(config: ClusterConfig, told: Told) -> dict[str, list[str]]:
-    """Return, by data center of the configuration, the nodes of others that answer and do not know it."""
+    """Return, by data center of the configuration, the nodes of others that answer and have no such data center."""
     found: dict[str, list[str]] = {}
     for dc, nodes in told.items():
         for peer in config.peers_of(dc):
@@ -220,7 +218,7 @@ def strangers(config: ClusterConfig, told: Told) -> dict[str, list[str]]:
 
 
 def _lag_rows(config: ClusterConfig, told: Told) -> list[tuple[str, str, int, float, int, bool]]:
-    """Return per pair of data centers: rows not confirmed, age of the oldest, nodes that told nothing, completeness."""
+    """Return per pair of data centers: rows not confirmed, age of the oldest, nodes without data, completeness."""
     rows = []
     for dc, nodes in told.items():
         answers = [node for node in nodes.values() if node is not None]
@@ -228,20 +226,20 @@ def _lag_rows(config: ClusterConfig, told: Told) -> list[tuple[str, str, int, fl
             lags = [node["lag"][peer] for node in answers if peer in node.get("lag", {})]
             count = sum(lag["rows"] for lag in lags)
             oldest = max((lag["age_s"] for lag in lags), default=0.0)
-            # A node that does not know the other data center tells nothing of it.
+            # A node without the other data center in its configuration has no lag for it.
             rows.append((dc, peer, count, oldest, len(nodes) - len(lags), _is_complete(dc, answers, told[peer])))
     return rows
 
 
 def _is_complete(dc: str, senders: list[dict[str, Any]], receivers: dict[str, dict[str, Any] | None]) -> bool:
-    """Tell whether all that a data center stores was confirmed by another one, or is in an outbox.
+    """Return whether all entries of a data center were confirmed by another one, or are in an outbox.
 
-    Rows that were dropped are counted by nobody, and a data center that has lost disks confirmed what it has no more.
+    The lag does not count dropped rows, and a data center that has lost disks had confirmed entries that are lost now.
     """
     answers = [node for node in receivers.values() if node is not None]
     waits_to_be_filled = any(dc in node.get("unfilled", ()) for node in answers)
     if answers and all(node.get("standing", "member") != "member" for node in answers):
-        return False  # nobody there counts yet
+        return False  # no node there counts yet
     return not waits_to_be_filled and not any(node.get("outbox_dropped") for node in senders)
 
 

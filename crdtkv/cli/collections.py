@@ -71,7 +71,7 @@ def remove(
     timeout: Timeout = 5.0,
     json_output: Json = False,
 ) -> None:
-    """Remove members of a set or board, whether they are there or not; concurrent adds survive, but in an rwset."""
+    """Remove members of a set or board, whether they exist or not; concurrent adds survive, except in an rwset."""
     only_for("remove", type_tag, (*_REMOVABLE, "board"))
 
     async def act(client: Client) -> None:
@@ -148,7 +148,7 @@ def disable(
     timeout: Timeout = 5.0,
     json_output: Json = False,
 ) -> None:
-    """Turn a flag off; who turns it on concurrently wins over a flag, and loses against a dwflag."""
+    """Turn a flag off; a concurrent enable wins for a flag, and loses for a dwflag."""
     only_for("disable", type_tag, FLAGS)
 
     async def act(client: Client) -> None:
@@ -173,7 +173,7 @@ def score(
     timeout: Timeout = 5.0,
     json_output: Json = False,
 ) -> None:
-    """Set the score of a board's member, or add to it, and print the score as it is then read."""
+    """Set the score of a board's member, or add to it, and print the resulting score."""
     who = parsed_member(member, text)
 
     async def act(client: Client) -> Number | None:

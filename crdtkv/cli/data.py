@@ -1,4 +1,4 @@
-"""`get`, `put`, `delete`, `incr`, `set`, `scan`: single keys from the shell. What has members is in `collections`."""
+"""`get`, `put`, `delete`, `incr`, `set`, `scan`: single keys. The verbs for types with members are in `collections`."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -73,7 +73,7 @@ def put(
     timeout: Timeout = 5.0,
     json_output: Json = False,
 ) -> None:
-    """Write a value; it replaces what is there."""
+    """Write a value; it replaces the current one."""
     only_for("put", type_tag, ("register", "lww"))
 
     async def act(client: Client) -> None:
@@ -115,7 +115,7 @@ def incr(
     timeout: Timeout = 5.0,
     json_output: Json = False,
 ) -> None:
-    """Add to a counter and print its value as it is then read; exit code 1 if a bcounter has not so much left."""
+    """Add to a counter and print the resulting value; exit code 1 if a bcounter has too little left."""
     only_for("incr", type_tag, ("counter", "bcounter"))
     if type_tag == "bcounter" and ttl is not None:
         raise InvalidRequest("a bcounter does not expire: leave out --ttl")
@@ -144,7 +144,7 @@ def set_(
     timeout: Timeout = 5.0,
     json_output: Json = False,
 ) -> None:
-    """Set a number, which counts if it is the greatest (maxreg) or smallest (minreg); print what is then read."""
+    """Set a number, which counts if it is the greatest (maxreg) or smallest (minreg); print the resulting number."""
     only_for("set", type_tag, ("maxreg", "minreg"))
 
     async def act(client: Client) -> Number | None:

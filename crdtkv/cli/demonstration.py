@@ -1,7 +1,7 @@
-"""`crdtkv demo`: what the product promises, shown on a real cluster in about half a minute.
+"""`crdtkv demo`: demonstrates the product's guarantees on a real cluster in about half a minute.
 
-Every step says what it does, does it, checks the outcome, and goes into the closing table with its time. A step whose
-outcome is not as promised ends the demonstration with an error: it proves something, or fails.
+Every step prints what it does, does it, checks the outcome, and adds a row to the closing table with its time. A step
+with a wrong outcome ends the demonstration with an error.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 class Demonstration:
-    """One run; needs at least two data centers, uses the first two."""
+    """One demonstration; needs at least two data centers, uses the first two."""
 
     def __init__(self, config: ClusterConfig, directory: Path) -> None:
         self._cluster = LocalCluster(config, directory, cuttable=True)
@@ -30,10 +30,10 @@ class Demonstration:
         self._proven: list[tuple[str, float]] = []
 
     async def run(self) -> None:
-        """Show everything, and stop whatever was started, however it ends.
+        """Run all steps, and stop all processes at the end.
 
         Raises:
-            CrdtkvError: something is not as promised.
+            CrdtkvError: a step has a wrong outcome.
         """
         stopped = asyncio.get_running_loop().create_future()
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -135,7 +135,7 @@ class Demonstration:
                 try:
                     await here.put(f"load:{worker}:{count % 100}", count)
                 except CrdtkvError:
-                    # Sent to the killed node, its fate unknown: the error says so, and the caller decides.
+                    # Sent to the killed node, so its outcome is unknown: the caller decides what to do.
                     failed += 1
                 else:
                     done += 1
@@ -173,7 +173,7 @@ class Demonstration:
 
 
 async def _until(read: Callable[[], Awaitable[T]], is_right: Callable[[T], bool]) -> T:
-    """Read until the outcome is right.
+    """Read until the outcome is right; return it.
 
     Raises:
         CrdtkvError: it does not become right.

@@ -1,7 +1,7 @@
 """`field`: one field of a map, read or written.
 
-A path names a field as type and name, and the maps it is in before it: `register:name`, `map:address/register:street`.
-Only maps have fields, so a slash in any other name is a part of that name.
+A path is the type and name of a field, after those of the maps that contain it: `register:name`,
+`map:address/register:street`. Only maps have fields, so a slash in any other name is a part of that name.
 """
 
 import re
@@ -24,7 +24,7 @@ from crdtkv.errors import InvalidRequest
 from crdtkv.ids import DEFAULT_BUCKET
 
 _CONFIG = Path("datacenters.yaml")
-#: By type, what can be done with a field besides `get` and `delete`, and what that takes.
+#: By type, the operations on a field besides `get` and `delete`, and their arguments.
 _WRITES: dict[str, dict[str, str]] = {
     "register": {"put": "VALUE"},
     "lww": {"put": "VALUE"},
@@ -52,9 +52,9 @@ def register(app: typer.Typer) -> None:
 def field(
     key: Key,
     path: Annotated[str, typer.Argument(help="The field: register:name, or map:address/register:street.")],
-    operation: Annotated[str, typer.Argument(help="get, delete, or what its type knows, such as put or increment.")],
+    operation: Annotated[str, typer.Argument(help="get, delete, or an operation of its type, such as put.")],
     arguments: Annotated[
-        list[str] | None, typer.Argument(help="What the operation takes: a value, members, a number.")
+        list[str] | None, typer.Argument(help="The arguments of the operation: a value, members, a number.")
     ] = None,
     bucket: BucketName = DEFAULT_BUCKET,
     text: AsText = False,
@@ -65,7 +65,7 @@ def field(
     timeout: Timeout = 5.0,
     json_output: Json = False,
 ) -> None:
-    """Read or write one field of a map; get exits with 1 if the field is not there."""
+    """Read or write one field of a map; get exits with 1 if the field does not exist."""
     fields = fields_on(path)
     type_tag = fields[-1][0]
     values = parsed(type_tag, operation, arguments or [], text)
@@ -96,7 +96,7 @@ def fields_on(path: str) -> list[tuple[str, str]]:
     """Return the types and names of the fields on a path.
 
     Raises:
-        InvalidRequest: it is none.
+        InvalidRequest: it is no path.
     """
     fields: list[tuple[str, str]] = []
     rest = path
@@ -115,7 +115,7 @@ def fields_on(path: str) -> list[tuple[str, str]]:
 
 
 def field_of(container: Container, key: str, fields: list[tuple[str, str]]) -> Handle[Any]:
-    """Return the handle of a field of a key that is a map."""
+    """Return the handle of a field of a map."""
     inside = container.map(key)
     for _, name in fields[:-1]:
         inside = inside.map(name)
@@ -126,7 +126,7 @@ def parsed(type_tag: str, operation: str, arguments: list[str], as_text: bool = 
     """Return the arguments of an operation as values.
 
     Raises:
-        InvalidRequest: the type does not know the operation, or it takes others.
+        InvalidRequest: the type has no such operation, or the operation takes other arguments.
     """
     shapes = {"get": "", **_WRITES[type_tag], "delete": ""}
     if operation not in shapes:

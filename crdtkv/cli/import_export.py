@@ -1,10 +1,11 @@
-"""`import`, `export`: JSON lines in and out, one record a line (`records`, `record_file`).
+"""`import`, `export`: JSON lines in and out, one record per line (`records`, `record_file`).
 
-Importing reads each key first and writes only what differs (`restoring`), registers with the context it read: so
-importing twice changes nothing, an interrupted import goes on when it is run again, and a value somebody wrote
-meanwhile is kept as a sibling. Of a key that comes twice the last line is written.
+An import reads each key first and writes only differences (`restoring`), registers with the context it read. So a
+second import changes nothing, an interrupted import continues when it is run again, and a value that another client
+wrote meanwhile is kept as a sibling. If a key occurs twice, the last line is written.
 
-An export is written beside the file it replaces, and takes its place when it is whole: one that fails leaves the last.
+An export is written beside the file it replaces, and replaces it when it is complete: if it fails, the earlier file
+stays.
 """
 
 import asyncio
@@ -46,7 +47,7 @@ from crdtkv.storage.files import replacing
 
 WORKERS = 128
 RETRY_FOR_S = 60.0
-#: What a node that goes down or comes back causes, and what passes.
+#: Transient errors, such as those of a node that stops or restarts.
 WAITED_OUT = (Unavailable, ReadTimeout, WriteTimeout, Overloaded, InsufficientStorage, NoNodeReachable)
 _CONFIG = Path("datacenters.yaml")
 _RARE = ("replaced", "left_out", "failed")
@@ -67,7 +68,7 @@ def import_(
     timeout: Timeout = 5.0,
     json_output: Json = False,
 ) -> None:
-    """Write JSON lines into a bucket. Run it again to resume: what is there already is not written twice."""
+    """Write JSON lines into a bucket. Run it again to resume: records that are already stored are not written twice."""
 
     async def act(client: Client) -> "_Import":
         _require_bucket(client, bucket)
@@ -94,8 +95,8 @@ def import_(
 
 
 def export(
-    file: Annotated[Path | None, typer.Argument(help="Where to write; default standard output.")] = None,
-    prefix: Annotated[str, typer.Option(help="Only keys that begin with this.")] = "",
+    file: Annotated[Path | None, typer.Argument(help="The file to write; default standard output.")] = None,
+    prefix: Annotated[str, typer.Option(help="Only keys with this prefix.")] = "",
     bucket: BucketName = DEFAULT_BUCKET,
     config: ConfigFile = _CONFIG,
     dc: Datacenter = None,
@@ -150,7 +151,7 @@ class _Import:
                 group.create_task(work())
 
     async def _one(self, record: Record) -> None:
-        """Write one record; a node that goes down or comes back in the middle is waited for."""
+        """Write one record; retry while a node stops or restarts."""
         deadline = time.monotonic() + RETRY_FOR_S
         pause_s = 0.05
         while True:
@@ -179,12 +180,12 @@ async def _everything(client: Client, bucket: str, prefix: bytes) -> AsyncIterat
 
 @contextlib.contextmanager
 def exporting_to(file: Path | None) -> Iterator[Callable[[str], object]]:
-    """Give what writes lines to a file, which is replaced when all are written, or to standard output.
+    """Yield a function that writes lines to a file, which is replaced at the end, or to standard output.
 
-    What is no regular file, a pipe or a device, is written to as it is.
+    A pipe or a device is written directly.
 
     Raises:
-        StorageError: it cannot be written; what was there before is there still.
+        StorageError: it cannot be written; the earlier file stays.
     """
     try:
         if file is None or _is_standard_output(file):
@@ -203,7 +204,7 @@ def exporting_to(file: Path | None) -> Iterator[Callable[[str], object]]:
 
 
 def _is_standard_output(file: Path) -> bool:
-    """Tell whether a name such as /dev/stdout, behind which a regular file may be, is standard output."""
+    """Return whether a name such as /dev/stdout, which may be a regular file, is standard output."""
     return str(file).startswith(("/dev/", "/proc/")) and os.path.samestat(file.stat(), os.fstat(1))
 
 
@@ -213,7 +214,7 @@ def _require_bucket(client: Client, bucket: str) -> None:
 
 
 def _progress() -> Progress:
-    """Return a progress bar on standard error; invisible when that is no terminal."""
+    """Return a progress bar on standard error; invisible if that is no terminal."""
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),

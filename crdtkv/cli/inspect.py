@@ -1,8 +1,8 @@
-"""`inspect`: what every node of every data center itself holds of a key, side by side.
+"""`inspect`: the stored entry of a key on every node of every data center, side by side.
 
-Nothing is merged: each node is asked alone, and shows what is stored, not what a reader would be told. Replicas that
-agree hold the same bytes, because entries are canonical. So a node's row has a digest of its bytes, and what these
-bytes say of the past (causal context, siblings) is told once for every digest.
+Nothing is merged: each node is asked separately, and returns its stored entry, including expired values. Replicas that
+agree hold the same bytes, because entries are canonical. So a node's row has a digest of its bytes, and the details of
+the bytes (causal context, siblings) are printed once per digest.
 """
 
 import asyncio
@@ -41,7 +41,7 @@ _COLUMNS = ("datacenter", "node", "role", "value", "tombstone", "expires", "byte
 
 
 class Holding(NamedTuple):
-    """What one node holds of a key; `held` is None if it does not answer."""
+    """The entry of a key on one node; `held` is None if the node does not answer."""
 
     datacenter: str
     node: str
@@ -56,14 +56,14 @@ class Holding(NamedTuple):
 
     @property
     def role(self) -> str:
-        """What the node is to the key; who is no replica has what it holds from hints."""
+        """The role of the node for the key; a node that is no home replica holds entries of hints."""
         if self.is_home:
             return "replica, learner" if self.is_learner else "replica"
         return "fallback replica, with a hint" if self.encoded is not None else "no replica"
 
 
 class Verdict(NamedTuple):
-    """Whether the home replicas agree, and the lines that say so."""
+    """Whether the home replicas agree, and the lines that report it."""
 
     is_agreed: bool
     lines: list[str]
@@ -81,7 +81,7 @@ def inspect(
     config: ConfigFile = _CONFIG,
     json_output: Json = False,
 ) -> None:
-    """Show what every node itself holds of a key, side by side; exit code 0 if all home replicas agree."""
+    """Show the stored entry of a key on every node, side by side; exit code 0 if all home replicas agree."""
     type_named(type_tag)
     identity = identity_of(bucket, type_tag, key)
     rows = asyncio.run(_ask_everybody(load(config), identity))
@@ -98,7 +98,7 @@ def inspect(
 
 
 def verdict_on(rows: list[Holding]) -> Verdict:
-    """Compare what the home replicas hold."""
+    """Compare the entries of the home replicas."""
     homes = [row for row in rows if row.is_home]
     holders: dict[bytes | None, list[str]] = {}
     for row in homes:
@@ -124,7 +124,7 @@ async def _ask_everybody(config: ClusterConfig, identity: bytes) -> list[Holding
 
 
 async def _ask(config: ClusterConfig, datacenter: str, identity: bytes) -> list[Holding]:
-    """Ask the nodes of one data center; one that cannot be reached has the ring of its configuration."""
+    """Ask the nodes of one data center; if none can be reached, use the ring of the configuration."""
     ring = HashRing(config.first_topology(datacenter))
     told: dict[str, Held | None] = dict.fromkeys(node.name for node in config.datacenters[datacenter].nodes)
     learners: frozenset[str] = frozenset()
@@ -191,7 +191,7 @@ def _document(row: Holding, identity: bytes) -> dict[str, Any]:
 
 
 def _as_of_now(encoded: bytes, identity: bytes) -> tuple[ValueEntry[Any], float | None]:
-    """Return what a reader would be shown of an entry now, and when the last of it expires, if it does."""
+    """Return what a reader would see of an entry now, and when all of it has expired, if it does."""
     entry = Entry.from_bytes(encoded)
     expires_at = entry.expires_at
     now = entry.at(from_wall_ms(int(time.time() * 1000)))
@@ -199,7 +199,7 @@ def _as_of_now(encoded: bytes, identity: bytes) -> tuple[ValueEntry[Any], float 
 
 
 def _told_once(rows: list[Holding]) -> list[str]:
-    """Return what every distinct entry says of the past."""
+    """Return the context and the siblings of every distinct entry."""
     lines: list[str] = []
     for encoded in dict.fromkeys(row.encoded for row in rows if row.encoded is not None):
         entry = Entry.from_bytes(encoded)

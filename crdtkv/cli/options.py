@@ -16,7 +16,7 @@ ConfigFile = Annotated[
     Path, typer.Option("--config", "-c", envvar="CRDTKV_CONFIG", help="The cluster's configuration.")
 ]
 Datacenter = Annotated[
-    str | None, typer.Option("--dc", envvar="CRDTKV_DC", help="The data center to talk to; default the first.")
+    str | None, typer.Option("--dc", envvar="CRDTKV_DC", help="The data center to connect to; default the first.")
 ]
 BucketName = Annotated[str, typer.Option("--bucket", "-b", help="The bucket.")]
 LevelText = Annotated[
@@ -29,10 +29,8 @@ Timeout = Annotated[
 Wait = Annotated[float, typer.Option(help="Seconds to wait for the condition, at most.", callback=seconds(0, YEAR_S))]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 TypeName = Annotated[str, typer.Option("--type", "-t", help=f"{either(tuple(TYPES))}.")]
-# What is typed for a key or prefix need not be UTF-8: it then arrives as `bytes` in the place of `str`.
+# A typed key or prefix need not be UTF-8: it is then `bytes` instead of `str`.
 Key = Annotated[str, typer.Argument(help="The key.", callback=key_of)]
-Prefix = Annotated[str, typer.Argument(help="What the keys begin with; default all.", callback=key_of)]
-Ttl = Annotated[
-    float | None, typer.Option(help="After how many seconds it expires, 0 for never; default the bucket's.")
-]
-AsText = Annotated[bool, typer.Option("--text", help="Take what is written as text even if it is JSON.")]
+Prefix = Annotated[str, typer.Argument(help="The prefix of the keys; default all keys.", callback=key_of)]
+Ttl = Annotated[float | None, typer.Option(help="Time to live in seconds, 0 for no expiry; default the bucket's.")]
+AsText = Annotated[bool, typer.Option("--text", help="Take the argument as text even if it is JSON.")]

@@ -1,7 +1,7 @@
-"""What the program prints: tables for people on standard output, JSON for programs, complaints on standard error.
+"""The output of the program: tables on standard output, JSON for programs, errors on standard error.
 
-Keys, values and members are anybody's text. Nothing in them is markup, and what a terminal would act on is shown as an
-escape sequence: in tables, JSON and complaints always; in a value that is printed alone, on a terminal.
+Keys, values and members are text from outside. None of it is markup, and terminal control characters are printed as
+escape sequences: in tables, JSON and errors always; in a value that is printed alone, on a terminal.
 """
 
 import math
@@ -23,12 +23,12 @@ EXIT_CALL = 2
 EXIT_CLUSTER = 3
 
 _console = Console(highlight=False)
-#: Into a pipe or file a row is one line, however long; the columns behind a wider cell are shifted.
+#: In a pipe or file a row is one line of any length; the columns after a wider cell are shifted.
 _WIDEST_ALIGNED = 120
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], right: Sequence[str] = ()) -> None:
-    """Print a table; numbers, and the columns named so, are aligned to the right."""
+    """Print a table; numbers, and the columns in `right`, are aligned to the right."""
     content = [list(row) for row in rows]
     cells = [[_cell(value) for value in row] for row in content]
     numeric = [
@@ -51,17 +51,17 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], 
 
 
 def say(text: str) -> None:
-    """Print text, a value for instance; on a terminal without what that would act on."""
+    """Print text, for instance a value; on a terminal without control characters."""
     _write(escaped(text, keeping="\n\t") if sys.stdout.isatty() else text)
 
 
 def as_json(document: Any) -> None:
-    """Print a document for programs: one line of JSON, in ASCII where standard output is not UTF-8."""
+    """Print a document for programs: one line of JSON, in ASCII if standard output is not UTF-8."""
     _write(strict_json.dumps(_plain(document), is_ascii=sys.stdout.encoding.lower() not in ("utf-8", "utf8")))
 
 
 def done(json_output: bool, key: str, text: str) -> None:
-    """Tell that a write is done."""
+    """Report a completed write."""
     if json_output:
         as_json({**named(key), "ok": True})
     else:
@@ -69,12 +69,12 @@ def done(json_output: bool, key: str, text: str) -> None:
 
 
 def shown(key: str | bytes) -> str:
-    """Return a key, as it was typed or read, as people read it: hexadecimal where it is no printable text."""
+    """Return a typed or read key as readable text: hexadecimal if it is not printable."""
     return printable(typed_bytes(key))
 
 
 def named(key: str | bytes, name: str = "key") -> dict[str, str]:
-    """Return a key, as it was typed or read, as fields of a JSON document, such that no two keys look the same."""
+    """Return a typed or read key as fields of a JSON document; different keys have different fields."""
     encoded = typed_bytes(key)
     try:
         return {name: encoded.decode()}
@@ -83,24 +83,27 @@ def named(key: str | bytes, name: str = "key") -> dict[str, str]:
 
 
 def escaped(text: str, keeping: str = "") -> str:
-    """Return text on which no terminal acts: what cannot be printed is written as in Python, but for `keeping`."""
+    """Return text without control characters: unprintable characters are escaped as in Python, except `keeping`."""
     if text.isprintable():
         return text
     return "".join(one if one.isprintable() or one in keeping else ascii(one)[1:-1] for one in text)
 
 
 def json_text(value: Any) -> str:
-    """Return any value as JSON. What JSON lacks becomes something readable: bytes hexadecimal, sets sorted lists."""
+    """Return any value as JSON.
+
+    Types that JSON lacks become something readable: bytes hexadecimal, sets sorted lists.
+    """
     return strict_json.dumps(_plain(value))
 
 
 def value_text(value: Any) -> str:
-    """Return a value as people read it: text as it is, all else as JSON."""
+    """Return a value as readable text: text as it is, all else as JSON."""
     return value if isinstance(value, str) else json_text(value)
 
 
 def member_text(member: Any) -> str:
-    """Return a member on one line, such that typing the line names the member: text that JSON could be is quoted."""
+    """Return a member on one line that names the member if it is typed: text that could be JSON is quoted."""
     if not isinstance(member, str) or not member.isprintable() or not member:
         return json_text(member)
     try:
@@ -113,7 +116,7 @@ def member_text(member: Any) -> str:
 
 
 def in_order(members: Iterable[Any]) -> list[Any]:
-    """Return members in an order people expect: numbers first, then the others as they are shown."""
+    """Return members in an order that users expect: numbers first, then the others as they are printed."""
     return sorted(members, key=lambda one: (0, one, "") if type(one) in (int, float) else (1, 0, member_text(one)))
 
 
@@ -139,7 +142,7 @@ def _plain(value: Any) -> Any:
 def _plain_items(mapping: dict[Any, Any]) -> Any:
     named = [(key if isinstance(key, str) else json_text(key), _plain(inner)) for key, inner in mapping.items()]
     plain = dict(named)
-    # {1: …, "1": …}: names that are one to JSON would hide each other.
+    # {1: …, "1": …}: names that are equal in JSON would hide each other.
     return plain if len(plain) == len(named) else [[_plain(key), _plain(inner)] for key, inner in mapping.items()]
 
 
@@ -154,7 +157,7 @@ def _write(line: str) -> None:
 
 
 def _rich_table(title: str, columns: Sequence[str], rows: list[list[str]], numeric: Sequence[bool]) -> Table:
-    """Return a table of `Text`, in which nothing is markup."""
+    """Return a table of `Text`, so that nothing is markup."""
     table = Table(
         title=Text(escaped(title), style="bold") if title else None,
         title_justify="left",

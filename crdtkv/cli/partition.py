@@ -1,4 +1,4 @@
-"""`cut`, `heal`: cutting the data centers of a local cluster apart, to see what happens."""
+"""`cut`, `heal`: network partitions between the data centers of a local cluster, for experiments."""
 
 import asyncio
 from itertools import combinations
@@ -12,7 +12,7 @@ from crdtkv.cli.output import say
 from crdtkv.config.loader import load
 from crdtkv.errors import InvalidRequest
 
-Data = Annotated[Path, typer.Option(help="Where that cluster keeps its data.")]
+Data = Annotated[Path, typer.Option(help="The data directory of that cluster.")]
 _CONFIG = Path("datacenters.yaml")
 _DATA = Path("crdtkv-data")
 
@@ -29,9 +29,9 @@ def cut(
     config: ConfigFile = _CONFIG,
     data: Data = _DATA,
 ) -> None:
-    """Cut data centers of a cluster that `crdtkv up --cuttable` runs apart."""
+    """Cut the links between data centers of a cluster that runs with `crdtkv up --cuttable`."""
     for pair in _ask(config, data, one, other, is_cut=True):
-        say(f"{pair[0]} and {pair[1]} are cut apart")
+        say(f"{pair[0]} and {pair[1]} are disconnected")
 
 
 def heal(
@@ -40,9 +40,9 @@ def heal(
     config: ConfigFile = _CONFIG,
     data: Data = _DATA,
 ) -> None:
-    """Join data centers again that were cut apart."""
+    """Restore the links between data centers that were cut."""
     for pair in _ask(config, data, one, other, is_cut=False):
-        say(f"{pair[0]} and {pair[1]} reach each other")
+        say(f"{pair[0]} and {pair[1]} are connected")
 
 
 def _ask(config: Path, data: Path, one: str | None, other: str | None, is_cut: bool) -> list[tuple[str, str]]:

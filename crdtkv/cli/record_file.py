@@ -1,11 +1,11 @@
-"""A file of records, one JSON object a line, and which of its lines count.
+"""A file of records, one JSON object per line, and which of its lines count.
 
-What a file says of a key is what importing its lines one after the other would leave. So a line that a later one of the
-same key replaces is not written at all: importing the file a second time then finds everything as the file says, and
-writes nothing. Of types that only grow every line counts; so do their fields in a map, which are joined.
+A file has the meaning that importing its lines one after the other would have. So a line that a later one of the same
+key replaces is not written at all: a second import of the file then finds no differences, and writes nothing. For types
+that only grow every line counts; the same holds for their fields in a map, which are joined.
 
-The file is read twice. The first time finds every line that is no record, before anything is written, and the keys that
-come more than once; it remembers one bit of every key, and the last line of those whose bit was there already.
+The file is read twice. The first pass finds invalid lines before anything is written, and keys that occur more than
+once; it keeps one bit per key, and the last line of those whose bit was set already.
 """
 
 import os
@@ -34,7 +34,7 @@ class Line(NamedTuple):
 
 
 class RecordFile:
-    """An open file of records; `source` names it to people."""
+    """An open file of records; `source` is its name in errors."""
 
     def __init__(self, stream: BinaryIO, source: str) -> None:
         self._stream = stream
@@ -44,7 +44,7 @@ class RecordFile:
         self._last: dict[bytes, int] = {}
 
     def survey(self) -> None:
-        """Read it for the first time.
+        """Read the file for the first time.
 
         Raises:
             ConfigError: a line is no record.
@@ -53,7 +53,7 @@ class RecordFile:
         bits = bytearray(max(_LEAST_FILTER_BYTES, self.size // 16))
         for number, record, _ in self._records():
             key = _key_of(record)
-            if key is None or (expiry_in(record) or now_s) < now_s:  # it is not written, whatever comes later
+            if key is None or (expiry_in(record) or now_s) < now_s:  # an expired record is never written
                 continue
             index, bit = divmod(int.from_bytes(key[:8], "big") % (8 * len(bits)), 8)
             if bits[index] & 1 << bit:
@@ -61,8 +61,8 @@ class RecordFile:
             bits[index] |= 1 << bit
 
     def lines(self) -> Iterator[Line]:
-        """Yield every line, after the survey."""
-        earlier: dict[bytes, Record] = {}  # of maps that come again
+        """Yield every line; call `survey` before."""
+        earlier: dict[bytes, Record] = {}  # maps that occur again
         for number, record, size in self._records():
             key = _key_of(record) if self._last else None
             last = self._last.get(key) if key is not None else None
@@ -70,7 +70,7 @@ class RecordFile:
                 yield Line(record, size)
                 continue
             if type_in(record) == "map":
-                record = earlier[key] = succeeded(earlier.get(key), record)  # noqa: PLW2901 - what it has become
+                record = earlier[key] = succeeded(earlier.get(key), record)  # noqa: PLW2901 - the joined record
             if number == last:
                 earlier.pop(key, None)
             yield Line(record if number == last else None, size)
@@ -123,7 +123,7 @@ def opened(file: Path | None, standard_input: BinaryIO) -> Iterator[RecordFile]:
 
 
 def _key_of(record: Record) -> bytes | None:
-    """Return what stands for the key of a record of which only the last counts; None of a growing or a bad one."""
+    """Return a hash of the key of a record if only its last line counts; None for a growing or an invalid record."""
     try:
         check_record(record)
         if type_in(record) in GROWING:

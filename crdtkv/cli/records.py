@@ -1,6 +1,6 @@
-"""Records: one key, or one field of a map, as a JSON object. What `export` writes and `import` reads.
+"""Records: one key, or one field of a map, as a JSON object, written by `export` and read by `import`.
 
-`{"key": …, "value": …}`, with `"type"` where it is no register, and `"expires_at_s"` where all of it expires:
+`{"key": …, "value": …}`, with `"type"` unless it is a register, and `"expires_at_s"` if all of it expires:
 
 | type | |
 |---|---|
@@ -11,9 +11,9 @@
 | map | `"fields": [record, …]`, each with `"field"` in the place of `"key"` |
 | hll | `"value"`, the count, and `"sketch"`, hexadecimal |
 
-Nothing else may stand in one: a field that would be dropped is an error. What JSON cannot say is kept exactly:
-`"key_hex"` (`"field_hex"`) for names that are not UTF-8, `"cbor"` (hexadecimal) in the place of any `"value"` that has
-bytes, dates and the like in it. A record is made of the stored state, not of Python values, to which 1, 1.0 and True
+Other fields are an error, because they would be dropped. Values that JSON cannot represent are kept exactly:
+`"key_hex"` (`"field_hex"`) for names that are not UTF-8, `"cbor"` (hexadecimal) in place of any `"value"` that contains
+bytes, dates and the like. A record is made from the stored state, not from Python values, for which 1, 1.0 and True
 would be one member.
 """
 
@@ -35,14 +35,14 @@ from crdtkv.errors import InvalidRequest
 from crdtkv.ids import key_bytes
 
 Record = dict[str, Any]
-#: Types that only grow: of several records of a key each counts.
+#: Types that only grow: every record of a key counts.
 GROWING = ("gset", "maxreg", "minreg", "hll")
 _DEFAULT_TYPE = "register"
 _FORM = frozenset(("value", "cbor"))
 
 
 def record_of(name: str | bytes, state: CausalState, expires_at_s: float | None = None, named: str = "key") -> Record:
-    """Return the record of a key or field that is there."""
+    """Return the record of an existing key or field."""
     record: Record = {named: name} if isinstance(name, str) else {f"{named}_hex": name.hex()}
     if state.type_tag != _DEFAULT_TYPE:
         record["type"] = state.type_tag
@@ -53,7 +53,7 @@ def record_of(name: str | bytes, state: CausalState, expires_at_s: float | None 
 
 
 def check_record(record: Record, named: str = "key") -> None:
-    """Check that everything in a record is known, and can be read.
+    """Check that a record has only known fields, with valid values.
 
     Raises:
         InvalidRequest, InvalidKey, ProtocolError: it is no record.
@@ -68,9 +68,9 @@ def check_record(record: Record, named: str = "key") -> None:
 
 
 def succeeded(earlier: Record | None, later: Record) -> Record:
-    """Return the record of a map that says what importing two of them, one after the other, leaves.
+    """Return the record of a map that is equivalent to importing two of them, one after the other.
 
-    Fields of types that only grow are joined where both have them.
+    Fields of types that only grow are joined if both have them.
     """
     before = {_field_key(field): field for field in fields_in(earlier)} if earlier is not None else {}
     return {**later, "fields": [_succeeded_field(before.get(_field_key(field)), field) for field in fields_in(later)]}
@@ -130,7 +130,7 @@ def number_in(record: Record, name: str = "value") -> Number:
 
 
 def flag_in(record: Record) -> bool:
-    """Return whether a flag's record says on."""
+    """Return whether a flag's record is on."""
     value = record.get("value")
     if type(value) is not bool:
         raise InvalidRequest(f"a flag's value is true or false, not {value!r:.40}")
@@ -190,7 +190,7 @@ def _members_of(state: AddWinsSet | RemoveWinsSet) -> Record:
     return {"members": [_form(member) for member in state.members]}
 
 
-#: By the class of the state, what its record holds; of all others the values.
+#: By the class of the state, the content of its record; other classes have the values.
 _CONTENTS: dict[type, Callable[[Any], Record]] = {
     **{TYPES[type_tag]: _members_of for type_tag in ("set", "rwset", "gset")},
     Board: lambda board: {"scores": [{**_form(member), "score": score} for member, score in board.ranking()]},
@@ -206,7 +206,7 @@ def _check_fields(record: Record) -> None:
         check_record(field, "field")
 
 
-#: By type, what its records have besides a name, and what reads that.
+#: By type, the fields of its records besides the name, and the function that reads them.
 _READ: dict[str, tuple[tuple[str, ...], Callable[[Record], object]]] = {
     "register": (("value", "cbor", "siblings"), values_in),
     "lww": (("value", "cbor"), values_in),
@@ -240,7 +240,7 @@ def _succeeded_field(earlier: Record | None, later: Record) -> Record:
 
 
 def _form(encoded: bytes) -> Record:
-    """Return `{"value": …}` if JSON brings a value back exactly, else `{"cbor": …}`."""
+    """Return `{"value": …}` if JSON represents a value exactly, else `{"cbor": …}`."""
     try:
         value = cbor.decode_value(encoded)
         if cbor.encode_value(strict_json.loads(strict_json.dumps(value))) == encoded:
@@ -260,7 +260,7 @@ def _forms(record: Record, name: str) -> list[bytes]:
 def _refuse_others(record: Record, known: Collection[str]) -> None:
     others = sorted(record.keys() - set(known))
     if others:
-        raise InvalidRequest(f'a record has no "{others[0]:.40}" here: take it away, nothing would be done with it')
+        raise InvalidRequest(f'a record has no "{others[0]:.40}" here: remove it, it would be ignored')
 
 
 def _encoded(form: Record) -> bytes:

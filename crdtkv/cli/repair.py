@@ -1,4 +1,4 @@
-"""`hints`, `repair`: what replicas still miss, and having them compare now."""
+"""`hints`, `repair`: shows pending hints, and starts anti-entropy sessions now."""
 
 import asyncio
 import time
@@ -29,9 +29,9 @@ def register(app: typer.Typer) -> None:
 
 
 def hints(config: ConfigFile = _CONFIG, json_output: Json = False) -> None:
-    """Show what nodes keep for others that were down; exit code 0 if that is nothing.
+    """Show the hints that nodes store for others that were down; exit code 0 if there are none.
 
-    A row "dropped" says that hints did not fit: the target is repaired as a whole when it is back.
+    A row with "dropped" means that hints did not fit: an anti-entropy session repairs the target when it is back.
     """
     told = asyncio.run(ask_everybody(load(config)))
     rows = [row for dc, nodes in told.items() for row in _hint_rows(dc, nodes)]
@@ -52,9 +52,9 @@ def repair(
     dc: Datacenter = None,
     json_output: Json = False,
 ) -> None:
-    """Have all replicas of a data center compare what they hold now, and mend it; exit code 0 when that is done.
+    """Compare all replicas of a data center now, and repair the differences; exit code 0 when that is done.
 
-    They do so all the time by themselves. This asks for it at once, and shows how far it is.
+    Anti-entropy does so continuously in the background. This starts it at once, and shows its progress.
     """
 
     async def act(client: Client) -> dict[str, Any]:

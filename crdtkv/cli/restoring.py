@@ -1,8 +1,8 @@
-"""Making a key hold what its record says, and writing only what differs from what is there.
+"""Makes a key equal to its record, and writes only the differences.
 
-Registers, sets, flags, counters, boards and maps hold exactly what the record says afterwards, but for what somebody
-writes meanwhile: that is concurrent, and kept. Types that only grow (gset, maxreg, minreg) are joined with what is
-there. A sketch (hll) can only be compared: no operation writes one, so one that is not there already is left out.
+Registers, sets, flags, counters, boards and maps are then equal to the record, except for concurrent writes of other
+clients, which are kept. Types that only grow (gset, maxreg, minreg) are joined with the current value. A sketch (hll)
+can only be compared: no operation writes one, so one that is not contained already is left out.
 """
 
 import time
@@ -34,23 +34,23 @@ from crdtkv.crdt.map import Field
 from crdtkv.crdt.number import rank
 from crdtkv.ids import key_bytes
 
-#: How many members are added or removed with one request.
+#: The number of members that are added or removed with one request.
 MEMBERS_AT_ONCE = 1000
 
 
 class Restored(NamedTuple):
-    """Whether anything had to be written, and how many sketches were left out."""
+    """Whether anything was written, and how many sketches were left out."""
 
     has_written: bool
     left_out: int
 
 
 async def restore(bucket: Bucket[Any], record: Record) -> Restored:
-    """Make a key hold what the record says; what has expired by now is nothing to write.
+    """Make a key equal to a record; an expired record writes nothing.
 
     Raises:
         InvalidRequest: it is no record.
-        CrdtkvError: as a read and a write raise. Some of it may be written; doing it again writes the rest.
+        CrdtkvError: a read or a write failed. Parts of the record may be written; a second call writes the rest.
     """
     check_record(record)
     handle = bucket.of_type(type_in(record), name_in(record))
@@ -65,7 +65,7 @@ async def restore(bucket: Bucket[Any], record: Record) -> Restored:
 
 
 class _Restoring:
-    """The restoring of one key. All methods take a handle, the state that is there (or None) and the record."""
+    """The restoring of one key. All methods take a handle, the current state (or None) and the record."""
 
     def __init__(self, context: ReadContext, ttl: float | None) -> None:
         self._context = context
@@ -89,7 +89,7 @@ class _Restoring:
         }
 
     async def bring(self, handle: Any, state: Any, record: Record) -> bool:
-        """Write what differs; return whether anything does."""
+        """Write the differences; return whether there are any."""
         return await self._by_type[type_in(record)](handle, state, record)
 
     async def _values(self, handle: Any, state: Any, record: Record) -> bool:
@@ -104,7 +104,7 @@ class _Restoring:
 
     async def _counter(self, handle: Any, state: Any, record: Record) -> bool:
         is_there, difference = _compared(state, record)
-        if difference or not is_there:  # also one of 0 is made
+        if difference or not is_there:  # an increment of 0 creates the counter
             await handle.increment(difference, ttl=self._ttl)
         return bool(difference) or not is_there
 
@@ -175,6 +175,6 @@ class _Restoring:
 
 
 def _compared(state: Any, record: Record) -> tuple[bool, int]:
-    """Return whether a counter is there, and what it has to be changed by."""
+    """Return whether a counter exists, and the difference to its record."""
     is_there = state is not None and not state.is_empty
     return is_there, whole_in(record) - (state.value if is_there else 0)

@@ -1,4 +1,4 @@
-"""Connecting for one verb: which data center, which level, and a client that is closed again."""
+"""A client for one verb: chooses the data center and the level, and closes the client at the end."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -29,10 +29,10 @@ def with_client(
 
 
 def only(config: ClusterConfig, datacenter: str | None) -> ClusterConfig:
-    """Return the configuration with one data center only (the first by default): a verb speaks to no other.
+    """Return the configuration with one data center only (the first by default): a verb connects to no other.
 
     Raises:
-        InvalidRequest: there is none of that name.
+        InvalidRequest: there is no data center of that name.
     """
     chosen: dict[str, DatacenterConfig] = dict(config.datacenters)
     if datacenter is None:

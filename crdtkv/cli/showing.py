@@ -1,4 +1,4 @@
-"""How what was read is shown: for every type as people read it, and as a JSON document for programs."""
+"""Formats read values: for every type as readable text, and as a JSON document for programs."""
 
 from typing import Any
 
@@ -15,14 +15,14 @@ from crdtkv.crdt.sets import AddWinsSet
 SETS = ("set", "rwset", "gset")
 FLAGS = ("flag", "dwflag")
 RANKING = ("rank", "member", "score")
-#: The types of which concurrent writes are shown one by one, or might be.
+#: The types whose concurrent writes are printed one by one.
 WITH_SIBLINGS = ("register", "lww")
 
 Ranked = tuple[int, Any, Number]
 
 
 def members_of(entry: ValueEntry[Any]) -> list[Any]:
-    """Return the members of a set that was read, in order; also those that are one to Python, such as 1 and true."""
+    """Return the members of a set that was read, in order; 1 and true, which are equal in Python, are two members."""
     stored = entry.state.members if isinstance(entry.state, (AddWinsSet, RemoveWinsSet)) else []
     return in_order(element_value(member, CBOR) for member in stored)
 
@@ -34,7 +34,7 @@ def ranked(entry: ValueEntry[Any]) -> list[Ranked]:
 
 
 def fields_of(type_tag: str, entry: ValueEntry[Any]) -> dict[str, Any]:
-    """Return what was read as the fields of a JSON document."""
+    """Return a read value as the fields of a JSON document."""
     fields: dict[str, Any] = {"value": document_of(type_tag, entry)}
     if type_tag in WITH_SIBLINGS:
         fields["siblings"] = entry.siblings
@@ -46,7 +46,7 @@ def fields_of(type_tag: str, entry: ValueEntry[Any]) -> dict[str, Any]:
 
 
 def document_of(type_tag: str, entry: ValueEntry[Any]) -> Any:
-    """Return the value that was read for JSON."""
+    """Return a read value for JSON."""
     if type_tag in FLAGS:
         return entry.exists
     if type_tag in SETS and entry.exists:
@@ -68,9 +68,9 @@ def cell_of(type_tag: str, entry: ValueEntry[Any]) -> str:
 
 
 def print_read(type_tag: str, what: str, names: dict[str, str], entry: ValueEntry[Any], json_output: bool) -> bool:
-    """Print what was read of a key, or of a field in it; return whether anything is there (a flag that is off is not).
+    """Print a read key or field; return whether it has a value (a flag that is off has none).
 
-    `what` names it to people, `names` in a JSON document.
+    `what` is its name in text, `names` in a JSON document.
     """
     if json_output:
         as_json({**names, "exists": entry.exists, **fields_of(type_tag, entry)})
@@ -89,7 +89,7 @@ def print_read(type_tag: str, what: str, names: dict[str, str], entry: ValueEntr
 
 
 def on_or_off(entry: ValueEntry[Any]) -> str:
-    """Return how a flag stands."""
+    """Return the state of a flag."""
     return "on" if entry.exists else "off"
 
 

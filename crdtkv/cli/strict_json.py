@@ -1,6 +1,6 @@
-"""JSON as it is written in the standard, and nothing lost of it: what the program reads and writes.
+"""Strict JSON without loss: the format that the program reads and writes.
 
-Python's own reader takes `NaN`, lets the last of two equal names win, and makes an infinite number of a large one.
+Python's own reader accepts `NaN`, takes the last of two equal names, and turns a large number into infinity.
 """
 
 import json
@@ -13,15 +13,15 @@ class NoJson(ValueError):
 
 
 class Lossy(ValueError):
-    """The text is JSON, or as good as that, but what it says cannot be kept."""
+    """The text is JSON, or nearly so, but its content cannot be represented."""
 
 
 def loads(text: str) -> Any:
-    """Return what a JSON text says.
+    """Return the content of a JSON text.
 
     Raises:
-        NoJson: it is none.
-        Lossy: a name is there twice in one object, a number is too large, or it is nested too deeply.
+        NoJson: it is no JSON.
+        Lossy: a name occurs twice in one object, a number is too large, or it is nested too deeply.
     """
     lost: list[str] = []
 
@@ -51,7 +51,7 @@ def loads(text: str) -> Any:
 
 
 def dumps(document: Any, sort_keys: bool = False, is_ascii: bool = False) -> str:
-    r"""Return plain data as JSON on one line; what a terminal would act on, or not show, is written as `\u…`.
+    r"""Return plain data as JSON on one line; unprintable characters are written as `\u…`.
 
     Raises:
         ValueError: a number is not finite.

@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,6 +17,9 @@ from crdtkv.ids import MAX_VALUE_BYTES, parse_identity
 from crdtkv.wire.codec import decode_frame
 from crdtkv.wire.messages import GeoBatch
 
+if TYPE_CHECKING:
+    from crdtkv.cli.workloads import Workload
+
 
 def register(app: typer.Typer) -> None:
     """Add the verbs."""
@@ -25,35 +28,44 @@ def register(app: typer.Typer) -> None:
 
 
 def bench(
-    operations: Annotated[str, typer.Option("--op", help="put, get or incr; several with commas.")] = "put,get",
+    operations: Annotated[str | None, typer.Option("--op", help="put, get or incr; several with commas.")] = None,
+    workload: Annotated[
+        str | None, typer.Option(help="Instead of --op, core workloads of YCSB: a to f; several with commas.")
+    ] = None,
     level: LevelText = None,
     workers: Annotated[str, typer.Option(help="Concurrent workers; several with commas.")] = "1,64,256",
     seconds: Annotated[
-        float, typer.Option(help="How long each measurement runs.", callback=seconds_within(0.01, DAY_S))
+        float, typer.Option(help="Duration of each measurement.", callback=seconds_within(0.01, DAY_S))
     ] = 5.0,
-    value_bytes: Annotated[int, typer.Option(help="Size of a value.", min=0, max=MAX_VALUE_BYTES - 8)] = 100,
-    keys: Annotated[int, typer.Option(help="How many different keys.", min=1)] = 10_000,
+    count: Annotated[
+        int | None, typer.Option("--operations", help="End each measurement after so many operations instead.", min=1)
+    ] = None,
+    value_bytes: Annotated[
+        int, typer.Option("--value-bytes", "--value-size", help="Size of a value.", min=0, max=MAX_VALUE_BYTES - 8)
+    ] = 100,
+    keys: Annotated[int, typer.Option("--keys", "--records", help="Number of different keys.", min=1)] = 10_000,
     config: ConfigFile = Path("datacenters.yaml"),
     dc: Datacenter = None,
     json_output: Json = False,
 ) -> None:
     """Measure a running cluster from one client process: operations/s, latencies, CPU time per operation.
 
-    Default levels: LOCAL_QUORUM for put and incr, ONE for get. Writes go to the bucket `default`, keys `bench:…`.
+    Default levels: LOCAL_QUORUM for put, incr and all operations of a workload, ONE for get. Writes go to the bucket
+    `default`, keys `bench:…`. The workloads: a, half reads, half updates; b, 5 % updates; c, only reads; d, reads of
+    the latest records, 5 % inserts; e, scans of 1 to 100 records from a key on in ring order, 5 % inserts; f, half
+    reads, half read-modify-write (`update`). Records are chosen with YCSB's zipfian distribution, in d with its latest.
     """
     from crdtkv.cli.benchmark import Measurement, Plan, measure
     from crdtkv.cli.cluster import run_loop
 
     counts = workers.split(",")
-    if not all(count.strip().isdecimal() and int(count) > 0 for count in counts):
+    if not all(one.strip().isdecimal() and int(one) > 0 for one in counts):
         raise InvalidRequest("--workers takes whole numbers from 1, with commas")
     plans = [
-        Plan(operation.strip(), level or ("ONE" if operation.strip() == "get" else "LOCAL_QUORUM"), int(count), seconds)
-        for operation in operations.split(",")
-        for count in counts
+        Plan(one, level or ("ONE" if "get" in one.shares else "LOCAL_QUORUM"), int(number), seconds, count)
+        for one in _loads(operations, workload)
+        for number in counts
     ]
-    if any(plan.operation not in ("put", "get", "incr") for plan in plans):
-        raise InvalidRequest("--op takes put, get and incr")
     results: list[Measurement] = run_loop(measure(config, dc, plans, value_bytes, keys))
     if json_output:
         as_json([result.as_dict() for result in results])
@@ -61,10 +73,31 @@ def bench(
         table("", Measurement.COLUMNS, [result.row() for result in results])
 
 
+def _loads(operations: str | None, names: str | None) -> "list[Workload]":
+    """Return what to measure.
+
+    Raises:
+        InvalidRequest: there is no such operation or workload, or both were asked for.
+    """
+    from crdtkv.cli.workloads import YCSB, only
+
+    if operations is not None and names is not None:
+        raise InvalidRequest("--op and --workload exclude each other")
+    if names is not None:
+        chosen = [name.strip().lower() for name in names.split(",")]
+        if not set(chosen) <= set(YCSB):
+            raise InvalidRequest("--workload takes a to f")
+        return [YCSB[name] for name in chosen]
+    kinds = [kind.strip() for kind in (operations or "put,get").split(",")]
+    if not set(kinds) <= {"put", "get", "incr"}:
+        raise InvalidRequest("--op takes put, get and incr")
+    return [only(kind) for kind in kinds]
+
+
 def decode(
     file: Annotated[Path | None, typer.Argument(help="A payload; default standard input.")] = None,
 ) -> None:
-    """Turn a crdtkv message into JSON: for `nats stream view STREAM --translate 'crdtkv decode'`."""
+    """Print a crdtkv message as JSON: for `nats stream view STREAM --translate 'crdtkv decode'`."""
     try:
         payload = file.read_bytes() if file is not None else sys.stdin.buffer.read()
     except OSError as error:

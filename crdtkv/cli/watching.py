@@ -1,4 +1,4 @@
-"""`watch`: keys as they change, a line a change, until Ctrl-C."""
+"""`watch`: prints keys when they change, one line per change, until Ctrl-C."""
 
 import asyncio
 import signal
@@ -18,7 +18,7 @@ from crdtkv.crdt.registry import TYPES
 from crdtkv.ids import DEFAULT_BUCKET
 
 _CONFIG = Path("datacenters.yaml")
-MARK = "--- this is what is stored; changes follow (Ctrl-C ends) ---"
+MARK = "--- these are the stored values; changes follow (Ctrl-C ends) ---"
 
 
 def register(app: typer.Typer) -> None:
@@ -32,13 +32,13 @@ def watch(
     type_tag: Annotated[
         str | None, typer.Option("--type", "-t", help=f"{either(tuple(TYPES))}; default all of them.")
     ] = None,
-    token: Annotated[str | None, typer.Option(help="Go on where a watch of the same keys ended.")] = None,
+    token: Annotated[str | None, typer.Option(help="Continue where a watch of the same keys ended.")] = None,
     config: ConfigFile = _CONFIG,
     dc: Datacenter = None,
     timeout: Timeout = 5.0,
     json_output: Json = False,
 ) -> None:
-    """Print keys as they are, a mark, then every key that changes, until Ctrl-C. With --json one object per line."""
+    """Print the current keys, a mark, then every change, until Ctrl-C. With --json one object per line."""
 
     async def act(client: Client) -> None:
         task, loop = asyncio.current_task(), asyncio.get_running_loop()
@@ -52,7 +52,7 @@ def watch(
                         _print_mark(found.token, json_output)
                     else:
                         _print_change(change, json_output)
-            except asyncio.CancelledError:  # Ctrl-C, or whoever supervises this
+            except asyncio.CancelledError:  # Ctrl-C, or a signal of a supervisor
                 _print_end(found.token, json_output)
 
     with_client(config, dc, None, timeout, act)
@@ -79,4 +79,4 @@ def _print_end(token: str, json_output: bool) -> None:
     if json_output:
         as_json({"ended": True, "token": token})
     else:
-        complain(f"to go on from here: --token {token}")
+        complain(f"to continue from here: --token {token}")

@@ -90,6 +90,17 @@ def checked_rank(position: Any) -> int | None:
     return position
 
 
+def checked_limit(limit: Any) -> int | None:
+    """Return how many keys a scan ends after, None for no such end.
+
+    Raises:
+        InvalidRequest: it is no whole number above 0.
+    """
+    if limit is not None and (type(limit) is not int or limit < 1):
+        raise InvalidRequest(f"a limit is a whole number above 0, not {limit!r:.40}")
+    return limit
+
+
 def checked_bound(number: Any) -> Any:
     """Return one end of a range of scores; it may be infinite.
 

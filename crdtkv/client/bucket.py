@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from typing import Any, Generic, TypeVar
 
 from crdtkv.client import scanning
-from crdtkv.client.arguments import checked_timeout, prefix_bytes, ttl_ms
+from crdtkv.client.arguments import checked_limit, checked_timeout, prefix_bytes, ttl_ms
 from crdtkv.client.codecs import CBOR, Codec
 from crdtkv.client.container import Container
 from crdtkv.client.entry import ReadContext, ValueEntry
@@ -39,19 +39,28 @@ class Keys:
         self._codec = codec
 
     def scan(
-        self, prefix: str | bytes = "", *, consistency: Level = None, timeout: float | None = None
+        self,
+        prefix: str | bytes = "",
+        *,
+        after: str | bytes | None = None,
+        limit: int | None = None,
+        consistency: Level = None,
+        timeout: float | None = None,
     ) -> AsyncIterator[tuple[str | bytes, ValueEntry[Any]]]:
         """Iterate over the keys with this prefix as `(key, entry)`, in ring order, not in key order.
 
         Keys are str where they are UTF-8, else bytes. A key that exists all the time is met exactly once; one
         written or deleted meanwhile may be met or not. Values are decoded when the entry is asked for them, so one that
-        the codec refuses ends nothing. `timeout` is per page. Raises as `get` does.
+        the codec refuses ends nothing. With `after` it begins behind that key in ring order, where an earlier scan
+        ended for instance; the key itself need not exist. With `limit` it ends after so many keys. `timeout` is per
+        page. Raises as `get` does.
         """
         strip = self._shelf.prefix(self._type_tag)
-        start = strip + prefix_bytes(prefix)
+        behind = None if after is None else self._shelf.place(self._type_tag, after).identity
+        extent = scanning.Extent(strip + prefix_bytes(prefix), behind, checked_limit(limit))
         level = self._shelf.level(consistency)
         timeout_s = scanning.PAGE_TIMEOUT_S if timeout is None else checked_timeout(timeout)
-        return scanning.scan(self._shelf.caller, start, strip, level, timeout_s, self._codec)
+        return scanning.scan(self._shelf.caller, extent, strip, level, timeout_s, self._codec)
 
 
 class Bucket(Keys, Container, Generic[V]):

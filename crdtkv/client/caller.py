@@ -100,14 +100,24 @@ class Caller:
             raise
 
     async def scan(
-        self, partition: int, prefix: bytes, page_rows: int, level: ConsistencyLevel, timeout_s: float
+        self,
+        partition: int,
+        prefix: bytes,
+        page_rows: int,
+        level: ConsistencyLevel,
+        timeout_s: float,
+        after: bytes = b"",
+        enough: int | None = None,
     ) -> list[tuple[bytes, bytes]]:
-        """Read a partition, page by page; return identities and entries. Raises as `entry` does."""
+        """Read a partition, page by page, from behind a storage key on; return identities and entries.
+
+        It ends with the page that brings the entries that are no tombstones to `enough`. Raises as `entry` does.
+        """
         rows: list[tuple[bytes, bytes]] = []
 
         def take(page: Page) -> None:
             rows.extend(page.rows)
 
-        call = PartitionScan(partition, prefix, page_rows, level, timeout_s, self.observations)
+        call = PartitionScan(partition, prefix, page_rows, level, timeout_s, self.observations, after, enough)
         await self.host.run(call, take)
         return rows

@@ -1,12 +1,14 @@
 """Scanning: all partitions, a few at a time.
 
-Keys are placed by hash, so a prefix lies everywhere: every partition is asked, and keys come in ring order.
+Keys are placed by hash, so a prefix lies everywhere: every partition is asked, and keys come in ring order. A scan that
+begins behind a key begins in that key's partition. One that ends after some keys asks one partition first, then as many
+at a time as the rest will take if keys lie as dense there.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from crdtkv.client.caller import Caller
 from crdtkv.client.codecs import CBOR, Codec
@@ -14,6 +16,7 @@ from crdtkv.client.entry import ValueEntry
 from crdtkv.client.values import shown_key
 from crdtkv.crdt.entry import Entry
 from crdtkv.quorum.level import ConsistencyLevel
+from crdtkv.ring.token import partition_at, storage_key_of
 
 PARTITIONS_AHEAD = 8
 PAGE_ROWS = 500
@@ -22,35 +25,67 @@ PAGE_TIMEOUT_S = 10.0
 _Found = list[tuple[bytes, Entry]]
 
 
+class Extent(NamedTuple):
+    """Which keys are read: those whose identity begins with `prefix`, behind the identity `after`, `limit` at most."""
+
+    prefix: bytes
+    after: bytes | None = None
+    limit: int | None = None
+
+
 async def scan(
     caller: Caller,
-    start: bytes,
+    extent: Extent,
     strip: bytes,
     level: ConsistencyLevel,
     timeout_s: float,
     codec: Codec[Any] = CBOR,
 ) -> AsyncIterator[tuple[str | bytes, ValueEntry[Any]]]:
-    """Yield every key whose identity begins with `start`, without the prefix `strip`."""
+    """Yield every key of the extent, without the prefix `strip`."""
     caller.host.check_loop()
     partitions = caller.view.ring.partitions
+    _, after, limit = extent
+    unread = iter(range(0 if after is None else partition_at(after, partitions), partitions))
+    behind = b"" if after is None else storage_key_of(after)
     reading: deque[asyncio.Task[_Found]] = deque()
+    count = partitions_read = 0
     try:
-        for partition in range(partitions + PARTITIONS_AHEAD):
-            if partition < partitions:
-                reading.append(asyncio.create_task(_read_partition(caller, partition, start, level, timeout_s)))
-            if len(reading) >= PARTITIONS_AHEAD or partition >= partitions:
-                if not reading:
-                    break
-                for identity, entry in await reading.popleft():
-                    yield shown_key(identity[len(strip) :]), ValueEntry(identity, entry, entry.state, codec)
+        while True:
+            ahead = _ahead(limit, count, partitions_read)
+            while len(reading) < ahead and (partition := next(unread, None)) is not None:
+                work = _read_partition(caller, partition, extent, behind, level, timeout_s)
+                reading.append(asyncio.create_task(work))
+                behind = b""
+            if not reading:
+                return
+            for identity, entry in await reading.popleft():
+                if count == limit:
+                    return
+                count += 1
+                yield shown_key(identity[len(strip) :]), ValueEntry(identity, entry, entry.state, codec)
+            if count == limit:
+                return
+            partitions_read += 1
     finally:
         for task in reading:
             task.cancel()
 
 
+def _ahead(limit: int | None, count: int, partitions_read: int) -> int:
+    """Return how many partitions to read at a time, after so many have given so many keys.
+
+    Few at first: a key may lie at the end of its partition, where what follows it says little of how dense keys are.
+    """
+    if limit is None:
+        return PARTITIONS_AHEAD
+    at_most = min(PARTITIONS_AHEAD, 1 << partitions_read)
+    return min(at_most, -(-(limit - count) * partitions_read // count)) if count else at_most
+
+
 async def _read_partition(
-    caller: Caller, partition: int, prefix: bytes, level: ConsistencyLevel, timeout_s: float
+    caller: Caller, partition: int, extent: Extent, after: bytes, level: ConsistencyLevel, timeout_s: float
 ) -> _Found:
-    rows = await caller.scan(partition, prefix, PAGE_ROWS, level, timeout_s)
+    page_rows = PAGE_ROWS if extent.limit is None else min(PAGE_ROWS, extent.limit)
+    rows = await caller.scan(partition, extent.prefix, page_rows, level, timeout_s, after, extent.limit)
     entries = [(identity, Entry.from_bytes(encoded)) for identity, encoded in rows]
     return [(identity, entry) for identity, entry in entries if not entry.is_tombstone]

@@ -1,4 +1,4 @@
-"""Hosts and URLs of a configuration: what they may be, and when two of them are the same address. Pure.
+"""Hosts and URLs of a configuration: which are valid, and when two of them are the same address. Pure.
 
 The checks raise `ValueError` with the end of a sentence that begins with the field's path.
 """
@@ -15,17 +15,25 @@ _LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 
 
 def check_host(host: str) -> str:
-    """Return a host that may stand in front of a port: a name or an IP address."""
+    """Return a valid host: a name or an IP address.
+
+    Raises:
+        ValueError: it is neither.
+    """
     if _is_host(host):
         return host
     raise ValueError("must be a host name or an IP address, without a port or anything else")
 
 
 def check_nats_url(url: str) -> str:
-    """Return the URL of one NATS server."""
+    """Return the URL of one NATS server.
+
+    Raises:
+        ValueError: it is malformed.
+    """
     if "," in url:
         raise ValueError(
-            "must name one NATS server, not several: give the server, or what stands before them, one name"
+            "must name one NATS server, not several: give the server, or the proxy before several, one name"
         )
     parts = _split(url, ("nats", "tls"))
     if parts is None or parts.path not in ("", "/") or parts.query or parts.fragment:
@@ -34,7 +42,11 @@ def check_nats_url(url: str) -> str:
 
 
 def check_monitor_url(url: str) -> str:
-    """Return the URL of a NATS server's monitoring."""
+    """Return the URL of a NATS server's monitoring.
+
+    Raises:
+        ValueError: it is malformed.
+    """
     parts = _split(url, ("http", "https"))
     if parts is None or parts.query or parts.fragment:
         raise ValueError("must be http://HOST:PORT or https://HOST:PORT")
@@ -42,7 +54,7 @@ def check_monitor_url(url: str) -> str:
 
 
 def address(host: str, port: int) -> Address:
-    """Return an address in its one form, so that the same one is equal."""
+    """Return an address in canonical form, so that equal addresses compare equal."""
     name = host.strip("[]").lower().rstrip(".")
     try:
         found = ip_address("127.0.0.1" if name == "localhost" else name)
@@ -54,13 +66,13 @@ def address(host: str, port: int) -> Address:
 
 
 def address_of(url: str) -> Address:
-    """Return where a checked URL leads."""
+    """Return the address of a checked URL."""
     parts = urlsplit(url)
     return address(parts.hostname or "", parts.port or _MONITOR_PORTS.get(parts.scheme, NATS_PORT))
 
 
 def _split(url: str, schemes: tuple[str, ...]) -> SplitResult | None:
-    """Return the parts of a URL, None if it is none with one of these schemes, a host, and a port or none."""
+    """Return the parts of a URL; None unless it has one of these schemes, a host, and at most a port."""
     try:
         parts = urlsplit(url)
         port = parts.port

@@ -1,8 +1,8 @@
-"""What no single field of a configuration is wrong about: one address that is to be two things. Pure.
+"""Contradictions between the fields of a configuration: one address with two uses. Pure.
 
-Nodes and what they serve must all be apart, because clients may reach every data center. NATS servers must be apart as
-one data center sees them: two that lie in networks of their own may have the same address there, if `url_from` says how
-others reach them.
+The addresses of all nodes must be distinct, because clients may reach every data center. The addresses of NATS servers
+must be distinct as one data center sees them: two servers in separate networks may have the same address there, if
+`url_from` gives the addresses for other data centers.
 """
 
 from collections.abc import Iterable, Iterator

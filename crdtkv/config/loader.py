@@ -1,8 +1,7 @@
-"""Reading `datacenters.yaml`, and saying what is wrong with it in the words of the file.
+"""Reads `datacenters.yaml`, and reports its errors in the words of the file.
 
-Every mistake becomes one line: the path of the field as one would write it, and what is allowed there. What YAML would
-take without a word is a mistake as well: a name that is there twice, of which the last would count, and `no` for a
-name, which is false.
+Every error becomes one line: the path of the field, and the allowed values. Some input that YAML accepts silently is an
+error as well: a duplicate name, of which YAML takes the last, and a name such as `no`, which YAML reads as false.
 """
 
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from crdtkv.config.contradictions import contradictions
 from crdtkv.config.model import ClusterConfig
 from crdtkv.errors import ConfigError
 
-# How pydantic's constraints read in a sentence; what is not here keeps pydantic's own words.
+# Pydantic's constraints as parts of a sentence; all others keep pydantic's text.
 _PHRASES = {
     "greater_than": "must be > {gt}",
     "greater_than_equal": "must be >= {ge}",
@@ -60,7 +59,7 @@ def parse(text: str, source: str = "datacenters.yaml") -> ClusterConfig:
     """
     try:
         document, mistakes = _read(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # dates that are none, brackets without end
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # invalid dates, too many nested brackets
         raise ConfigError(f"{source}: not valid YAML: {' '.join(str(error).split())}") from None
     if not mistakes and not isinstance(document, dict):
         mistakes = ["must be a mapping with the field 'datacenters'"]
@@ -77,7 +76,7 @@ def parse(text: str, source: str = "datacenters.yaml") -> ClusterConfig:
 
 
 def _read(text: str) -> tuple[Any, list[str]]:
-    """Return what YAML says, and what it would say wrongly or not at all."""
+    """Return the parsed document, and the errors that YAML would accept silently."""
     loader = yaml.SafeLoader(text)
     try:
         node = loader.get_single_node()
@@ -88,8 +87,8 @@ def _read(text: str) -> tuple[Any, list[str]]:
 
 
 def _wrong_names(node: Node | None, path: str, seen: set[int]) -> Iterator[str]:
-    """Yield a line for every name that is there twice in one mapping, or is no text to YAML."""
-    if node is None or id(node) in seen:  # an alias is looked at once
+    """Yield a line for every name that is a duplicate in its mapping, or that YAML does not read as text."""
+    if node is None or id(node) in seen:  # an alias is visited once
         return
     seen.add(id(node))
     if isinstance(node, SequenceNode):
@@ -120,7 +119,7 @@ def dump(config: ClusterConfig) -> str:
 
 def _sentence(item: Any) -> str:
     context = item.get("ctx") or {}
-    if item["type"] == "value_error":  # ours: it brings its own path
+    if item["type"] == "value_error":  # an error of our validators, with its own path
         text = str(context["error"])
         if item["loc"]:
             return f"{_path(item['loc'])} {text}"
@@ -134,7 +133,7 @@ def _sentence(item: Any) -> str:
 
 
 def _path(location: tuple[str | int, ...]) -> str:
-    """Write a location as in `datacenters.eu.nodes[2].weight`."""
+    """Return a location as text, as in `datacenters.eu.nodes[2].weight`."""
     path = ""
     for part in location:
         if part == "[key]":  # pydantic's mark for "the key itself, not its value"

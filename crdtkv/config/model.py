@@ -1,7 +1,7 @@
 """The configuration of a cluster: one `datacenters.yaml` for all nodes, clients and tools.
 
-The model says what is allowed and is the reference for every default. It is pure; reading the file and turning
-validation errors into `path must …` lines is the loader's part.
+The model defines the allowed values and is the reference for every default. It is pure; `loader` reads the file and
+turns validation errors into `path must …` lines.
 """
 
 from typing import Annotated, Any, Literal
@@ -15,7 +15,7 @@ from crdtkv.ring.token import MAX_PARTITIONS
 from crdtkv.ring.topology import RingNode, Topology
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
-# Cluster and data center names stand in NATS stream names, where `_` separates them.
+# Cluster and data center names are parts of NATS stream names, where `_` separates them.
 ShortName = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,32}$")]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Host = Annotated[str, AfterValidator(check_host)]
@@ -30,7 +30,7 @@ class _Model(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _refuse_booleans(cls, value: Any) -> Any:
-        """No field is a boolean, and pydantic would take one for a number."""
+        """Refuse booleans: no field is one, and pydantic would accept them as numbers."""
         if isinstance(value, bool):
             raise PydanticCustomError(
                 "boolean", "must not be {word}: YAML reads yes, no, on and off as true and false (put text in quotes)",
@@ -53,9 +53,9 @@ class NodeConfig(_Model):
 class NatsConfig(_Model):
     """The NATS server of one data center.
 
-    `url` is how its own nodes reach it; `url_from` how the nodes of other data centers do, by their name, where
-    that differs. `monitor_url` is its HTTP monitoring address: nodes ask it at start whether the server
-    keeps what it acknowledges (`sync_interval: always`).
+    `url` is its address for the nodes of this data center; `url_from` maps other data centers to the address that their
+    nodes use, where it differs. `monitor_url` is its HTTP monitoring address: at the start, nodes read there whether
+    the server fsyncs before it acknowledges (`sync_interval: always`).
     """
 
     url: NatsUrl
@@ -64,7 +64,10 @@ class NatsConfig(_Model):
 
 
 class DatacenterConfig(_Model):
-    """One data center: its NATS and its nodes. Fewer nodes than `replication_factor` hold one replica each."""
+    """One data center: its NATS and its nodes.
+
+    If there are fewer nodes than `replication_factor`, each holds one replica.
+    """
 
     nats: NatsConfig
     replication_factor: int = Field(default=3, ge=1, le=9)
@@ -74,8 +77,8 @@ class DatacenterConfig(_Model):
 class BucketConfig(_Model):
     """One bucket.
 
-    `consistency` is what its requests use when they name no level, `ttl_s` after how many seconds what they write
-    expires when they do not say (0: never).
+    `consistency` is the default level of its requests. `ttl_s` is the default time to live of written values in
+    seconds, 0 for no expiry.
     """
 
     consistency: LevelName = "LOCAL_QUORUM"
@@ -83,7 +86,7 @@ class BucketConfig(_Model):
 
 
 class StorageConfig(_Model):
-    """What a node's RocksDB, and its cache of entries, may use."""
+    """The memory of a node's RocksDB and entry cache, and the floor of free disk space."""
 
     entry_cache_mib: int = Field(default=32, ge=0)
     block_cache_mib: int = Field(default=64, ge=1)
@@ -94,8 +97,8 @@ class StorageConfig(_Model):
 class GeoConfig(_Model):
     """Replication between data centers.
 
-    `stream_max_mib` bounds the JetStream stream, `outbox_max` the rows a node keeps until all data centers have
-    confirmed them; past it the node drops rows, and sends everything it has once the others are back.
+    `stream_max_mib` bounds the JetStream stream, `outbox_max` the outbox rows that other data centers have not
+    confirmed; above it the node drops rows, and sends all its entries again once the others are back.
     """
 
     batch_max: int = Field(default=512, ge=1, le=4096)
@@ -105,7 +108,7 @@ class GeoConfig(_Model):
 
 
 class GossipConfig(_Model):
-    """Who is alive: every `interval_s` each node of a data center tells `fanout` others what it knows of all."""
+    """Failure detection: every `interval_s` each node pushes its member table to `fanout` nodes of its data center."""
 
     interval_s: float = Field(default=0.5, gt=0)
     fanout: int = Field(default=2, ge=1, le=16)
@@ -114,8 +117,8 @@ class GossipConfig(_Model):
 class HandoffConfig(_Model):
     """Hints for nodes that are down.
 
-    A node keeps at most `hints_max` of them, and `hints_max_mib` of entries; when their targets are back it delivers
-    at most `max_mib_per_s`.
+    A node stores at most `hints_max` hints with `hints_max_mib` of entries. When their targets are back, it delivers at
+    most `max_mib_per_s`.
     """
 
     hints_max: int = Field(default=100_000, ge=1)
@@ -126,9 +129,9 @@ class HandoffConfig(_Model):
 class RepairConfig(_Model):
     """Anti-entropy between the replicas of a data center.
 
-    Every `interval_s` a node compares its Merkle roots with one other replica's; `rebuild_s` after the last it builds
-    the next partition's tree anew from the disk. `max_mib_per_s` bounds what mending sends. Of the reads that one
-    replica answers alone, a share of `read_share` is followed by one of all replicas in the background, to mend them.
+    Every `interval_s` a node compares its Merkle roots with one other replica's; every `rebuild_s` it builds the tree
+    of the next partition again from the disk. `max_mib_per_s` bounds the bytes that repair sends. A share `read_share`
+    of the reads that one replica answers alone is followed by a background read of all replicas, with read repair.
     """
 
     interval_s: float = Field(default=1.0, gt=0)
@@ -138,11 +141,11 @@ class RepairConfig(_Model):
 
 
 class CollectionConfig(_Model):
-    """When tombstones go.
+    """Garbage collection of tombstones.
 
-    A deleted key's tombstone stays for at least `gc_grace_s`, then until every node of its data center agrees that
-    nothing older can come back. That takes no less than the 15 minutes a request and its messages can live. Every
-    `interval_s` a node looks for such keys, and asks about `batch_max` at a time.
+    A deleted key's tombstone stays for at least `gc_grace_s`, then until every node of its data center agrees that no
+    older version can come back. The minimum of `gc_grace_s` is the 15 minutes that a request and its messages can last.
+    Every `interval_s` a node searches for such keys, and asks about `batch_max` at a time.
     """
 
     gc_grace_s: float = Field(default=864_000.0, ge=900)
@@ -151,9 +154,9 @@ class CollectionConfig(_Model):
 
 
 class LimitsConfig(_Model):
-    """Where a node refuses: requests in flight, connections, clocks ahead, and entries a write would make too large.
+    """The limits above which a node refuses: requests in flight, connections, clock drift, and the size of entries.
 
-    Of entries larger than `whole_entry_bytes` only what a write changes is sent to the other replicas.
+    Only the changed part of an entry larger than `whole_entry_bytes` is sent to the other replicas.
     """
 
     calls_in_flight_max: int = Field(default=20_000, ge=1)
@@ -164,7 +167,7 @@ class LimitsConfig(_Model):
 
     @property
     def message_bytes(self) -> int:
-        """What one message to another data center may take, so that the largest entry fits: 4 MiB at least."""
+        """The largest message to another data center, so that the largest entry fits: at least 4 MiB."""
         return max(4096, self.entry_kib + 96) * 1024
 
 
@@ -208,12 +211,12 @@ class ClusterConfig(_Model):
         return sorted(name for name in self.datacenters if name != datacenter)
 
     def nats_url(self, datacenter: str, seen_from: str) -> str:
-        """Return how nodes of `seen_from` reach the NATS server of `datacenter`."""
+        """Return the address of the NATS server of `datacenter` for nodes of `seen_from`."""
         nats = self.datacenters[datacenter].nats
         return nats.url_from.get(seen_from, nats.url)
 
     def first_topology(self, datacenter: str) -> Topology:
-        """Return the document a data center starts with, epoch 1."""
+        """Return the topology document of a first start, with epoch 1."""
         dc = self.datacenters[datacenter]
         return Topology(
             cluster=self.cluster,
@@ -228,7 +231,7 @@ class ClusterConfig(_Model):
         )
 
     def find_node(self, name: str) -> tuple[str, NodeConfig] | None:
-        """Return the data center and the configuration of a node."""
+        """Return the data center and the configuration of a node, None if there is no such node."""
         for dc_name, dc in self.datacenters.items():
             for node in dc.nodes:
                 if node.name == name:

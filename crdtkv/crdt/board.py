@@ -1,9 +1,9 @@
 """`board`: a sorted set. Members have scores that are set or incremented; a reader sees them by rank or by score.
 
-A member's score is what was set last, plus all increments that no later set or remove has seen. So increments from
-anywhere add up, of concurrent sets the one with the highest timestamp counts, an increment that was concurrent with a
-set is added to it, and a member that is removed here and scored there at the same time stays, with what it scored
-meanwhile and nothing else. What was set stands under dots; what was incremented in `slots`, which stay behind, unseen,
+A member's score is the last score that was set, plus all increments that no later set or remove has seen. So increments
+from all nodes add up; of concurrent sets the one with the highest timestamp counts; an increment that is concurrent
+with a set is added to it; and a member that is removed at one node and scored concurrently at another stays, with
+exactly the concurrent scores. Scores that were set are stored under dots, increments in `slots`, which stay, invisible,
 when a member is removed.
 
 Members of equal score are ordered by their encoding. A delta holds the one member of the call.
@@ -36,7 +36,7 @@ from crdtkv.ids import Actor
 
 
 class SetScore(NamedTuple):
-    """A score that was set; field order is the order of victory, but for the dot, which decides between equals."""
+    """A score that was set. The highest (timestamp, dot) wins."""
 
     timestamp: HybridTimestamp
     score: Number
@@ -50,7 +50,7 @@ class Score(NamedTuple):
 
     @property
     def is_shown(self) -> bool:
-        """Whether it is a member."""
+        """Whether a reader sees the member."""
         return bool(self.sets) or not is_reset(self.slots)
 
     @property
@@ -66,7 +66,7 @@ class Score(NamedTuple):
         return [*self.sets, *slot_dots(self.slots)]
 
     def less(self, dots: frozenset[Dot]) -> "Score":
-        """Return the member without what these dots wrote."""
+        """Return the member without the writes of these dots."""
         sets = {dot: one for dot, one in self.sets.items() if dot not in dots}
         return Score(sets, reset(self.slots, dots))
 
@@ -93,7 +93,7 @@ class Board(Parts[bytes, Score]):
 
     @property
     def is_empty(self) -> bool:
-        """Whether nobody is a member."""
+        """Whether there are no visible members."""
         return not any(score.is_shown for score in self.scores.values())
 
     def ranking(self) -> list[tuple[bytes, Number]]:
@@ -111,7 +111,7 @@ class Board(Parts[bytes, Score]):
 
     @classmethod
     def needs_quorum_read(cls, operation: str, arguments: list[object]) -> bool:
-        """Tell that all but incrementing does."""
+        """Return true for all operations but an increment."""
         return operation != "increment"
 
     def merge(self, mine: CausalContext, other: Self, theirs: CausalContext) -> Self:
@@ -125,7 +125,7 @@ class Board(Parts[bytes, Score]):
         return self._joined(mine, other, theirs, Score.dots, join)
 
     def carried_dots(self, operation: str, arguments: list[object], actor: Actor) -> Iterable[Dot]:
-        """See `CausalState`: an increment goes on with what its actor has added to the member's score."""
+        """Return the dot of the actor's earlier increments of the member, which the new increment carries on."""
         member = arguments[0] if arguments else None
         if operation != "increment" or type(member) is not bytes:
             return ()
@@ -158,7 +158,7 @@ class Board(Parts[bytes, Score]):
         )
 
     def without(self, dots: frozenset[Dot]) -> Self:
-        """Return the board less what these dots wrote."""
+        """Return the board without the writes of these dots."""
         scores = {member: score.less(dots) for member, score in self.scores.items()}
         return type(self)({member: score for member, score in scores.items() if score != _NO_SCORE})
 

@@ -1,18 +1,18 @@
-"""`bcounter`: a counter that never goes below 0, wherever it is decremented, also while data centers are cut off.
+"""`bcounter`: a counter that never goes below 0, wherever it is decremented, also during a network partition.
 
-What may still be decremented is divided into *rights*. An increment gives its rights to the node that made it. A
-decrement uses up rights of the node that makes it, and is refused without enough of them. Rights move only when a node
-that has some gives them to another one, by an operation like any other; who asks for them, and who gives how many, is
-left to `node.rights`. So nobody has to be asked about a decrement while there are rights, and the sum of all rights,
-which is the counter's value, cannot become negative.
+The value is divided into *rights*. An increment adds rights to the node that made it. A decrement uses rights of the
+node that makes it, and is refused if that node has too few. Rights move only when a node that has some gives them to
+another one, by an ordinary operation; `node.rights` decides which nodes ask, and how much a node gives. So a decrement
+needs no coordination as long as there are rights, and the sum of all rights, which is the counter's value, cannot
+become negative.
 
-Every node has a share: what it incremented, used up and gave to whom. Only the node itself writes it, so of two copies
-of a share the later one is right. A node's rights outlive a change of the name it writes under
-(`node.replica.write_actor`): they belong to its incarnation. They do not outlive the loss of its disk: what they
-allowed can then no longer be decremented, because nobody knows how much of it was. The counter is never too low for
-that, only stuck above 0.
+Every node has a share: how much it incremented, used, and gave to each other node. Only the node itself writes it, so
+of two copies of a share the later one is right. A node's rights survive a renewal of its write actor
+(`node.replica.write_actor`), because they belong to its incarnation. They do not survive the loss of its disk: no node
+knows how many of them were used, so they cannot be decremented any more. The counter then never goes below 0, but it
+cannot reach 0.
 
-Another floor than 0 is counted above: keep stock - 10 to have 10 left.
+For another floor than 0, count above it: keep stock - 10 to have 10 left.
 
 Source: Balegas et al., "Extending Eventually Consistent Cloud Databases for Enforcing Numeric Invariants" (2015).
 """
@@ -30,7 +30,7 @@ from crdtkv.ids import Actor, incarnation_of, is_actor, renewals_of
 
 
 class Share(NamedTuple):
-    """One node's share: the dot of its last change, all it incremented and used up, and what it gave to whom."""
+    """One node's share: the dot of its last change, all that it incremented and used, and its gifts by receiver."""
 
     dot: Dot
     incremented: int
@@ -39,12 +39,12 @@ class Share(NamedTuple):
 
     @property
     def age(self) -> tuple[int, int]:
-        """What orders two copies of a share: how often its node was renamed, then the counter."""
+        """The order of two copies of a share: the number of renewals of the write actor, then the counter."""
         return renewals_of(self.dot.actor), self.dot.counter
 
 
 class BoundedCounter:
-    """The shares by the incarnation of the node they belong to."""
+    """The shares by the incarnation to which they belong."""
 
     type_tag: ClassVar[str] = "bcounter"
     operations: ClassVar[frozenset[str]] = frozenset(("increment", "decrement", "transfer"))
@@ -65,28 +65,28 @@ class BoundedCounter:
 
     @property
     def is_blank(self) -> bool:
-        """See `CausalState`."""
+        """Whether the state keeps nothing, not even traces of removed values."""
         return not self.shares
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing was ever counted."""
+        """Whether the counter was never changed."""
         return not self.shares
 
     def rights_of(self, actor: Actor) -> int:
-        """Return how much a node may decrement, by any of its names."""
+        """Return how much a node may decrement, under any actor of its incarnation."""
         owner = incarnation_of(actor)
         share = self.shares.get(owner)
         own = share.incremented - share.used - sum(share.given.values()) if share else 0
         return own + sum(other.given.get(owner, 0) for other in self.shares.values())
 
     def holders(self) -> list[Actor]:
-        """Return the incarnations that may decrement, sorted."""
+        """Return the incarnations that have rights, sorted."""
         owners = {*self.shares, *(to for share in self.shares.values() for to in share.given)}
         return [owner for owner in sorted(owners) if self.rights_of(owner) > 0]
 
     def givable(self, actor: Actor, to: Actor) -> int:
-        """Return how much a node may give another: what it has, as far as its share can still tell."""
+        """Return how much a node may give another: its rights, up to the largest gift that its share can represent."""
         share = self.shares.get(incarnation_of(actor))
         given = share.given.get(incarnation_of(to), 0) if share else 0
         return min(self.rights_of(actor), MAX_WHOLE - given)
@@ -96,12 +96,12 @@ class BoundedCounter:
         return [share.dot for share in self.shares.values()]
 
     def newest(self) -> HybridTimestamp:
-        """Return 0: counting needs no time."""
+        """Return 0: the type uses no timestamps."""
         return 0
 
     @classmethod
     def needs_quorum_read(cls, operation: str, arguments: list[object]) -> bool:
-        """Tell that nothing does: a node knows its own share, and uses no rights it has not seen."""
+        """Return false: a node always has its own share, and uses no rights it has not seen."""
         return False
 
     def merge(self, mine: CausalContext, other: Self, theirs: CausalContext) -> Self:
@@ -114,16 +114,17 @@ class BoundedCounter:
         return type(self)(merged)
 
     def carried_dots(self, operation: str, arguments: list[object], actor: Actor) -> Iterable[Dot]:
-        """See `CausalState`: none."""
+        """Return no dots: no operation carries on earlier effects."""
         return ()
 
     def apply(
         self, context: CausalContext, operation: str, arguments: list[object], event: Event, seen: CausalContext | None
     ) -> Delta:
-        """Carry out `increment amount`, `decrement amount` or `transfer amount actor`, each as the node of the event.
+        """Carry out `increment amount`, `decrement amount` or `transfer amount actor` of the node of the event.
 
         Raises:
-            InsufficientRights: this node has not enough rights now.
+            InsufficientRights: this node has too few rights now.
+            InvalidRequest: an unknown operation or a wrong argument.
         """
         if seen is not None:
             raise InvalidRequest("a bcounter's operations take no context")
@@ -153,11 +154,11 @@ class BoundedCounter:
         return Delta(BoundedCounter(shares), context.with_dot(event.dot))
 
     def without(self, dots: frozenset[Dot]) -> Self:
-        """Return the counter: rights do not expire."""
+        """Return the counter itself: rights do not expire."""
         return self
 
     def without_older(self, timestamp: HybridTimestamp) -> Self | None:
-        """Return None: counting supersedes nothing."""
+        """Return None: an increment supersedes nothing."""
         return None
 
     def to_wire(self) -> list[object]:
@@ -202,13 +203,13 @@ def _is_amount(number: object) -> bool:
 
 def _given_from_wire(wire: object) -> dict[Actor, int]:
     if type(wire) is not list or len(wire) % 2:
-        raise InvalidRequest("what was given is a list of incarnations and amounts")
+        raise InvalidRequest("gifts are a list of incarnations and amounts")
     given: dict[Actor, int] = {}
     last = ""
     for start in range(0, len(wire), 2):
         to, amount = wire[start], wire[start + 1]
         if type(to) is not str or to <= last or not _is_amount(amount) or not amount:
-            raise InvalidRequest("what was given is sorted by incarnation, and positive")
+            raise InvalidRequest("gifts are sorted by incarnation, and positive")
         given[to] = amount
         last = to
     return given

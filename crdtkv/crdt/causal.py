@@ -1,12 +1,12 @@
-"""What every value type is: a causal CRDT.
+"""`CausalState`: the protocol of every value type; each is a causal CRDT.
 
-A value is a pair of state and causal context. The context is the set of operations seen; the state is what these
-operations leave behind. From that follows the one rule of every merge: *what one side has seen and no longer holds
-was removed; what it has not seen is new to it*. So removal needs no tombstones inside the state.
+A value is a pair of state and causal context. The context is the set of operations seen; the state is the remaining
+effect of these operations. Every merge follows one rule: *if one side has seen a dot and does not hold it any more, it
+was removed; if one side has not seen a dot, it is new to that side*. So removal needs no tombstones inside the state.
 
-Mutators never change a state in place. They are given the event (its dot and timestamp) and the context they act
-on, and return a delta of the same type: merging the delta into the state is the effect of the operation, on the
-coordinator and on every other replica alike.
+Mutators never change a state in place. They receive the event (its dot and timestamp) and the context they act on, and
+return a delta of the same type: merging the delta into the state is the effect of the operation, on the coordinator and
+on every other replica alike.
 
 Source: Almeida, Shoker, Baquero, "Delta State Replicated Data Types" (2018), section 7.
 """
@@ -21,9 +21,9 @@ from crdtkv.ids import Actor
 
 
 class Event(NamedTuple):
-    """The moment of one operation: its unique dot, and when its coordinator says it happened.
+    """The dot and the timestamp of one operation; its coordinator assigns both.
 
-    An operation on several elements takes the counters behind that of its dot as well, one for each.
+    An operation on several elements takes the counters after that of its dot as well, one for each.
     """
 
     dot: Dot
@@ -31,11 +31,11 @@ class Event(NamedTuple):
 
 
 class Delta(NamedTuple):
-    """What an operation changes: a state of the type, and the operations that this state stands for.
+    """The change of an operation: a state of the type, and the operations that this state represents.
 
-    Some types' deltas are states like any other. Those of the others leave out what the operation does not touch, so
-    they may only be merged into a state that has seen all that the operation's coordinator had seen. Otherwise what
-    an earlier operation superseded could outlive a later one that superseded the earlier.
+    The deltas of some types are complete states. Those of the others leave out the parts that the operation does not
+    change, so they may only be merged into a state that has seen everything that the operation's coordinator had seen.
+    Otherwise a value that one operation superseded could survive a later operation that superseded the former.
     """
 
     state: "CausalState"
@@ -47,14 +47,14 @@ class CausalState(Protocol):
 
     type_tag: ClassVar[str]
     operations: ClassVar[frozenset[str]]
-    #: Whether a delta is only a part of what its context stands for: see `Delta`.
+    #: Whether a delta leaves out unchanged parts (`Delta`).
     has_partial_deltas: ClassVar[bool]
-    #: Whether a delete can be told what its client had read.
+    #: Whether a delete takes the context that its client had read.
     takes_context: ClassVar[bool]
 
     @property
     def is_blank(self) -> bool:
-        """Whether nothing at all is kept, not even of what was removed."""
+        """Whether the state keeps nothing, not even traces of removed values."""
         ...
 
     @property
@@ -64,11 +64,11 @@ class CausalState(Protocol):
 
     @classmethod
     def needs_quorum_read(cls, operation: str, arguments: list[object]) -> bool:
-        """Tell whether an operation replaces or removes what its coordinator has seen, so that it should see much."""
+        """Return whether an operation supersedes what its coordinator has seen, and so should read a quorum first."""
         ...
 
     def dots(self) -> Iterable[Dot]:
-        """Return the dots the state names; all of them are in its context."""
+        """Return the dots in the state; all of them are in its context."""
         ...
 
     def newest(self) -> HybridTimestamp:
@@ -80,7 +80,7 @@ class CausalState(Protocol):
         ...
 
     def carried_dots(self, operation: str, arguments: list[object], actor: Actor) -> Iterable[Dot]:
-        """Return the dots whose effects an operation of this actor carries on under its own: they live on with it."""
+        """Return the dots whose effects an operation of this actor contains; they then last as long as its own dot."""
         ...
 
     def apply(
@@ -94,11 +94,11 @@ class CausalState(Protocol):
         ...
 
     def without(self, dots: frozenset[Dot]) -> Self:
-        """Return the state without what these operations wrote and nothing has superseded: it has expired."""
+        """Return the state without the values of these dots, because they have expired."""
         ...
 
     def without_older(self, timestamp: HybridTimestamp) -> Self | None:
-        """Return the state less what a blind write of this timestamp supersedes; None if there is nothing."""
+        """Return the state without versions that a blind write at `timestamp` supersedes; None if there are none."""
         ...
 
     def to_wire(self) -> list[object]:
@@ -107,7 +107,7 @@ class CausalState(Protocol):
 
     @classmethod
     def from_wire(cls, wire: object) -> Self:
-        """Parse what `to_wire` made, trusting nothing.
+        """Parse the result of `to_wire`, with all checks.
 
         Raises:
             InvalidRequest: it is not the canonical form of a state.
@@ -116,5 +116,5 @@ class CausalState(Protocol):
 
 
 def is_counter(number: object) -> bool:
-    """Tell whether a wire item may be a dot's counter or a timestamp (`True` is no number here)."""
+    """Return whether a wire item may be a dot's counter or a timestamp (`True` is not an integer here)."""
     return type(number) is int and 0 < number <= MAX_COUNTER

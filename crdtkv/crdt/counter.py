@@ -1,7 +1,7 @@
-"""`counter`: a resettable counter. Increments and decrements from anywhere add up; a delete removes what it saw.
+"""`counter`: a resettable counter. Increments and decrements of all nodes add up; a delete resets those it has seen.
 
-The state is a slot for every actor (`slots`, where the idea is told). A delta is the whole state: it is one small slot
-per node that ever counted on the key, and with the full context it also mends what the receiver missed.
+The state is one slot per actor (`slots` describes the method). A delta is the whole state: it is one small slot per
+node that ever changed the key, and with the full context it also repairs a receiver that has missed earlier writes.
 """
 
 from collections.abc import Iterable
@@ -49,7 +49,7 @@ class Counter:
 
     @property
     def is_blank(self) -> bool:
-        """See `CausalState`."""
+        """Whether the state keeps nothing, not even traces of removed values."""
         return not self.slots
 
     @property
@@ -62,12 +62,12 @@ class Counter:
         return slot_dots(self.slots)
 
     def newest(self) -> HybridTimestamp:
-        """Return 0: a counter needs no time."""
+        """Return 0: the type uses no timestamps."""
         return 0
 
     @classmethod
     def needs_quorum_read(cls, operation: str, arguments: list[object]) -> bool:
-        """Tell that only deleting does."""
+        """Return true for a delete only."""
         return operation == "delete"
 
     def merge(self, mine: CausalContext, other: Self, theirs: CausalContext) -> Self:
@@ -75,7 +75,7 @@ class Counter:
         return type(self)(merged(self.slots, other.slots))
 
     def carried_dots(self, operation: str, arguments: list[object], actor: Actor) -> Iterable[Dot]:
-        """See `CausalState`: an increment goes on with the total of its actor."""
+        """Return the dot of the actor's slot for an increment, whose total includes the earlier ones."""
         return shown_dots(self.slots, actor) if operation == "increment" else ()
 
     def apply(
@@ -94,11 +94,11 @@ class Counter:
         return Delta(Counter(slots), context.with_dot(event.dot))
 
     def without(self, dots: frozenset[Dot]) -> Self:
-        """Return the counter without the totals whose last increment is one of these."""
+        """Return the counter without the slots whose last increment has one of these dots."""
         return type(self)(reset(self.slots, dots))
 
     def without_older(self, timestamp: HybridTimestamp) -> Self | None:
-        """Return None: counting supersedes nothing."""
+        """Return None: an increment supersedes nothing."""
         return None
 
     def to_wire(self) -> list[object]:

@@ -5,9 +5,9 @@ one side holds it and the other has not seen its dot. Two kinds of state consist
 of its types:
 
 - `DottedState`: one group of dotted values. Flags, `maxreg`, `minreg`, `hll`.
-- `DottedGroups`: a group under every element. Sets.
+- `DottedGroups`: one group per element. Sets.
 
-A type holds a `Payload`, which tells what stands under its dots and how that is encoded.
+A type has a `Payload`, which defines the values under its dots and their encoding.
 
 Source: Almeida, Shoker, Baquero (2018), section 7.3 (dot stores: DotFun, DotMap).
 """
@@ -26,7 +26,7 @@ from crdtkv.ids import Actor
 P = TypeVar("P")
 Dotted = Mapping[Dot, P]
 
-#: How many elements one operation names at most: each takes a dot, and time of everybody else's.
+#: The most elements of one operation: each takes a dot, and delays other requests.
 MAX_ELEMENTS = 10_000
 
 
@@ -40,15 +40,15 @@ def survivors(
 
 
 def superseding(held: Iterable[Dot], seen: CausalContext | None, new: Iterable[Dot]) -> CausalContext:
-    """Return the context of an operation on a group: its own dots, and what it acts on of what is held.
+    """Return the context of an operation on a group: its own dots, and the held dots that it supersedes.
 
-    That is all of it, or what its client had read.
+    These are all held dots, or those that its client had read (`seen`).
     """
     return CausalContext(cloud=[*(dot for dot in held if seen is None or dot in seen), *new])
 
 
 class Payload(Generic[P]):
-    """A kind of value that stands under a dot, and its encoding as `width` wire items; immutable."""
+    """A kind of value under a dot, and its encoding as `width` wire items; immutable."""
 
     __slots__ = ("_from_wire", "_to_wire", "_width")
 
@@ -65,7 +65,7 @@ class Payload(Generic[P]):
         return [part for dot in sorted(group) for part in (*dot, *to_wire(group[dot]))]
 
     def group_from_wire(self, wire: object) -> dict[Dot, P]:
-        """Parse what `group_to_wire` made.
+        """Parse the result of `group_to_wire`.
 
         Raises:
             InvalidRequest: it is not the canonical form.
@@ -100,7 +100,7 @@ class DottedState(Generic[P]):
 
     @property
     def is_blank(self) -> bool:
-        """See `CausalState`."""
+        """Whether the state keeps nothing, not even traces of removed values."""
         return not self.group
 
     @property
@@ -113,7 +113,7 @@ class DottedState(Generic[P]):
         return self.group.keys()
 
     def newest(self) -> HybridTimestamp:
-        """Return 0: these types need no time."""
+        """Return 0: these types use no timestamps."""
         return 0
 
     def merge(self, mine: CausalContext, other: Self, theirs: CausalContext) -> Self:
@@ -121,15 +121,15 @@ class DottedState(Generic[P]):
         return type(self)(survivors(self.group, mine, other.group, theirs))
 
     def carried_dots(self, operation: str, arguments: list[object], actor: Actor) -> Iterable[Dot]:
-        """See `CausalState`: none."""
+        """Return no dots: no operation carries on earlier effects."""
         return ()
 
     def without(self, dots: frozenset[Dot]) -> Self:
-        """Return the group less these dots."""
+        """Return the state without these dots."""
         return type(self)({dot: value for dot, value in self.group.items() if dot not in dots})
 
     def without_older(self, timestamp: HybridTimestamp) -> Self | None:
-        """Return None: these types need no time."""
+        """Return None: these types use no timestamps."""
         return None
 
     def to_wire(self) -> list[object]:
@@ -143,7 +143,7 @@ class DottedState(Generic[P]):
 
 
 class DottedGroups(Parts[bytes, Dotted[P]]):
-    """A type whose state is a group of dotted values under every element (canonical CBOR); immutable."""
+    """A type whose state is one group of dotted values per element (canonical CBOR); immutable."""
 
     has_partial_deltas: ClassVar[bool] = True
     takes_context: ClassVar[bool] = True
@@ -160,11 +160,11 @@ class DottedGroups(Parts[bytes, Dotted[P]]):
         return [dot for group in self.groups.values() for dot in group]
 
     def newest(self) -> HybridTimestamp:
-        """Return 0: these types need no time."""
+        """Return 0: these types use no timestamps."""
         return 0
 
     def merge(self, mine: CausalContext, other: Self, theirs: CausalContext) -> Self:
-        """Join group by group; an element whose group is empty is gone."""
+        """Join group by group; an element with an empty group is dropped."""
 
         def join(_: bytes, one: Dotted[P] | None, another: Dotted[P] | None) -> Dotted[P] | None:
             return survivors(one or {}, mine, another or {}, theirs) or None
@@ -172,11 +172,11 @@ class DottedGroups(Parts[bytes, Dotted[P]]):
         return self._joined(mine, other, theirs, lambda group: group, join)
 
     def carried_dots(self, operation: str, arguments: list[object], actor: Actor) -> Iterable[Dot]:
-        """See `CausalState`: none."""
+        """Return no dots: no operation carries on earlier effects."""
         return ()
 
     def without(self, dots: frozenset[Dot]) -> Self:
-        """Return the groups less these dots."""
+        """Return the state without these dots."""
         kept = {
             element: {dot: value for dot, value in group.items() if dot not in dots}
             for element, group in self.groups.items()
@@ -203,13 +203,13 @@ class DottedGroups(Parts[bytes, Dotted[P]]):
 
 
 def elements_from_wire(wire: object) -> list[tuple[bytes, object]]:
-    """Parse `[element, what belongs to it, element, …]`, sorted by element.
+    """Parse `[element, its state, element, …]`, sorted by element.
 
     Raises:
-        InvalidRequest: it is something else.
+        InvalidRequest: it is not the canonical form.
     """
     if type(wire) is not list or len(wire) % 2:
-        raise InvalidRequest("elements come each with what belongs to it")
+        raise InvalidRequest("elements are a list of pairs")
     pairs: list[tuple[bytes, object]] = []
     for start in range(0, len(wire), 2):
         element = wire[start]
@@ -220,10 +220,10 @@ def elements_from_wire(wire: object) -> list[tuple[bytes, object]]:
 
 
 def elements_of(arguments: list[object], what: str) -> list[bytes]:
-    """Return the distinct elements an operation names, in order.
+    """Return the distinct elements in the arguments of an operation, in order.
 
     Raises:
-        InvalidRequest: none, or not bytes.
+        InvalidRequest: there are none, too many, or one is not bytes.
     """
     if len(arguments) > MAX_ELEMENTS:
         raise InvalidRequest(f"{what} takes at most {MAX_ELEMENTS} elements at once")
@@ -234,5 +234,5 @@ def elements_of(arguments: list[object], what: str) -> list[bytes]:
 
 
 def dots_for(elements: list[bytes], event: Event) -> dict[bytes, Dot]:
-    """Return a dot for each element of one operation, so that what is said of one says nothing of the others."""
+    """Return a dot for each element of one operation, so that later operations can supersede each element alone."""
     return {element: Dot(event.dot.actor, event.dot.counter + n) for n, element in enumerate(elements)}

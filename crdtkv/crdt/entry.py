@@ -1,15 +1,15 @@
-"""`Entry`: what a replica stores under a key, and the only merge of stored state.
+"""`Entry`: the stored form of a key, and the only merge of stored state.
 
 An entry is type tag, state, causal context and expiries, encoded as one canonical CBOR array (`FORMAT` first), so that
 equal entries are equal bytes. Client writes, quorum reads, read repair and geo replication all end in `merge`.
 
-Entries keep the bytes they were parsed from, and parse their parts when they are needed: on the common paths (nothing
-stored yet; the newcomer has seen all that is stored) the received bytes are stored as they are, nothing is encoded,
-and of what was stored only the context is looked at.
+Entries keep the bytes they were parsed from, and parse their parts on first use: on the common paths (nothing is stored
+yet; the new entry has seen all of the stored one) the received bytes are stored as they are, nothing is encoded, and
+only the context of the stored entry is parsed.
 
-What expires are the effects of single operations: an expiry belongs to a dot of the state, and goes with it. So a write
-takes the place of the expiry of what it supersedes, of concurrent writes each lives its own time, and what has expired
-cannot come back by merging. At a hybrid time every replica sees the same (`at`); later writes clear what is over.
+The effects of single operations expire: an expiry belongs to a dot of the state, and is removed with it. So a write
+replaces the expiries of the values it supersedes, concurrent writes have separate expiries, and expired values cannot
+come back by merging. At one hybrid time every replica shows the same (`at`); later writes remove expired values.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -28,10 +28,10 @@ from crdtkv.errors import InvalidRequest, ProtocolError
 from crdtkv.hashing import entry_digest
 
 FORMAT = 1
-#: `[BUNDLE, type, [entry, …]]`: versions of a type that the node which stored them does not know (`unread`).
+#: `[BUNDLE, type, [entry, …]]`: versions of a type that is unknown to the node that stored them (`unread`).
 BUNDLE = 2
 
-#: How many moments `Entry.expires_at` looks at.
+#: The most times that `Entry.expires_at` tries.
 _MAX_STEPS_BACK = 32
 
 T = TypeVar("T")
@@ -40,7 +40,7 @@ _NEVER: Expiries = {}
 
 
 class Entry:
-    """The stored form of one key; immutable. `expiries` are hybrid timestamps of dots of the state, the others stay."""
+    """The stored form of one key; immutable. `expiries` maps dots of the state that expire to hybrid timestamps."""
 
     __slots__ = (
         "_context", "_digest", "_encoded", "_expiries", "_lasts", "_pieces", "_size", "_state", "_wire", "type_tag",
@@ -55,9 +55,9 @@ class Entry:
         wire: list[Any] | None = None,
         type_tag: str = "",
     ) -> None:
-        """Hold these parts; a part that is None is parsed when it is needed, from `wire`: `encoded`, decoded.
+        """Wrap these parts; a part that is None is parsed on first use, from `wire`, the decoded form of `encoded`.
 
-        `type_tag` is needed if `state` is None.
+        `type_tag` is required if `state` is None.
         """
         self.type_tag: str = type_tag if state is None else state.type_tag
         self._state = state
@@ -68,12 +68,12 @@ class Entry:
         self._size = 0 if encoded is None else len(encoded)
         self._wire = wire
         self._digest: int | None = None
-        #: Whether it is known that a reader will always see something.
+        #: Whether it is known that the entry never becomes a tombstone by itself.
         self._lasts = False
 
     @property
     def state(self) -> CausalState:
-        """The state of the value type; parsed when it is first needed."""
+        """The state of the value type; parsed on first use."""
         state = self._state
         if state is None:
             state = self._state = parsed(type_named(self.type_tag).from_wire, self._decoded()[2])
@@ -81,7 +81,7 @@ class Entry:
 
     @property
     def context(self) -> CausalContext:
-        """The operations this entry has seen; parsed when it is first needed."""
+        """The operations this entry has seen; parsed on first use."""
         context = self._context
         if context is None:
             context = self._context = parsed(CausalContext.from_wire, self._decoded()[3:5])
@@ -89,7 +89,7 @@ class Entry:
 
     @property
     def expiries(self) -> Expiries:
-        """When the effects of which operations are over; parsed when it is first needed."""
+        """The expiry of each dot whose effects expire; parsed on first use."""
         expiries = self._expiries
         if expiries is None:
             expiries = self._expiries = parsed(_expiries_from_wire, self._decoded()[5])
@@ -117,15 +117,15 @@ class Entry:
 
     @property
     def is_tombstone(self) -> bool:
-        """Whether a reader sees nothing, before anything expires."""
+        """Whether a reader sees nothing, even before anything expires."""
         return self.state.is_empty
 
     @property
     def expires_at(self) -> HybridTimestamp | None:
-        """From when on a reader sees nothing: 0 if always, None if never.
+        """The time from which a reader sees nothing: 0 if always, None if never.
 
-        What expires may also hide something, such as a remove that wins. So this looks back from the end, and
-        gives up after so many steps; the answer is then later than need be.
+        A value that expires may also hide others, such as a remove that wins. So this tries the expiries from the last
+        one back, and stops after `_MAX_STEPS_BACK`; the result is then later than necessary.
         """
         if self._lasts:
             return None
@@ -140,11 +140,11 @@ class Entry:
         return 0
 
     def expired(self, now: HybridTimestamp) -> frozenset[Dot]:
-        """Return the dots of what is over at a hybrid time."""
+        """Return the dots that have expired at a hybrid time."""
         return frozenset(dot for dot, expires_at in self.expiries.items() if expires_at <= now)
 
     def at(self, now: HybridTimestamp) -> "Entry":
-        """Return what a reader sees at a hybrid time: the same context, without what is over. Not to be merged."""
+        """Return what a reader sees at a hybrid time: the same context, without expired dots. Not to be merged."""
         expired = self.expired(now)
         if not expired:
             return self
@@ -159,7 +159,7 @@ class Entry:
         """
         if other.type_tag != self.type_tag:
             raise InvalidRequest(f"a {other.type_tag} cannot be merged into a {self.type_tag}")
-        # Equal contexts take the long way round, so that states which should be equal and are not still join.
+        # Equal contexts are merged in full, so that states that should be equal but are not still join.
         if self.context != other.context:
             if other.context.descends(self.context) and not self._is_chunked:
                 return other
@@ -171,7 +171,7 @@ class Entry:
 
     @property
     def _is_chunked(self) -> bool:
-        """Whether this is so large that what is merged into it should share what did not change."""
+        """Whether the entry is so large that the merge result should share its unchanged chunks."""
         return isinstance(self._state, Parts) and self._state.chunked is not None
 
     def delta(
@@ -185,8 +185,8 @@ class Entry:
     ) -> "Entry":
         """Return the delta of one operation on this entry; merging it in is the operation's effect.
 
-        What it writes is over at `expires_at`. What was over by `now` (by default the event's timestamp) is cleared,
-        or else superseded or left, as if it were not over.
+        The written values expire at `expires_at`. The delta removes the values that have expired by `now` (by default
+        the event's timestamp); the operation treats all others as if they had no expiry.
 
         Raises:
             InvalidRequest: unknown operation or wrong argument.
@@ -199,8 +199,8 @@ class Entry:
         if expires_at is not None:
             expires_at = self._latest(expires_at, before.carried_dots(operation, arguments, event.dot.actor))
         state, context = before.apply(self.context, operation, arguments, event, seen)
-        # Of slots that expired the reset is told with the slot; what is gone for good is told by its dot. That says
-        # nothing about what those dots had superseded, so it may only be said to who has seen that (`Delta`).
+        # Expired counter slots travel with their reset. Other expired dots travel only as context. That omits the dots
+        # they had superseded, so only types whose deltas require a basis may do that (`Delta`).
         gone: frozenset[Dot] = expired.difference(before.dots()) if before.has_partial_deltas else frozenset()
         if gone:
             context = context.merge(CausalContext(cloud=gone))
@@ -210,7 +210,7 @@ class Entry:
         return Entry(state, context, _of_state(state, known))
 
     def _latest(self, expires_at: HybridTimestamp, continued: Iterable[Dot]) -> HybridTimestamp | None:
-        """Return when an operation's write is over that carries on what these dots wrote: not before they are."""
+        """Return when a write that carries on these dots expires: not before they do; None if one never does."""
         for dot in continued:
             if dot not in self.expiries:
                 return None
@@ -218,7 +218,10 @@ class Entry:
         return expires_at
 
     def without_older(self, timestamp: HybridTimestamp, event: Event) -> "Entry | None":
-        """Drop, as the operation `event`, what a blind write of `timestamp` supersedes; None if that is nothing."""
+        """Return the entry without the versions that a blind write of `timestamp` supersedes, None if there are none.
+
+        The removal is the operation `event`.
+        """
         state = self.state.without_older(timestamp)
         if state is None:
             return None
@@ -226,10 +229,10 @@ class Entry:
 
     @property
     def pieces(self) -> list[bytes]:
-        """What the canonical encoding consists of, in order.
+        """The parts of the canonical encoding, in order.
 
-        Of a large entry that was made from another, the pieces that did not change are the same objects; so what a
-        change costs is not the size of the whole.
+        If a large entry was made from another one, the unchanged pieces are the same objects, so that the cost of a
+        change does not depend on the size of the whole.
         """
         if self._pieces is None:
             self._pieces = [self._encoded] if self._encoded is not None else self._encode()
@@ -237,7 +240,7 @@ class Entry:
 
     @property
     def size(self) -> int:
-        """How many bytes the canonical encoding has."""
+        """The size of the canonical encoding in bytes."""
         if not self._size:
             self._size = sum(map(len, self.pieces))
         return self._size
@@ -249,7 +252,7 @@ class Entry:
         return self._encoded
 
     def digest(self, storage_key: bytes) -> int:
-        """Return the digest of this entry under its key, as Merkle trees have it; 128 bits."""
+        """Return the 128-bit digest of this entry under its key, as Merkle trees contain it."""
         if self._digest is None:
             self._digest = entry_digest(storage_key, self.to_bytes())
         return self._digest
@@ -270,7 +273,7 @@ class Entry:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "Entry":
-        """Parse an entry that this program stored or already checked; its parts when they are first needed.
+        """Parse an entry that this program stored or already checked; its parts are parsed on first use.
 
         Raises:
             ProtocolError: it is damaged (also from `state` and `context`).
@@ -279,10 +282,10 @@ class Entry:
 
     @classmethod
     def lasting(cls, data: bytes, type_tag: str) -> "Entry":
-        """Adopt the bytes of an entry of a known type that holds something and has no expiries; nothing is parsed now.
+        """Wrap the bytes of an entry of a known type that has a value and no expiries; nothing is parsed now.
 
         Raises:
-            ProtocolError: they begin like no such entry.
+            ProtocolError: the bytes do not begin like such an entry.
         """
         if not data.startswith(_HEADS[type_tag]):
             raise ProtocolError(f"not an entry of format {FORMAT} and type {type_tag}")
@@ -307,7 +310,7 @@ class Entry:
 
     @classmethod
     def unchecked(cls, data: bytes, type_tag: str) -> "Entry":
-        """Parse what another replica sent only as far as to see its context; it must not be merged or stored.
+        """Parse an entry of another replica only to read its context; it must not be merged or stored.
 
         Raises:
             ProtocolError: it is not an entry, or of another type.
@@ -322,7 +325,7 @@ class Entry:
         """Parse an entry that enters this data center, for a key of this type: it must be in canonical form.
 
         Raises:
-            ProtocolError: it is not an entry, of another type, or the same entry is encoded otherwise here.
+            ProtocolError: it is not an entry, of another type, or not in canonical form.
         """
         entry = cls.from_replica(data, type_tag)
         if b"".join(entry._encode()) != data:
@@ -330,7 +333,7 @@ class Entry:
         return entry
 
     def _decoded(self) -> list[Any]:
-        """Return the decoded form of the bytes that this was made from."""
+        """Return the decoded form of the bytes of this entry."""
         wire = self._wire
         if wire is None:
             assert self._encoded is not None
@@ -370,18 +373,18 @@ class Entry:
 
 
 def may_expire(encoded: bytes) -> bool:
-    """Tell from an entry's bytes whether to look for expiries; without any it ends with a null, as few others do."""
+    """Return false if an entry has no expiries, judged from its bytes; true if it has, or may have."""
     if encoded[-1] != 0xF6 or encoded[1] == BUNDLE:
         return True
-    # It may be the last byte of a timestamp, too.
+    # Such a byte may also be the last one of a timestamp.
     return encoded[-9] == 0x1B or encoded[-5] == 0x1A or encoded[-3] == 0x19 or encoded[-2] == 0x18
 
 
 def parsed(parse: Callable[[object], T], wire: object) -> T:
-    """Return what a peer sent, parsed.
+    """Return data of a peer, parsed.
 
     Raises:
-        ProtocolError: it is not what it should be.
+        ProtocolError: it is malformed.
     """
     try:
         return parse(wire)
@@ -390,7 +393,7 @@ def parsed(parse: Callable[[object], T], wire: object) -> T:
 
 
 def _of_state(state: CausalState, expiries: Expiries) -> Expiries:
-    """Return the expiries of dots that the state has."""
+    """Return the expiries of the dots in the state."""
     if not expiries:
         return _NEVER
     dots: Iterable[Dot] = state.dots()
@@ -414,7 +417,7 @@ def _expiry_from_wire(parts: list[object]) -> HybridTimestamp:
     return expires_at
 
 
-#: What the encoding of an entry of each type begins with.
+#: The first bytes of the encoding of an entry, by type.
 _HEADS: Final = {
     type_tag: b"".join((cbor.array_head(6), cbor.encode(FORMAT), cbor.encode(type_tag))) for type_tag in TYPES
 }

@@ -1,8 +1,8 @@
 """`flag`: enable-wins. `dwflag`: disable-wins. Both begin as off.
 
-A flag is a set that can hold one thing. Of `flag`, only the enables are kept that nothing has superseded; a disable
-supersedes those it has seen, so one that was concurrent survives. Of `dwflag`, disables are kept as well, and as long
-as there is one the flag is off; an enable takes back what it has seen.
+A flag is a set of at most one element. `flag` keeps only the enables that nothing has superseded; a disable supersedes
+those it has seen, so a concurrent enable survives. `dwflag` keeps disables as well, and the flag is off as long as
+there is one; an enable supersedes the disables it has seen.
 
 Source: Shapiro et al. (2011); AntidoteDB's `flag_ew` and `flag_dw`.
 """
@@ -21,7 +21,7 @@ P = TypeVar("P")
 
 
 class _Flag(DottedState[P]):
-    """A flag; it says what an operation leaves under its dot, and what all that is left comes to."""
+    """A flag; subclasses define what an operation stores under its dot, and when the flag is on."""
 
     type_tag: ClassVar[str]
     operations: ClassVar[frozenset[str]] = frozenset(("enable", "disable", "delete"))
@@ -33,22 +33,22 @@ class _Flag(DottedState[P]):
     @property
     @abstractmethod
     def is_on(self) -> bool:
-        """Whether it is on."""
+        """Whether the flag is on."""
 
     @property
     def is_empty(self) -> bool:
-        """Whether it is off."""
+        """Whether the flag is off."""
         return not self.is_on
 
     @classmethod
     def needs_quorum_read(cls, operation: str, arguments: list[object]) -> bool:
-        """Tell that every operation does."""
+        """Return true: every operation does."""
         return True
 
     def apply(
         self, context: CausalContext, operation: str, arguments: list[object], event: Event, seen: CausalContext | None
     ) -> Delta:
-        """Carry out `enable`, `disable` or `delete`, which leaves nothing."""
+        """Carry out `enable`, `disable` or `delete`; a delete stores no dot."""
         if operation not in self.operations or arguments:
             raise InvalidRequest(f"a {self.type_tag} knows enable(), disable() and delete(), not {operation!r}")
         state = type(self)(self._left_by(operation, event.dot))
@@ -73,7 +73,7 @@ class EnableWinsFlag(_Flag[None]):
 
     @classmethod
     def needs_quorum_read(cls, operation: str, arguments: list[object]) -> bool:
-        """Tell that all but enabling does."""
+        """Return true for all operations but an enable."""
         return operation != "enable"
 
     @classmethod
@@ -82,7 +82,7 @@ class EnableWinsFlag(_Flag[None]):
 
 
 class DisableWinsFlag(_Flag[bool]):
-    """The marks under their dots: True for an enable, False for a disable."""
+    """Marks under the dots of operations: True for an enable, False for a disable."""
 
     type_tag: ClassVar[str] = "dwflag"
     payload: ClassVar[Payload[bool]] = MARKS

@@ -1,6 +1,6 @@
 """`hll`: HyperLogLog, an approximate count of distinct elements in little space.
 
-A sketch has 4096 registers; each element chooses one of them by its hash, and raises it to the position of the first
+A sketch has 4096 registers; each element selects one of them by its hash, and raises it to the position of the first
 one-bit in the rest of the hash. The standard error of the count is 1.04 / sqrt(4096) = 1.6 %, for any number of
 elements: two of three counts are within it, 19 of 20 within 3.3 %. Sketches are joined by the maximum of every
 register, so an element counts once wherever and however often it was added.
@@ -72,7 +72,7 @@ class HyperLogLog(JoinedState[bytes]):
 
 
 def count_of_all(sketches: Iterable[HyperLogLog]) -> int:
-    """Return the estimated number of distinct elements of all of these together."""
+    """Return the estimated number of distinct elements in the union of sketches."""
     registers: bytes | bytearray = bytes(REGISTERS)
     for sketch in sketches:
         if sketch.joined is not None:
@@ -84,7 +84,7 @@ def registers_of(sketch: bytes) -> bytes | bytearray:
     """Return the 4096 registers of a sketch.
 
     Raises:
-        InvalidRequest: it is none.
+        InvalidRequest: it is no sketch.
     """
     if len(sketch) == REGISTERS:
         return sketch
@@ -100,7 +100,7 @@ def registers_of(sketch: bytes) -> bytes | bytearray:
 
 
 def sketch_of(registers: bytes | bytearray) -> bytes:
-    """Return the one encoding of these registers."""
+    """Return the only encoding of these registers."""
     used = [index for index, rank in enumerate(registers) if rank]
     if len(used) > _MAX_SPARSE:
         return bytes(registers)
@@ -108,14 +108,14 @@ def sketch_of(registers: bytes | bytearray) -> bytes:
 
 
 def estimate(registers: bytes | bytearray) -> float:
-    """Return the number of distinct elements these registers speak of."""
+    """Return the estimated number of distinct elements for these registers."""
     histogram = [0] * (RANK_BITS + 2)
     for rank in registers:
         histogram[rank] += 1
     if histogram[0] == REGISTERS:
         return 0.0
     if histogram[RANK_BITS + 1] == REGISTERS:
-        return 2.0**64  # no hashes are left: only somebody who makes sketches up gets here
+        return 2.0**64  # all registers are full, which only a forged sketch can reach
     z = REGISTERS * _tau(1 - histogram[RANK_BITS + 1] / REGISTERS)
     for rank in range(RANK_BITS, 0, -1):
         z = 0.5 * (z + histogram[rank])

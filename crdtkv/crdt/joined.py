@@ -1,10 +1,10 @@
 """Types whose values are joined: `maxreg`, `minreg`, and `hll` in a file of its own.
 
-Values of these types have a join of their own: the greater number, the smaller one, the union of two sketches. What
-is stored are the values of the writes that nothing has superseded, and a reader sees their join. A write supersedes
-all that its coordinator holds, for its own value is joined with it, also one that adds nothing: a delete that has not
-seen it must not take it. A delete supersedes what it has seen. So a write that was concurrent with a delete survives,
-together with all that its coordinator had joined into it.
+Values of these types have a join of their own: the greater number, the smaller one, the union of two sketches. The
+state is the values of the writes that nothing has superseded, and a reader sees their join. A write joins its value
+with all values that its coordinator holds and supersedes them. Also a write that adds nothing does that, so that a
+delete that has not seen it does not remove its value. A delete supersedes the values it has seen. So a write that was
+concurrent with a delete survives, together with all values that its coordinator had joined into it.
 """
 
 from collections.abc import Iterable
@@ -22,7 +22,7 @@ P = TypeVar("P")
 
 
 class JoinedState(DottedState[P]):
-    """A type with a join of values; it says what an operation's arguments come to, and how two values are joined."""
+    """A type with a join of values; subclasses define the value of an operation, and the join of two values."""
 
     operations: ClassVar[frozenset[str]]
     type_tag: ClassVar[str]
@@ -40,23 +40,25 @@ class JoinedState(DottedState[P]):
 
     @classmethod
     def needs_quorum_read(cls, operation: str, arguments: list[object]) -> bool:
-        """Tell that only deleting does."""
+        """Return true for a delete only."""
         return operation == "delete"
 
     def carried_dots(self, operation: str, arguments: list[object], actor: Actor) -> Iterable[Dot]:
-        """See `CausalState`: a write goes on with all it is joined with."""
+        """Return all dots for a write, because its value includes theirs."""
         return self.group if operation == self.write else ()
 
     def apply(
         self, context: CausalContext, operation: str, arguments: list[object], event: Event, seen: CausalContext | None
     ) -> Delta:
-        """Carry out the type's one kind of write, or `delete`."""
+        """Carry out the type's only kind of write, or `delete`."""
         if operation == "delete" and not arguments:
             return Delta(type(self)(), superseding(self.group, seen, [event.dot]))
         if operation != self.write:
             raise InvalidRequest(f"a {self.type_tag} knows {self.write}() and delete(), not {operation!r}")
         if seen is not None:
-            raise InvalidRequest(f"{self.write} of a {self.type_tag} takes no context: it is joined with what is there")
+            raise InvalidRequest(
+                f"{self.write} of a {self.type_tag} takes no context: it is joined with the current value"
+            )
         written, held = self._value_of(arguments), self.joined
         value = written if held is None else self._join(held, written)
         return Delta(type(self)({event.dot: value}), CausalContext(cloud=[*self.group, event.dot]))

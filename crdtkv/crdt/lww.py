@@ -1,8 +1,8 @@
-"""`lww`: last writer wins, for those who ask for it.
+"""`lww`: last writer wins.
 
-The state is one version, the one with the highest (timestamp, dot). A delete is a version without a value. Of two
-concurrent writes one is lost, by request; which one is the same everywhere. A write is stamped above everything its
-coordinator holds, so a slow clock cannot make a later write of the same data center lose against what it replaces.
+The state is one version, the one with the highest (timestamp, dot). A delete is a version without a value. One of two
+concurrent writes is lost, by design; it is the same one on all replicas. A write gets a timestamp above everything its
+coordinator holds, so with a slow clock a later write of the same data center still wins against the value it replaces.
 
 Source: Shapiro et al., "A comprehensive study of CRDTs" (2011), section 3.2.1 (LWW-Register).
 """
@@ -19,7 +19,7 @@ from crdtkv.ids import Actor
 
 
 class Winner(NamedTuple):
-    """The winning write. Field order is the order of victory; `value` is CBOR bytes, None for a delete."""
+    """The winning write; the highest (timestamp, dot) wins. `value` is CBOR bytes, None for a delete."""
 
     timestamp: HybridTimestamp
     dot: Dot
@@ -45,12 +45,12 @@ class LastWriterWins:
 
     @property
     def is_blank(self) -> bool:
-        """See `CausalState`."""
+        """Whether the state keeps nothing, not even traces of removed values."""
         return self.winner is None
 
     @property
     def is_empty(self) -> bool:
-        """Whether the last writer deleted, or there was none."""
+        """Whether the winner is a delete, or there is none."""
         return self.winner is None or self.winner.value is None
 
     def dots(self) -> Iterable[Dot]:
@@ -63,7 +63,7 @@ class LastWriterWins:
 
     @classmethod
     def needs_quorum_read(cls, operation: str, arguments: list[object]) -> bool:
-        """Tell that only deleting does, so that its timestamp is above what it deletes."""
+        """Return true for a delete only, so that its timestamp is above what it deletes."""
         return operation == "delete"
 
     def merge(self, mine: CausalContext, other: Self, theirs: CausalContext) -> Self:
@@ -75,7 +75,7 @@ class LastWriterWins:
         return other
 
     def carried_dots(self, operation: str, arguments: list[object], actor: Actor) -> Iterable[Dot]:
-        """See `CausalState`: none."""
+        """Return no dots: no operation carries on earlier effects."""
         return ()
 
     def apply(
@@ -96,13 +96,13 @@ class LastWriterWins:
         return Delta(LastWriterWins(Winner(event.timestamp, event.dot, written)), context.with_dot(event.dot))
 
     def without(self, dots: frozenset[Dot]) -> Self:
-        """Return a delete by the winner if it is one of these: what lost against it must not come back."""
+        """Return a delete by the winner if its dot is one of these: older versions must not come back."""
         if self.winner is None or self.winner.dot not in dots:
             return self
         return type(self)(self.winner._replace(value=None))
 
     def without_older(self, timestamp: HybridTimestamp) -> Self | None:
-        """Return None: merging already drops what is older."""
+        """Return None: merging already drops older versions."""
         return None
 
     def to_wire(self) -> list[object]:

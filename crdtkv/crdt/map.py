@@ -1,14 +1,14 @@
-"""`map`: fields of any type, maps among them. A field is a type and a name, as a key is.
+"""`map`: fields of any type, including maps. A field is a type and a name, as a key is.
 
 All fields share the context of their key. An operation on a field is an operation of the field's type; the path to it
-is a list of fields, so its delta is a map of maps with one field each. Removing a field resets it: what was seen of it
-goes, what was written into it concurrently stays. The field is there as long as something in it is.
+is a list of fields, so its delta is a map of maps with one field each. Removing a field resets it: the values that the
+remove has seen are dropped, concurrent writes stay. A field exists as long as it has a value.
 
-A field's operation must say nothing about other fields. So it is given the dots of its own field for a context.
+A field's operation must not affect other fields. So its context is the dots of its own field.
 
-Counters and boards keep their slots after a reset, and a last writer's delete is a write as well: such a field stays
-in the state, unseen, until the whole map is deleted and collected. Their types take no context; deleting a map with a
-context removes such a field if it is still as it was read, and leaves it alone if it has changed since.
+Counters and boards keep their slots after a reset, and a delete of an `lww` field is a write as well: such a field
+stays in the state, invisible, until the whole map is deleted and collected. These types take no context; deleting a map
+with a context removes such a field if it is unchanged since it was read, and keeps it otherwise.
 
 Source: Almeida, Shoker, Baquero (2018), section 7.4.4 (ORMap); Riak's map.
 """
@@ -35,7 +35,7 @@ class Field(NamedTuple):
     name: bytes
 
 
-#: What may be a field; filled by the registry, which knows all types.
+#: The types of fields; filled by the registry, which has all types.
 FIELD_TYPES: dict[str, type[CausalState]] = {}
 
 
@@ -60,11 +60,11 @@ class Map(Parts[Field, CausalState]):
 
     @property
     def is_empty(self) -> bool:
-        """Whether no field is there."""
+        """Whether a reader sees no fields."""
         return all(state.is_empty for state in self.fields.values())
 
     def shown(self) -> Iterator[tuple[Field, CausalState]]:
-        """Iterate over the fields that are there, sorted."""
+        """Iterate over the visible fields, sorted."""
         return ((field, self.fields[field]) for field in sorted(self.fields) if not self.fields[field].is_empty)
 
     def dots(self) -> Iterable[Dot]:
@@ -77,14 +77,14 @@ class Map(Parts[Field, CausalState]):
 
     @classmethod
     def needs_quorum_read(cls, operation: str, arguments: list[object]) -> bool:
-        """Tell what the field's type does; and that a put into a field does, since it replaces what is there."""
+        """Return the answer of the field's type; true for a put into a field, because it replaces the current value."""
         if operation != "update" or len(arguments) < 2:
             return True
         inner, *rest = arguments[1:]
         return inner == "put" or _type_at_end(arguments[0]).needs_quorum_read(str(inner), rest)
 
     def merge(self, mine: CausalContext, other: Self, theirs: CausalContext) -> Self:
-        """Join field by field; a field of which nothing is kept is gone."""
+        """Join field by field; a blank field is dropped."""
 
         def join(field: Field, one: CausalState | None, another: CausalState | None) -> CausalState | None:
             blank = FIELD_TYPES[field.type_tag]()
@@ -94,7 +94,7 @@ class Map(Parts[Field, CausalState]):
         return self._joined(mine, other, theirs, _dots_of, join)
 
     def carried_dots(self, operation: str, arguments: list[object], actor: Actor) -> Iterable[Dot]:
-        """See `CausalState`: what the field's operation goes on with."""
+        """Return the dots that the field's operation carries on."""
         if operation != "update" or len(arguments) < 2 or type(arguments[0]) is not list:
             return ()
         state: CausalState = self
@@ -115,7 +115,7 @@ class Map(Parts[Field, CausalState]):
         raise InvalidRequest(f"a map knows update(path, operation, …) and delete(), not {operation!r}")
 
     def without(self, dots: frozenset[Dot]) -> Self:
-        """Return the map less what these dots wrote."""
+        """Return the map without the values of these dots."""
         fields = {field: state.without(dots) for field, state in self.fields.items()}
         return type(self)({field: state for field, state in fields.items() if not state.is_blank})
 
@@ -146,7 +146,7 @@ class Map(Parts[Field, CausalState]):
             else:
                 state = state_type.from_wire(wire[start + 2])
             if state.is_blank:
-                raise InvalidRequest("a field in which nothing is kept is left out")
+                raise InvalidRequest("a blank field is left out")
             fields[field] = state
             last = field
         return cls(fields)
@@ -156,7 +156,10 @@ class Map(Parts[Field, CausalState]):
         return FIELD_TYPES[field.type_tag]() if state is None else state
 
     def _deleted(self, context: CausalContext, event: Event, seen: CausalContext | None) -> Delta:
-        """Remove all fields, or what was read of them; one that decides without contexts only if it is as it was."""
+        """Remove all fields, or the values that were read.
+
+        A field whose type takes no context is removed only if it is unchanged since it was read.
+        """
         fields: dict[Field, CausalState] = {}
         removed: list[Dot] = []
         for field, state in self.fields.items():
@@ -198,10 +201,10 @@ def _dots_of(state: CausalState) -> Iterable[Dot]:
 
 
 def path_of(wire: list[object]) -> list[Field]:
-    """Parse the way to a field: `[type, name, type, name, …]`, all but the last of them maps.
+    """Parse the path to a field: `[type, name, type, name, …]`, all but the last of them maps.
 
     Raises:
-        InvalidRequest: it is something else, or too deep.
+        InvalidRequest: it is malformed, or too deep.
     """
     if not wire or len(wire) % 2:
         raise InvalidRequest("a path is one or more fields, each as type and name")

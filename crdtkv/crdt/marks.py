@@ -1,7 +1,7 @@
-"""The payloads of sets and flags: nothing, or a mark that says yes or no.
+"""The payloads of sets and flags: nothing, or a mark that is positive or negative.
 
-Where the positive operation wins, a state keeps only positive operations, and their dots say all (`DOTS_ALONE`). Where
-the negative one wins, a state keeps both kinds with a mark (`MARKS`); they count only if all marks are positive
+Where the positive operation wins, a state keeps only the dots of positive operations (`DOTS_ALONE`). Where the negative
+one wins, a state keeps both kinds with a mark (`MARKS`); the element or flag is on only if all marks are positive
 (`is_on`).
 """
 
@@ -12,7 +12,7 @@ from crdtkv.errors import InvalidRequest
 
 
 def is_on(marks: Dotted[bool]) -> bool:
-    """Tell what marks come to: at least one is positive, and none is negative."""
+    """Return whether at least one mark is positive, and none is negative."""
     return bool(marks) and all(marks.values())
 
 

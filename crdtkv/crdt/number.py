@@ -1,7 +1,6 @@
-"""The numbers that types of numbers hold: whole ones of 64 bits, and finite floating-point ones.
+"""The numbers in values: integers of 64 bits, and finite floating-point numbers.
 
-3 and 3.0 are the same number to everyone who compares; who must order them for all replicas alike holds the whole one
-for the smaller.
+3 and 3.0 are equal in comparisons. Where all replicas need the same order (`rank`), the integer is the smaller one.
 """
 
 import math
@@ -15,14 +14,14 @@ MAX_WHOLE = 2**63 - 1
 
 
 def is_number(value: object) -> TypeGuard[Number]:
-    """Tell whether a wire item is a number these types hold."""
+    """Return whether a wire item is a valid number."""
     if type(value) is int:
         return abs(value) <= MAX_WHOLE
     return type(value) is float and math.isfinite(value)
 
 
 def checked_number(value: object) -> Number:
-    """Return a number in its one form (there is no negative zero).
+    """Return a number in its canonical form (there is no negative zero).
 
     Raises:
         InvalidRequest: it is no finite number of 64 bits.
@@ -33,5 +32,5 @@ def checked_number(value: object) -> Number:
 
 
 def rank(number: Number) -> tuple[Number, bool]:
-    """Return what orders numbers so that no two different ones are equal."""
+    """Return a sort key under which no two different numbers are equal."""
     return number, type(number) is float

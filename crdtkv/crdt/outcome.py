@@ -1,6 +1,6 @@
-"""What an operation has made of the number it is on, for whoever asked for it: a counter, or a member's score.
+"""The number that an operation has produced, for its client: of a counter, or of a member of a board.
 
-Most operations have nothing to tell: what they write is what their client said.
+Most operations have no outcome: they write what their client sent.
 """
 
 from crdtkv.crdt.board import Board
@@ -14,12 +14,12 @@ _COUNTING = ("increment", "decrement")
 
 
 def counts(operation: str, arguments: list[object]) -> bool:
-    """Tell whether an operation, perhaps on a field of a map, has a number to tell."""
+    """Return whether an operation, perhaps on a field of a map, has an outcome."""
     return operation in _COUNTING or (operation == "update" and len(arguments) > 1 and arguments[1] in _COUNTING)
 
 
 def outcome_of(state: CausalState, operation: str, arguments: list[object]) -> Number | None:
-    """Return the number after an operation that was carried out on a state, None if there is none to tell."""
+    """Return the number after an operation that was carried out on a state, None if there is none."""
     found: CausalState | None = state
     if operation == "update":
         path, operation, *arguments = arguments  # type: ignore[assignment]

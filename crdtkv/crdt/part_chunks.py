@@ -1,11 +1,11 @@
 """`PartChunks`: the parts of a large state, sorted, in chunks that successive states share.
 
-A state of many parts that is changed in one of them must not be copied. So its parts lie in chunks of at most
-`CHUNK_PARTS`; a changed state has new chunks where something changed, and shares all others with the one it was made
-from. What is known of a chunk as a whole, its encoding above all, is worked out once and shared with it: so one object
-that stands for unchanged bytes is what a writer to disk recognizes (`storage.patches`).
+A change of one part of a large state must not copy the state. So its parts are stored in chunks of at most
+`CHUNK_PARTS`. A changed state has new chunks where something changed, and shares all others with the state it was made
+from. Results about a whole chunk, above all its encoding, are computed once and shared with it. So unchanged bytes are
+the same object, which the store recognizes when it writes (`storage.patch_format`).
 
-Where chunks begin depends on the history of a state; nothing that leaves this node may depend on it.
+Chunk boundaries depend on the history of a state; nothing that leaves this node may depend on them.
 """
 
 from bisect import bisect_left, bisect_right
@@ -19,7 +19,7 @@ CHUNK_PARTS = 256
 
 
 class Chunk(Generic[K, S]):
-    """Some parts, sorted by key; immutable but for what is worked out when it is first asked for."""
+    """Some parts, sorted by key; immutable except for results that are computed on first use."""
 
     __slots__ = ("_encodings", "_newest", "_whole", "keys", "states")
 
@@ -41,13 +41,13 @@ class Chunk(Generic[K, S]):
         return self._whole
 
     def newest(self, newest_of: Callable[[S], int]) -> int:
-        """Return the highest of what `newest_of` says of the parts."""
+        """Return the highest result of `newest_of` over the parts."""
         if self._newest is None:
             self._newest = max(map(newest_of, self.states), default=0)
         return self._newest
 
     def changed(self, changes: Iterable[tuple[Any, S | None]]) -> "list[Chunk[K, S]]":
-        """Return what stands in this chunk's place: none, one or more chunks."""
+        """Return the chunks that replace this one: none, one or more."""
         keys, states, encodings = self.keys.copy(), self.states.copy(), self._encodings.copy()
         for key, state in changes:
             at = bisect_left(keys, key)
@@ -76,12 +76,12 @@ class PartChunks(Mapping[K, S], Generic[K, S]):
 
     @classmethod
     def of(cls, parts: Mapping[K, S], encodings: Mapping[K, bytes]) -> "PartChunks[K, S]":
-        """Divide parts into chunks; take over the encodings that are known."""
+        """Divide parts into chunks; known encodings are reused."""
         keys: list[Any] = sorted(parts)
         return cls(_divided(keys, [parts[key] for key in keys], [encodings.get(key) for key in keys]))
 
     def changed(self, changes: Mapping[K, S | None]) -> "PartChunks[K, S]":
-        """Return the same parts with these in their places; None is for those that go."""
+        """Return the parts with these changes; a part that changes to None is removed."""
         if not self.chunks:
             return PartChunks.of({key: state for key, state in changes.items() if state is not None}, {})
         by_chunk: dict[int, list[tuple[K, S | None]]] = {}
@@ -112,16 +112,16 @@ class PartChunks(Mapping[K, S], Generic[K, S]):
         return (key for chunk in self.chunks for key in chunk.keys)
 
     def values(self) -> ValuesView[S]:
-        """See `Mapping`."""
+        """Return the parts, sorted by key."""
         return _Values(self)
 
     def items(self) -> ItemsView[K, S]:
-        """See `Mapping`."""
+        """Return the pairs of key and part, sorted by key."""
         return _Items(self)
 
 
 class _Values(ValuesView[Any]):
-    """Without a search for every key."""
+    """Iterates over the chunks, without a search for every key."""
 
     _mapping: PartChunks[Any, Any]
 
@@ -130,7 +130,7 @@ class _Values(ValuesView[Any]):
 
 
 class _Items(ItemsView[Any, Any]):
-    """Without a search for every key."""
+    """Iterates over the chunks, without a search for every key."""
 
     _mapping: PartChunks[Any, Any]
 
@@ -139,7 +139,7 @@ class _Items(ItemsView[Any, Any]):
 
 
 def _divided(keys: list[Any], states: list[S], encodings: list[bytes | None]) -> list[Chunk[K, S]]:
-    """Return chunks of these parts: one if it is not too large, else such that have room for more."""
+    """Return chunks of these parts: one if it is small enough, otherwise half-full ones."""
     if len(keys) <= CHUNK_PARTS:
         return [Chunk(keys, states, encodings)] if keys else []
     size = CHUNK_PARTS // 2

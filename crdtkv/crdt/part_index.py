@@ -1,9 +1,9 @@
-"""`PartIndex`: in which part of a large state a dot stands, or once stood.
+"""`PartIndex`: maps dots to the parts of a large state that contain, or once contained, them.
 
-A remove names the dots that go and not the parts they stand in; without an index it had to look at every part. What
-the index says stays true, so the states that are made from one another share one, and each adds what it knows.
-It says where to look: whether a dot still stands there is the state's matter. Dots that went stay in it until there are
-more of them than of those that stood when it was made; then it is made anew.
+A remove names dots, not the parts that contain them; without an index every part would have to be searched. An entry of
+the index stays true, so states that are made from one another share one index, and each adds its new dots. The index
+only says where to search: the state itself shows whether it still contains the dot. Removed dots stay in the index
+until it has more than twice its initial size; then a new one is made.
 """
 
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ from crdtkv.causality.dot import Dot
 
 K = TypeVar("K")
 
-#: So many dots may be added before an index is made anew, however small it began.
+#: This many dots may always be added before a new index is made.
 ROOM = 1_000
 
 
@@ -24,18 +24,18 @@ class PartIndex(Generic[K]):
 
     def __init__(self, found: Iterable[tuple[Dot, K]]) -> None:
         self._first: dict[Dot, K] = {}
-        #: The other keys of a dot that stands in several parts, as that of a map's delete may.
+        #: The other keys of a dot that is in several parts, as that of a map's delete may be.
         self._more: dict[Dot, set[K]] = {}
         self.add(found)
         self._room = 2 * len(self._first) + ROOM
 
     @property
     def is_stale(self) -> bool:
-        """Whether it should be made anew."""
+        """Whether a new index should be made."""
         return len(self._first) > self._room
 
     def add(self, found: Iterable[tuple[Dot, K]]) -> None:
-        """Note where dots stand."""
+        """Add dots with their parts."""
         first = self._first
         for dot, key in found:
             if first.setdefault(dot, key) != key:

@@ -1,11 +1,10 @@
-"""Large states, part by part: an operation on one part must not cost work on all the others.
+"""Large states, part by part: the cost of an operation on one part must not depend on all the others.
 
-A state that has many parts (the elements of a set, the fields of a map) keeps the encoding of each part once it is
-made, and hands it on to the states that are made from it. Merging a delta looks only at the parts it touches. From
-`CHUNKED_PARTS` on the parts lie in chunks, which states share (`part_chunks`): then a merge does not even copy them.
+A state of many parts (the elements of a set, the fields of a map) keeps the encoding of each part once it is made, and
+passes it on to the states that are made from it. Merging a delta only touches the parts in it. From `CHUNKED_PARTS` on
+the parts are stored in chunks, which states share (`part_chunks`): then a merge does not even copy them.
 
-Into which parts an operation wrote its dot is a fact for ever. So the states that are made from one another share one
-index of it (`part_index`).
+A dot never moves to another part. So the states that are made from one another share one index of dots (`part_index`).
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -21,16 +20,16 @@ from crdtkv.crdt.part_index import PartIndex
 K = TypeVar("K")
 S = TypeVar("S")
 
-#: A context of at most so many dots is a delta's.
+#: A context of at most this many dots is treated as that of a delta.
 FEW_DOTS = 256
-#: From how many parts on they lie in chunks.
+#: The number of parts from which on they are stored in chunks.
 CHUNKED_PARTS = 64
 
 
 class Parts(Generic[K, S]):
-    """States by key; immutable but for the encodings, which are made when they are first needed."""
+    """States by key; immutable except for encodings, which are made on first use."""
 
-    #: How many items of the wire form a part takes.
+    #: The number of items of a part in the wire form.
     part_width: ClassVar[int] = 2
     __slots__ = ("_encoded", "_index", "parts")
 
@@ -41,12 +40,12 @@ class Parts(Generic[K, S]):
 
     @property
     def is_blank(self) -> bool:
-        """See `CausalState`."""
+        """Whether the state keeps nothing, not even traces of removed values."""
         return not self.parts
 
     @property
     def chunked(self) -> PartChunks[K, S] | None:
-        """The parts in chunks, None if they are few; divided when this is first asked for."""
+        """The parts in chunks, None if there are few; divided on first use."""
         parts = self.parts
         if not isinstance(parts, PartChunks):
             if len(parts) < CHUNKED_PARTS:
@@ -56,7 +55,7 @@ class Parts(Generic[K, S]):
         return parts
 
     def without_older(self, timestamp: HybridTimestamp) -> Self | None:
-        """Return None: no type of parts drops what is older."""
+        """Return None: no type with parts drops older versions."""
         return None
 
     def to_wire(self) -> list[object]:
@@ -64,7 +63,7 @@ class Parts(Generic[K, S]):
         return [item for key in sorted(self.parts) for item in self._part_to_wire(key, self.parts[key])]  # type: ignore[type-var]
 
     def encode(self) -> list[bytes]:
-        """Return pieces that make up the encoding of `to_wire`; those of unchanged chunks are the same objects."""
+        """Return the pieces of the encoding of `to_wire`; those of unchanged chunks are the same objects."""
         head = cbor.array_head(len(self.parts) * self.part_width)
         chunked = self.chunked
         if chunked is not None:
@@ -78,7 +77,7 @@ class Parts(Generic[K, S]):
         return [b"".join(fresh)]
 
     def _newest(self, newest_of: Callable[[S], HybridTimestamp]) -> HybridTimestamp:
-        """Return the highest of what `newest_of` says of the parts, 0 if there are none."""
+        """Return the highest result of `newest_of` over the parts, 0 if there are none."""
         chunked = self.chunked
         if chunked is None:
             return max(map(newest_of, self.parts.values()), default=0)
@@ -92,10 +91,10 @@ class Parts(Generic[K, S]):
         dots_of: Callable[[S], Iterable[Dot]],
         join: Callable[[K, S | None, S | None], S | None],
     ) -> Self:
-        """Join part by part; return the state, without those parts of which `join` leaves nothing."""
+        """Join part by part; return the state, without the parts for which `join` returns None."""
         told = theirs.few(FEW_DOTS) if len(other.parts) <= FEW_DOTS else None
         if told is None:
-            # A part that both hold alike stays as it is, with its encoding.
+            # A part that is equal on both sides stays as it is, with its encoding.
             changed = [key for key, part in other.parts.items() if self.parts.get(key) != part]
             changed += [key for key in self.parts if key not in other.parts]
             return self._with({key: join(key, self.parts.get(key), other.parts.get(key)) for key in changed}, dots_of)
@@ -109,7 +108,7 @@ class Parts(Generic[K, S]):
     def _standing_elsewhere(
         self, known: frozenset[Dot], touched: Iterable[K], dots_of: Callable[[S], Iterable[Dot]]
     ) -> Iterable[K]:
-        """Return the keys, but for those `touched`, of parts in which one of these dots stands."""
+        """Return the keys, without `touched`, of the parts that contain one of these dots."""
         for key in touched:
             part = self.parts.get(key)
             if known and part is not None:
@@ -126,7 +125,7 @@ class Parts(Generic[K, S]):
         ]
 
     def _with(self, changes: Mapping[K, S | None], dots_of: Callable[[S], Iterable[Dot]]) -> Self:
-        """Return the state with these parts in their places; None is for those that go."""
+        """Return the state with these changes; a part that changes to None is removed."""
         chunked = self.chunked
         if chunked is None:
             kept = {key: part for key, part in self.parts.items() if key not in changes}

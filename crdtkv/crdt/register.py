@@ -1,10 +1,10 @@
-"""`register`: a multi-value register. Concurrent writes are kept as siblings; nobody's write is dropped silently.
+"""`register`: a multi-value register. Concurrent writes are kept as siblings; no write is dropped silently.
 
 The state is a set of versions, each under the dot of the put that wrote it. A put supersedes every version in the
-context it acts on: what the client read (`put(context=…)`), or for a blind put what the coordinator holds. A reader
-sees all siblings; `.value` is the one with the highest timestamp, ties broken by dot.
+context it acts on: the one that the client read (`put(context=…)`), or for a blind put the one that the coordinator
+holds. A reader sees all siblings; `.value` is the one with the highest timestamp, ties broken by dot.
 
-A replica that takes a blind put straight from its coordinator also supersedes older versions that the coordinator
+A replica that receives a blind put directly from its coordinator also supersedes older versions that the coordinator
 did not hold (`without_older`); that is a decision of its own, and gets a dot of its own.
 
 Source: DeCandia et al., "Dynamo" (2007), section 4.4; Shapiro et al. (2011), section 3.2.2 (MV-Register).
@@ -47,7 +47,7 @@ class Register:
 
     @property
     def is_blank(self) -> bool:
-        """See `CausalState`."""
+        """Whether the state keeps nothing, not even traces of removed values."""
         return not self.versions
 
     @property
@@ -72,15 +72,15 @@ class Register:
 
     @classmethod
     def needs_quorum_read(cls, operation: str, arguments: list[object]) -> bool:
-        """Tell that only deleting does: replicas themselves drop what is older than a blind put (`without_older`)."""
+        """Return true for a delete only: replicas themselves drop versions older than a blind put (`without_older`)."""
         return operation == "delete"
 
     def merge(self, mine: CausalContext, other: Self, theirs: CausalContext) -> Self:
-        """Keep what both hold, and what one holds and the other has not seen."""
+        """Keep the versions that both hold, and those that one holds and the other has not seen."""
         kept: dict[Dot, Version] = {}
         held_there = {version.dot for version in other.versions}
         for version in self.versions:
-            # Held here and not there: either they have not seen it yet, or they superseded it.
+            # Held here only: the other side has either not seen it yet, or superseded it.
             if version.dot in held_there or version.dot not in theirs:
                 kept[version.dot] = version
         for version in other.versions:
@@ -89,7 +89,7 @@ class Register:
         return type(self)(tuple(kept[dot] for dot in sorted(kept)))
 
     def carried_dots(self, operation: str, arguments: list[object], actor: Actor) -> Iterable[Dot]:
-        """See `CausalState`: none."""
+        """Return no dots: no operation carries on earlier effects."""
         return ()
 
     def apply(
@@ -107,11 +107,11 @@ class Register:
         )
 
     def without(self, dots: frozenset[Dot]) -> Self:
-        """Return the versions less these."""
+        """Return the register without these versions."""
         return type(self)(tuple(version for version in self.versions if version.dot not in dots))
 
     def without_older(self, timestamp: HybridTimestamp) -> Self | None:
-        """Drop versions below `timestamp`."""
+        """Return the register without versions below `timestamp`; None if there are none."""
         if len(self.versions) == 1 and self.versions[0].timestamp >= timestamp:
             return None
         kept = tuple(version for version in self.versions if version.timestamp >= timestamp)

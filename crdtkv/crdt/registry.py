@@ -1,4 +1,4 @@
-"""The one table of value types: a type is its file plus its line here."""
+"""The table of all value types: a type is its file plus its line here."""
 
 from crdtkv.crdt.board import Board
 from crdtkv.crdt.bounded_counter import BoundedCounter
@@ -34,7 +34,7 @@ TYPES: dict[str, type[CausalState]] = {
     )
 }
 
-# A bounded counter cannot be removed, so it is no field.
+# A bounded counter cannot be removed, so it cannot be a field.
 FIELD_TYPES.update((tag, state_type) for tag, state_type in TYPES.items() if state_type is not BoundedCounter)
 
 OPERATIONS: frozenset[str] = frozenset().union(*(state_type.operations for state_type in TYPES.values()))
@@ -44,9 +44,9 @@ def type_named(type_tag: str) -> type[CausalState]:
     """Return the class of a type tag.
 
     Raises:
-        InvalidRequest: this version does not know the type.
+        InvalidRequest: this version does not support the type.
     """
     try:
         return TYPES[type_tag]
-    except (KeyError, TypeError):  # what cannot be looked up is no name
+    except (KeyError, TypeError):  # an unhashable value is no type tag
         raise InvalidRequest(f"unknown type {type_tag!r}: this version knows {', '.join(TYPES)}") from None

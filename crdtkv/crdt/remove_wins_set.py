@@ -1,9 +1,9 @@
-"""`rwset`: a remove-wins set. An element that is added here and removed there at the same time is not a member.
+"""`rwset`: a remove-wins set. An element that is added and removed concurrently is not a member.
 
-Each element stands under the dots of the adds and removes that nothing has superseded; either supersedes all of the
-element that it has seen. An element is a member if there is an add among them and no remove. So a remove leaves its
-dot behind, for as long as the key exists: that is what makes it win against adds that are still on their way.
-Deleting the whole key is no removal of each element: concurrent adds survive it, as with every type.
+Each element has the dots of the adds and removes that nothing has superseded; both supersede all dots of the element
+that they have seen. An element is a member if there is an add among them and no remove. So a remove leaves its dot, as
+long as the key exists: that dot makes it win against adds that have not arrived yet. Deleting the whole key is no
+removal of each element: concurrent adds survive it, as with every type.
 
 Source: Bieniusa et al., "An Optimized Conflict-free Replicated Set" (2012); AntidoteDB's `set_rw`.
 """
@@ -18,7 +18,7 @@ from crdtkv.errors import InvalidRequest
 
 
 class RemoveWinsSet(DottedGroups[bool]):
-    """The marks of every element under their dots: True for an add, False for a remove."""
+    """Marks of every element under the dots of operations: True for an add, False for a remove."""
 
     type_tag: ClassVar[str] = "rwset"
     operations: ClassVar[frozenset[str]] = frozenset(("add", "remove", "delete"))
@@ -30,7 +30,7 @@ class RemoveWinsSet(DottedGroups[bool]):
 
     @property
     def is_empty(self) -> bool:
-        """Whether nobody is a member."""
+        """Whether the set has no members."""
         return not any(map(is_on, self.groups.values()))
 
     @property
@@ -40,7 +40,7 @@ class RemoveWinsSet(DottedGroups[bool]):
 
     @classmethod
     def needs_quorum_read(cls, operation: str, arguments: list[object]) -> bool:
-        """Tell that every operation does."""
+        """Return true: every operation does."""
         return True
 
     def apply(

@@ -1,9 +1,9 @@
-"""`set`: an add-wins set, without tombstones for its elements. `gset`: the same, but nothing is ever removed from it.
+"""`set`: an add-wins set, without tombstones for its elements. `gset`: the same without removal of elements.
 
-Each element stands under the dots of the adds that nothing has superseded: an add supersedes the earlier adds of the
-element that its coordinator holds, a remove supersedes those it has seen and leaves nothing. So an add that was
-concurrent with a remove survives it, because its dot was not seen. Every element of one call gets a dot of its own;
-otherwise removing one element would say something about the others.
+Each element has the dots of the adds that nothing has superseded: an add supersedes the earlier adds of the element
+that its coordinator holds, a remove supersedes those it has seen and leaves nothing. So an add that was concurrent with
+a remove survives it, because its dot was not seen. Every element of one call gets a dot of its own; otherwise removing
+one element would affect the others.
 
 A delta holds the elements of the call, not the set.
 
@@ -32,7 +32,7 @@ class AddWinsSet(DottedGroups[None]):
 
     @property
     def is_empty(self) -> bool:
-        """Whether nobody is a member."""
+        """Whether the set has no members."""
         return not self.groups
 
     @property
@@ -42,7 +42,7 @@ class AddWinsSet(DottedGroups[None]):
 
     @classmethod
     def needs_quorum_read(cls, operation: str, arguments: list[object]) -> bool:
-        """Tell that all but adding does."""
+        """Return true for all operations but an add."""
         return operation != "add"
 
     def apply(
@@ -65,7 +65,7 @@ class AddWinsSet(DottedGroups[None]):
 
 
 class GrowOnlySet(AddWinsSet):
-    """A set of which only the whole can be deleted."""
+    """A set whose elements cannot be removed; only the whole key can be deleted."""
 
     type_tag: ClassVar[str] = "gset"
     operations: ClassVar[frozenset[str]] = frozenset(("add", "delete"))

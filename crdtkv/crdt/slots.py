@@ -1,14 +1,14 @@
-"""What counters are made of: a slot for every actor, with its running total and what of that was reset.
+"""The state of counters: a slot for every actor, with its running total, and how much of that was reset.
 
 Both halves of a slot only grow in their dot's counter, so of two copies of a half the one with the higher counter is
-newer: the merge is a maximum per half. One signed total per actor does what a PN-counter does with two, because its
-counter orders it.
+newer: the merge is a maximum per half. One signed total per actor replaces the two of a PN-counter, because its counter
+orders it.
 
     value = sum over actors of (total - reset_total)
 
-A reset does not zero the total. So an increment that was concurrent with it survives exactly: its total includes
-what was reset, and the reset half says how much that was. This avoids the anomaly of counters embedded as
-add-and-remove dots, where a concurrent increment brings back what was reset (riak_dt's `emcntr`). The price is a slot
+A reset does not set the total to 0. So an increment that was concurrent with it survives exactly: its total includes
+the reset amount, and the reset half contains that amount. This avoids the anomaly of counters embedded as
+add-and-remove dots, where a concurrent increment brings back what was reset (riak_dt's `emcntr`). The cost is a slot
 per node that ever counted, kept also after a reset.
 
 Source: Shapiro et al. (2011), section 3.1.3; Almeida and Baquero, "Scalable Eventually Consistent Counters" (2019).
@@ -26,7 +26,7 @@ from crdtkv.ids import Actor
 
 
 class Slot(NamedTuple):
-    """One actor's share: running total as of its dot `counter`; what of it is reset, as of dot `reset_counter`."""
+    """One actor's share: running total as of its dot `counter`, and reset amount as of dot `reset_counter`."""
 
     counter: int
     total: Number
@@ -39,13 +39,13 @@ _NO_SLOT = Slot(0, 0, 0, 0)
 
 
 def total_of(slots: Slots) -> Number:
-    """Return the sum of all increments that are not reset; the same on all replicas, also of inexact numbers."""
+    """Return the sum of all increments that are not reset; equal on all replicas, also for floating-point numbers."""
     shares = [slot.total - slot.reset_total for slot in slots.values() if slot.counter != slot.reset_counter]
     return sum(shares) if all(type(share) is int for share in shares) else math.fsum(shares)
 
 
 def is_reset(slots: Slots) -> bool:
-    """Tell whether no increment is left (increments that add up to 0 are left)."""
+    """Return whether all increments are reset (a sum of 0 does not mean that)."""
     return all(slot.counter == slot.reset_counter for slot in slots.values())
 
 
@@ -79,7 +79,7 @@ def incremented(slots: Slots, dot: Dot, amount: Number) -> dict[Actor, Slot]:
 
 
 def reset(slots: Slots, dots: frozenset[Dot] | None = None) -> dict[Actor, Slot]:
-    """Reset all that is counted, or the slots whose last increment is one of these dots."""
+    """Reset all slots, or those whose last increment has one of these dots."""
     return {
         actor: Slot(slot.counter, slot.total, slot.counter, slot.total)
         if dots is None or (actor, slot.counter) in dots
@@ -94,7 +94,7 @@ def slots_to_wire(slots: Slots) -> list[object]:
 
 
 def slots_from_wire(wire: object, of: tuple[type, ...]) -> dict[Actor, Slot]:
-    """Parse what `slots_to_wire` made, with totals of these types.
+    """Parse the result of `slots_to_wire`, with totals of these types.
 
     Raises:
         InvalidRequest: it is not the canonical form.
@@ -113,7 +113,7 @@ def slots_from_wire(wire: object, of: tuple[type, ...]) -> dict[Actor, Slot]:
 
 
 def shown_dots(slots: Slots, actor: Actor) -> Iterable[Dot]:
-    """Return the dot of an actor's slot, if something is left in it to be read."""
+    """Return the dot of an actor's slot, nothing if the slot is reset."""
     slot = slots.get(actor, _NO_SLOT)
     return () if slot.counter == slot.reset_counter else (Dot(actor, slot.counter),)
 

@@ -1,9 +1,8 @@
-"""Entries of a type that this version does not know: kept, compared and passed on unread, never dropped.
+"""Entries of a type that this version does not support: kept, compared and passed on without parsing, never dropped.
 
-While a cluster is upgraded, newer nodes may write types that older ones cannot merge. An older node keeps every
-version that no other one descends from, as the bytes it was, and hands all of them on in a bundle. Whoever knows the
-type merges what is in a bundle when it reads it. So nothing is lost, and a node that is upgraded later needs no
-repair.
+While a cluster is upgraded, newer nodes may write types that older ones cannot merge. An older node keeps the bytes of
+every version that no other version descends from, and passes all of them on in a bundle. A node that supports the type
+merges the versions of a bundle when it reads it. So nothing is lost, and a node that is upgraded later needs no repair.
 """
 
 from collections.abc import Iterable
@@ -25,7 +24,7 @@ class UnreadVersion(NamedTuple):
 
 
 class Unread:
-    """The versions that no other one descends from, sorted by their bytes; a state only as far as keeping it goes."""
+    """The versions that no other one descends from, sorted by their bytes; a state without operations."""
 
     __slots__ = ("type_tag", "versions")
 
@@ -40,42 +39,46 @@ class Unread:
 
     @property
     def is_blank(self) -> bool:
-        """Return False: nobody knows."""
+        """Return False, because the content is unknown."""
         return False
 
     @property
     def is_empty(self) -> bool:
-        """Return False: nobody knows."""
+        """Return False, because the content is unknown."""
         return False
 
     def dots(self) -> Iterable[Dot]:
-        """Return none: nobody knows."""
+        """Return no dots, because the content is unknown."""
         return ()
 
     def newest(self) -> HybridTimestamp:
-        """Return 0: nobody knows."""
+        """Return 0, because the content is unknown."""
         return 0
 
     def merge(self, mine: CausalContext, other: Self, theirs: CausalContext) -> "Unread":
-        """Keep all that one side has and nothing descends from."""
+        """Keep the versions of both sides that no other one descends from."""
         return Unread(self.type_tag, (*self.versions, *other.versions))
 
     def carried_dots(self, operation: str, arguments: list[object], actor: Actor) -> Iterable[Dot]:
-        """Return none: nobody knows."""
+        """Return no dots, because the content is unknown."""
         return ()
 
     def apply(
         self, context: CausalContext, operation: str, arguments: list[object], event: Event, seen: CausalContext | None
     ) -> Delta:
-        """Refuse: only who knows a type can change it."""
+        """Refuse every operation.
+
+        Raises:
+            InvalidRequest: always; only a node that supports the type can change it.
+        """
         raise InvalidRequest(f"this node does not know the type {self.type_tag!r}: ask a newer one")
 
     def without(self, dots: frozenset[Dot]) -> Self:
-        """Return the same: nobody knows."""
+        """Return the state itself, because the content is unknown."""
         return self
 
     def without_older(self, timestamp: HybridTimestamp) -> Self | None:
-        """Return None: nobody knows."""
+        """Return None, because the content is unknown."""
         return None
 
 

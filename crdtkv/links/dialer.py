@@ -1,4 +1,4 @@
-"""Keeping a link to an address: connect, and connect again for ever, with jitter."""
+"""`Dialer`: keeps a link to an address: it connects, and reconnects for ever, with jitter."""
 
 import asyncio
 import contextlib
@@ -18,7 +18,7 @@ async def connect(make_link: Callable[[], Link], host: str, port: int, tls: ssl.
     """Open one link.
 
     Raises:
-        OSError: nobody answers there.
+        OSError: the address does not answer.
     """
     loop = asyncio.get_running_loop()
     try:
@@ -30,7 +30,7 @@ async def connect(make_link: Callable[[], Link], host: str, port: int, tls: ssl.
 
 
 class Dialer:
-    """One address that should always be connected; `link` is the last one made for it."""
+    """One address that should always be connected; `link` is the last link that was made for it."""
 
     def __init__(self, make_link: Callable[[], Link], host: str, port: int, tls: ssl.SSLContext | None = None) -> None:
         self._make_link = make_link
@@ -45,18 +45,18 @@ class Dialer:
         self._task = asyncio.create_task(self._keep(), name=f"dial {self._host}:{self._port}")
 
     def lost(self) -> None:
-        """Learn that the current link is gone."""
+        """Note that the current link is lost."""
         self._lost.set()
 
     def give_up(self) -> None:
-        """Stop connecting, without waiting for that; the link is closed."""
+        """Stop connecting, without waiting, and close the link."""
         if self._task is not None:
             self._task.cancel()
         if self.link is not None:
             self.link.close("the node has moved")
 
     async def stop(self) -> None:
-        """Stop connecting; an open link is its owner's to close."""
+        """Stop connecting; the owner closes an open link."""
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -77,7 +77,7 @@ class Dialer:
             else:
                 began_at = time.monotonic()
                 await self._lost.wait()
-                # Who is turned away each time does not come back twenty times a second.
+                # Keep the longer pause if the other side closes every link soon after it was opened.
                 if time.monotonic() - began_at > RETRY_MAX_S:
                     wait_s = RETRY_MIN_S
             await asyncio.sleep(wait_s * random.uniform(0.5, 1.5))  # noqa: S311 - jitter, not a secret

@@ -1,14 +1,14 @@
 """`Link`: one TCP connection that carries frames.
 
-After the handshake both sides send a heartbeat every half second; a link that is silent for two is taken for dead and
-closed, so a black hole is noticed as surely as a reset.
+After the handshake both sides send a heartbeat every half second; a link that is silent for two seconds is considered
+dead and closed, so a black hole is detected as reliably as a reset.
 
-Nothing queues without bound. Before the handshake a frame has 4 KiB at most. A client that does not read its answers is
-not read from either (its requests wait in its own socket); large messages for which a link has no room are given up,
-and their requesters told (`crdtkv.wire.outgoing`); of links with clients all together hold no more than their `Room`.
-A link that gets rid of nothing for ten seconds is closed.
+No queue is unbounded. Before the handshake a frame has at most 4 KiB. While a client does not read its answers, its
+requests are not read either (they wait in its own socket). Large messages for which a link has no room are dropped, and
+their requesters get an error (`crdtkv.wire.outgoing`). All links with clients together hold at most their `Room`. A
+link on which no byte leaves for ten seconds is closed.
 
-Invariant: after `lost` was called nothing more is delivered from this link. A message that cannot be sent disturbs no
+Invariant: after `lost` was called nothing more is delivered from this link. A message that cannot be sent affects no
 other one.
 """
 
@@ -27,52 +27,52 @@ from crdtkv.wire.outgoing import Outgoing, packed
 
 HEARTBEAT_S = 0.5
 DEAD_AFTER_S = 2.0
-#: A client may be busy with itself for longer, and nothing waits for what it has to say.
+#: A client process may be busy for longer, and nothing on the node waits for its messages.
 CLIENT_DEAD_AFTER_S = 10.0
 HANDSHAKE_S = 5.0
 STALLED_S = 10.0
-#: How long a link that was turned away is kept, so that the other side can read why.
+#: How long a refused link stays open, so that the other side can read the reason.
 FAREWELL_S = 1.0
 CLOCK_WINDOW_S = 30.0
-#: What one link may hold unsent; acknowledgments may make it twice as much.
+#: The most unsent bytes of one link; acknowledgments may double that.
 MAX_UNSENT_BYTES = 64 * 1024 * 1024
 MAX_UNSENT_TO_CLIENT_BYTES = 32 * 1024 * 1024
 HIGH_WATER_BYTES = 4 * 1024 * 1024
-#: A frame this large may wait for its end also when the room is full.
+#: An incomplete frame up to this size is kept even if the room is full.
 MODEST_BYTES = 64 * 1024
 
 
 class LinkUser(Protocol):
-    """Who owns links: the server or the client."""
+    """The owner of links: the server or the client."""
 
     def greeted(self, link: "Link", hello: Hello) -> None:
-        """Take the other side's handshake.
+        """Handle the other side's handshake.
 
         Raises:
-            ProtocolError: it may not talk to us; the link is closed.
-            Overloaded: there is no place for it; it is told so, and the link is closed.
+            ProtocolError: the other side may not connect; the link is closed.
+            Overloaded: there is no place for it; the link sends it the error, and is closed.
         """
         ...
 
     def frame(self, link: "Link", frame: Frame) -> None:
-        """Take a frame; called only after `greeted`."""
+        """Handle a frame; called only after `greeted`."""
         ...
 
     def unsent(self, link: "Link", outgoing: Outgoing) -> None:
-        """Learn that messages could not be sent; `returned` is to be taken as if the other side had answered so."""
+        """Handle messages that could not be sent; treat `returned` as answers of the other side."""
         ...
 
     def beat(self, link: "Link") -> None:
-        """Learn that a heartbeat came, and with it the other side's clock (`Link.clock_ahead_s`)."""
+        """Handle a heartbeat, which updates the other side's clock (`Link.clock_ahead_s`)."""
         ...
 
     def lost(self, link: "Link", reason: str) -> None:
-        """Learn that the link is gone; called once, also for a link that was never greeted."""
+        """Handle that the link is lost; called once, also for a link that was never greeted."""
         ...
 
 
 class Link(asyncio.Protocol):
-    """One connection, from either side. `hello` is what the other side said of itself, once it has."""
+    """One connection, from either side. `hello` is the other side's handshake, None before it."""
 
     def __init__(self, user: LinkUser, own_hello: Hello, epoch: Callable[[], int], room: Room | None = None) -> None:
         self._user = user
@@ -92,13 +92,13 @@ class Link(asyncio.Protocol):
         self.hello: Hello | None = None
         self.is_open = False
         self.number = 0
-        #: By how much the other side's monotonic clock is ahead of this one's, at least.
+        #: A lower bound of how far the other side's monotonic clock is ahead of this one's.
         self.clock_ahead_s = 0.0
         self._ahead_before = self._ahead_lately = -math.inf
         self._clock_until = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Greet, and begin to watch the link."""
+        """Send the handshake, and start the timer of heartbeats."""
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(high=HIGH_WATER_BYTES)
         self.is_open = True
@@ -106,7 +106,7 @@ class Link(asyncio.Protocol):
         self._beat_soon(time.monotonic())
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell the owner, once."""
+        """Report the loss to the owner, once."""
         self.is_open = False
         if self._timer is not None:
             self._timer.cancel()
@@ -114,7 +114,7 @@ class Link(asyncio.Protocol):
         self._user.lost(self, str(exc) if exc else self._reason)
 
     def data_received(self, data: bytes) -> None:
-        """Decode what has arrived; junk ends the link."""
+        """Decode received data; malformed data ends the link."""
         self._heard_at = time.monotonic()
         try:
             for payload in self._splitter.feed(data):
@@ -137,9 +137,9 @@ class Link(asyncio.Protocol):
             self._turn_away(error)
 
     def send(self, messages: list[Message]) -> None:
-        """Send messages as one frame (several when they are large); dropped when the link is gone.
+        """Send messages as one frame (several if they are large); drop them if the link is lost.
 
-        The owner is told of those that could not be sent (`LinkUser.unsent`).
+        The owner gets the messages that could not be sent (`LinkUser.unsent`).
         """
         if self._transport is None or not self.is_open:
             return
@@ -168,7 +168,7 @@ class Link(asyncio.Protocol):
             self._transport.pause_reading()
 
     def resume_writing(self) -> None:
-        """Read on."""
+        """Read requests again."""
         if self._transport is not None and not self._transport.is_closing():
             self._transport.resume_reading()
             self._heard_at = time.monotonic()
@@ -185,7 +185,7 @@ class Link(asyncio.Protocol):
         return min(MAX_UNSENT_TO_CLIENT_BYTES - unsent_bytes, self._shared_room.left_bytes)
 
     def _note_held(self) -> None:
-        """Count what this link holds; a large frame that is not complete ends a client's link when the room is full."""
+        """Count the bytes that this link holds; if the room is full, close a client with a large incomplete frame."""
         if self._transport is None or not self._is_with_client:
             return
         self._hold(self._transport.get_write_buffer_size() + self._splitter.buffered_bytes)
@@ -207,7 +207,7 @@ class Link(asyncio.Protocol):
         return frame._replace(messages=frame.messages[1:])
 
     def _turn_away(self, error: Overloaded) -> None:
-        """Close, but let the other side read why first; id 0 is that of the link itself."""
+        """Send the error under id 0, which means the link itself, and close after a moment."""
         self.send([ErrorReply(0, error.code, list(error.fields))])
         self._reason = str(error)
         self.is_open = False
@@ -218,9 +218,9 @@ class Link(asyncio.Protocol):
             self._timer = asyncio.get_running_loop().call_later(FAREWELL_S, self._transport.abort)
 
     def _learn_clock(self, clock_ms: int) -> None:
-        """Learn by how much the other clock is ahead, or a little more: what tells it was on its way for a while.
+        """Update the lower bound of the other clock from a received time, which is old by the delay of its message.
 
-        The best of the last minute counts. So one that was held up does no harm for long, and clocks may drift.
+        The best value of the last minute counts. So a delayed message has no effect for long, and clocks may drift.
         """
         now = time.monotonic()
         ahead_s = clock_ms / 1000 - now
@@ -234,7 +234,7 @@ class Link(asyncio.Protocol):
         now = time.monotonic()
         assert self._transport is not None
         if now - self._beat_due_at > HEARTBEAT_S:
-            self._heard_at = now  # it is this process that did not run: what came meanwhile waits to be read
+            self._heard_at = now  # this process was paused: messages that arrived meanwhile are not read yet
         is_client = self.hello is not None and self.hello.role == "client"
         dead_after_s = CLIENT_DEAD_AFTER_S if is_client else DEAD_AFTER_S
         if self.hello is None and now - self._opened_at > HANDSHAKE_S:
@@ -253,7 +253,7 @@ class Link(asyncio.Protocol):
         self._timer = asyncio.get_running_loop().call_later(HEARTBEAT_S, self._beat)
 
     def _is_stalled(self, now: float) -> bool:
-        """Tell whether something has waited for long, and nothing was got rid of meanwhile."""
+        """Return whether bytes have waited for `STALLED_S`, and none of them has left."""
         assert self._transport is not None
         unsent_bytes = self._transport.get_write_buffer_size()
         passed_bytes = self._written_bytes - unsent_bytes

@@ -1,4 +1,4 @@
-"""`who_answers`: ask an address, once, which node is there."""
+"""`who_answers`: reads, once, which node listens at an address."""
 
 import asyncio
 
@@ -12,7 +12,7 @@ PROBE_S = 1.0
 
 
 class _Visitor:
-    """Takes the other side's handshake, and nothing else; see `LinkUser`."""
+    """Stores the other side's handshake, and ignores everything else."""
 
     def __init__(self) -> None:
         self.met: asyncio.Future[Hello | None] = asyncio.get_running_loop().create_future()
@@ -36,7 +36,7 @@ class _Visitor:
 
 
 async def who_answers(cluster: str, host: str, port: int) -> Hello | None:
-    """Return the handshake of whoever listens there; None if nobody speaks our protocol within `PROBE_S`."""
+    """Return the handshake of the process at an address; None if it sends none within `PROBE_S`."""
     visitor = _Visitor()
     link: Link | None = None
     try:

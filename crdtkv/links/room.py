@@ -1,14 +1,14 @@
-"""`Room`: the memory that all links with clients may take together.
+"""`Room`: the memory that all links with clients may use together.
 
-A link holds what the other side has not read yet, and what has come of a frame that is not complete. Each has a bound
-of its own (`links.link`); many links at their bound would be too much all the same, so they share this one as well.
+A link holds bytes that the other side has not read yet, and the received part of an incomplete frame. Each link has a
+bound of its own (`links.link`); many links at their bound would still be too much, so they share this one as well.
 """
 
 TOTAL_BYTES = 256 * 1024 * 1024
 
 
 class Room:
-    """Bytes held by links; every link says how many it holds now, and none when it is gone."""
+    """Bytes held by links; every link updates its share, and sets it to 0 at its end."""
 
     def __init__(self, total_bytes: int = TOTAL_BYTES) -> None:
         self._total_bytes = total_bytes
@@ -16,5 +16,5 @@ class Room:
 
     @property
     def left_bytes(self) -> int:
-        """How much may be held in addition; negative when there is too much."""
+        """The bytes that may still be held; negative above the bound."""
         return self._total_bytes - self.held_bytes

@@ -1,9 +1,10 @@
 """`LocalCluster`: every data center of a configuration as processes on this machine.
 
-Per data center a nats-server, per node a `crdtkv node` process, all under one directory: `<dc>/` for NATS, `<node>/`
-for a node's data and log. That directory is this cluster's alone while it runs. With `cuttable=True` data centers reach
-each other through proxies that `cut` breaks. A node that is `fronted` is reached by everybody through a proxy that
-`cut_off` breaks; it must be the last one of its data center by name, because of two nodes the first one dials.
+There is a nats-server per data center and a `crdtkv node` process per node, all under one directory: `<dc>/` for NATS,
+`<node>/` for a node's data and log. That directory belongs to this cluster alone while it runs. With `cuttable=True`
+data centers reach each other through proxies that `cut` breaks. A node that is `fronted` is reached by all others
+through a proxy that `cut_off` breaks; it must be the last one of its data center by name, because of two nodes the
+first one dials.
 """
 
 import asyncio
@@ -44,7 +45,7 @@ class LocalCluster:
         self.nats: dict[str, NatsServer] = {}
         self.nodes: dict[str, Child] = {}
         self._links: dict[tuple[str, str], CuttableLink] = {}
-        self._held = contextlib.ExitStack()  # the directory, until everything is stopped
+        self._held = contextlib.ExitStack()  # holds the lock of the directory until everything is stopped
 
     async def __aenter__(self) -> "LocalCluster":
         try:
@@ -63,8 +64,8 @@ class LocalCluster:
         """Start everything; returns when every node is ready.
 
         Raises:
-            CrdtkvError: something does not start; the message says what and why. If the directory is in use, or
-                belongs to another cluster, nothing in it was touched.
+            CrdtkvError: a process does not start; the message gives the reason. If the directory is in use, or belongs
+                to another cluster, nothing in it was changed.
         """
         self._held.enter_context(holding(self.directory, f"crdtkv up, cluster {self.config.cluster}"))
         check_directory(self.directory, self.config)
@@ -88,19 +89,19 @@ class LocalCluster:
             for node in dc_config.nodes:
                 own = self.directory / f"{node.name}.yaml" if node.name == self._fronted else path
                 command: list[str | Path] = [sys.executable, "-m", "crdtkv.cli", "node", node.name, "--insecure"]
-                command += ["--listen", node.host]  # whatever the environment says
+                command += ["--listen", node.host]  # overrides the environment
                 home = self.directory / node.name
                 self.nodes[node.name] = Child(node.name, [*command, "--config", own, "--data", home], home / "node.log")
         await asyncio.gather(*(server.start() for server in self.nats.values()))
         await asyncio.gather(*(self.start_node(name, ready=False) for name in self.nodes if name != self._fronted))
         if self._fronted is not None:
-            # The others agree on a topology first: the one with the proxy's address in it.
+            # The others agree on a topology first, which then contains the proxy's address.
             await asyncio.gather(*(self._answers(name, "/healthz") for name in self.nodes if name != self._fronted))
             await self.start_node(self._fronted, ready=False)
         await asyncio.gather(*(self.ready(name) for name in self.nodes))
 
     async def stop(self) -> None:
-        """Stop everything; data stays."""
+        """Stop everything; data is kept."""
         with self._held:
             await asyncio.gather(*(child.stop() for child in self.nodes.values()))
             await asyncio.gather(*(server.stop() for server in self.nats.values()))
@@ -122,7 +123,7 @@ class LocalCluster:
         """Wait until a node answers on `/readyz`.
 
         Raises:
-            CrdtkvError: its process ended, or it took too long.
+            CrdtkvError: its process ended, or it is not ready in time.
         """
         await self._answers(name, "/readyz")
 
@@ -146,31 +147,31 @@ class LocalCluster:
         shutil.rmtree(self.directory / name / "db", ignore_errors=True)
 
     def cut_off(self) -> None:
-        """Cut the fronted node off from everybody in its data center."""
+        """Cut the fronted node off from all other nodes of its data center."""
         assert self._front is not None
         self._front.cut()
 
     def join_again(self) -> None:
-        """Let everybody reach the fronted node again."""
+        """Let all nodes reach the fronted node again."""
         assert self._front is not None
         self._front.heal()
 
     def is_pair(self, one: str, other: str) -> bool:
-        """Tell whether these are two data centers with links that can be cut."""
+        """Return whether these are two data centers with links that can be cut."""
         return (one, other) in self._links
 
     def cut(self, one: str, other: str) -> None:
-        """Cut two data centers apart."""
+        """Cut the links between two data centers."""
         for pair in ((one, other), (other, one)):
             self._links[pair].cut()
 
     def heal(self, one: str, other: str) -> None:
-        """Join two data centers again."""
+        """Restore the links between two data centers."""
         for pair in ((one, other), (other, one)):
             self._links[pair].heal()
 
     async def _put_front(self, name: str) -> None:
-        """Put a proxy before a node: its own file has its port, everybody else's that of the proxy."""
+        """Start a proxy in front of a node: the node's own file has its port, all other files that of the proxy."""
         found = self.config.find_node(name)
         assert found is not None
         write_whole(self.directory / f"{name}.yaml", dump(self.config))
@@ -183,7 +184,7 @@ class LocalCluster:
         self.config = ClusterConfig.model_validate(fields)
 
     async def _put_links_between(self) -> None:
-        """Let every data center reach every other one's NATS through a proxy of its own."""
+        """Start a proxy for every data center to every other one's NATS."""
         fields = self.config.model_dump(mode="json")
         for dc, dc_config in self.config.datacenters.items():
             url = urlsplit(dc_config.nats.url)
@@ -198,5 +199,5 @@ def _is_good(url: str) -> bool:
     try:
         with urllib.request.urlopen(url, timeout=1) as response:  # noqa: S310 - a loopback address from the configuration
             return bool(response.status == 200)
-    except (OSError, http.client.HTTPException):  # nobody, or somebody who speaks something else
+    except (OSError, http.client.HTTPException):  # no process, or another protocol
         return False

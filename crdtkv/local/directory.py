@@ -1,7 +1,7 @@
-"""Whether a directory may become, or is, that of a local cluster: looked at before anything in it is touched.
+"""Checks that a directory may be that of a local cluster, before anything in it is changed.
 
-Under it lie one directory for each node and each data center, a `datacenters.yaml`, and `cuts`. All that is there must
-be this cluster's, and no node may run in it already. It is the caller who holds the directory's lock.
+It contains one directory for each node and each data center, a `datacenters.yaml`, and `cuts`. All of them must belong
+to this cluster, and no node may run in it already. The caller holds the directory's lock.
 """
 
 from pathlib import Path
@@ -21,8 +21,8 @@ def check_directory(directory: Path, config: ClusterConfig) -> None:
     """Check that this cluster may use a directory.
 
     Raises:
-        StorageError: it is another cluster's, or a node's, or nodes run in it.
-        ConfigError: a node or data center has a name that the directory has another use for.
+        StorageError: it belongs to another cluster, or to a node, or nodes run in it.
+        ConfigError: a node or data center has a reserved name.
     """
     names = [*config.datacenters, *(node.name for dc in config.datacenters.values() for node in dc.nodes)]
     for name in names:
@@ -39,7 +39,7 @@ def check_directory(directory: Path, config: ClusterConfig) -> None:
 
 
 def _check_cluster(directory: Path, cluster: str) -> None:
-    """Compare with the file that the last cluster of this directory left."""
+    """Compare with the file of the last cluster in this directory."""
     try:
         found = load(directory / CONFIGURATION).cluster
     except ConfigError:
@@ -49,7 +49,7 @@ def _check_cluster(directory: Path, cluster: str) -> None:
 
 
 def _check_owner(home: Path, config: ClusterConfig) -> None:
-    """Compare with the identity of the node whose directory this is, if it is one."""
+    """Compare with the identity of the node in a directory, if there is one."""
     owner = IdentityFile(home).read()
     if not owner:
         return

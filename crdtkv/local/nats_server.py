@@ -1,4 +1,4 @@
-"""An embedded nats-server of one data center, configured so that it keeps what it acknowledges."""
+"""`NatsServer`: the nats-server of one data center, configured to fsync before it acknowledges."""
 
 import asyncio
 import shutil
@@ -41,7 +41,7 @@ def binary() -> Path:
 
 
 class NatsServer:
-    """One nats-server process; its JetStream files lie in `directory/jetstream`."""
+    """One nats-server process; its JetStream files are in `directory/jetstream`."""
 
     def __init__(self, name: str, config: NatsConfig, directory: Path) -> None:
         """Prepare.
@@ -65,10 +65,10 @@ class NatsServer:
         self.process = Child(f"nats-{name}", [binary(), "-c", path], directory / "nats.log")
 
     async def check_port(self) -> None:
-        """Check that nobody else answers where this server is to listen.
+        """Check that the address of this server is free.
 
         Raises:
-            BusError: somebody does.
+            BusError: another process answers there.
         """
         if await _answers(self._host, self._port):
             raise BusError(
@@ -76,10 +76,10 @@ class NatsServer:
             )
 
     async def start(self) -> None:
-        """Start the server, and return when it takes connections.
+        """Start the server, and return when it accepts connections.
 
         Raises:
-            BusError: it did not start; the message says why.
+            BusError: it did not start; the message gives the reason.
         """
         await self.check_port()
         make_private_directory(self.directory)
@@ -95,7 +95,7 @@ class NatsServer:
         raise BusError(f"{self.process.name} does not start on {self._host}:{self._port}: {self.process.last_words(1)}")
 
     async def stop(self) -> None:
-        """Stop the server; its files stay."""
+        """Stop the server; its files are kept."""
         await self.process.stop()
 
     def wipe(self) -> None:

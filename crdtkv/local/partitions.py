@@ -1,6 +1,7 @@
-"""Which data centers of a running local cluster are cut apart: a file for each pair, in the cluster's directory.
+"""`Cuts`: the network partitions between the data centers of a running local cluster, as files in its directory.
 
-`crdtkv cut` and `crdtkv heal` make and remove the files; `crdtkv up` looks for them, and cuts and heals its links.
+`crdtkv cut` and `crdtkv heal` create a file for each pair; `crdtkv up` reads them, cuts and heals its links, and
+removes the files.
 """
 
 import asyncio
@@ -21,18 +22,18 @@ class Cuts:
         self._directory = directory / "cuts"
 
     def prepare(self) -> None:
-        """Begin without any cut; from now on there is somebody who carries out what is asked."""
+        """Begin without any cut; from now on `ask` is accepted."""
         make_private_directory(self._directory)
         for file in self._directory.iterdir():
             file.unlink()
 
     def end(self) -> None:
-        """Leave nothing behind: nobody carries anything out any more."""
+        """Remove all files; `ask` is not accepted any more."""
         self.prepare()
         self._directory.rmdir()
 
     async def ask(self, pairs: list[tuple[str, str]], is_cut: bool) -> None:
-        """Have these pairs cut or healed, and wait until that is done.
+        """Request that these pairs are cut or healed, and wait until that is done.
 
         Raises:
             InvalidRequest: no cluster that can be cut runs there.
@@ -51,10 +52,10 @@ class Cuts:
             if not any(file.exists() for file in wanted):
                 return
             await asyncio.sleep(LOOK_EVERY_S)
-        raise InvalidRequest(f"nobody carries it out: is `crdtkv up` still running under {self._directory.parent}?")
+        raise InvalidRequest(f"no process carries it out: is `crdtkv up` still running under {self._directory.parent}?")
 
     async def carry_out(self, cluster: LocalCluster) -> None:
-        """Cut and heal what is asked, until cancelled. A file is gone when it is done."""
+        """Cut and heal the requested pairs, and remove their files; runs until cancelled."""
         while True:
             for file in sorted(self._directory.iterdir()):
                 one, _, other = file.stem.partition("--")

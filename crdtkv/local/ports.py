@@ -1,9 +1,9 @@
-"""Free ports: the same cluster, moved to ports nobody uses.
+"""Free ports: moves a cluster to ports that no other process uses.
 
-Between the moment a port is found free and the one it is listened on, and while a process that listened is down,
-somebody else may find it free as well; two clusters of one name would then take each other's nodes for copies of their
-own. So a process takes its ports out of blocks that no other process takes ports from. It holds a block by being bound
-to its first port, which the system undoes when the process ends, however it ends. No process gives out a port twice.
+Another process may take a port after it was found free and before it is used, or while the process that uses it is
+down; two clusters of one name would then take each other's nodes for copies of their own. So a process takes its ports
+from blocks that no other process takes ports from. It holds a block by being bound to its first port, which the system
+releases when the process ends, however that ends. No process returns a port twice.
 """
 
 import random
@@ -13,7 +13,7 @@ from typing import Any
 from crdtkv.config.model import ClusterConfig
 from crdtkv.errors import ConfigError
 
-# Linux takes the ports of outgoing connections from 32768 upwards.
+# Linux uses ports from 32768 upwards for outgoing connections.
 LOWEST, HIGHEST = 12_000, 32_000
 BLOCK = 40
 
@@ -22,7 +22,7 @@ _unused: list[int] = []
 
 
 def free_ports(count: int) -> list[int]:
-    """Return distinct loopback ports that are free now, and that no other process and no outgoing connection will take.
+    """Return distinct loopback ports that are free, and that no other process and no outgoing connection will use.
 
     Raises:
         ConfigError: there are no such ports left.
@@ -51,7 +51,7 @@ def on_free_ports(config: ClusterConfig) -> ClusterConfig:
 
 
 def _block() -> range:
-    """Hold a block that nobody holds, and return its other ports."""
+    """Hold a free block, and return its other ports."""
     firsts = range(LOWEST, HIGHEST, BLOCK)
     for first in random.sample(firsts, len(firsts)):
         if (holder := _bound(first)) is not None:
@@ -61,7 +61,7 @@ def _block() -> range:
 
 
 def _bound(port: int) -> socket.socket | None:
-    """Return a socket bound to a loopback port, without listening; None if somebody else is bound to it."""
+    """Return a socket bound to a loopback port, without listening; None if another socket is bound to it."""
     one = socket.socket()
     try:
         one.bind(("127.0.0.1", port))

@@ -1,8 +1,8 @@
-"""Child processes that never outlive their parent.
+"""`Child`: child processes that never outlive their parent.
 
 A child gets its own session, so that Ctrl-C reaches only the parent, which then stops it in order; and a death signal,
-so that it ends even if the parent is killed. What it writes, and its log, only its owner may read: that holds for the
-files of a nats-server, too.
+so that it ends even if the parent is killed. Only its owner can read its log and the files it creates; that includes
+the files of a nats-server.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ class Child:
 
     @property
     def is_running(self) -> bool:
-        """Whether the process lives."""
+        """Whether the process runs."""
         return self._process is not None and self._process.returncode is None
 
     @property
@@ -56,7 +56,7 @@ class Child:
             )
 
     def send_signal(self, number: signal.Signals) -> None:
-        """Send a signal to the process, if it lives."""
+        """Send a signal to the process, if it runs."""
         if self._process is not None and self.is_running:
             with contextlib.suppress(ProcessLookupError):
                 self._process.send_signal(number)

@@ -1,11 +1,11 @@
-"""A TCP proxy that can be cut: how a link between data centers breaks on one machine."""
+"""`CuttableLink`: a TCP proxy that can be cut, to break a link between data centers on one machine."""
 
 import asyncio
 import contextlib
 
 
 class CuttableLink:
-    """Forwards connections from a free local port to a target, while it is not cut."""
+    """Forwards connections from a free local port to a target, unless it is cut."""
 
     def __init__(self, target_host: str, target_port: int) -> None:
         self._target = (target_host, target_port)
@@ -15,7 +15,7 @@ class CuttableLink:
         self.port = 0
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
-        """Listen; `port` tells where."""
+        """Listen; the actual port is in `port`."""
         self._server = await asyncio.start_server(self._connected, host, port)
         self.port = self._server.sockets[0].getsockname()[1]
 

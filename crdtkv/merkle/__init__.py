@@ -1,6 +1,6 @@
-"""Merkle trees over what a node stores: which partitions, and which leaves of them, differ from another replica's.
+"""Merkle trees over the stored entries: they find the partitions and leaves that differ from another replica's.
 
-- `forest`: one tree for each partition, kept up to date by the replica, built again after a start.
+- `forest`: one tree for each partition, updated by every write of the replica, built again after a start.
 
-Invariant: a tree is that of what the disk holds, or it is not there. Imported by the node.
+Invariant: a tree matches the disk, or does not exist. Imported by the node.
 """

@@ -1,4 +1,4 @@
-"""`assemble`: builds the parts of a node, from the ground up, and hands each the few others that it needs."""
+"""`assemble`: builds the parts of a node, from the ground up, and passes each the few others that it needs."""
 
 from dataclasses import dataclass
 from random import Random
@@ -45,9 +45,10 @@ from crdtkv.storage.store import Store
 
 @dataclass(frozen=True, slots=True)
 class NodeSettings:
-    """What a node is given at its start.
+    """The settings of a node at its start.
 
-    `topology` is the last one known, `starts` counts this start; `is_checked` says that nobody remembers a later one.
+    `topology` is the last known document, `starts` counts the starts including this one. `is_checked` says that the
+    host has verified that no other node remembers a later start.
     """
 
     config: ClusterConfig
@@ -61,7 +62,7 @@ class NodeSettings:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The parts of one node. `scheduled` are those that do something of their own, in the order they run."""
+    """The parts of one node. `scheduled` are those with `run_due` and `next_timer`, in the order in which they run."""
 
     kernel: Kernel
     keys: KeyCheck
@@ -88,7 +89,7 @@ class Parts:
 
 
 def assemble(settings: NodeSettings, host_store: Store, random: Random, now: Now) -> Parts:
-    """Build the parts of a node on what its store holds."""
+    """Build the parts of a node on the content of its store."""
     config, name, datacenter = settings.config, settings.node, settings.datacenter
     here = config.find_node(name)
     assert here is not None
@@ -132,7 +133,7 @@ def assemble(settings: NodeSettings, host_store: Store, random: Random, now: Now
     geo = GeoReplication(
         kernel, replica, outbox, store, keys, quorum_calls, config.geo.batch_max, config.limits.message_bytes
     )
-    # No other data center can vouch for a tombstone yet: while there are any, tombstones stay.
+    # Other data centers cannot agree to a collection yet: while there are any, tombstones stay.
     stability = Stability(kernel, replica, hints, outbox, config.collection.gc_grace_s, lambda _: not peers)
     collection = Collection(kernel, replica, stability, config.collection)
     datacenter_of = {node.name: peer for peer, described in config.datacenters.items() for node in described.nodes}
@@ -186,11 +187,12 @@ def assemble(settings: NodeSettings, host_store: Store, random: Random, now: Now
             delivery,
             collection,
             membership,
-            operations,
             rights,
             filling,
             resending,
             geo,
             watching,
+            # Behind all that may note one, so that the records of a step are written in it.
+            operations,
         ),
     )

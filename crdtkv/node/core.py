@@ -1,10 +1,10 @@
 """`NodeCore`: one node, as a function from events to effects.
 
-A host (the asyncio server, or the simulator) hands over everything that has happened since the last step; the core
-takes it in, commits once, and returns what is to be sent, grouped by destination. That is natural batching: while
-one step runs and its commit is synced, the next batch gathers, and nothing ever waits for a timer to fill it.
+A host (the asyncio server, or the simulator) passes everything that has happened since the last step. The core handles
+it, commits once, and returns the messages to send, grouped by destination. This batches without a timer: the next batch
+of events collects while one step runs and its commit is synced.
 
-The core owns no clock, socket, thread or log. `next_timer` says when it wants to be woken with no event.
+The core owns no clock, socket, thread or log. `next_timer` returns when the core needs a step without an event.
 """
 
 import json
@@ -66,6 +66,7 @@ from crdtkv.wire.messages import (
     TopologyRequest,
     WatchRequest,
     WriteReplica,
+    WriteReplicas,
 )
 
 
@@ -89,6 +90,7 @@ class NodeCore:
         from_node: dict[type, Callable[[str, Any], None]] = {
             ReadReplica: parts.service.read_replica,
             WriteReplica: parts.service.write_replica,
+            WriteReplicas: parts.service.write_replicas,
             KeepHint: parts.service.keep_hint,
             FindOperation: parts.service.find_operation,
             HandOff: parts.service.hand_off,
@@ -123,14 +125,14 @@ class NodeCore:
 
     @property
     def health(self) -> Health:
-        """What decides whether this node should be sent requests."""
+        """Whether this node should be sent requests, with the reasons."""
         return health_of(self.parts)
 
     def handle(self, events: Sequence[Event], now: Now) -> Effects:
-        """Take in what has happened, commit once, and return what is to be done.
+        """Handle events, commit once, and return the effects.
 
         Raises:
-            StorageError: the disk failed; the process must stop, what it wrote last is indeterminate.
+            StorageError: the disk failed. The process must stop; the outcome of its last writes is unknown.
         """
         parts = self.parts
         effects = parts.kernel.step.begin(now)
@@ -154,14 +156,14 @@ class NodeCore:
         return effects
 
     def next_timer(self) -> float | None:
-        """Return the monotonic time of the next step that is due without an event."""
+        """Return the monotonic time of the next step that is due without an event, None if none is due."""
         parts = self.parts
         due = [part.next_timer() for part in parts.scheduled]
         due += [self.admission.next_timer(), parts.kernel.calls.next_timer()]
         return min((at_s for at_s in due if at_s is not None), default=None)
 
     def status(self) -> dict[str, Any]:
-        """Return what the node knows of itself; the content of `StatusReply`."""
+        """Return the status of this node; the content of `StatusReply`."""
         return status_of(self.parts, self._config, len(self.admission), self.started_s)
 
     def _happened(self, event: Event) -> None:
@@ -203,7 +205,7 @@ class NodeCore:
                 else:
                     self.parts.geo.confirmed(message)
         except InsufficientStorage:
-            pass  # nothing is given; it will be asked again
+            pass  # no rights are given; the other node asks again
         except StorageError:
             raise
         except CrdtkvError as error:

@@ -1,7 +1,7 @@
-"""`Dispatch`: what arrives goes to whom it is for, if whoever sent it may send that now.
+"""`Dispatch`: routes each incoming message to the part that handles it, if its sender may send it now.
 
-Clients may send requests only. A node may send requests, answers and gossip, and forward what clients sent. Its
-requests are carried out under this node's ring epoch, and only as far as this node's answers may count.
+Clients may send requests only. A node may send requests, answers and gossip, and may forward requests of clients. A
+replica carries out another node's request only under its own ring epoch, and only if its own answers may count.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,6 +16,7 @@ from crdtkv.node.membership.load_meter import LoadMeter
 from crdtkv.node.membership.membership import Membership
 from crdtkv.node.membership.ring_follower import RingFollower
 from crdtkv.wire.messages import (
+    WRITE_WIDTH,
     DropTombstones,
     EntriesReply,
     ErrorReply,
@@ -47,6 +48,7 @@ from crdtkv.wire.messages import (
     TopologyRequest,
     WatchRequest,
     WriteReplica,
+    WriteReplicas,
 )
 from crdtkv.wire.outgoing import CONGESTED
 
@@ -57,29 +59,28 @@ _ANSWERS = frozenset(
     )
 )  # fmt: skip
 _FORWARDED = frozenset(ADMITTED)
-#: What another node would count, or believe.
+#: Requests whose answers another node counts in a quorum, or relies on.
 _COUNTED = frozenset(
     (
-        ReadReplica, FindOperation, WriteReplica, KeepHint, HandOff, ReadPartition, TombstonesRequest, DropTombstones,
-        RightsRequest,
+        ReadReplica, FindOperation, WriteReplica, WriteReplicas, KeepHint, HandOff, ReadPartition, TombstonesRequest,
+        DropTombstones, RightsRequest,
     )
 )  # fmt: skip
-#: What a request of a client counts as besides its answer, because it is more work than that shows.
+#: Bytes charged for a client's request in addition to its answer, because its work exceeds its answer.
 _CHARGES: dict[type, int] = {
     WatchRequest: 64 * 1024,
     StatusRequest: 512 * 1024,
     TopologyRequest: 16 * 1024,
     RepairRequest: 1024 * 1024,
 }
-#: What a learner is not asked for, unless by those who have lost the document that made it one.
+#: Requests that a learner refuses. Only a node without the document that made it a learner sends them.
 _READS = frozenset((ReadReplica, FindOperation, ReadPartition))
 
 
 class Dispatch:
-    """The way of messages into a node.
+    """Routes messages into a node.
 
-    `from_client` and `from_node` say who carries out which request, `acknowledge` is called behind each frame of a
-    node.
+    `from_client` and `from_node` map a message type to its handler. `acknowledge` is called after each frame of a node.
     """
 
     def __init__(
@@ -106,7 +107,7 @@ class Dispatch:
         self._dropped_lines = LineRate()
 
     def received(self, frame: Received) -> None:
-        """Take in a frame.
+        """Handle all messages of a frame.
 
         Raises:
             StorageError: the disk failed.
@@ -116,7 +117,7 @@ class Dispatch:
             for message in messages:
                 handler = self._from_client.get(type(message))
                 if handler is None:
-                    self._step.stats.count("junk_messages")  # a client may not speak the node protocol
+                    self._step.stats.count("junk_messages")  # clients may not use the node protocol
                 elif isinstance(message, ADMITTED):
                     self._admission.arrived(peer, message)
                 elif self._step.effects.has_room_for(peer):
@@ -166,17 +167,17 @@ class Dispatch:
             self._serve(node, epoch, message)
 
     def _serve(self, node: str, epoch: int, request: Any) -> None:
-        """Carry out another node's request on this replica, if it came under this replica's epoch."""
+        """Carry out another node's request on this replica, if the request has this replica's epoch."""
         handler = self._from_node.get(type(request))
         if handler is None:
             self._step.stats.count("junk_messages")
         elif type(request) in self._unserved:
-            self._step.effects.send(node, Refusal(request.id, "quarantined", []))
+            self._refuse_node(node, request, "quarantined", [])
         elif type(request) in _READS and not self._step.effects.has_room_for(node):
-            self._step.effects.send(node, Refusal(request.id, CONGESTED, []))
+            self._refuse_node(node, request, CONGESTED, [])
         elif epoch != self._cluster.epoch:
             self._step.stats.count("epoch_refusals")
-            self._step.effects.send(node, Refusal(request.id, "wrong_epoch", [self._cluster.epoch]))
+            self._refuse_node(node, request, "wrong_epoch", [self._cluster.epoch])
         else:
             self._load.served += 1
             try:
@@ -186,23 +187,29 @@ class Dispatch:
             except CrdtkvError as error:
                 if not isinstance(error, (InsufficientStorage, Overloaded)):
                     self.dropped(error)
-                self._step.effects.send(node, Refusal(request.id, error.code, list(error.fields)))
+                self._refuse_node(node, request, error.code, list(error.fields))
+
+    def _refuse_node(self, node: str, request: Any, code: str, fields: list[object]) -> None:
+        """Refuse another node's request, or all of its writes."""
+        for number in request.rows[::WRITE_WIDTH] if isinstance(request, WriteReplicas) else (request.id,):
+            if type(number) is int:
+                self._step.effects.send(node, Refusal(number, code, fields))
 
     def _refuse(self, client: int, request: Any) -> None:
-        """Refuse what would make the answers of this step to one client too much."""
+        """Refuse a request because the answers to this client in this step would be too large."""
         error = Overloaded("too much was asked for at once: read the answers, then ask again")
         self._step.stats.count("client_requests_over_budget")
         self._step.effects.send(client, ErrorReply(request.id, error.code, list(error.fields)))
 
     @property
     def _unserved(self) -> frozenset[type]:
-        """What this node must not serve now, because others would count, or believe, its answer."""
+        """The request types this node must refuse now, because other nodes would count, or rely on, its answers."""
         if self._cluster.is_quarantined:
             return _COUNTED
         return _READS if self._cluster.node in self._cluster.ring.learners else frozenset()
 
     def dropped(self, error: CrdtkvError) -> None:
-        """Count what a peer sent and nobody can use."""
+        """Count and log a message of a peer that this node cannot use."""
         self._step.stats.count("junk_messages")
         line = self._dropped_lines.admit(f"a message was dropped: {error}", self._step.now.monotonic_s)
         if line is not None:

@@ -1,4 +1,4 @@
-"""What a node tells of itself: the content of `StatusReply`, of `/status`, and of most metrics; and its health."""
+"""The status of a node: the content of `StatusReply`, of `/status`, and of most metrics; and its health."""
 
 from typing import Any, NamedTuple
 
@@ -10,10 +10,10 @@ from crdtkv.ring.token import identity_in
 
 
 class Health(NamedTuple):
-    """What decides whether a node should be sent requests.
+    """Whether a node should be sent requests.
 
-    `standing` is `member` if the node counts, `linked` is how many other nodes it can send to, `learners` are the nodes
-    of its ring that do not count yet, sorted.
+    `standing` is `member` if the node counts in quorums. `linked` is the number of other nodes it can send to.
+    `learners` are the learners of its ring, sorted.
     """
 
     standing: str
@@ -30,7 +30,7 @@ def health_of(parts: Parts) -> Health:
 
 
 def status_of(parts: Parts, config: ClusterConfig, requests_waiting: int, started_s: float) -> dict[str, Any]:
-    """Return what a node knows of itself; `config` is what it was started with, at `started_s`, monotonic."""
+    """Return the status of a node, which started with `config` at `started_s`, monotonic."""
     cluster, step = parts.kernel.cluster, parts.kernel.step
     now_s, datacenter = step.now.monotonic_s, cluster.datacenter
     lags = {peer: parts.outbox.lag(peer, now_s) for peer in config.peers_of(datacenter)}
@@ -63,7 +63,7 @@ def status_of(parts: Parts, config: ClusterConfig, requests_waiting: int, starte
         "comparing": parts.anti_entropy.full_comparisons,
         "merkle_built": parts.anti_entropy.is_built,
         "lag": {
-            # Without all rows in the outbox nobody knows what a data center lacks.
+            # If the outbox has dropped rows, the lag is a lower bound.
             peer: {"rows": count, "age_s": round(age_s, 3), "is_complete": not parts.outbox.has_dropped}
             for peer, (count, age_s) in lags.items()
         },

@@ -1,17 +1,17 @@
 """Consistency levels: how many replicas a read asks and a write waits for.
 
-A level is chosen per request. Counts refer to the home replicas of the key in the data center that takes the request;
-at the two *sloppy* levels, `ANY` and `SLOPPY_QUORUM`, fallback replicas count in the place of replicas that are down.
-`R + W > N` makes a read see every earlier acknowledged write of this data center. That is not linearizability, which
-only `LINEARIZABLE` claims, for registers that are used at no other level.
+A level is chosen per request. Counts refer to the home replicas of the key in the data center that receives the
+request; at the two *sloppy* levels, `ANY` and `SLOPPY_QUORUM`, fallback replicas count in the place of replicas that
+are down. If `R + W > N`, a read sees every earlier acknowledged write of this data center. That is not linearizability.
+Only `LINEARIZABLE` guarantees that, for registers that are used at no other level.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from crdtkv.errors import InvalidRequest
 
 MAX_TEXT = 16
-#: More replicas than any data center has.
+#: The largest explicit count, above the number of replicas of any data center.
 MAX_COUNT = 9_999
 #: The names of all levels, the weakest first.
 LEVEL_NAMES = ("ANY", "ONE", "SLOPPY_QUORUM", "LOCAL_QUORUM", "LOCAL_ALL", "LINEARIZABLE")
@@ -24,13 +24,19 @@ class ConsistencyLevel:
     name: str
     read: int = 0
     write: int = 0
+    #: Whether fallback replicas count.
+    is_sloppy: bool = field(init=False, repr=False, compare=False)
+    #: Whether writes have two phases, and reads return nothing that a later read could miss.
+    is_linearizable: bool = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Refuse what would be no level to a node.
+        """Check that a node accepts the level.
 
         Raises:
-            InvalidRequest: it is none.
+            InvalidRequest: there is no such level.
         """
+        object.__setattr__(self, "is_sloppy", self.name in ("ANY", "SLOPPY_QUORUM"))
+        object.__setattr__(self, "is_linearizable", self.name == "LINEARIZABLE")
         counts = self.read, self.write
         are_counts = all(type(count) is int and 1 <= count <= MAX_COUNT for count in counts)
         if not (are_counts if self.name == "QUORUM" else self.name in LEVEL_NAMES and counts == (0, 0)):
@@ -41,21 +47,11 @@ class ConsistencyLevel:
     def __repr__(self) -> str:
         return f"Quorum(r={self.read}, w={self.write})" if self.name == "QUORUM" else self.name
 
-    @property
-    def is_sloppy(self) -> bool:
-        """Whether fallback replicas count."""
-        return self.name in ("ANY", "SLOPPY_QUORUM")
-
-    @property
-    def is_linearizable(self) -> bool:
-        """Whether writes have two phases, and reads return nothing that a later read could miss."""
-        return self.name == "LINEARIZABLE"
-
     def read_quorum(self, replication_factor: int) -> int:
-        """Return how many of N replicas a read asks.
+        """Return how many of N replicas a read waits for.
 
         Raises:
-            InvalidRequest: more than there are.
+            InvalidRequest: the count exceeds N.
         """
         return self._count(self.read, replication_factor)
 
@@ -63,7 +59,7 @@ class ConsistencyLevel:
         """Return how many of N replicas must have fsynced a write.
 
         Raises:
-            InvalidRequest: more than there are.
+            InvalidRequest: the count exceeds N.
         """
         return self._count(self.write, replication_factor)
 
@@ -85,7 +81,7 @@ class ConsistencyLevel:
 
 
 def majority(count: int) -> int:
-    """Return the smallest number of which two always overlap."""
+    """Return the size of the smallest sets of `count` replicas of which any two overlap."""
     return count // 2 + 1
 
 
@@ -100,10 +96,10 @@ _NAMED = {level.name: level for level in (ANY, ONE, SLOPPY_QUORUM, LOCAL_QUORUM,
 
 
 def Quorum(r: int, w: int) -> ConsistencyLevel:  # noqa: N802 - reads as a level among the others
-    """Return the level that asks `r` replicas to read and waits for `w` to write.
+    """Return the level at which a read waits for `r` replicas and a write for `w`.
 
     Raises:
-        InvalidRequest: a count below 1, or above all there may be.
+        InvalidRequest: a count is not between 1 and `MAX_COUNT`.
     """
     if type(r) is not int or type(w) is not int or not (1 <= r <= MAX_COUNT and 1 <= w <= MAX_COUNT):
         raise InvalidRequest("Quorum(r=, w=) takes whole numbers from 1")
@@ -111,10 +107,10 @@ def Quorum(r: int, w: int) -> ConsistencyLevel:  # noqa: N802 - reads as a level
 
 
 def level_named(text: str) -> ConsistencyLevel:
-    """Return the level of that name, in any case; `2,1` stands for Quorum(r=2, w=1).
+    """Return the level of that name, in upper or lower case; `2,1` means Quorum(r=2, w=1).
 
     Raises:
-        InvalidRequest: there is none.
+        InvalidRequest: there is no such level.
     """
     if isinstance(text, str) and len(text) <= MAX_TEXT:
         level = _NAMED.get(text.upper())

@@ -1,11 +1,11 @@
 """`ReadCall`: one quorum read in flight.
 
-It asks R replicas and keeps the others as spares; one spare is asked when a replica fails, and one whenever the hedge
-timer fires. When R have answered, their entries are merged. If all answers are the same bytes, that is
-the result. Otherwise the replicas that lacked something are written back to, and the result is out only
-when R replicas hold it (blocking read repair): a value that was read once at a quorum is read again. A replica that
-cannot take it (its disk is full) counts as one that has not answered: another one is asked instead, because any R
-replicas together hold what a quorum has acknowledged.
+It asks R replicas and keeps the others as spares. It asks one spare when a replica fails, and one whenever the hedge
+timer fires. When R replicas have answered, their entries are merged. If all answers are the same bytes, that is the
+result. Otherwise the replicas that lacked something get the merged entry, and the read returns only when R replicas
+hold it (blocking read repair): a later quorum read then sees the same value. A replica that cannot store the entry (its
+disk is full) counts as one that has not answered, and another one is asked instead. This is correct because any R
+replicas together hold everything that a quorum has acknowledged.
 """
 
 from collections.abc import Sequence
@@ -13,12 +13,12 @@ from collections.abc import Sequence
 from crdtkv.crdt.entry import Entry
 from crdtkv.quorum.tally import Outcome, Tally
 
-#: What a replica answers that holds less than the asker, instead of an entry.
+#: The answer, in place of an entry, of a replica that holds less than the reading node.
 OLDER = b""
 
 
 class ReadCall:
-    """The bookkeeping of one read; entries are their stored bytes, None where a replica has nothing."""
+    """The bookkeeping of one read; entries are stored bytes, None if a replica has no entry."""
 
     def __init__(self, replicas: Sequence[str], required: int) -> None:
         """Prepare to read from `required` of `replicas`, the preferred first."""
@@ -40,17 +40,17 @@ class ReadCall:
 
     @property
     def received(self) -> int:
-        """How many replicas have answered."""
+        """The number of replicas that have answered."""
         return self._tally.received
 
     def answer(self, replica: str, entry: bytes | None) -> None:
-        """Take a replica's answer."""
+        """Count a replica's answer."""
         if self._tally.is_open(replica):
             self._answers[replica] = entry
             self._tally.ok(replica)
 
     def fail(self, replica: str) -> str | None:
-        """Take a replica's failure; return the spare to ask instead, if there is one and answers are missing."""
+        """Count a replica's failure; return the spare to ask instead, None if there is none or none is needed."""
         is_enough = self._tally.outcome is Outcome.REACHED
         was_asked = replica in self._asked and self._tally.is_open(replica)
         if was_asked:
@@ -66,15 +66,15 @@ class ReadCall:
         return bool(self._spares)
 
     def hedge(self) -> str:
-        """Return the next spare, of which there must be one, to be asked now."""
+        """Take the next spare, which the caller asks now; there must be one."""
         spare = self._spares.pop(0)
         self._asked.append(spare)
         return spare
 
     def result(self, known: Entry | None = None) -> tuple[bytes | None, list[str]]:
-        """Return the merged entry and the replicas that hold something else; call once the outcome is reached.
+        """Return the merged entry, and the replicas that hold another one; call once the outcome is reached.
 
-        `known` is what an answer that is `OLDER` lacks something of.
+        `known` is the entry of the reading node, which replicas that answered `OLDER` lack in part.
         """
         distinct = dict.fromkeys(answer for answer in self._answers.values() if answer)
         if known is not None and OLDER in self._answers.values():
@@ -84,12 +84,12 @@ class ReadCall:
         return merged, stale
 
     def repaired(self, replica: str, merged: bytes) -> None:
-        """Note that a replica that lacked something holds the result now."""
+        """Note that a replica that lacked something now holds the result."""
         if replica in self._answers:
             self._answers[replica] = merged
 
     def retract(self, replica: str) -> str | None:
-        """Take back the answer of a replica that cannot be repaired; return the spare to ask instead, if needed."""
+        """Remove the answer of a replica that cannot be repaired; return the spare to ask instead, None if needless."""
         self._answers.pop(replica, None)
         if replica in self._asked:
             self._asked.remove(replica)
@@ -99,7 +99,7 @@ class ReadCall:
         return self._next_spare() if self._tally.outcome is not Outcome.REACHED else None
 
     def repair_tally(self, stale: Sequence[str]) -> Tally:
-        """Return the count of replicas that hold the result, those that need no repair counted already."""
+        """Return a tally of the replicas that hold the result; those that need no repair are counted already."""
         tally = Tally(self._answers, self.required)
         for replica in self._answers:
             if replica not in stale:
@@ -111,7 +111,7 @@ class ReadCall:
 
 
 def join(entries: Sequence[bytes]) -> bytes | None:
-    """Merge the stored bytes of one key from several replicas; None if there are none."""
+    """Return the join of the stored bytes of one key from several replicas; None if there are none."""
     if not entries:
         return None
     merged = Entry.from_bytes(entries[0]) if len(entries) > 1 else None

@@ -1,7 +1,7 @@
 """`Tally`: the only quorum arithmetic.
 
-Replicas answer `ok` or fail; the tally is reached, impossible or pending, and never changes its mind: once it is
-reached, later failures do not matter. Each replica counts once.
+Replicas answer or fail; the tally is reached, impossible or pending. Once it is reached, later failures do not change
+it. Each replica counts once.
 """
 
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ from enum import Enum
 
 
 class Outcome(Enum):
-    """What is known so far."""
+    """The state of a tally."""
 
     PENDING = "pending"
     REACHED = "reached"
@@ -17,7 +17,7 @@ class Outcome(Enum):
 
 
 class Tally:
-    """Count answers of named replicas against a required number."""
+    """Counts the answers of named replicas against a required number."""
 
     __slots__ = ("_open", "outcome", "received", "required")
 
@@ -32,7 +32,7 @@ class Tally:
         return f"{self.received}/{self.required} ({self.outcome.value})"
 
     def ok(self, replica: str) -> None:
-        """Count an answer; a replica that already answered, or was never asked, counts nothing."""
+        """Count an answer; a second answer of a replica, or one of another node, does not count."""
         if replica in self._open:
             self._open.discard(replica)
             self.received += 1
@@ -45,12 +45,12 @@ class Tally:
         self._judge()
 
     def replace(self, replica: str) -> None:
-        """Await one more replica, in place of one that failed."""
+        """Add a replica, in the place of one that failed."""
         self._open.add(replica)
         self._judge()
 
     def is_open(self, replica: str) -> bool:
-        """Tell whether this replica's answer is still awaited."""
+        """Return whether this replica has neither answered nor failed."""
         return replica in self._open
 
     def _judge(self) -> None:

@@ -1,16 +1,17 @@
-"""Which topology document stands: what a node does with the one it finds in the bucket, or hears of from another node.
+"""Agreement on the topology document: what a node does with one from the bucket, or from another node.
 
-The bucket is the authority while it is whole. But it lies in JetStream, which can be wiped or set back, and then the
-nodes know better: whoever knows a newer document writes it again. Every write is a compare-and-set against what was
-found, so of several nodes that write one wins and the others look again.
+The bucket is authoritative as long as it is intact. But JetStream stores it, which can be wiped or restored to an
+earlier state. Then the nodes have the newer document: a node that has one writes it again. Every write is a
+compare-and-set against the document that was read, so of several nodes that write one succeeds and the others read
+again.
 
 Invariants:
-- Two documents of one epoch that differ do not last. They can come up when a bucket is lost right after a change that
-  only some nodes saw; then what the bucket holds is written once more, under an epoch of its own.
-- No node counts on a disk that took the place of another one without having learned from others. A node that has lost
-  its disk when the bucket is lost writes the document of a first start, in which it counts at once, and that one may
-  be raised above the epoch that the others know. So a document is followed only as far as it agrees with what is known
-  of every disk (`corrected`).
+- Two different documents of one epoch do not last. They can occur when a bucket is lost right after a change that only
+  some nodes saw; then the content of the bucket is written once more, under a new epoch.
+- No node counts on a disk that replaced another one without having learned from others. If a node loses its disk
+  together with the bucket, it writes the document of a first start, in which it counts at once, and another node may
+  raise that document above the epoch of the others. So a document is followed only as far as it agrees with the known
+  incarnation of every disk (`corrected`).
 """
 
 from dataclasses import replace
@@ -19,9 +20,9 @@ from crdtkv.ring.topology import RingNode, Topology
 
 
 def document_to_write(found: Topology | None, known: Topology | None, first: Topology) -> Topology | None:
-    """Return the document to put in place of `found`, None if that stands.
+    """Return the document to write in place of `found`, None if `found` stays.
 
-    `known` is the last one this node agreed to, `first` what the configuration says.
+    `known` is the last one this node followed, `first` the one that the configuration describes.
     """
     if found is None:
         return known or first
@@ -36,16 +37,16 @@ def document_to_write(found: Topology | None, known: Topology | None, first: Top
 
 
 def corrected(found: Topology, known: Topology) -> Topology:
-    """Return a document with what `known` knows better of the nodes' disks; `found` itself if that is nothing.
+    """Return a document with the newer data that `known` has about disks; `found` itself if there is none.
 
-    A disk that another one was replaced by counts only if it names the other as the one it has learned to replace.
+    A disk that replaced another one counts only if it names that one as the disk it has learned to replace.
     """
     nodes = tuple(_corrected(node, known.node(node.name)) for node in found.nodes)
     return found if nodes == found.nodes else replace(found, nodes=nodes)
 
 
 def differences(agreed: Topology, configured: Topology) -> list[str]:
-    """Say, a line each, where the ring that was agreed is not the one that the configuration describes."""
+    """Return the differences between the agreed ring and the configured one, one line each."""
     told = [
         f"{name.replace('_', ' ')}: agreed {getattr(agreed, name)}, configured {getattr(configured, name)}"
         for name in ("partitions", "replication_factor")
@@ -70,7 +71,7 @@ def _corrected(node: RingNode, known: RingNode | None) -> RingNode:
     if known is None or not known.incarnation or node.incarnation == known.incarnation:
         return node
     if not node.incarnation:
-        # The document of a first start: it does not know the disk that is known here.
+        # The document of a first start: it has no incarnation of the disk that is known here.
         return replace(node, incarnation=known.incarnation, is_learner=known.is_learner, replaces=known.replaces)
     counted = known.replaces if known.is_learner else known.incarnation
     return node if node.is_learner or node.replaces == counted else replace(node, is_learner=True)

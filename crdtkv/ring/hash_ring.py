@@ -1,15 +1,16 @@
 """The consistent-hash ring of one data center.
 
-Every node takes `VNODES_PER_WEIGHT * weight` points on the ring, hashed from its name alone, so every process
-computes the same ring without talking. The walk of a partition goes clockwise from the partition's start and meets
-every node once. Its first N nodes are the preference list, chosen to lie in distinct zones while there are any;
-who follows is a fallback replica, in the order of the walk.
+Every node takes `VNODES_PER_WEIGHT * weight` points on the ring, hashed from its name alone, so every process computes
+the same ring without communication. The walk of a partition goes clockwise from the partition's start and meets every
+node once. Its first N nodes are the preference list, from distinct zones as long as there are any; the following nodes
+are the fallback replicas, in the order of the walk.
 
 Because points depend on names only, a node that joins takes over some ranges and moves nothing else, and a node that
 leaves gives away only its own.
 
-Preference lists are made at once: their walks end after a few points. A whole walk goes on until every node was met,
-and is made when somebody asks for fallback replicas, so a ring of a thousand nodes costs little more than its points.
+Preference lists are computed at once: their walks end after a few points. A whole walk continues until every node was
+met, and is computed on the first request for fallback replicas, so a ring of a thousand nodes costs little more than
+its points.
 
 Source: Karger et al. (1997); DeCandia et al., "Dynamo" (2007), sections 4.2 and 4.3.
 """
@@ -36,7 +37,7 @@ class HashRing:
         self._tokens = [token for token, _ in points]
         self._owners = [name for _, name in points]
         self._zones = {node.name: node.zone for node in topology.nodes}
-        #: Nodes that hold their place, take writes, and count in no quorum: learners, and who has not entered yet.
+        #: Home replicas that take writes and count in no quorum: learners, and nodes without an incarnation.
         self.learners = frozenset(node.name for node in topology.nodes if node.is_learner or not node.incarnation)
         self._zones_wanted = min(self.replication_factor, len(set(self._zones.values())))
         self._preference_lists = [self._choose(self._met(partition)) for partition in range(self.partitions)]
@@ -55,7 +56,7 @@ class HashRing:
         return self._preference_lists[partition]
 
     def fallbacks(self, partition: int) -> tuple[str, ...]:
-        """Return the nodes that take a replica's place, the first choice first."""
+        """Return the fallback replicas of a partition, the first choice first."""
         fallbacks = self._stand_ins.get(partition)
         if fallbacks is None:
             replicas = self._preference_lists[partition]
@@ -65,12 +66,12 @@ class HashRing:
 
     @property
     def walks(self) -> list[tuple[str, ...]]:
-        """For every partition all nodes: its replicas, then its fallback replicas."""
+        """All nodes for every partition: its home replicas, then its fallback replicas."""
         return [self.replicas_of(partition) + self.fallbacks(partition) for partition in range(self.partitions)]
 
     @cached_property
     def share_of(self) -> dict[str, float]:
-        """The part (0 to 1) of all replicas of all partitions that each node holds."""
+        """The share (0 to 1) of all replicas of all partitions that each node holds."""
         held = dict.fromkeys(self._zones, 0)
         for replicas in self._preference_lists:
             for name in replicas:
@@ -88,7 +89,7 @@ class HashRing:
                 yield name
 
     def _choose(self, names: Iterable[str]) -> tuple[str, ...]:
-        """Take the first N names in distinct zones; with fewer zones, those passed over fill up."""
+        """Take the first N names in distinct zones; with fewer zones, the skipped names fill up."""
         replicas: list[str] = []
         passed_over: list[str] = []
         zones_used: set[str] = set()
@@ -112,5 +113,5 @@ def vnode_tokens(node: RingNode) -> tuple[int, ...]:
 
 @lru_cache(maxsize=2048)
 def _points(name: str, count: int) -> tuple[int, ...]:
-    """Hash a node's points; every ring that it is in has the same ones."""
+    """Hash a node's points; they are the same in every ring."""
     return tuple(token_of(f"{name}#{index}".encode()) for index in range(count))

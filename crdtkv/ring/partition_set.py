@@ -1,7 +1,7 @@
 """A set of partitions as bits: partition p is bit p, the lowest first, in as many bytes as the ring needs.
 
-So "these of all partitions" costs 32 bytes with 256 partitions, and whether a node serves all of them is one operation
-on two whole numbers.
+A set takes 32 bytes with 256 partitions, and testing whether a node serves all of them is one operation on two
+integers.
 """
 
 from collections.abc import Iterable, Iterator
@@ -10,7 +10,7 @@ from crdtkv.errors import InvalidRequest
 
 
 def mask_of(chosen: Iterable[int]) -> int:
-    """Return the whole number whose bits are set for these partitions."""
+    """Return the integer whose bits are set for these partitions."""
     mask = 0
     for partition in chosen:
         mask |= 1 << partition
@@ -23,10 +23,10 @@ def to_bits(mask: int, partitions: int) -> bytes:
 
 
 def from_bits(bits: bytes, partitions: int) -> int:
-    """Return the mask in such bytes.
+    """Return the mask of `to_bits`.
 
     Raises:
-        InvalidRequest: they are not of a ring with so many partitions, or name none.
+        InvalidRequest: the size does not match the number of partitions, or the set is empty.
     """
     mask = int.from_bytes(bits, "little")
     if len(bits) != _size(partitions) or not 0 < mask < 1 << partitions:
@@ -35,7 +35,7 @@ def from_bits(bits: bytes, partitions: int) -> int:
 
 
 def first_in(mask: int, start: int = 0) -> int | None:
-    """Return the first partition of a mask at or behind `start`, None if there is none."""
+    """Return the first partition of a mask at or after `start`, None if there is none."""
     rest = mask >> start
     return start + (rest & -rest).bit_length() - 1 if rest else None
 

@@ -1,7 +1,8 @@
-"""Tokens: where on the ring a key lies.
+"""Tokens: the positions of keys on the ring.
 
-A token is the upper 64 bits of mmh3 x64_128 over the key's identity. Its top bits are the partition (a power of two,
-fixed for the cluster's life). Storage keys begin with the token, so a partition is one contiguous range on disk.
+A token is the upper 64 bits of mmh3 x64_128 over the key's identity. Its top bits are the partition (their number is a
+power of two, fixed for the lifetime of the cluster). Storage keys begin with the token, so a partition is one
+contiguous range on disk.
 """
 
 from crdtkv.hashing import token_hash
@@ -11,13 +12,12 @@ TOKEN_BYTES = 8
 MAX_PARTITIONS = 65_536
 
 
-def token_of(identity: bytes) -> int:
-    """Return the 64-bit token of an identity."""
-    return token_hash(identity)
+#: Returns the 64-bit token of an identity.
+token_of = token_hash
 
 
 def partition_of(token: int, partitions: int) -> int:
-    """Return the partition a token lies in."""
+    """Return the partition of a token."""
     return token * partitions >> TOKEN_BITS
 
 

@@ -1,8 +1,8 @@
-"""The topology document: who is in the ring of one data center, under which epoch.
+"""The topology document: the nodes of the ring of one data center, under an epoch.
 
 It is agreed, not gossiped: one JSON document per data center, changed only by compare-and-set, each change with the
-next epoch. Every frame between nodes carries the epoch, and a replica refuses requests of another epoch, so that
-two nodes with different ideas of who holds a key never count for one quorum.
+next epoch. Every frame between nodes carries the epoch, and a replica refuses requests of another epoch, so that two
+nodes with different placements of a key never count for one quorum.
 """
 
 import json
@@ -20,8 +20,8 @@ MAX_WEIGHT = 64
 class RingNode:
     """One node as the ring sees it; `weight` is its share of the data relative to others.
 
-    `incarnation` is that of the node's disk, in 16 hexadecimal digits, "" until it has told. A *learner* has its place,
-    takes writes, and counts in no quorum: its disk is not known to hold what was written before. `replaces` is the
+    `incarnation` is that of the node's disk, in 16 hexadecimal digits, "" until the node has entered it. A *learner*
+    has its place, takes writes, and counts in no quorum: its disk may lack earlier writes. `replaces` is the
     incarnation of the last disk that counted before this one, "" if there was none.
     """
 
@@ -36,7 +36,7 @@ class RingNode:
 
     @property
     def address(self) -> str:
-        """The `host:port` nodes and clients connect to."""
+        """The `host:port` that nodes and clients connect to."""
         return f"{self.host}:{self.port}"
 
 
@@ -52,11 +52,11 @@ class Topology:
     nodes: tuple[RingNode, ...]
 
     def node(self, name: str) -> RingNode | None:
-        """Return the node of that name."""
+        """Return the node of that name, None if there is none."""
         return next((node for node in self.nodes if node.name == name), None)
 
     def same_ring(self, other: "Topology") -> bool:
-        """Tell whether the two place every key on the same nodes at the same addresses."""
+        """Return whether the two place every key on the same nodes at the same addresses."""
         return self._placement == other._placement
 
     def with_node(self, changed: RingNode) -> "Topology":
@@ -70,9 +70,9 @@ class Topology:
         return replace(self, epoch=0, nodes=nodes)
 
     def to_json(self) -> bytes:
-        """Return the document as it stands in the KV bucket, for people to read as well.
+        """Return the document as it is stored in the KV bucket, readable for operators.
 
-        Older versions do not know `replaces`, so it is left out where it says nothing.
+        Older versions do not support `replaces`, so it is left out where it is empty.
         """
         fields = asdict(self)
         for node in fields["nodes"]:
@@ -97,7 +97,11 @@ class Topology:
         return topology
 
     def _check(self) -> None:
-        """Refuse a document no ring can be built of; it comes from outside."""
+        """Refuse a document from which no ring can be built.
+
+        Raises:
+            ProtocolError: a field is out of range.
+        """
         texts = [self.cluster, self.datacenter]
         numbers = [self.epoch, self.partitions, self.replication_factor]
         for node in self.nodes:

@@ -1,8 +1,8 @@
-"""`ClientLinks`: the connections of a node that are not links to other nodes: clients, and those nobody knows yet.
+"""`ClientLinks`: the connections of a node that are not links to other nodes: clients, and unidentified ones.
 
-Until its handshake a connection could be anybody's. As many as `HALF_OPEN_MAX` may be so; when one more comes, the
-oldest gives way. A node says who it is with its first packet, so a flood of connections that say nothing keeps no node
-out for long, and nodes take no client's place. A client finds a place or is told that there is none.
+A connection is unidentified until its handshake. At most `HALF_OPEN_MAX` are; a further one replaces the oldest. A node
+sends its handshake with its first packet, so a flood of silent connections keeps no node out for long, and nodes take
+no client's place. If there is no place for a client, it gets an error.
 """
 
 import itertools
@@ -14,7 +14,7 @@ HALF_OPEN_MAX = 128
 
 
 class ClientLinks:
-    """Who is connected; clients by their number, which is never used again."""
+    """All connections; clients have a number, which is never reused."""
 
     def __init__(self, places: int) -> None:
         self._places = places
@@ -23,12 +23,12 @@ class ClientLinks:
         self._clients: dict[int, Link] = {}
 
     def __len__(self) -> int:
-        """How many clients there are."""
+        """Return the number of clients."""
         return len(self._clients)
 
     @property
     def is_empty(self) -> bool:
-        """Whether nobody is connected, or about to be."""
+        """Whether there are no connections, identified or not."""
         return not self._clients and not self._half_open
 
     def all(self) -> list[Link]:
@@ -40,11 +40,11 @@ class ClientLinks:
         return list(self._clients.values())
 
     def get(self, number: int) -> Link | None:
-        """Return a client's link, None if it has gone."""
+        """Return a client's link, None if it is closed."""
         return self._clients.get(number)
 
     def accepted(self, link: Link) -> None:
-        """Take in a connection that has said nothing yet."""
+        """Add a new, unidentified connection."""
         self._half_open[link] = None
         if len(self._half_open) > HALF_OPEN_MAX:
             oldest = next(iter(self._half_open))
@@ -52,7 +52,7 @@ class ClientLinks:
             oldest.close("gave way to a newer connection")
 
     def known(self, link: Link) -> None:
-        """Learn that a connection has said who it is."""
+        """Note that a connection has sent its handshake."""
         self._half_open.pop(link, None)
 
     def admit(self, link: Link) -> None:
@@ -70,6 +70,6 @@ class ClientLinks:
         self._clients[link.number] = link
 
     def lost(self, link: Link) -> bool:
-        """Learn that a link is gone; tell whether it was a client's."""
+        """Remove a closed link; return whether it was a client's."""
         self._half_open.pop(link, None)
         return self._clients.pop(link.number, None) is not None

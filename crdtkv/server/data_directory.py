@@ -1,17 +1,16 @@
-"""A node's data directory: its store, its identity file, and what becomes of a store that is damaged.
+"""A node's data directory: its store, its identity file, and the handling of a damaged store.
 
-Damage is found when the store is opened or, later, when a corrupt block is read. The node stops then, because what it
-would go on with is not what it had promised to keep, and leaves a mark. At the next start (`crdtkv node` starts again
-by itself) the damaged store is set aside, never repaired and never deleted, and an empty one takes its place. The
-identity file notices, so the node comes back as a new incarnation: a learner that the other replicas fill. Meanwhile
-they answer for it.
+Damage is detected when the store is opened or, later, when a corrupt block is read. The node then stops, because its
+data is not what it acknowledged, and leaves a mark. At the next start (`crdtkv node` restarts by itself) the damaged
+store is set aside, never repaired and never deleted, and an empty one takes its place. The identity file detects that,
+so the node returns with a new incarnation: as a learner that the other replicas fill. They serve its keys meanwhile.
 
-An old copy that was put back is set aside as well, if it is older than deleted keys are remembered (`fence`): what was
-deleted since would come back with it.
+A restored copy is set aside as well, if it is older than `gc_grace_s` (`fence`): it would resurrect data that was
+deleted since.
 
-A directory is made for its owner only, and one that others can look into is told of.
+A directory is created for its owner only, and a warning is logged if others can read one.
 
-A directory without an identity file is not known to be this node's: there, damage is an error to be looked at.
+A directory without an identity file may not be this node's: there, damage is an error that an operator must examine.
 """
 
 import contextlib
@@ -33,10 +32,10 @@ log = logging.getLogger("crdtkv.node")
 
 
 def open_store(data: Path, config: StorageConfig) -> RocksStore:
-    """Open the store of a data directory; one that is damaged is set aside, and an empty one opened.
+    """Open the store of a data directory; a damaged one is set aside, and an empty one opened.
 
     Raises:
-        StorageError: the directory is unwritable, in use, or damaged and not known to be a node's.
+        StorageError: the directory is unwritable, in use, or damaged and without an identity file.
     """
     _keep_private(data)
     if (data / _MARK).exists():
@@ -55,21 +54,21 @@ def fence(store: RocksStore, data: Path, config: StorageConfig) -> RocksStore:
     """Set aside a store that is too old to take part; return an empty one.
 
     Raises:
-        StorageError: the directory refuses.
+        StorageError: the store cannot be renamed or opened.
     """
     store.close()
-    _set_aside(data, "it is an old copy, from before deleted keys were forgotten", "fenced")
+    _set_aside(data, "it is a copy older than collection.gc_grace_s, and could resurrect deleted keys", "fenced")
     return _open(data, config)
 
 
 def mark_damaged(data: Path) -> None:
-    """Have the store set aside when the node starts next."""
+    """Mark the store to be set aside at the next start."""
     write_whole(data / _MARK, "")
 
 
 def _keep_private(data: Path) -> None:
-    """Create the directory for its owner only; say so if others can look into one that is there."""
-    with contextlib.suppress(OSError):  # the store says what is wrong with it
+    """Create the directory for its owner only; log a warning if others can read an existing one."""
+    with contextlib.suppress(OSError):  # opening the store reports the error
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
         mode = stat.S_IMODE(data.stat().st_mode)
         if mode & 0o077:
@@ -86,4 +85,4 @@ def _set_aside(data: Path, reason: str, what: str = "damaged") -> None:
         (data / _STORE).rename(aside)
     except OSError as error:
         raise StorageError(f"{data / _STORE}: cannot be set aside: {error.strerror}") from None
-    log.error("the store was set aside as %s; the node is filled again by others: %s", aside, reason)
+    log.error("the store was set aside as %s; other replicas fill this node again: %s", aside, reason)

@@ -1,4 +1,4 @@
-"""`LinkLog`: what a node says of its links, at a rate, in lines that peers cannot shape."""
+"""`LinkLog`: the log lines of a node about its links, limited in rate, in a form that peers cannot control."""
 
 import logging
 import time
@@ -19,15 +19,15 @@ class LinkLog:
         self._unsent = LineRate()
 
     def junk(self, reason: str, stats: Stats) -> None:
-        """Note that a link was closed for what came on it."""
+        """Log that a link was closed because of malformed data."""
         stats.count("junk_messages")
         _warn(self._junk, f"closed a link: {reason}")
 
     def unsent(self, link: Link, outgoing: Outgoing, stats: Stats) -> None:
-        """Note what could not be sent."""
+        """Log the messages that could not be sent."""
         stats.count("unsendable_messages", len(outgoing.unsendable))
         stats.count("messages_held_back", outgoing.held_back)
-        name = "nobody" if link.hello is None else f"{link.hello.role} {one_line(link.hello.name, 40)}"
+        name = "an unidentified peer" if link.hello is None else f"{link.hello.role} {one_line(link.hello.name, 40)}"
         for what in outgoing.unsendable:
             _warn(self._unsent, f"cannot be sent to {name}: {what}")
 

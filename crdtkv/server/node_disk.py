@@ -1,4 +1,4 @@
-"""`NodeDisk`: the store and the identity of one node, as a process opens, checks and closes them."""
+"""`NodeDisk`: opens, checks and closes the store and the identity of one node."""
 
 import asyncio
 import logging
@@ -15,7 +15,7 @@ log = logging.getLogger("crdtkv.node")
 
 
 class NodeDisk:
-    """An open data directory. `who` is the identity that this start goes on with."""
+    """An open data directory. `who` is the identity of this start."""
 
     def __init__(self, data: Path, config: StorageConfig, owner: identity.Owner) -> None:
         """Open the directory; `establish` must follow.
@@ -29,7 +29,7 @@ class NodeDisk:
         self.store = open_store(data, config)
 
     def establish(self) -> None:
-        """Find out whose disk this is, and whether it has forgotten anything; count this start.
+        """Check the owner of this disk, and whether it has lost anything; count this start.
 
         Raises:
             StorageError: the disk belongs to another node, or failed.
@@ -40,14 +40,14 @@ class NodeDisk:
             log.info("new incarnation %016x: %s", self.who.incarnation, self.who.renewed_because)
 
     def outlive(self, remembered: int) -> None:
-        """Take a new incarnation if the topology bucket remembers more starts than this disk has noted there."""
+        """Take a new incarnation if the topology bucket holds more starts than this disk has noted there."""
         who = identity.outlive(self._record, self.store, self._owner, self.who, remembered, secrets.randbits(64))
         if who is not self.who:
             log.warning("new incarnation %016x: %s", who.incarnation, who.renewed_because)
             self.who = who
 
     def fence_an_old_copy(self, wall_ms: int, grace_s: float) -> None:
-        """Set the store aside if it is older than deleted keys are remembered, and go on with an empty one."""
+        """Set the store aside if it is a copy older than `grace_s`, and continue with an empty one."""
         if not identity.is_fenced(self.who, self.store, wall_ms, grace_s):
             return
         topology, starts = self.store.get(rows.TOPOLOGY), self.who.starts
@@ -58,7 +58,7 @@ class NodeDisk:
         log.warning("new incarnation %016x after start %d", self.who.incarnation, starts)
 
     def save_incarnation(self, incarnation: int) -> None:
-        """Keep a new incarnation in the identity file.
+        """Write a new incarnation to the identity file.
 
         Raises:
             StorageError: the file cannot be written.
@@ -67,7 +67,7 @@ class NodeDisk:
         identity.save(self._record, self._owner, self.who)
 
     def topology(self) -> Topology | None:
-        """Return the last topology that this node knew, None if it knew none."""
+        """Return the last topology that this node knew, None if there is none."""
         stored = self.store.get(rows.TOPOLOGY)
         return Topology.from_json(stored) if stored is not None else None
 
@@ -78,7 +78,7 @@ class NodeDisk:
         self.store.sync()
 
     async def close(self, is_sound: bool) -> None:
-        """Close the store; one that is sound is synced before."""
+        """Close the store; sync it first if it is sound."""
         if is_sound:
             await asyncio.to_thread(self.store.sync)
         self.store.close()

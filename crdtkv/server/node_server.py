@@ -1,8 +1,8 @@
-"""`NodeServer`: one node as a process's worth of asyncio, put together.
+"""`NodeServer`: one node as an asyncio application.
 
-Start: own the data directory, open the store, agree on the topology (or go on with the last one), listen, dial,
-connect to NATS. Drain: let clients go elsewhere, each once it has all its answers. Stop: sync, let go. It decides
-nothing; that is `NodeCore`'s part.
+Start: lock the data directory, open the store, agree on the topology (or continue with the last one), listen, dial,
+connect to NATS. Drain: wait until clients have left, each when it has all its answers. Stop: sync and close. It decides
+nothing; `NodeCore` does.
 """
 
 import asyncio
@@ -46,7 +46,7 @@ from crdtkv.wire.outgoing import Outgoing
 
 FIRST_TOPOLOGY_WAIT_S = 3.0
 DISK_CHECK_S = 1.0
-#: How long a node that is to stop waits for its clients to leave, and how it tells them.
+#: How long a stopping node waits for its clients to leave, and the message that asks them to.
 DRAIN_S = 5.0
 LEAVING = GoAway(int(DRAIN_S * 1000))
 
@@ -54,13 +54,13 @@ log = logging.getLogger("crdtkv.node")
 
 
 class NodeServer:
-    """One node. `failed` is set, with the reason, when it cannot go on."""
+    """One node. `failed` is set, with the reason, when the node cannot continue."""
 
     def __init__(self, config: ClusterConfig, node: str, data: Path, listen: str | None = None) -> None:
-        """Prepare a node; `listen` is the address it listens on where that is not its host in the configuration.
+        """Prepare a node; `listen` is the address to listen on if it is not the node's host in the configuration.
 
         Raises:
-            ConfigError: the configuration names no such node.
+            ConfigError: the configuration has no such node.
         """
         found = config.find_node(node)
         if found is None:
@@ -88,7 +88,7 @@ class NodeServer:
         """Start everything; returns when the node serves.
 
         Raises:
-            StorageError: the data directory is unusable, foreign or damaged.
+            StorageError: the data directory is unusable, damaged, or belongs to another node.
             ConfigError: a port is in use, or the node runs already.
             BusError: NATS may not carry a durable cluster.
         """
@@ -103,7 +103,7 @@ class NodeServer:
         on_stop.push_async_callback(self._home.close)
         topology = await self._first_topology()
         await self._refuse_a_second_process(topology)
-        # Before anything is noted of this start: one that finds its ports taken is none.
+        # Before this start is noted anywhere: one that finds its ports in use does not count.
         http = HttpFace(self._listen_on, self._node_config.http_port)
         on_stop.callback(http.close)
         self._server = await self._bind()
@@ -135,9 +135,9 @@ class NodeServer:
         log.info("%s serves on %s:%d, epoch %d", self._node, self._listen_on, self._node_config.port, topology.epoch)
 
     async def drain(self) -> None:
-        """Let clients go elsewhere, and wait until they have: each leaves once it has all its answers.
+        """Ask clients to leave, and wait until they have: each leaves when it has all its answers.
 
-        For those who do not leave it waits `DRAIN_S`. New ones are not let in.
+        Waits for at most `DRAIN_S`. New clients are not accepted.
         """
         self._is_draining = True
         if self._server is not None:
@@ -153,14 +153,19 @@ class NodeServer:
             log.warning("%d clients have not left within %g s", len(self._clients), DRAIN_S)
 
     async def stop(self) -> None:
-        """Stop, in the reverse order, whatever was started; what was acknowledged is durable."""
+        """Stop everything that was started, in reverse order; acknowledged writes are durable."""
         await self._on_stop.aclose()
 
-    # What links tell (`LinkUser`):
+    # The methods of `LinkUser`:
 
     def greeted(self, link: Link, hello: Hello) -> None:
-        """See `LinkUser.greeted`."""
-        # A client that was given addresses only cannot know the cluster's name.
+        """Admit a client, or register the link to a node.
+
+        Raises:
+            ProtocolError: the other side belongs to another cluster or ring, or the link is not expected.
+            Overloaded: there is no place for another client.
+        """
+        # A client that has only addresses cannot know the cluster's name.
         if hello.cluster != self._config.cluster and not (hello.role == "client" and not hello.cluster):
             raise ProtocolError(f"cluster {hello.cluster!r} is not this one, {self._config.cluster!r}")
         self._clients.known(link)
@@ -172,7 +177,7 @@ class NodeServer:
         elif hello.role == "node":
             if hello.datacenter != self._datacenter or self.core.topology.node(hello.name) is None:
                 raise ProtocolError(f"node {hello.name!r} of {hello.datacenter!r} is not in this ring")
-            # Of two nodes the one whose name comes first dials: a link the other way round is somebody else's.
+            # Of two nodes the one with the lower name dials; a link in the other direction is not accepted.
             dialer = self._dialers.get(hello.name)
             is_ours = dialer is not None and dialer.link is link
             if is_ours != (hello.name > self._node):
@@ -188,25 +193,25 @@ class NodeServer:
             raise ProtocolError(f"role {hello.role!r} is neither node nor client")
 
     def frame(self, link: Link, frame: Frame) -> None:
-        """See `LinkUser.frame`."""
+        """Pass the messages of a frame to the core."""
         assert link.hello is not None
         if frame.skipped:
             self.core.stats.count("junk_messages", frame.skipped)
         self._stepper.put(Received(link.number or link.hello.name, frame.epoch, frame.messages))
 
     def unsent(self, link: Link, outgoing: Outgoing) -> None:
-        """See `LinkUser.unsent`."""
+        """Log messages that could not be sent, and pass their errors to the core."""
         self._link_log.unsent(link, outgoing, self.core.stats)
         if outgoing.returned and link.hello is not None:
             self._put(Received(link.number or link.hello.name, 0, outgoing.returned))
 
     def beat(self, link: Link) -> None:
-        """See `LinkUser.beat`."""
+        """Pass the clock of another node to the core."""
         if link.hello is not None and self._links.get(link.hello.name) is link:
             self._put(PeerClock(link.hello.name, link.clock_ahead_s))
 
     def lost(self, link: Link, reason: str) -> None:
-        """See `LinkUser.lost`."""
+        """Report the loss of a link to its dialer and to the core."""
         was_client = self._clients.lost(link)
         self._links_changed.set()
         if reason.startswith("protocol error"):
@@ -223,58 +228,62 @@ class NodeServer:
             log.info("the link to %s is gone: %s", link.hello.name, one_line(reason))
             self._put(PeerDown(link.hello.name))
 
-    # What effects want done (`World`):
+    # The methods of `World`:
 
     def send(self, peer: Peer, messages: list[Message]) -> None:
-        """See `World.send`."""
+        """Send messages to a peer; drop them if there is no link."""
         link = self._links.get(peer) if isinstance(peer, str) else self._clients.get(peer)
         if link is not None:
             link.send(messages)
 
     def publish(self, publish: Publish) -> None:
-        """See `World.publish`."""
+        """Send a payload to the stream of this data center."""
         self._home.publish(publish)
 
     def send_bus(self, send: SendBus) -> None:
-        """See `World.send_bus`."""
+        """Send a payload to a node of another data center."""
         self._remotes[send.datacenter].send(send.node, send.payload)
 
     def propose(self, proposal: Proposal) -> None:
-        """See `World.propose`."""
+        """Change the topology document, if it is still the known one."""
         self._home.propose(proposal)
 
     def ack(self, ack: AckStream) -> None:
-        """See `World.ack`."""
+        """Acknowledge a message of a stream, or request its redelivery."""
         for remote in self._remotes.values():
             if remote.owns(ack.handle):
                 remote.ack(ack.handle, ack.applied)
 
     def note(self, text: str) -> None:
-        """See `World.note`."""
+        """Log a line for the operator."""
         log.warning("%s", one_line(text))
 
     def save_incarnation(self, incarnation: int) -> None:
-        """See `World.save_incarnation`."""
+        """Write a new incarnation to the identity file.
+
+        Raises:
+            StorageError: the file cannot be written.
+        """
         self._disk.save_incarnation(incarnation)
 
     def follow_topology(self, topology: Topology) -> None:
-        """See `World.follow_topology`."""
+        """Use the addresses of a topology that the node has adopted."""
         self._home.known = topology
         self._follow_addresses(topology)
 
     def refresh_topology(self) -> None:
-        """See `World.refresh_topology`."""
+        """Read the topology bucket now."""
         self._home.look()
 
     def halt(self, reason: str) -> None:
-        """See `World.halt`."""
+        """Stop the node with an error."""
         self._fail(ConfigError(reason))
 
     def _put(self, event: Event) -> None:
         self._stepper.put(event)
 
     async def _first_topology(self) -> Topology:
-        """Agree on a topology; without NATS, go on with the last one this node knew, if it knew one."""
+        """Agree on a topology; without NATS, continue with the last known one, if there is one."""
         home = self._home
         home.known = self._disk.topology()
         connecting = asyncio.ensure_future(self._agree(home))
@@ -296,7 +305,7 @@ class NodeServer:
         return topology
 
     async def _refuse_a_second_process(self, topology: Topology) -> None:
-        """Ask at the addresses this node has, or had, whether a process of its name runs already.
+        """Check whether a process of this name runs already, at the addresses this node has, or had.
 
         Raises:
             ConfigError: one does.
@@ -313,12 +322,12 @@ class NodeServer:
                 self._node,
             ):
                 raise ConfigError(
-                    f"another process of this node runs at {host}:{port} already: stop it first, or give this one "
-                    "the name of another node"
+                    f"another process of this node runs at {host}:{port} already: stop it first, or start this one "
+                    "as another node"
                 )
 
     async def _outlive_copies(self) -> bool:
-        """Take a new incarnation if the bucket remembers more starts than this disk; False if it could not be asked."""
+        """Take a new incarnation if the bucket holds more starts than this disk; return False if it cannot be read."""
         if not self._home.is_connected:
             return False
         remembered = await self._home.starts_remembered()
@@ -338,7 +347,11 @@ class NodeServer:
         await self._home.poll()
 
     async def _bind(self) -> asyncio.Server:
-        """Take the port for links; nobody is let in yet."""
+        """Bind the port for links; connections are not accepted yet.
+
+        Raises:
+            ConfigError: the port cannot be bound.
+        """
         host, port = self._listen_on, self._node_config.port
         try:
             return await asyncio.get_running_loop().create_server(self._accept, host, port, start_serving=False)
@@ -354,7 +367,7 @@ class NodeServer:
         return link
 
     def _follow_addresses(self, topology: Topology) -> None:
-        """Keep links to the nodes whose name comes behind ours, at the addresses they have now; the others dial us."""
+        """Dial the nodes with higher names, at their current addresses; nodes with lower names dial this one."""
         for node in topology.nodes:
             dialer = self._dialers.get(node.name)
             if node.name <= self._node or (dialer is not None and dialer.address == (node.host, node.port)):
@@ -373,7 +386,7 @@ class NodeServer:
         return self.core.topology.epoch
 
     async def _watch_disk(self) -> None:
-        """Tell the core when the disk runs out of room, and when it has some again."""
+        """Report to the core when the disk is almost full, and when it has space again."""
         floor_bytes = self._config.storage.free_space_floor_mib * 1024 * 1024
         told = DiskSpace(True)
         while True:
@@ -400,7 +413,7 @@ class NodeServer:
             link.close("the node stops")
 
     async def _cancel_tasks(self) -> None:
-        """Cancel until all have ended: a cancellation that meets an arriving message inside nats-py is swallowed."""
+        """Cancel until all tasks have ended: nats-py swallows a cancellation that coincides with a message."""
         pending = {task for task in self._tasks if not task.done()}
         while pending:
             for task in pending:

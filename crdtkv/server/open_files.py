@@ -1,8 +1,8 @@
-"""How many files and connections this process may open, and whether that is enough for what it may be asked for.
+"""The number of files and connections this process may open, and whether it is enough for the configuration.
 
-A node that runs out of file descriptors can neither accept a connection nor open a table of its store. So the soft
-limit is raised to the hard one at the start, and clients get only the places that are left when everything else has its
-own: the store's tables, links to nodes, NATS, HTTP, connections before their handshake.
+A node without file descriptors can neither accept a connection nor open a table of its store. So the soft limit is
+raised to the hard one at the start, and clients get only the places that remain after everything else: the store's
+tables, links to nodes, NATS, HTTP, connections before their handshake.
 """
 
 import logging
@@ -13,21 +13,21 @@ from crdtkv.errors import ConfigError
 from crdtkv.server.client_links import HALF_OPEN_MAX
 from crdtkv.storage.rocks import OPEN_FILES_MAX, OTHER_FILES
 
-#: NATS of all data centers, the listening ports, logs, the interpreter's own.
+#: NATS of all data centers, the listening ports, logs, and files of the interpreter.
 _SPARE = 64
-#: Fewer places for clients than that are of no use.
+#: With fewer places for clients a node is of no use.
 PLACES_MIN = 16
 
 log = logging.getLogger("crdtkv.node")
 
 
 def places_for_clients(connections_max: int, nodes: int) -> int:
-    """Raise the limit of open files as far as it goes; return how many clients may be connected.
+    """Raise the limit of open files as far as possible; return how many clients may connect.
 
-    That is as many as wanted, or fewer, with a warning.
+    The result is `connections_max`, or less, with a warning.
 
     Raises:
-        ConfigError: hardly any could be.
+        ConfigError: there is hardly any place.
     """
     allowed = _raise_limit()
     others = OPEN_FILES_MAX + OTHER_FILES + HALF_OPEN_MAX + HTTP_CONNECTIONS_MAX + 2 * nodes + _SPARE

@@ -1,8 +1,8 @@
-"""`Stepper`: the loop around a `NodeCore`, and the fsyncs that its held effects wait for.
+"""`Stepper`: the loop around a `NodeCore`, and the fsyncs for which its held effects wait.
 
-Events gather in an inbox; one step is scheduled behind everything that is ready in the event loop now, so whatever
-arrived together is handled together. `GroupCommit` decides what may leave and when to sync; here each fsync runs, in a
-worker thread. If the disk fails, nothing more leaves, and the node stops.
+Events collect in an inbox; one step is scheduled after all callbacks that are ready in the event loop now, so events
+that arrived together are handled together. `GroupCommit` decides which effects may leave and when to sync; the stepper
+runs each fsync, in a worker thread. If the disk fails, no more effects leave, and the node stops.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from crdtkv.node.kernel.group_commit import GroupCommit
 from crdtkv.node.kernel.world import World, carry_out, release
 from crdtkv.storage.store import Store
 
-#: How long the loop itself waits for an fsync before it goes on with other work.
+#: How long the loop itself waits for an fsync before it continues with other work.
 PATIENCE_S = 0.002
 
 log = logging.getLogger("crdtkv.node")
@@ -49,14 +49,14 @@ class Stepper:
         self._synced = asyncio.Event()
 
     def put(self, event: Event) -> None:
-        """Hand an event to the core; from the loop's thread only."""
+        """Add an event for the core; from the loop's thread only."""
         self._inbox.append(event)
         if not self._is_scheduled and not self._is_stopped:
             self._is_scheduled = True
             self._loop.call_soon(self._step)
 
     async def stop(self) -> None:
-        """Finish: no more steps, and what was committed is made durable."""
+        """Make no more steps, and wait until commits in progress are durable."""
         self._is_stopped = True
         if self._timer is not None:
             self._timer.cancel()
@@ -89,7 +89,7 @@ class Stepper:
         began = time.perf_counter()
         syncing = self._disk.submit(self._store.sync)
         try:
-            # Mostly the disk is done before the loop would have come round, and the answer leaves at once.
+            # Usually the fsync ends before the loop would run again, and the answer leaves at once.
             syncing.exception(timeout=PATIENCE_S)
         except TimeoutError:
             syncing.add_done_callback(lambda done: self._loop.call_soon_threadsafe(self._after_sync, done, began))
@@ -105,7 +105,7 @@ class Stepper:
             self._fail(error if isinstance(error, StorageError) else StorageError(str(error)))
             return
         self._core.stats.commits.observe(time.perf_counter() - began)
-        # The core need not act on it, only know it before it handles anything else: no step of its own.
+        # The core need not act on this event, only handle it before any other: it causes no step of its own.
         self._inbox.append(Durable(self._group.durable))
         self._sync()
 

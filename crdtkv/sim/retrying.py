@@ -7,6 +7,8 @@ have more; then its history says so.
 from typing import TYPE_CHECKING
 
 from crdtkv.checking.history import Dot, Operation
+from crdtkv.node.replica.operations import records_in
+from crdtkv.sim.expanded import expanded
 from crdtkv.sim.stored import violated
 from crdtkv.storage.memory import Batch
 from crdtkv.wire.messages import KeepHint, Message, WriteReplica
@@ -29,15 +31,16 @@ class Retrying:
 
     def sent(self, messages: list[Message]) -> None:
         """Look at what is really sent, which is durable."""
-        for message in messages:
+        for message in expanded(messages):
             if isinstance(message, WriteReplica | KeepHint) and message.record:
                 self._take(message.record)
 
     def durable(self, batch: Batch) -> None:
         """Look at the records that a power loss can no longer take."""
-        for row, record in batch.items():
-            if row[:1] == b"p" and record is not None:
-                self._take(record)
+        for row, value in batch.items():
+            if row[:1] == b"p" and value is not None:
+                for record in records_in(value):
+                    self._take(record)
 
     def completed(self) -> None:
         """Write into the history what was done more than once: when it had which effect is not known."""

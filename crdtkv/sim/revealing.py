@@ -18,6 +18,7 @@ from crdtkv.checking.levels import SLOPPY, nodes_asked_and_awaited
 from crdtkv.node.kernel.effects import Effects, Proposal
 from crdtkv.node.kernel.events import Event, Peer, Received
 from crdtkv.ring.token import identity_in, storage_key_of
+from crdtkv.sim.expanded import expanded
 from crdtkv.sim.stored import descends, has, parse, violated
 from crdtkv.storage import rows
 from crdtkv.wire.messages import (
@@ -90,7 +91,7 @@ class Revealing:
             if isinstance(message, MutateReply)
         }
         for peer, messages in effects.at_once.items():
-            for message in messages:
+            for message in expanded(messages):
                 if not (isinstance(message, MutateReply) and (message.actor, message.counter) in passed_on):
                     self._leaves_at_once(node, peer, message)
         if effects.held_proposal is not None and self._cluster.plan.lost_disks == 1:
@@ -151,7 +152,7 @@ class Revealing:
 
     def _note(self, node: "SimNode", frame: Received) -> None:
         where = (node.place.node, node.life, frame.peer)
-        for message in frame.messages:
+        for message in expanded(frame.messages):
             match message:
                 case MutateRequest():
                     self._asked[*where, message.id] = (message.identity, message.level)
@@ -232,7 +233,7 @@ def _in_a_hint(node: "SimNode", identity: bytes, is_there: Any) -> bool:
 
 
 def _served_nothing(node: "SimNode", frame: Received, effects: Effects) -> None:
-    asked = {message.id for message in frame.messages if isinstance(message, _SERVED)}
+    asked = {message.id for message in expanded(frame.messages) if isinstance(message, _SERVED)}
     for messages in (effects.at_once.get(frame.peer, []), effects.held.get(frame.peer, [])):
         for message in messages:
             ids = message.ids if isinstance(message, ReplicaWritten) else []

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from crdtkv.checking.history import Dot
 from crdtkv.node.kernel.events import Event, Peer, Received
 from crdtkv.ring.token import storage_key_of
+from crdtkv.sim.expanded import expanded
 from crdtkv.sim.stored import has, parse, violated
 from crdtkv.storage import rows
 from crdtkv.wire.messages import Message, MutateRequest, WriteReplica
@@ -50,7 +51,7 @@ class Superseding:
         for event in events:
             if not isinstance(event, Received):
                 continue
-            for message in event.messages:
+            for message in expanded(event.messages):
                 if isinstance(message, WriteReplica) and message.supersede_before:
                     allowed.add((message.identity, message.supersede_before))
                 elif isinstance(message, MutateRequest):
@@ -58,7 +59,7 @@ class Superseding:
 
     def sent(self, node: "SimNode", peer: Peer, messages: list[Message]) -> None:
         """Look at what is really sent."""
-        for message in messages:
+        for message in expanded(messages):
             if isinstance(message, WriteReplica) and message.supersede_before:
                 why = self._why_not(node, peer, message)
                 if why:

@@ -2,6 +2,7 @@
 
 from crdtkv.crdt.entry import Entry
 from crdtkv.ids import parse_identity
+from crdtkv.sim.expanded import expanded
 from crdtkv.wire.codec import decode_frame
 from crdtkv.wire.messages import Message
 
@@ -9,7 +10,7 @@ from crdtkv.wire.messages import Message
 def readable(payload: bytes) -> str:
     """Show a frame: its epoch unless it is 0, and its messages."""
     frame = decode_frame(payload)
-    shown = ", ".join(_message(message) for message in frame.messages)
+    shown = ", ".join(_message(message) for message in expanded(frame.messages))
     return f"[{frame.epoch}] {shown}" if frame.epoch else shown
 
 

@@ -1,8 +1,8 @@
-"""Who uses a directory: a lock that is held as long as its process lives, and names it to whoever comes next.
+"""The lock of a directory: a process holds it until it ends, and it names the process to others.
 
-`crdtkv up` holds the one of its data directory, `crdtkv node` that of its own, before either touches anything else.
-The lock is the kernel's (`flock`): it ends with the process, however that ends, and leaves nothing to clean up. The
-text in the file is for people only; the file itself stays.
+`crdtkv up` holds the lock of its data directory, `crdtkv node` that of its own, before either changes anything else.
+The lock is the kernel's (`flock`): it ends with the process, however that ends, and needs no cleanup. The text in the
+file is for people only; the file itself stays.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ FILE_NAME = "lock"
 
 @contextlib.contextmanager
 def holding(directory: Path, holder: str) -> Iterator[None]:
-    """Make the directory if it is not there, and hold its lock inside the block; `holder` says for whom.
+    """Create the directory if it does not exist, and hold its lock inside the block; `holder` is the name to show.
 
     Raises:
         StorageError: another process holds it, or the directory cannot be written.
@@ -33,7 +33,7 @@ def holding(directory: Path, holder: str) -> Iterator[None]:
         ) from None
     try:
         _lock(descriptor, directory)
-        with contextlib.suppress(OSError):  # a full disk is told by what needs the room
+        with contextlib.suppress(OSError):  # later writes report a full disk
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"{holder}, process {os.getpid()}\n".encode(), 0)
         yield
@@ -42,7 +42,7 @@ def holding(directory: Path, holder: str) -> Iterator[None]:
 
 
 def holder_of(directory: Path) -> str | None:
-    """Return who holds the lock of a directory, None if nobody does."""
+    """Return the name of the process that holds the lock of a directory, None if there is none."""
     try:
         descriptor = os.open(directory / FILE_NAME, os.O_RDONLY)
     except OSError:

@@ -1,11 +1,10 @@
-"""Files that are whole or not there: the one place that writes files the product must be able to rely on.
+"""Files that are complete or absent: the one place that writes files on which the product relies.
 
-A file that others read, or that stands for an earlier one, is written beside it, fsynced, and renamed into its place;
-then its directory is fsynced, so that the name survives a power failure as well. Whoever reads it, and whatever fails
-meanwhile, sees all of the old file or all of the new one. What is made here, files and directories, may be read by
-its owner only.
+A new version of a file is written beside it, fsynced, and renamed into its place; then its directory is fsynced, so
+that the name survives a power failure as well. A reader sees all of the old file or all of the new one, whatever fails
+meanwhile. Files and directories that are created here are readable by their owner only.
 
-Errors are the `OSError` of the system: what that means, and what to do, only the caller knows.
+Errors are the `OSError` of the system: only the caller can explain them and name a remedy.
 """
 
 import contextlib
@@ -22,17 +21,17 @@ PRIVATE_FILE = 0o600
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Make a file hold a text, durably; it holds what it held before, or nothing, if that fails."""
+    """Write a text to a file, durably; if that fails, the earlier content stays."""
     with replacing(path, mode=PRIVATE_FILE) as file:
         file.write(text)
 
 
 @contextlib.contextmanager
 def replacing(path: Path, mode: int | None = None) -> Iterator[TextIO]:
-    """Open a text file (UTF-8) that takes the place of `path` when the block ends, durably, and not if it fails.
+    """Open a text file (UTF-8) that replaces `path` when the block ends, durably, unless the block fails.
 
-    It has the permissions of the file it replaces, unless `mode` names others. A symbolic link stays one: the file it
-    names is replaced.
+    It has the permissions of the file it replaces, unless `mode` is given. If `path` is a symbolic link, the target of
+    the link is replaced.
     """
     target = Path(os.path.realpath(path))
     descriptor, name = tempfile.mkstemp(prefix=f".{target.name[:200]}.", suffix=".new", dir=target.parent)
@@ -60,7 +59,7 @@ def sync_directory(directory: Path) -> None:
 
 
 def make_private_directory(directory: Path) -> None:
-    """Make a directory, and those above it, that nobody else looks into; one that is there stays as it is."""
+    """Create a directory, and those above it, for their owner only; existing directories stay as they are."""
     if directory.exists() and not directory.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(directory))
     if not directory.is_dir():
@@ -70,7 +69,7 @@ def make_private_directory(directory: Path) -> None:
 
 
 def open_to_others(directory: Path) -> str | None:
-    """Return the permissions of a directory that its group or others may read or write, None if they may not."""
+    """Return the permissions of a directory that its group or others may read or write, else None."""
     mode = stat.S_IMODE(directory.stat().st_mode)
     return f"{mode:04o}" if mode & 0o077 else None
 

@@ -1,15 +1,14 @@
-"""Who a data directory belongs to, and which incarnation of the node it carries.
+"""The owner of a data directory, and the incarnation of the node that it carries.
 
-Dots are unique only while an incarnation never forgets a counter it issued. So the incarnation is kept twice: in the
-store, and in an fsynced file beside it. With it goes the number of starts, which both places count. If the two do not
-agree, the disk lost or gained something (a missing WAL opens silently empty; a restored backup of the store knows of
-fewer starts than the file), and the node takes a new incarnation instead of guessing. A directory of another node
-or cluster is refused.
+Dots are unique only if an incarnation never loses a counter it issued. So the incarnation is stored twice: in the
+store, and in an fsynced file beside it, together with the number of starts. If the two do not agree, the disk has lost
+or gained something (a missing WAL opens silently empty; a restored backup of the store has fewer starts than the file),
+and the node takes a new incarnation instead of guessing. A directory of another node or cluster is refused.
 
-A copy of the whole directory, file included, put back in place of it agrees with itself. So a third place counts as
-well, the topology bucket, and `outlive` ends an incarnation of which the bucket holds a start that this disk never
-noted there. The disk writes down what it is about to note before it does so. Starts that failed before they could ask
-the bucket are no part of that comparison: a copy may fail to start as often as it likes.
+A restored copy of the whole directory, including the file, is consistent in itself. So the topology bucket counts
+starts as well, and `outlive` ends an incarnation if the bucket holds a start that this disk never noted there. The disk
+stores each start before it is noted in the bucket. Starts that failed before they could read the bucket are not
+compared: a copy may fail to start any number of times.
 """
 
 import json
@@ -37,7 +36,10 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """The incarnation to use, at its n-th start. `renewed_because` is None when the directory's own one goes on."""
+    """The incarnation to use, and the number of this start.
+
+    `renewed_because` is the reason for a new incarnation, None if the one of the directory continues.
+    """
 
     incarnation: int
     starts: int
@@ -45,25 +47,25 @@ class Identity:
 
 
 class IdentityRecord(Protocol):
-    """Where the identity is kept beside the store; `where` names it to people."""
+    """The copy of the identity beside the store; `where` names it to operators."""
 
     where: str
 
     def read(self) -> dict[str, Any] | None:
-        """Return the fields, None if there is no record, and no fields if it cannot be read."""
+        """Return the fields; None if there is no record, {} if it cannot be read."""
         ...
 
     def write(self, document: dict[str, Any]) -> None:
         """Replace the record, durably and atomically.
 
         Raises:
-            StorageError: the disk refused.
+            StorageError: the write failed.
         """
         ...
 
 
 def establish(record: IdentityRecord, store: Store, owner: Owner, fresh_incarnation: int) -> Identity:
-    """Count a start and return the incarnation to use, renewing it on any doubt; it is durable on return.
+    """Count a start and return the incarnation to use, a new one if in doubt; it is durable on return.
 
     Raises:
         StorageError: the directory belongs to another node or cluster, or the record cannot be written.
@@ -82,7 +84,7 @@ def establish(record: IdentityRecord, store: Store, owner: Owner, fresh_incarnat
     doubt = _doubt(in_store, starts_in_store, recorded.get("incarnation") if recorded else None, starts_on_record)
     incarnation = in_store if doubt is None and in_store is not None else fresh_incarnation
     starts = max(starts_in_store, starts_on_record) + 1
-    # The store goes first: a crash between the two leaves it one start ahead, which is no reason for doubt.
+    # Write the store first: a crash between the two leaves it one start ahead, which is no reason for doubt.
     identity = Identity(incarnation, starts, doubt)
     _store(store, identity)
     save(record, owner, identity)
@@ -92,18 +94,18 @@ def establish(record: IdentityRecord, store: Store, owner: Owner, fresh_incarnat
 def outlive(
     record: IdentityRecord, store: Store, owner: Owner, who: Identity, remembered: int | None, fresh_incarnation: int
 ) -> Identity:
-    """Compare this disk with the highest start that is remembered elsewhere (None: nobody could be asked).
+    """Compare this disk with the highest start that is noted in the bucket (None: the bucket could not be read).
 
-    Returns the identity to use, whose start is above all that are remembered; it is durable on return. Its start may
-    then be noted where `remembered` came from, and must not be noted there before.
+    Return the identity to use, whose start is above all noted ones; it is durable on return. Its start may be noted in
+    the bucket then, and must not be noted before.
 
     Raises:
-        StorageError: the disk refused.
+        StorageError: the write failed.
     """
     if remembered is None:
         return who
     noted = _number(store.get(rows.STARTS_NOTED))
-    if noted is None:  # written by a version that compared with the number of starts itself
+    if noted is None:  # an older version, which compared with the number of starts, wrote this disk
         noted = who.starts - 1
     identity = who
     if remembered > noted:
@@ -121,9 +123,9 @@ def outlive(
 
 
 def is_fenced(who: Identity, store: Store, wall_ms: int, gc_grace_s: float) -> bool:
-    """Tell whether a disk that was put back is older than tombstones get: what was deleted since would come back.
+    """Return whether a restored disk is older than `gc_grace_s`, so that its entries would resurrect deleted data.
 
-    A disk that goes on under its own name is never fenced, however long its node was away: tombstones wait for it.
+    A disk that continues its incarnation is never fenced, however long its node was away: tombstones wait for it.
     """
     alive_at_ms = _number(store.get(rows.ALIVE_AT))
     return who.renewed_because is not None and alive_at_ms is not None and wall_ms - alive_at_ms >= gc_grace_s * 1000
@@ -133,7 +135,7 @@ def save(record: IdentityRecord, owner: Owner, identity: Identity) -> None:
     """Write the record durably.
 
     Raises:
-        StorageError: the disk refused.
+        StorageError: the write failed.
     """
     record.write(
         {
@@ -154,7 +156,7 @@ class IdentityFile:
         self.where = str(directory)
 
     def read(self) -> dict[str, Any] | None:
-        """See `IdentityRecord.read`."""
+        """Return the fields; None if there is no file, {} if it cannot be read."""
         try:
             document = json.loads((self._directory / FILE_NAME).read_text(encoding="utf-8"))
         except FileNotFoundError:
@@ -164,7 +166,11 @@ class IdentityFile:
         return document if isinstance(document, dict) else {}
 
     def write(self, document: dict[str, Any]) -> None:
-        """See `IdentityRecord.write`."""
+        """Replace the file, durably and atomically.
+
+        Raises:
+            StorageError: the write failed.
+        """
         try:
             write_whole(self._directory / FILE_NAME, json.dumps(document))
         except OSError as error:
@@ -179,15 +185,15 @@ def _store(store: Store, identity: Identity) -> None:
 
 
 def _doubt(in_store: int | None, starts_in_store: int, on_record: object, starts_on_record: int) -> str | None:
-    """Say why the incarnation must not go on; None if it may."""
+    """Return why the incarnation must not continue; None if it may."""
     if in_store is None:
-        return "first start" if on_record is None else "the store forgot who it is"
+        return "first start" if on_record is None else "the store has lost its identity"
     if on_record is None:
         return "the identity file is missing"
     if in_store != on_record:
         return "store and identity file name different incarnations"
     if starts_in_store < starts_on_record:
-        return f"the store knows of {starts_in_store} starts, the identity file of {starts_on_record}"
+        return f"the store has {starts_in_store} starts, the identity file {starts_on_record}"
     return None
 
 

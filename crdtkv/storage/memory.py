@@ -1,6 +1,6 @@
 """The store in memory, with a disk's crash semantics; the simulator's disk.
 
-Committed batches wait in `_unsynced` until a `sync`; `crash` forgets some suffix of them, as a power loss does.
+Committed batches wait in `_unsynced` until a `sync`; `crash` drops a suffix of them, as a power loss does.
 """
 
 from bisect import bisect_left, insort
@@ -11,7 +11,7 @@ Batch = dict[bytes, bytes | None]
 
 
 class MemoryStore:
-    """A `Store` that survives `crash` the way a disk would."""
+    """A `Store` whose `crash` loses what a disk would lose."""
 
     def __init__(self) -> None:
         self._rows: dict[bytes, bytes] = {}
@@ -22,13 +22,13 @@ class MemoryStore:
         self.commits = 0
 
     def get(self, row: bytes) -> bytes | None:
-        """See `Store.get`."""
+        """Return a value, buffered or committed, None if there is none."""
         if row in self._buffer:
             return self._buffer[row]
         return self._rows.get(row)
 
     def scan(self, start: bytes, stop: bytes, limit: int, limit_bytes: int = SCAN_BYTES) -> list[Row]:
-        """See `Store.scan`."""
+        """Return rows with `start <= row < stop` in order, up to one of the limits, buffered writes included."""
         names = set(self._between(start, stop))
         names.update(row for row in self._buffer if start <= row < stop)
         found: list[Row] = []
@@ -43,20 +43,20 @@ class MemoryStore:
         return found
 
     def put(self, row: bytes, value: bytes) -> None:
-        """See `Store.put`."""
+        """Buffer a write."""
         self._buffer[row] = value
 
     def delete(self, row: bytes) -> None:
-        """See `Store.delete`."""
+        """Buffer a deletion."""
         self._buffer[row] = None
 
     @property
     def has_writes(self) -> bool:
-        """See `Store.has_writes`."""
+        """Whether any write is buffered."""
         return bool(self._buffer)
 
     def commit(self) -> None:
-        """See `Store.commit`."""
+        """Write the buffer as one atomic batch, not durable yet."""
         if not self._buffer:
             return
         self._apply(self._buffer)
@@ -65,18 +65,18 @@ class MemoryStore:
         self.commits += 1
 
     def sync(self) -> None:
-        """See `Store.sync`."""
+        """Make all commits so far durable."""
         self.sync_to(self.commits)
 
     def sync_to(self, commit: int) -> None:
-        """Make durable the commits up to number `commit`: what a sync that began then covers."""
+        """Make the commits up to number `commit` durable, as a sync that began after it would."""
         first_unsynced = self.commits - len(self._unsynced)
         for batch in self._unsynced[: max(0, commit - first_unsynced)]:
             _write(self._durable, batch)
         del self._unsynced[: max(0, commit - first_unsynced)]
 
     def crash(self, survivors: int = 0) -> int:
-        """Lose the buffer and all unsynced commits but the first `survivors`; return how many were lost."""
+        """Lose the buffer and all unsynced commits but the first `survivors`; return the number of lost commits."""
         self._buffer = {}
         kept, lost = self._unsynced[:survivors], self._unsynced[survivors:]
         for batch in kept:
@@ -88,11 +88,11 @@ class MemoryStore:
 
     @property
     def unsynced(self) -> int:
-        """How many commits a crash could lose."""
+        """The number of commits that a crash could lose."""
         return len(self._unsynced)
 
     def close(self) -> None:
-        """See `Store.close`."""
+        """Drop buffered writes."""
         self._buffer = {}
 
     def _between(self, start: bytes, stop: bytes) -> list[bytes]:

@@ -1,8 +1,8 @@
-"""Patches: where a value differs from the one before it, so that a small change of a large value is a small write.
+"""Patches: the difference of two values, so that a small change of a large value is a small write.
 
-Values are bytes, given in pieces: who changes a large value hands over the unchanged pieces as the objects they were,
-so that finding the difference costs about as much as there are pieces. Nothing here knows what the bytes mean: a value
-that is patched is exactly the bytes that were to be stored.
+Values are bytes, given in pieces. A caller passes unchanged pieces as the same objects, so finding the difference costs
+about as much as there are pieces. This module does not interpret the bytes: a patched value is exactly the bytes that
+were to be stored.
 
 A patch is `[length before, length after, start, end, bytes, start, end, …]`: in the value before, the bytes from
 `start` to `end` are replaced. Places are in order and do not overlap.
@@ -16,13 +16,13 @@ from crdtkv.errors import DamagedStore, ProtocolError
 
 Pieces = Sequence[bytes]
 
-#: How many pieces are compared at once, and how far is looked before everything is looked at.
+#: How many pieces are compared at once, and how many following pieces are searched before all are searched.
 _RUN = 32
 _NEAR = 4
 
 
 class Splice(NamedTuple):
-    """Bytes that take the place of those from `start` to `end`."""
+    """Bytes that replace those from `start` to `end`."""
 
     start: int
     end: int
@@ -30,7 +30,7 @@ class Splice(NamedTuple):
 
 
 def differences(before: Pieces, after: Pieces) -> list[Splice]:
-    """Return what makes the one value of the other, both in pieces."""
+    """Return the splices that turn the value `before` into `after`, both in pieces."""
     found: list[Splice] = []
     old = new = offset = 0
     while True:
@@ -40,7 +40,7 @@ def differences(before: Pieces, after: Pieces) -> list[Splice]:
         if old == len(before) and new == len(after):
             return found
         old_end, new_end = _next_shared(before, old, after, new)
-        # As many as there were: each took the place of one.
+        # If the counts are equal, each piece replaced one piece.
         step = 1 if old_end - old == new_end - new else max(old_end - old, new_end - new)
         while old < old_end or new < new_end:
             replaced = b"".join(before[old : min(old + step, old_end)])
@@ -52,15 +52,15 @@ def differences(before: Pieces, after: Pieces) -> list[Splice]:
 
 
 def encoded(splices: Iterable[Splice], length_before: int, length_after: int) -> bytes:
-    """Return a patch."""
+    """Return the encoded patch."""
     return cbor.encode([length_before, length_after, *(part for splice in splices for part in splice)])
 
 
 def apply(value: bytearray, patch: bytes) -> None:
-    """Make the value after a patch of the one before it.
+    """Apply a patch to the value before it, in place.
 
     Raises:
-        DamagedStore: this patch was not made for this value.
+        DamagedStore: the patch is malformed, or was not made for this value.
     """
     try:
         length_before, length_after, *parts = cbor.decode_own(patch)
@@ -76,7 +76,7 @@ def apply(value: bytearray, patch: bytes) -> None:
 
 
 def _equal_pieces(before: Pieces, old: int, after: Pieces, new: int) -> int:
-    """Return how many pieces are equal from here on."""
+    """Return the number of equal pieces from here on."""
     limit = min(len(before) - old, len(after) - new)
     equal = 0
     while equal < limit:
@@ -90,7 +90,7 @@ def _equal_pieces(before: Pieces, old: int, after: Pieces, new: int) -> int:
 
 
 def _next_shared(before: Pieces, old: int, after: Pieces, new: int) -> tuple[int, int]:
-    """Return where the next piece lies that both values have, or both ends."""
+    """Return the positions of the next piece that both values have, or both ends."""
     for distance in range(1, _NEAR + 1):
         for nearer in range(distance, -1, -1):
             for old_end, new_end in ((old + nearer, new + distance), (old + distance, new + nearer)):
@@ -105,14 +105,14 @@ def _next_shared(before: Pieces, old: int, after: Pieces, new: int) -> tuple[int
 
 
 def _meet(before: Pieces, old: int, after: Pieces, new: int) -> bool:
-    """Tell whether the same comes next, or both end."""
+    """Return whether the same piece comes next, or both end."""
     if old >= len(before) or new >= len(after):
         return old == len(before) and new == len(after)
     return before[old] == after[new]
 
 
 def _trimmed(offset: int, replaced: bytes, replacement: bytes) -> Splice:
-    """Leave out what is equal at both ends."""
+    """Return the splice without the bytes that are equal at both ends."""
     shorter = min(len(replaced), len(replacement))
     head = _equal_until(replaced, replacement, shorter)
     tail = _equal_until(replaced[head:][::-1], replacement[head:][::-1], shorter - head)
@@ -120,7 +120,7 @@ def _trimmed(offset: int, replaced: bytes, replacement: bytes) -> Splice:
 
 
 def _equal_until(one: bytes, other: bytes, limit: int) -> int:
-    """Return how many bytes are equal from the start on, at most `limit`."""
+    """Return the number of equal bytes from the start, at most `limit`."""
     low, high = 0, limit
     while low < high:
         middle = (low + high + 1) // 2

@@ -1,19 +1,18 @@
 """`PatchingStore`: a store in which a small change of a large entry is a small write.
 
-A large entry has a *base* row, its bytes as they once were, and behind it numbered *patches* (`patches`), one for each
-write since. Whoever reads sees one value, exactly the bytes that were written last: this is the only code that knows of
-patches, and everybody else gets and scans as in any store. When the patches have become as large as the base, or as
-many as a read should have to apply, the next write makes a new base and drops them, in the same commit. So what a
-change writes is about its own size, and what is stored is at most about twice the value.
+A large entry has a *base* row with its bytes as they once were, and numbered *patches* (`patch_format`), one for each
+write since. A reader sees one value, exactly the bytes that were written last: only this class handles patches, and its
+callers get and scan as in any store. When the patches are as large as the base, or as many as a read should have to
+apply, the next write makes a new base and drops them, in the same commit. So a change writes about its own size, and
+the disk holds at most about twice the value.
 
-Invariants: base and patches change only through here. Patches are written in the order of their numbers, each in the
-commit it belongs to, so a crash, which leaves a prefix of the commits, leaves an earlier value whole. A base row begins
-with a mark that no entry begins with and a digest of its bytes, and each patch with that digest: one that belongs to
-another base is damage, never applied. Rows without the mark are entries as they are: small ones, and all that
-earlier versions wrote.
+Invariants: base and patches change only here. Patches are written in the order of their numbers, each in the commit it
+belongs to, so a crash, which leaves a prefix of the commits, leaves a complete earlier value. A base row begins with a
+mark that no entry begins with and a digest of its bytes, and each patch with that digest: a patch of another base is
+damage, never applied. Rows without the mark are plain entries: small ones, and all that earlier versions wrote.
 
-Only of entries written here lately is it known what they are on disk, as pieces that the entries in memory share. Any
-other gets a new base first.
+The content on disk is known in pieces, which it shares with the entries in memory, only for entries that were written
+here lately. Any other entry gets a new base first.
 """
 
 from collections.abc import Sequence
@@ -23,19 +22,19 @@ from crdtkv.hashing import digest_of
 from crdtkv.storage import patch_format, rows
 from crdtkv.storage.store import SCAN_BYTES, Row, Store, is_whole
 
-#: What a base row begins with; an entry is a CBOR array and never does.
+#: The first byte of a base row; an entry is a CBOR array and never begins with it.
 MARK = b"\0"
 TAG_BYTES = 8
 _HEAD_BYTES = len(MARK) + TAG_BYTES
 
 PATCHES_MAX = 256
-#: How much of what is on disk is remembered in pieces, at most.
+#: The most bytes of entries on disk that are kept in memory in pieces.
 KNOWN_BYTES = 64 * 1024 * 1024
 _UNLIMITED = 1 << 62
 
 
 class _OnDisk:
-    """What a base and its patches come to, and how many they are."""
+    """The value that a base and its patches represent, and the number and size of the patches."""
 
     __slots__ = ("base_bytes", "count", "patch_bytes", "pieces", "size", "tag")
 
@@ -48,7 +47,7 @@ class _OnDisk:
 
 
 class PatchingStore:
-    """A `Store` over another one; entries of more than `large_bytes` are patched."""
+    """A `Store` on top of another one; entries of more than `large_bytes` are patched."""
 
     def __init__(self, store: Store, large_bytes: int) -> None:
         self._store = store
@@ -59,7 +58,7 @@ class PatchingStore:
     def put_entry(self, storage_key: bytes, pieces: Sequence[bytes], size: int, was_large: bool) -> None:
         """Buffer a write of an entry, given in pieces of `size` bytes together.
 
-        `was_large` tells whether there may be patches of what it takes the place of.
+        `was_large` says whether there may be patches of the entry it replaces.
         """
         known = self._forget(storage_key)
         row = rows.data_row(storage_key)
@@ -76,17 +75,17 @@ class PatchingStore:
             self._forget(next(iter(self._known)))
 
     def forget_known(self) -> None:
-        """Trust nothing that is remembered of the disk."""
+        """Drop the cached content of the disk."""
         self._known = {}
         self._known_bytes = 0
 
     def get(self, row: bytes) -> bytes | None:
-        """See `Store.get`."""
+        """Return a value, buffered or committed, None if there is none."""
         value = self._store.get(row)
         return value if value is None or value[:1] != MARK else self._whole(row, value)
 
     def scan(self, start: bytes, stop: bytes, limit: int, limit_bytes: int = SCAN_BYTES) -> list[Row]:
-        """See `Store.scan`."""
+        """Return rows with `start <= row < stop` in order, up to one of the limits, buffered writes included."""
         found: list[Row] = []
         size = 0
         while True:
@@ -98,17 +97,17 @@ class PatchingStore:
                 size += len(whole)
                 if size >= limit_bytes:
                     return found
-            # What is cut short beneath by its bytes need not be so as a whole.
+            # The inner scan may have stopped at its byte limit before this one has reached its own.
             if is_whole(raw, wanted, limit_bytes) or len(found) == limit:
                 return found
             start = raw[-1][0] + b"\0"
 
     def put(self, row: bytes, value: bytes) -> None:
-        """See `Store.put`; entries are written with `put_entry`."""
+        """Buffer a write; for entries use `put_entry`."""
         self._store.put(row, value)
 
     def delete(self, row: bytes) -> None:
-        """See `Store.delete`."""
+        """Buffer a deletion; for an entry, also of its patches."""
         if rows.is_data(row):
             storage_key = rows.storage_key_in(row)
             self._forget(storage_key)
@@ -117,23 +116,23 @@ class PatchingStore:
 
     @property
     def has_writes(self) -> bool:
-        """See `Store.has_writes`."""
+        """Whether any write is buffered."""
         return self._store.has_writes
 
     def commit(self) -> None:
-        """See `Store.commit`."""
+        """Write the buffer as one atomic batch, not durable yet."""
         self._store.commit()
 
     def sync(self) -> None:
-        """See `Store.sync`."""
+        """Make all commits so far durable."""
         self._store.sync()
 
     def close(self) -> None:
-        """See `Store.close`."""
+        """Release the disk; buffered writes are dropped."""
         self._store.close()
 
     def _patch(self, storage_key: bytes, known: _OnDisk, pieces: Sequence[bytes], size: int) -> bool:
-        """Write what makes this value of that on disk; False if a new base is due."""
+        """Write the patch from the value on disk to this one; return False if a new base is due."""
         if known.count == PATCHES_MAX:
             return False
         patch = patch_format.encoded(patch_format.differences(known.pieces, pieces), known.size, size)
@@ -152,7 +151,11 @@ class PatchingStore:
         return _OnDisk(tag, pieces, len(entry))
 
     def _whole(self, row: bytes, value: bytes) -> bytes:
-        """Return the value of a row of which this is on disk."""
+        """Return the value of a row, with its patches applied.
+
+        Raises:
+            DamagedStore: a patch is missing, or belongs to another base.
+        """
         if not rows.is_data(row) or value[:1] != MARK:
             return value
         storage_key, tag = rows.storage_key_in(row), value[len(MARK) : _HEAD_BYTES]

@@ -1,13 +1,14 @@
 """The store on RocksDB; the only module that imports rocksdict.
 
-Rules that measurements forced (each is pinned by a test in `tests/contract/test_rocks_traps.py`):
+Rules that follow from measurements (each is pinned by a test in `tests/contract/test_rocks_traps.py`):
 - A batch is written unsynced on the loop, then `flush_wal(True)` in a worker thread makes it durable: rocksdict's
   `write` holds the GIL, also while it waits for the disk, `flush_wal` does not.
-- Scans use the raw iterator and ask its `status()` at the end: the convenient iterators stop silently at damage.
+- Scans use the raw iterator and check its `status()` at the end: the convenient iterators stop silently at damage.
 - Only an upper bound is ever set on an iterator: rocksdict's lower bound sets the upper one.
-- WAL recovery tolerates a torn tail only. Damage in the middle refuses to open instead of dropping what followed.
-- Only what RocksDB itself calls "Corruption" is damage, and not if the reason is that it could not look: a file that
-  was not opened because the process has too many is no damage, and neither is a full disk or a lock that is held.
+- WAL recovery tolerates a torn tail only. Damage in the middle refuses to open instead of dropping the following
+  records.
+- Only an error that RocksDB calls "Corruption" is damage, and not if its reason is that the file could not be read: too
+  many open files, a full disk and a held lock are no damage.
 - It opens at most `OPEN_FILES_MAX` tables at a time; by default it would open all of them.
 """
 
@@ -31,7 +32,7 @@ from crdtkv.errors import DamagedStore, StorageError
 from crdtkv.storage.store import SCAN_BYTES, Row
 
 OPEN_FILES_MAX = 256
-#: What the log, the manifest, locks and tables that are being written need besides.
+#: Further files: the log, the manifest, locks, and tables that are being written.
 OTHER_FILES = 32
 
 _MIB = 1024 * 1024
@@ -48,8 +49,8 @@ class RocksStore:
         """Open the store, creating it if there is none.
 
         Raises:
-            DamagedStore: it holds a damaged database, or none of ours.
-            StorageError: the directory is unwritable, in use, or could not be looked at; nothing is known of damage.
+            DamagedStore: it holds a damaged database, or another kind of database.
+            StorageError: the directory is unwritable, in use, or cannot be read; that says nothing about damage.
         """
         self.directory = directory
         self._buffer: dict[bytes, bytes | None] = {}
@@ -68,7 +69,7 @@ class RocksStore:
         self._unsynced = WriteOptions()
 
     def get(self, row: bytes) -> bytes | None:
-        """See `Store.get`."""
+        """Return a value, buffered or committed, None if there is none."""
         if row in self._buffer:
             return self._buffer[row]
         try:
@@ -77,7 +78,7 @@ class RocksStore:
             raise _reading_failed(f"{self.directory}: reading failed", error) from None
 
     def scan(self, start: bytes, stop: bytes, limit: int, limit_bytes: int = SCAN_BYTES) -> list[Row]:
-        """See `Store.scan`."""
+        """Return rows with `start <= row < stop` in order, up to one of the limits, buffered writes included."""
         buffered = {row: value for row, value in self._buffer.items() if start <= row < stop}
         found: list[Row] = []
         size = 0
@@ -89,20 +90,20 @@ class RocksStore:
         return found
 
     def put(self, row: bytes, value: bytes) -> None:
-        """See `Store.put`."""
+        """Buffer a write."""
         self._buffer[row] = value
 
     def delete(self, row: bytes) -> None:
-        """See `Store.delete`."""
+        """Buffer a deletion."""
         self._buffer[row] = None
 
     @property
     def has_writes(self) -> bool:
-        """See `Store.has_writes`."""
+        """Whether any write is buffered."""
         return bool(self._buffer)
 
     def commit(self) -> None:
-        """See `Store.commit`."""
+        """Write the buffer as one atomic batch, not durable yet."""
         if not self._buffer:
             return
         batch = WriteBatch(raw_mode=True)
@@ -118,14 +119,14 @@ class RocksStore:
         self._buffer = {}
 
     def sync(self) -> None:
-        """See `Store.sync`."""
+        """Make all commits so far durable."""
         try:
             self._db.flush_wal(True)
         except Exception as error:
             raise StorageError(f"{self.directory}: fsync failed: {error}") from None
 
     def close(self) -> None:
-        """See `Store.close`."""
+        """Release the disk; buffered writes are dropped."""
         self._buffer = {}
         self._db.close()
 
@@ -141,7 +142,11 @@ class RocksStore:
         return {name: self._db.property_int_value(rocks_name) or 0 for name, rocks_name in names.items()}
 
     def _scan_disk(self, start: bytes, stop: bytes) -> Iterator[Row]:
-        """Yield the rows on disk; raise at damage instead of ending early."""
+        """Yield the rows on disk.
+
+        Raises:
+            StorageError: the scan is incomplete; `DamagedStore` if the reason is damage.
+        """
         options = ReadOptions()
         options.set_iterate_upper_bound(stop)
         try:
@@ -156,7 +161,7 @@ class RocksStore:
 
 
 def _overlaid(disk: Iterator[Row], buffered: list[tuple[bytes, bytes | None]]) -> Iterator[Row]:
-    """Merge two sorted sequences; a buffered row hides the one on disk, a buffered None hides and shows nothing."""
+    """Merge two sorted sequences; a buffered row hides the one on disk, and a buffered None is a deletion."""
     waiting = iter(buffered)
     pending = next(waiting, None)
     for row, value in disk:
@@ -190,7 +195,7 @@ def _options(block_cache_mib: int, write_buffer_mib: int) -> Options:
 
 
 def _check_writable(directory: Path) -> None:
-    """Create the directory, for its owner only, then write and remove a small file: permission bits do not tell all."""
+    """Create the directory, for its owner only, then write and remove a small file: permissions are not enough."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = directory / ".writable"
     path.write_bytes(b"")
@@ -221,7 +226,7 @@ def _opening_failed(directory: Path, error: Exception) -> StorageError:
             "until the node has been filled again from its peers"
         )
     return StorageError(
-        f"{directory}: the database cannot be opened ({text}): nothing was changed; mend that, and start again"
+        f"{directory}: the database cannot be opened ({text}): nothing was changed: remove the cause, and start again"
     )
 
 

@@ -2,15 +2,15 @@
 
 d <token 8> <identity>   an entry, by storage key: partitions are contiguous ranges
 e <length 2> <storage key> <number 4>   a patch of a large entry (`patching`)
-o <outbox_seq 8>               an outbox row: the storage key whose entry other data centers still miss
-h <length 2> <storage key> <target>   a hint: what a home replica that was down has missed
-t <storage key>          a tombstone: when this node noted it, and the digest of its entry
-m <name>                 the node's own facts (identity, starts, those noted in the topology bucket, the name it writes
-                         under, outbox numbering, last topology, who others are,
-                         which data centers there are, who has still to fill this one)
-p <minute 4> <id 16>     an operation a client may try again: the dot and timestamp it had, by the minute it came
-                         in, of those that the node ran
-x <number 8>             a dead letter: a message nobody here could read
+o <outbox_seq 8>         an outbox row: the storage key whose entry other data centers have not confirmed
+h <length 2> <storage key> <target>   a hint: the entry, or a reference to it, that a home replica has missed
+t <storage key>          a tombstone note: when this node wrote it, the digest of the entry, when the entry expires
+m <name>                 metadata of the node (identity, starts, those noted in the topology bucket, write actor,
+                         outbox numbering, last topology, incarnations of other nodes, other data centers, nodes
+                         that have still to fill this data center, targets that need repair, dropped outbox rows)
+p <minute 4> <number 8>  the operation records of one step, each its dot and timestamp, or the nodes it was forwarded
+                         to; only minutes in which the node ran count (earlier versions: one row per operation id)
+x <number 8>             a dead letter: a message that could not be decoded
 """
 
 from crdtkv.ring.token import TOKEN_BITS, TOKEN_BYTES, partition_start
@@ -52,17 +52,17 @@ FILL_WANTED_RANGE = (_FILL_WANTED, _META + b"fill-wanted!")
 
 
 def fill_wanted_row(node: str) -> bytes:
-    """Return the row that says that a node of another data center has still to send what it stores."""
+    """Return the row that says that a node of another data center has still to send its entries."""
     return _FILL_WANTED + node.encode()
 
 
 def fill_wanted_in(row: bytes) -> str:
-    """Return the node in such a row."""
+    """Return the node of a `fill_wanted_row`."""
     return row[len(_FILL_WANTED) :].decode()
 
 
 def incarnation_row(node: str) -> bytes:
-    """Return the row of the last incarnation this node has seen of another one."""
+    """Return the row of the last incarnation of another node that this node has seen."""
     return _META + b"incarnation-of " + node.encode()
 
 
@@ -72,12 +72,12 @@ def data_row(located_key: bytes) -> bytes:
 
 
 def is_data(row: bytes) -> bool:
-    """Tell whether a row is that of an entry."""
+    """Return whether a row is that of an entry."""
     return row[:1] == _DATA
 
 
 def patches_of(located_key: bytes) -> tuple[bytes, bytes]:
-    """Return the first row of a storage key's patches and the first row behind them."""
+    """Return the first row of a storage key's patches and the first row after them."""
     start = _PATCH + len(located_key).to_bytes(2, "big") + located_key
     return start, start + b"\xff\xff\xff\xff"
 
@@ -103,12 +103,12 @@ def storage_key_in(row: bytes) -> bytes:
 
 
 def partition_range(partition: int, partitions: int) -> tuple[bytes, bytes]:
-    """Return the first row of a partition and the first row behind it."""
+    """Return the first row of a partition and the first row after it."""
     return token_range(partition_start(partition, partitions), partition_start(partition + 1, partitions))
 
 
 def token_range(first: int, end: int) -> tuple[bytes, bytes]:
-    """Return the first data row at or behind a token, and the first row at or behind another."""
+    """Return the first data row at or after a token, and the first row at or after another."""
     stop_row = DATA_RANGE[1] if end >> TOKEN_BITS else _DATA + end.to_bytes(TOKEN_BYTES, "big")
     return _DATA + first.to_bytes(TOKEN_BYTES, "big"), stop_row
 
@@ -123,13 +123,23 @@ def oseq_in(row: bytes) -> int:
     return int.from_bytes(row[1:], "big")
 
 
-def operation_row(minute: int, operation_id: bytes) -> bytes:
-    """Return the row of an operation that came in a minute."""
-    return operations_from(minute) + operation_id
+def operations_row(minute: int, number: int) -> bytes:
+    """Return the row of the operations that came in one step of a minute."""
+    return operations_from(minute) + number.to_bytes(8, "big")
+
+
+def operations_in(row: bytes) -> tuple[int, int]:
+    """Return minute and number of such a row."""
+    return int.from_bytes(row[1:5], "big"), int.from_bytes(row[5:], "big")
+
+
+def is_single_operation(row: bytes) -> bool:
+    """Tell whether a row holds one operation, as earlier versions stored them: its id is 16 bytes."""
+    return len(row) == 1 + 4 + 16
 
 
 def operations_from(minute: int) -> bytes:
-    """Return the first row of the operations of a minute or a later one; of minute 0, of all."""
+    """Return the first row of the operations of a minute and later ones; of minute 0, of all."""
     return _OPERATION + minute.to_bytes(4, "big")
 
 
@@ -139,7 +149,7 @@ def dead_letter_row(number: int) -> bytes:
 
 
 def hints_of(located_key: bytes) -> tuple[bytes, bytes]:
-    """Return the first hint row of a storage key and the first row behind them."""
+    """Return the first hint row of a storage key and the first row after them."""
     start = _HINT + len(located_key).to_bytes(2, "big") + located_key
     return start, start + b"\xff"
 
@@ -161,5 +171,5 @@ def needs_repair_row(target: str) -> bytes:
 
 
 def marked_in(row: bytes) -> str:
-    """Return the node such a mark is about."""
+    """Return the node of a `needs_repair_row`."""
     return row[len(_NEEDS_REPAIR) :].decode()

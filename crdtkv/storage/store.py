@@ -1,12 +1,12 @@
-"""`Store`: what a node needs of its disk.
+"""`Store`: the disk as a node uses it.
 
-One sorted map of bytes. Reads are synchronous and see every write. Writes are buffered; `commit` makes all of them
-one atomic batch, visible but not yet durable; `sync` makes durable whatever was committed before it was called, and
-may run in another thread meanwhile. That is group commit: a step of the node does one commit, and as many steps as
-happen during one `sync` share the next.
+A store is one sorted map of bytes. Reads are synchronous and see every write. Writes are buffered; `commit` makes all
+of them one atomic batch, visible but not yet durable; `sync` makes everything durable that was committed before the
+call, and may run in another thread meanwhile. That is group commit: a step of the node does one commit, and all steps
+during one `sync` share the next.
 
-Invariants: after a crash the store holds a prefix of the commits, and at least those of the last finished `sync`.
-A scan either returns every row of its range, up to its limit, or raises: it is never silently short.
+Invariants: after a crash the store holds a prefix of the commits, and at least those of the last finished `sync`. A
+scan either returns every row of its range, up to its limit, or raises: it is never silently short.
 """
 
 from typing import Protocol
@@ -18,7 +18,7 @@ SCAN_BYTES = 512 * 1024
 
 
 def is_whole(found: list[Row], limit: int, limit_bytes: int = SCAN_BYTES) -> bool:
-    """Tell whether a scan with these limits reached the end of its range."""
+    """Return whether a scan with these limits reached the end of its range."""
     return len(found) < limit and sum(len(value) for _, value in found) < limit_bytes
 
 
@@ -26,18 +26,18 @@ class Store(Protocol):
     """An ordered, durable map; all keys and values are bytes."""
 
     def get(self, row: bytes) -> bytes | None:
-        """Return a value, buffered or committed.
+        """Return a value, buffered or committed, None if there is none.
 
         Raises:
-            StorageError: the disk could not answer.
+            StorageError: the disk could not be read.
         """
         ...
 
     def scan(self, start: bytes, stop: bytes, limit: int, limit_bytes: int = SCAN_BYTES) -> list[Row]:
         """Return rows with `start <= row < stop` in order, buffered writes included.
 
-        It ends after `limit` rows, or with the row that brings the values to `limit_bytes`; `is_whole` tells
-        whether one of the two cut it short.
+        The scan ends after `limit` rows, or with the row that brings the values to `limit_bytes`; `is_whole` returns
+        whether it reached `stop`.
 
         Raises:
             StorageError: not every row could be read.
@@ -66,10 +66,10 @@ class Store(Protocol):
         ...
 
     def sync(self) -> None:
-        """Make durable what was committed before this call; blocks, allowed from any thread.
+        """Make all commits before this call durable; blocks, allowed from any thread.
 
         Raises:
-            StorageError: nothing is known about the last commits; the process must stop.
+            StorageError: the last commits may or may not be durable; the process must stop.
         """
         ...
 

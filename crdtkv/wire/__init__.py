@@ -1,9 +1,9 @@
 """The bytes between processes.
 
-- `messages`: the catalogue. `codec`: messages to bytes and back, strictly. `frames`: frames of a link.
-- `outgoing`, `weights`: how much is sent at once. `foreign`: what newer versions may send. `subjects`: NATS subjects
-  and headers.
+- `messages`: all messages. `codec`: encodes and decodes messages, with all checks. `frames`: frames of a link.
+- `outgoing`, `weights`: how much is sent at once. `foreign`: recognizes servers that are no nodes. `subjects`: NATS
+  subjects and headers.
 
-Invariant: bytes that are not a message of the catalogue are a `ProtocolError`, never anything else. Pure.
-Imported by everything that sends.
+Invariant: bytes that are not a known message raise `ProtocolError`, and no other error. Pure. Imported by all packages
+that send.
 """

@@ -1,12 +1,13 @@
-"""Messages to bytes and back, trusting nothing that comes in.
+"""Encodes and decodes messages; it trusts no incoming bytes.
 
-A frame's payload is `[wire version, epoch, [[number, field…]…]]`; on the bus it is the same with one message and
-epoch 0. What arrives is decoded with bounds (`crdtkv.cbor`), then every message's number, length and field types
-are checked. A message of an unknown number is skipped and counted, because a newer peer may know more; a malformed one
-is an error of the whole frame, because nothing else in it can be trusted. An older peer may leave out fields at the end
+A frame's payload is `[wire version, epoch, [[number, field…]…]]`; on the bus it is the same with one message and epoch
+0. Incoming bytes are decoded with bounds (`crdtkv.cbor`), then every message's number, length and field types are
+checked. A message of an unknown number is skipped and counted, because a newer peer may have more; a malformed one is
+an error of the whole frame, because the rest of it cannot be trusted. An older peer may leave out fields at the end
 that have defaults.
 
-`check_outgoing` asks the same of a message before it goes out, so that what nobody could decode fails alone.
+`check_outgoing` makes the same checks before a message is sent, so that a message that no peer could decode fails
+alone.
 """
 
 from itertools import product
@@ -17,11 +18,11 @@ from crdtkv.errors import InvalidRequest, ProtocolError, ValueTooLarge
 from crdtkv.wire.messages import NUMBERS, WIRE_VERSION, Message, MutateRequest
 
 MAX_INT = 2**64 - 1
-#: What one message may take: a frame, which holds one at least, may have 16 MiB.
+#: The largest message; a frame, which holds at least one, may have 16 MiB.
 MAX_MESSAGE_BYTES = 12 * 1024 * 1024
-#: How deep lists in a field may be nested; frame, messages and message are three more.
+#: The deepest nesting of lists in a field; frame, messages and message are three more levels.
 _MAX_FIELD_DEPTH = cbor.MAX_DEPTH - 3
-#: Items of a frame, which take 10 MiB and 20 ms at most; and messages, each of which may be a request.
+#: The most items of a frame, which take at most 10 MiB and 20 ms to decode; and the most messages.
 MAX_ITEMS = 128 * 1024
 MAX_MESSAGES = 16_384
 
@@ -40,10 +41,10 @@ def encode_frame(epoch: int, messages: list[Message]) -> bytes:
 
 
 def decode_frame(payload: bytes) -> Frame:
-    """Decode what `encode_frame` made.
+    """Decode the result of `encode_frame`.
 
     Raises:
-        ProtocolError: malformed, of too many items or messages, or of a wire version this program does not speak.
+        ProtocolError: malformed, of too many items or messages, or of an unsupported wire version.
     """
     match cbor.decode(payload, MAX_ITEMS):
         case [1, int() as epoch, list() as items] if type(epoch) is int and 0 <= epoch <= MAX_INT:
@@ -59,21 +60,19 @@ def decode_frame(payload: bytes) -> Frame:
                     messages.append(message)
             return Frame(epoch, messages, skipped)
         case [int() as version, *_] if version != WIRE_VERSION:
-            raise ProtocolError(
-                f"wire version {version} is not spoken here, only {WIRE_VERSION}: upgrade the older side"
-            )
+            raise ProtocolError(f"wire version {version} is not supported, only {WIRE_VERSION}: upgrade the older side")
     raise ProtocolError("a frame is [version, epoch, messages]")
 
 
 def check_outgoing(message: Message) -> None:
-    """Check that whoever gets a message can decode it. It is not encoded for that: the time this takes is small.
+    """Check that every peer can decode a message. This does not encode it, so it takes little time.
 
     Raises:
-        InvalidRequest: something in it has no form on the wire.
-        ValueTooLarge: it takes more than a message may.
+        InvalidRequest: a value in it has no form on the wire.
+        ValueTooLarge: it is larger than a message may be.
     """
     if type(message) is MutateRequest:
-        # What clients send most: of its fields only these hold what a caller handed in.
+        # The most frequent request: only these of its fields hold values of the caller.
         size = 0 if message.context is None else _size_of(message.context, 0)
         for argument in message.arguments:
             size += len(argument) if type(argument) is bytes else _size_of(argument, 1)
@@ -97,7 +96,7 @@ def _size_of_fields(message: Message) -> int:
 
 
 def _size_of(item: object, depth: int) -> int:
-    """Return about how many bytes an item of a field takes, seldom more than it does."""
+    """Return the approximate size of an item of a field in bytes, rarely more than its encoding."""
     kind = type(item)
     if kind is bytes:
         return len(item) + 1  # type: ignore[arg-type]
@@ -105,7 +104,7 @@ def _size_of(item: object, depth: int) -> int:
         try:
             return len(item.encode()) + 1  # type: ignore[attr-defined]
         except UnicodeEncodeError as error:
-            raise InvalidRequest(f"text is sent as UTF-8, which this one has not: {error.reason}") from None
+            raise InvalidRequest(f"text must be valid Unicode to be sent as UTF-8: {error.reason}") from None
     if kind is list and depth < _MAX_FIELD_DEPTH:
         items: list[object] = item  # type: ignore[assignment]
         return sum([_size_of(inner, depth + 1) for inner in items]) + 1
@@ -117,10 +116,10 @@ def _size_of(item: object, depth: int) -> int:
 
 
 class _Spec(NamedTuple):
-    """What a message of one number looks like.
+    """The form of the messages of one number.
 
-    `signatures` are the allowed combinations of field types, `integers` the places of numbers, `defaults` the values of
-    the fields that may be left out at the end.
+    `signatures` are the allowed combinations of field types, `integers` the positions of integers, `defaults` the
+    values of the fields that may be left out at the end.
     """
 
     message_class: Any
@@ -151,7 +150,7 @@ def _message(item: object) -> Message | None:
 
 
 def _spec(message_class: Any) -> _Spec:
-    """Read the allowed fields from the class: its annotations are the only description."""
+    """Read the allowed fields from the annotations of the class, which are their only description."""
     hints = get_type_hints(message_class)
     allowed = [_plain_types(hints[name]) for name in message_class._fields]
     integers = tuple(index for index, types in enumerate(allowed) if int in types)

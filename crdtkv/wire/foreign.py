@@ -1,6 +1,6 @@
-"""What something else than a node says first, and what that means for whoever has connected to it.
+"""Recognizes a server that is no node by its first bytes, and names the error for the connecting process.
 
-A frame begins with its length; text in that place is a length no frame has. So a wrong port shows at the first bytes.
+A frame begins with its length; text in that place is a length that no frame has. So the first bytes show a wrong port.
 """
 
 from crdtkv.errors import ProtocolError
@@ -16,7 +16,7 @@ _GREETINGS = (
 
 
 def too_long(announced: bytes, limit_bytes: int) -> ProtocolError:
-    """Return what is wrong with four bytes that announce more than a frame may have."""
+    """Return the error for four bytes that announce more than a frame may have."""
     for greeting, what in _GREETINGS:
         if announced.startswith(greeting):
             return ProtocolError(f"{what}: {_NODES_PORT}")

@@ -1,8 +1,8 @@
-"""Frames on a link: a 4-byte big-endian length, then the payload. Zero length is a bare sign of life.
+"""Frames on a link: a 4-byte big-endian length, then the payload. A frame of length 0 is a heartbeat.
 
-`FrameSplitter` turns a stream of bytes into payloads; a length above its limit ends the link before a byte of the frame
-is buffered. The limit is small until the other side has said who it is. Which messages share a frame is decided in
-`crdtkv.wire.outgoing`.
+`FrameSplitter` cuts a stream of bytes into payloads; a length above its limit ends the link before a byte of the frame
+is buffered. The limit is small until the other side has identified itself. `crdtkv.wire.outgoing` decides which
+messages share a frame.
 """
 
 from collections.abc import Iterator
@@ -11,9 +11,9 @@ from crdtkv.errors import ProtocolError
 from crdtkv.wire.foreign import too_long
 
 MAX_FRAME_BYTES = 16 * 1024 * 1024
-#: What several messages share; a frame so small cannot hold more items than a receiver takes (`codec.MAX_ITEMS`).
+#: The target size of a frame of several messages; so small a frame cannot exceed `codec.MAX_ITEMS`.
 TARGET_FRAME_BYTES = 128 * 1024
-#: Until the handshake is done.
+#: The largest frame until the handshake is done.
 HANDSHAKE_FRAME_BYTES = 4096
 LENGTH_BYTES = 4
 HEARTBEAT = b"\0\0\0\0"
@@ -23,7 +23,7 @@ def framed(payload: bytes) -> bytes:
     """Return the payload with its length in front.
 
     Raises:
-        ProtocolError: longer than a frame may be.
+        ProtocolError: the payload is too large for a frame.
     """
     if len(payload) > MAX_FRAME_BYTES:
         raise ProtocolError(f"a frame of {len(payload)} bytes exceeds {MAX_FRAME_BYTES}")
@@ -31,7 +31,7 @@ def framed(payload: bytes) -> bytes:
 
 
 class FrameSplitter:
-    """Cut received bytes into payloads. `limit_bytes` may be changed between two of them."""
+    """Cuts received bytes into payloads. `limit_bytes` may be changed between two of them."""
 
     def __init__(self, limit_bytes: int = MAX_FRAME_BYTES) -> None:
         self.limit_bytes = limit_bytes
@@ -39,11 +39,11 @@ class FrameSplitter:
 
     @property
     def buffered_bytes(self) -> int:
-        """How much of a frame has come that is not complete."""
+        """The number of received bytes of an incomplete frame."""
         return len(self._buffer)
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Take bytes as they came, yield the payloads they complete; heartbeats are left out.
+        """Add received bytes, and yield the payloads they complete; heartbeats are left out.
 
         Raises:
             ProtocolError: a frame longer than allowed is announced.

@@ -1,10 +1,11 @@
-"""Every message, with what it means.
+"""All messages, with their meaning.
 
-Requests carry an `id` chosen by the asker; the answer brings it back. `timeout_ms` is what is left of the caller's
-deadline. `identity` is a key's `bucket NUL type NUL key`. `level` is the
-text of a consistency level. Entries travel as their stored bytes.
-Clients speak the first group with any node; a node that holds no replica forwards the same messages. The second
-group is spoken between the nodes of one data center, the third between data centers, over NATS.
+Requests carry an `id` chosen by the requester; the answer has the same. `timeout_ms` is the remaining time of the
+caller's deadline. `identity` is a key's `bucket NUL type NUL key`. `level` is the text of a consistency level. Entries
+travel as their stored bytes.
+
+Clients send the first group to any node; a node that is no replica forwards the same messages. The nodes of one data
+center exchange the second group, data centers the third, over NATS.
 """
 
 from typing import NamedTuple
@@ -13,9 +14,9 @@ WIRE_VERSION = 1
 
 
 class Hello(NamedTuple):
-    """First message on a link: who speaks. `role` is `node` or `client`.
+    """First message on a link: the identity of the sender. `role` is `node` or `client`.
 
-    `clock_ms` is the speaker's monotonic clock, so that the other side can name a time by which a request must begin.
+    `clock_ms` is the sender's monotonic clock, so that the other side can name a time by which a request must begin.
     """
 
     cluster: str
@@ -26,22 +27,22 @@ class Hello(NamedTuple):
 
 
 class Beat(NamedTuple):
-    """Heartbeat of a link: nothing but the sender's monotonic clock, as in `Hello`."""
+    """Heartbeat of a link, with the sender's monotonic clock, as in `Hello`."""
 
     clock_ms: int
 
 
 class GoAway(NamedTuple):
-    """A node is about to stop, and waits so long for its clients to leave.
+    """A node is about to stop, and waits up to `within_ms` for its clients to leave.
 
-    They should send it nothing new, and close the link once they have all answers.
+    They should send no new requests, and close the link when they have all answers.
     """
 
     within_ms: int
 
 
 class GetRequest(NamedTuple):
-    """Read keys at a level: many in one message, because that is what clients send most.
+    """Read keys at a level: many in one message, because reads are the most frequent requests.
 
     The n-th of `identities` (from 0) has the id `id + n`. Answered by `EntriesReply`s and `ErrorReply`s that together
     cover all ids.
@@ -57,11 +58,12 @@ class MutateRequest(NamedTuple):
     """Apply one operation of the key's type. Answered by `MutateReply`.
 
     `context` is the causal context the client had read (`CausalContext.to_wire`), None for a blind operation.
-    `observed` is the highest timestamp the client has seen, 0 if none. What is written expires `ttl_ms` after its
-    timestamp: never if that is 0, and as the bucket says if it is None.
-    All tries of one operation have the same random `operation_id` (b"": it is not tried again); `tried` are the nodes
-    that earlier ones went to, if any may have been carried out. The receiver must not begin after `begin_by_ms` of its
-    own monotonic clock (0: whenever), because the client then tries elsewhere.
+    `observed` is the highest timestamp the client has seen, 0 if none. The written value expires `ttl_ms` after the
+    write: never if that is 0, by the default of the bucket if it is None.
+
+    All tries of one operation have the same random `operation_id` (b"": it is never retried). `tried` are the nodes
+    that earlier tries were sent to, if any may have been carried out. The receiver must not begin after `begin_by_ms`
+    of its own monotonic clock (0: no limit), because the client then tries another node.
     """
 
     id: int
@@ -79,7 +81,7 @@ class MutateRequest(NamedTuple):
 
 
 class ScanRequest(NamedTuple):
-    """Read the next page of one partition: keys whose identity begins with `prefix`, behind storage key `after`.
+    """Read the next page of one partition: keys whose identity begins with `prefix`, after storage key `after`.
 
     Answered by `ScanReply`.
     """
@@ -94,28 +96,28 @@ class ScanRequest(NamedTuple):
 
 
 class TopologyRequest(NamedTuple):
-    """Ask for the ring and the buckets. Answered by `TopologyReply`."""
+    """Request the ring and the buckets. Answered by `TopologyReply`."""
 
     id: int
 
 
 class StatusRequest(NamedTuple):
-    """Ask a node about itself. Answered by `StatusReply`."""
+    """Request the status of the node. Answered by `StatusReply`."""
 
     id: int
 
 
 class RepairRequest(NamedTuple):
-    """Compare a partition with all its replicas now, None for all partitions. Answered by `StatusReply`."""
+    """Compare a partition with all its replicas now, all partitions if it is None. Answered by `StatusReply`."""
 
     id: int
     partition: int | None
 
 
 class InspectRequest(NamedTuple):
-    """Show what you yourself hold of this key, as a replica or for one that is away. Answered by `EntriesReply`.
+    """Request the receiver's own entry of a key, as a home replica or from its hints. Answered by `EntriesReply`.
 
-    The entry is the stored bytes, expired or not; nobody else is asked, and nothing is mended.
+    The entry is the stored bytes, expired or not; no other node is asked, and nothing is repaired.
     """
 
     id: int
@@ -123,11 +125,11 @@ class InspectRequest(NamedTuple):
 
 
 class WatchRequest(NamedTuple):
-    """Tell what comes behind `cursor` of the keys whose identities begin with one of `prefixes`.
+    """Request the changes after `cursor` of the keys whose identities begin with one of `prefixes`.
 
-    `partitions` says of which partitions (bits, `ring.partition_set`): the node must be a replica of each that counts.
-    `cursor` is that of the last answer, empty to begin with the initial state. If there is nothing to tell, the answer
-    waits up to `wait_ms` for a change. Answered by `WatchReply`.
+    `partitions` is the set of partitions (bits, `ring.partition_set`); the node must be a replica of each and count.
+    `cursor` is that of the last answer, empty to begin with the initial state. If there are no changes, the answer
+    waits up to `wait_ms` for one. Answered by `WatchReply`.
     """
 
     id: int
@@ -141,7 +143,7 @@ class WatchRequest(NamedTuple):
 class EntriesReply(NamedTuple):
     """The merged entries of consecutive ids, from `id` on; None for a key that was never written.
 
-    To an `InspectRequest`: what the node holds itself.
+    In answer to an `InspectRequest`: the node's own entry.
     """
 
     id: int
@@ -149,11 +151,11 @@ class EntriesReply(NamedTuple):
 
 
 class MutateReply(NamedTuple):
-    """The write is durable on as many replicas as its level asks.
+    """The write is durable on as many replicas as its level requires.
 
-    `timestamp` is its hybrid timestamp; `actor` and `counter` are its dot, the name of this one operation. `value` is
-    what the operation has made of the number it is on, as the coordinator sees it, encoded as values are: of a counter,
-    or of a member of a board that was incremented; None for all other operations.
+    `timestamp` is its hybrid timestamp; `actor` and `counter` are its dot. `value` is the number that an increment or
+    decrement has produced, of a counter or of a member of a board, as the coordinator sees it, encoded as values are;
+    None for all other operations.
     """
 
     id: int
@@ -172,10 +174,11 @@ class ScanReply(NamedTuple):
 
 
 class WatchReply(NamedTuple):
-    """What this replica stores, durably, as `[[identity, entry]…]`, and the `cursor` to go on from.
+    """Stored entries of this replica, durable, as `[[identity, entry]…]`, and the `cursor` to continue from.
 
-    An entry that is None was a tombstone and is collected. `position` is the number of the last change told, None as
-    long as the initial state is not; `head` is that of the last change there is. The numbers are the node's own.
+    An entry that is None was a tombstone and is collected. `position` is the number of the last change that was sent,
+    None until the initial state is complete; `head` is the number of the last change in the log. Both are the node's
+    own.
     """
 
     id: int
@@ -188,8 +191,8 @@ class WatchReply(NamedTuple):
 class TopologyReply(NamedTuple):
     """The topology document (JSON) and the buckets as `[[name, default level]…]`.
 
-    `datacenters` are the names of all data centers of the cluster, None from a node that does not tell; `entry_bytes`
-    is what an entry may take, 0 if it is not told.
+    `datacenters` are the names of all data centers of the cluster, `entry_bytes` is the size limit of entries; None and
+    0 from an older node.
     """
 
     id: int
@@ -200,14 +203,14 @@ class TopologyReply(NamedTuple):
 
 
 class StatusReply(NamedTuple):
-    """What the node knows of itself, as JSON."""
+    """The status of the node, as JSON."""
 
     id: int
     document: bytes
 
 
 class ErrorReply(NamedTuple):
-    """The request failed; `crdtkv.errors` knows code and fields."""
+    """The request failed; `crdtkv.errors` defines codes and fields."""
 
     id: int
     code: str
@@ -215,9 +218,9 @@ class ErrorReply(NamedTuple):
 
 
 class ReadReplica(NamedTuple):
-    """Send me what you store of this key. Answered by `ReplicaEntry`.
+    """Request the receiver's entry of a key. Answered by `ReplicaEntry`.
 
-    `seen` is the causal context of what the asker stores, if this is large, else None.
+    `seen` is the causal context of the requester's entry, if that is large, else None.
     """
 
     id: int
@@ -226,10 +229,11 @@ class ReadReplica(NamedTuple):
 
 
 class ReplicaEntry(NamedTuple):
-    """What this replica stores, durably; None if nothing, or if the asker has seen all of it.
+    """The replica's entry, durable; None if it has none, or if the requester has seen all of it.
 
-    Then it `is_same` as what the asker stores, or it `is_older`. If it `is_part`, it is only what the asker lacks, to
-    be merged into what it stores; and it `is_older`, too, if the asker has seen what this replica has not.
+    In the latter case, the requester's entry `is_same`, or this one `is_older`. If it `is_part`, `entry` is only the
+    part that the requester lacks, to be merged into its entry; it `is_older`, too, if the requester has seen operations
+    that this replica has not.
     """
 
     id: int
@@ -240,15 +244,14 @@ class ReplicaEntry(NamedTuple):
 
 
 class WriteReplica(NamedTuple):
-    """Merge this entry into yours. Answered by `ReplicaWritten` or `ReplicaSuperseded`.
+    """Merge an entry into the receiver's. Answered by `ReplicaWritten` or `ReplicaSuperseded`.
 
-    `supersede_before` is the timestamp of a blind write, straight from its coordinator: the replica drops
-    older versions that the coordinator did not hold. 0 everywhere else.
-    With `basis`, a causal context, the entry is only what an operation changed: a replica that has not seen all of
-    the basis refuses with `behind`, and is then sent the whole.
-    `record` names the operation that made the write, and its dot (`node.operations.Record`); it is kept for a while.
-    With `made_on` (16 bytes), the digest of the entry that the coordinator had before (zeros: none), `entry` is what it
-    has now, and `newest` the highest timestamp in it: a replica that has the same entry stores it unread.
+    `supersede_before` is the timestamp of a blind write, directly from its coordinator: the replica drops older
+    versions that the coordinator did not hold. It is 0 in all other cases.
+
+    With `basis`, a causal context, the entry is a partial delta: a replica that has not seen all of the basis refuses
+    with `behind`, and then gets the whole entry. `record` is the operation record of the write
+    (`node.replica.operations.Record`); the replica keeps it for a while.
     """
 
     id: int
@@ -257,8 +260,17 @@ class WriteReplica(NamedTuple):
     supersede_before: int
     basis: list[object] | None = None
     record: bytes = b""
-    made_on: bytes = b""
-    newest: int = 0
+
+
+class WriteReplicas(NamedTuple):
+    """The writes of one step as `[id, identity, entry, supersede_before, record, made_on, newest, id, …]`.
+
+    Each is answered as a `WriteReplica` is. `made_on` (16 bytes) is the digest of the entry that the coordinator had
+    before, zeros for none; `entry` is what it has now, and `newest` the highest timestamp in it. So a replica that has
+    the same entry as the coordinator had may store this one unread.
+    """
+
+    rows: list[object]
 
 
 class ReplicaWritten(NamedTuple):
@@ -268,17 +280,17 @@ class ReplicaWritten(NamedTuple):
 
 
 class ReplicaSuperseded(NamedTuple):
-    """As `ReplicaWritten`; and the replica dropped older versions on its own: `entry` is what is stored now."""
+    """As `ReplicaWritten`; and the replica dropped older versions on its own: `entry` is its stored entry now."""
 
     id: int
     entry: bytes
 
 
 class KeepHint(NamedTuple):
-    """Keep this entry for the home replica `target`, which is down, and answer for it. Answered by `ReplicaWritten`.
+    """Store this entry for the home replica `target`, which is down, and answer reads from it.
 
-    `is_unsent` says that no home replica took part in the write: whoever gets the entry sends it to other data centers.
-    `record` as in `WriteReplica`.
+    Answered by `ReplicaWritten`. `is_unsent` says that no home replica took part in the write: the first home replica
+    that gets the entry sends it to other data centers. `record` is as in `WriteReplica`.
     """
 
     id: int
@@ -290,7 +302,7 @@ class KeepHint(NamedTuple):
 
 
 class FindOperation(NamedTuple):
-    """Have you taken part in this operation on this key? Answered by `OperationFound`."""
+    """Request the record of an operation on this key. Answered by `OperationFound`."""
 
     id: int
     identity: bytes
@@ -298,7 +310,7 @@ class FindOperation(NamedTuple):
 
 
 class OperationFound(NamedTuple):
-    """The record of the operation, and the entry as it is here now, durably; b"" if this node knows nothing of it."""
+    """The record of the operation, and this node's entry, durable; b"" and None if it does not know the operation."""
 
     id: int
     record: bytes
@@ -306,7 +318,7 @@ class OperationFound(NamedTuple):
 
 
 class HandOff(NamedTuple):
-    """Merge this unsent entry into yours, and send it to the other data centers. Answered by `ReplicaWritten`."""
+    """Merge this unsent entry, and send it to the other data centers. Answered by `ReplicaWritten`."""
 
     id: int
     identity: bytes
@@ -314,7 +326,7 @@ class HandOff(NamedTuple):
 
 
 class ReadPartition(NamedTuple):
-    """Send me a page of your rows of this partition. Answered by `PartitionRows`."""
+    """Request a page of the receiver's rows of this partition. Answered by `PartitionRows`."""
 
     id: int
     partition: int
@@ -332,7 +344,7 @@ class PartitionRows(NamedTuple):
 
 
 class RootsRequest(NamedTuple):
-    """Compare the Merkle roots of these partitions with yours; `roots` has 16 bytes for each.
+    """Compare the Merkle roots of these partitions with the receiver's; `roots` has 16 bytes for each.
 
     Answered by `RootsReply`.
     """
@@ -354,9 +366,9 @@ class RootsReply(NamedTuple):
 
 
 class LeafRequest(NamedTuple):
-    """Compare one leaf: `digests` are `[[storage key, 16 bytes]…]` behind `after`, complete up to `end` (None: all).
+    """Compare one leaf: `digests` are `[[storage key, 16 bytes]…]` after `after`, complete up to `end` (None: all).
 
-    Answered by `LeafReply`.
+    The digest of a large entry is followed by its context. Answered by `LeafReply`.
     """
 
     id: int
@@ -368,9 +380,10 @@ class LeafRequest(NamedTuple):
 
 
 class LeafReply(NamedTuple):
-    """What differs: `entries` the asker lacks or has otherwise, `[[storage key, entry]…]`, and keys `wanted` of it.
+    """Differences: `entries` that the requester lacks, and the `wanted` keys that it should send.
 
-    `is_whole` says that nothing was left out for want of room.
+    `entries` are `[[storage key, entry]…]`; a partial delta has its basis as a third item. `is_whole` says that nothing
+    was left out for lack of room.
     """
 
     id: int
@@ -381,14 +394,14 @@ class LeafReply(NamedTuple):
 
 
 class TombstonesRequest(NamedTuple):
-    """May these tombstones go? `[[storage key, digest, timestamp]…]`. Answered by `TombstonesReply`."""
+    """Request agreement to collect `[[storage key, digest, timestamp]…]`. Answered by `TombstonesReply`."""
 
     id: int
     tombstones: list[object]
 
 
 class TombstonesReply(NamedTuple):
-    """The storage keys to which this node agrees: long enough already, or only just. It minds all the others."""
+    """The storage keys to which this node agrees, for `settle_s` already or not yet. All others were refused."""
 
     id: int
     settled: list[object]
@@ -396,23 +409,23 @@ class TombstonesReply(NamedTuple):
 
 
 class DropTombstones(NamedTuple):
-    """Drop these tombstones if you still agree: everybody has agreed. Answered by `TombstonesDropped`."""
+    """Drop these tombstones if the receiver still agrees: all nodes have agreed. Answered by `TombstonesDropped`."""
 
     id: int
     tombstones: list[object]
 
 
 class TombstonesDropped(NamedTuple):
-    """The tombstones of these storage keys are no more on this replica's disk."""
+    """The tombstones of these storage keys are removed from this replica's disk."""
 
     id: int
     dropped: list[object]
 
 
 class RightsRequest(NamedTuple):
-    """Give the incarnation `to` rights to decrement this `bcounter`: `amount`, if you can. Answered by `ReplicaEntry`.
+    """Give the incarnation `to` rights to decrement this `bcounter`: `amount`, if possible. Answered by `ReplicaEntry`.
 
-    The answer tells who has which rights then, also if none were given.
+    The answer contains the rights of all nodes, also if none were given.
     """
 
     id: int
@@ -422,25 +435,28 @@ class RightsRequest(NamedTuple):
 
 
 class MembersPush(NamedTuple):
-    """Gossip: what changed last at the sender, a row a node. Answered by `MembersReply`."""
+    """Gossip: the rows that changed last at the sender, one per node. Answered by `MembersReply`."""
 
     rows: list[object]
 
 
 class MembersReply(NamedTuple):
-    """Gossip: what the push lacked."""
+    """Gossip: the rows that the push lacked."""
 
     rows: list[object]
 
 
 class TopologyNews(NamedTuple):
-    """The topology document (JSON) that the sender uses: the receiver spoke under an older epoch. Not answered."""
+    """The topology document (JSON) of the sender, to a node that used an older epoch. Not answered."""
 
     document: bytes
 
 
 class Refusal(NamedTuple):
-    """The replica did nothing; `code` and `fields` as in `ErrorReply`. `wrong_epoch` brings the replica's epoch."""
+    """The replica did nothing; `code` and `fields` as in `ErrorReply`.
+
+    The field of `wrong_epoch` is the replica's epoch.
+    """
 
     id: int
     code: str
@@ -448,9 +464,9 @@ class Refusal(NamedTuple):
 
 
 class GeoBatch(NamedTuple):
-    """Entries that a node of another data center has in its outbox, as `[[outbox_seq, identity, entry]…]`.
+    """Entries in the outbox of a node of another data center, as `[[outbox_seq, identity, entry]…]`.
 
-    `actor` names the incarnation whose outbox numbers these are.
+    `actor` names the incarnation to which these outbox numbers belong.
     """
 
     node: str
@@ -459,7 +475,7 @@ class GeoBatch(NamedTuple):
 
 
 class Confirm(NamedTuple):
-    """A majority of the replicas in `datacenter` have made these outbox rows of `actor` durable."""
+    """A majority of the replicas in `datacenter` has made these outbox rows of `actor` durable."""
 
     datacenter: str
     actor: str
@@ -467,7 +483,7 @@ class Confirm(NamedTuple):
 
 
 class RightsWanted(NamedTuple):
-    """As `RightsRequest`, from another data center. Not answered: what is given goes there as every write does."""
+    """As `RightsRequest`, from another data center. Not answered: the rights arrive there by replication."""
 
     identity: bytes
     amount: int
@@ -477,7 +493,7 @@ class RightsWanted(NamedTuple):
 class FillWanted(NamedTuple):
     """The data center of `node` has lost disks: send it everything. Answered by `FillDone` when it has confirmed all.
 
-    `incarnation` is that of the asker's disk.
+    `incarnation` is that of the requester's disk.
     """
 
     node: str
@@ -485,7 +501,7 @@ class FillWanted(NamedTuple):
 
 
 class FillDone(NamedTuple):
-    """The asker's data center has confirmed everything that `node` stored when it was asked."""
+    """The requester's data center has confirmed everything that `node` stored at the time of the request."""
 
     node: str
 
@@ -494,13 +510,16 @@ Message = (
     Hello | Beat | GoAway | GetRequest | MutateRequest | ScanRequest | TopologyRequest | StatusRequest
     | RepairRequest | InspectRequest | EntriesReply | MutateReply | ScanReply | TopologyReply | StatusReply | ErrorReply
     | WatchRequest | WatchReply
-    | ReadReplica | ReplicaEntry | WriteReplica | ReplicaWritten | ReplicaSuperseded
+    | ReadReplica | ReplicaEntry | WriteReplica | WriteReplicas | ReplicaWritten | ReplicaSuperseded
     | FindOperation | OperationFound
     | KeepHint | HandOff | ReadPartition | PartitionRows | RootsRequest | RootsReply | LeafRequest | LeafReply
     | TombstonesRequest | TombstonesReply | DropTombstones | TombstonesDropped
     | RightsRequest | MembersPush | MembersReply | TopologyNews | Refusal | GeoBatch | Confirm | RightsWanted
     | FillWanted | FillDone
 )  # fmt: skip
+
+#: How many items of `WriteReplicas.rows` one write takes.
+WRITE_WIDTH = 7
 
 #: The number of each message on the wire. Numbers are never reused.
 NUMBERS: dict[type, int] = {
@@ -532,6 +551,7 @@ NUMBERS: dict[type, int] = {
     ReadPartition: 24,
     PartitionRows: 25,
     Refusal: 26,
+    WriteReplicas: 38,
     FindOperation: 34,
     OperationFound: 35,
     RootsRequest: 40,

@@ -1,15 +1,15 @@
-"""From messages to frames, so that no message disturbs another.
+"""Packs messages into frames, so that no message affects another.
 
-A message is sent whole, or divided, or shortened, or its requester is told why not; the other messages of the step, and
-the other links, do not notice. In that order: a run of entries is divided into runs; a page of rows that exceeds a
-frame is shortened, because whoever asked goes on from where it ends; what is then still too large, or cannot be encoded
-at all, becomes an error to whoever waits for it. An answer is replaced by `ErrorReply` (to a client, or to a node that
-had forwarded for one) or `Refusal` (to another replica). A request that cannot leave is answered here in the same way,
-as if the other side had refused it (`Outgoing.returned`).
+A message is sent whole, or divided, or shortened, or its requester gets an error; the other messages of the step, and
+the other links, are not affected. In that order: a run of entries is divided into runs; a page of rows that exceeds a
+frame is shortened, because its requester continues at its end; a message that is still too large, or cannot be encoded,
+becomes an error to its requester. An answer is replaced by `ErrorReply` (to a client, or to a node that had forwarded
+for one) or `Refusal` (to another replica). A request that cannot be sent is answered here in the same way, as if the
+other side had refused it (`Outgoing.returned`).
 
-What a link has not got rid of yet is bounded by its owner: of messages that are large, those that exceed `room_bytes`
-are given up with `Overloaded`, or `congested` between replicas, which means: ask again in a moment. Acknowledgments and
-other small messages always go: what was done must be told, and they are as few as the requests in flight.
+The owner of a link bounds its backlog: large messages that exceed `room_bytes` are replaced by `Overloaded`, or
+`congested` between replicas, which means that the requester should ask again in a moment. Acknowledgments and other
+small messages are always sent: the result of a write must be reported, and they are as few as the requests in flight.
 """
 
 from typing import Any, NamedTuple
@@ -19,6 +19,7 @@ from crdtkv.ring.token import storage_key_of
 from crdtkv.wire.codec import encode_frame
 from crdtkv.wire.frames import MAX_FRAME_BYTES, TARGET_FRAME_BYTES, framed
 from crdtkv.wire.messages import (
+    WRITE_WIDTH,
     EntriesReply,
     ErrorReply,
     GetRequest,
@@ -50,11 +51,12 @@ from crdtkv.wire.messages import (
     WatchReply,
     WatchRequest,
     WriteReplica,
+    WriteReplicas,
 )
 from crdtkv.wire.weights import SMALL, weight_of
 
 NO_BOUND = 1 << 62
-#: The refusal of a message for which a link between nodes has no room.
+#: The code of a refusal because a link between nodes has no room.
 CONGESTED = "congested"
 
 _ANSWERS_TO_CLIENTS = frozenset(
@@ -72,20 +74,20 @@ _FROM_CLIENTS = frozenset(
         InspectRequest,
     )
 )  # fmt: skip
-#: What may be given up for want of room: nothing has been done for it yet, or nothing but reading.
+#: Messages that may be refused for lack of room: requests that were not begun, and answers to reads.
 _CAN_WAIT = frozenset(
     (
         EntriesReply, ScanReply, WatchReply, StatusReply, TopologyReply, ReplicaEntry, PartitionRows, LeafReply,
-        OperationFound, GetRequest, MutateRequest, WriteReplica, KeepHint, HandOff,
+        OperationFound, GetRequest, MutateRequest, WriteReplica, WriteReplicas, KeepHint, HandOff,
     )
 )  # fmt: skip
 
 
 class Outgoing(NamedTuple):
-    """What is to be written, and what became of the rest.
+    """The frames to write, and the result for the other messages.
 
-    `returned` answers requests of this side that could not be sent; `unsendable` says of messages that no link could
-    carry what they were; `held_back` counts those for which this one had no room.
+    `returned` answers requests of this side that could not be sent; `unsendable` describes messages that no link could
+    carry; `held_back` counts those for which this link had no room.
     """
 
     frames: list[bytes]
@@ -95,7 +97,7 @@ class Outgoing(NamedTuple):
 
 
 def packed(epoch: int, messages: list[Message], room_bytes: int = NO_BOUND) -> Outgoing:
-    """Turn messages into frames of about `TARGET_FRAME_BYTES`, larger only for a single message that is."""
+    """Pack messages into frames of about `TARGET_FRAME_BYTES`; only a single large message may exceed that."""
     if not messages:
         return Outgoing([framed(encode_frame(epoch, []))], [], [], 0)
     packing = _Packing(epoch, room_bytes)
@@ -150,7 +152,7 @@ class _Packing:
             if size <= MAX_FRAME_BYTES:
                 self._frames.append(framed(payload))
                 return
-        except Exception as error:  # cbor2 lets several kinds out
+        except Exception as error:  # cbor2 raises several kinds
             reason: CrdtkvError = ProtocolError(f"this cannot be encoded: {type(error).__name__}")
         else:
             reason = ValueTooLarge(size, MAX_FRAME_BYTES)
@@ -175,12 +177,15 @@ class _Packing:
         elif kind in _FROM_CLIENTS:
             count = len(message.identities) if kind is GetRequest else 1
             self._returned += [ErrorReply(message.id + number, error.code, fields) for number in range(count)]
+        elif kind is WriteReplicas:
+            code = _code_between_nodes(error)
+            self._returned += [Refusal(number, code, fields) for number in message.rows[::WRITE_WIDTH]]
         elif hasattr(message, "id"):
             self._returned.append(Refusal(message.id, _code_between_nodes(error), fields))
 
     def _answer(self, message: Message, answers: list[Any]) -> None:
         if type(message) in (ErrorReply, Refusal):
-            # The error itself was too much: its text is of no use then.
+            # The error itself is too large: leave out its text.
             answers = [answer._replace(fields=["the answer could not be sent"]) for answer in answers]
         for answer in answers:
             self.add(answer)
@@ -191,12 +196,15 @@ def _code_between_nodes(error: CrdtkvError) -> str:
 
 
 def _divided(message: Any) -> list[Message]:
-    """Return several messages that together say the same, none if that cannot be."""
+    """Return several messages that are equivalent to this one, none if it cannot be divided."""
     match message:
         case EntriesReply(number, items):
             return [EntriesReply(number + first, part) for first, part in _halves(items)]
         case GetRequest(number, items, level, timeout_ms):
             return [GetRequest(number + first, part, level, timeout_ms) for first, part in _halves(items)]
+        case WriteReplicas(rows):
+            middle = len(rows) // WRITE_WIDTH // 2 * WRITE_WIDTH
+            return [WriteReplicas(rows[:middle]), WriteReplicas(rows[middle:])] if middle else []
         case ReplicaWritten(items) | MembersPush(items) | MembersReply(items):
             return [type(message)(part) for _, part in _halves(items)]
     return []

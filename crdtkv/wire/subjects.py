@@ -2,7 +2,7 @@
 
 For cluster `c`, data center `d`, node `n`:
 
-    crdtkv.c.d.log.n           what n publishes; captured by the stream of d
+    crdtkv.c.d.log.n           messages that n publishes; captured by the stream of d
     crdtkv.c.d.geo.e.n         from data center e to node n of d: confirmations, requests for rights
     CRDTKV_c_d                 the stream of d
     to-e                       the durable consumer on it that all nodes of e share
@@ -35,7 +35,7 @@ class DatacenterNames(NamedTuple):
 
     @property
     def stream_subjects(self) -> str:
-        """What the stream captures."""
+        """The subjects that the stream captures."""
         return f"crdtkv.{self.cluster}.{self.datacenter}.log.>"
 
     @property
@@ -44,15 +44,15 @@ class DatacenterNames(NamedTuple):
         return f"crdtkv-{self.cluster}-{self.datacenter}-topology"
 
     def log(self, node: str) -> str:
-        """Return the subject a node publishes its outbox to."""
+        """Return the subject to which a node publishes its outbox."""
         return f"crdtkv.{self.cluster}.{self.datacenter}.log.{node}"
 
     def geo(self, sender: str, node: str) -> str:
-        """Return the subject on which `node` hears the data center `sender`."""
+        """Return the subject of messages from data center `sender` to `node`."""
         return f"crdtkv.{self.cluster}.{self.datacenter}.geo.{sender}.{node}"
 
     def geo_of(self, node: str) -> str:
-        """Return the subject on which `node` hears every data center."""
+        """Return the subject of messages from any data center to `node`."""
         return self.geo("*", node)
 
 

@@ -1,8 +1,8 @@
-"""About how many bytes a message takes on a link, without encoding it.
+"""The approximate size of a message on a link, without encoding it.
 
-What may be large is added up (entries, values, keys, documents); the rest counts as `SMALL`. So many messages are cut
-into frames, and many answers are held to a budget, before the bytes exist. The figure is a guide: only the encoding
-itself says whether a frame can be sent (`crdtkv.wire.outgoing`).
+Parts that may be large are added up (entries, values, keys, documents); the rest counts as `SMALL`. So messages can be
+divided into frames, and answers limited to a budget, before they are encoded. Only the encoding itself shows whether a
+frame can be sent (`crdtkv.wire.outgoing`).
 """
 
 from collections.abc import Callable
@@ -34,25 +34,26 @@ from crdtkv.wire.messages import (
     TopologyReply,
     WatchReply,
     WriteReplica,
+    WriteReplicas,
 )
 
-#: What a message takes that holds nothing large.
+#: The size of a message without large parts.
 SMALL = 96
 
 
 def weight_of(message: Message) -> int:
-    """Return about how many bytes a message takes."""
+    """Return the approximate size of a message in bytes."""
     weigh = _WEIGHERS.get(type(message))
     if weigh is None:
         return SMALL
     try:
         return weigh(message)
-    except (TypeError, ValueError):  # passed on for somebody, and not what it should be
+    except (TypeError, ValueError):  # a malformed message that is forwarded without decoding
         return _of_fields(message)
 
 
 def weight_of_item(item: object) -> int:
-    """Return about how many bytes a field takes."""
+    """Return the approximate size of a field in bytes."""
     kind = type(item)
     if kind is bytes or kind is str:
         return len(item) + 5  # type: ignore[arg-type]
@@ -92,6 +93,7 @@ _WEIGHERS: dict[type, Callable[[Any], int]] = {
     LeafReply: lambda message: _of_pairs(message.entries) + weight_of_item(message.wanted),
     LeafRequest: lambda message: _of_pairs(message.digests),
     WriteReplica: _of_written,
+    WriteReplicas: lambda message: SMALL + sum(map(weight_of_item, message.rows)),
     MutateRequest: _of_operation,
     GetRequest: lambda message: SMALL + weight_of_item(message.identities),
     KeepHint: lambda message: SMALL + len(message.identity) + len(message.entry) + len(message.record),

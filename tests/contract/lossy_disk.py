@@ -1,8 +1,8 @@
-"""A disk that forgets, for processes that tests start: `lossy_disk.c`, built and used.
+"""A disk that loses unsynced data, for processes that tests start: builds and uses `lossy_disk.c`.
 
-What is below the root when a process is killed is what it wrote; `image` makes of it what a power loss would have left:
-the files of which the names were synced, with the content that was. Directories themselves are there once they are
-made. It needs a C compiler and a dynamic libc, and no rights.
+The files below the root when a process is killed are what it wrote; `image` makes of them what a power loss would
+leave: the files whose names were synced, with their synced content. Directories exist once they are created. It needs a
+C compiler and a dynamic libc, and no privileges.
 """
 
 import functools
@@ -58,7 +58,7 @@ def durable_image(directory: Path, shadow: Path, into: Path) -> Path:
 
 
 def shadow_here() -> Path | None:
-    """Return the shadow if this very process writes to a disk that forgets."""
+    """Return the shadow if this very process writes to a disk that loses unsynced data."""
     return Path(os.environ[_SHADOW]) if _SHADOW in os.environ else None
 
 

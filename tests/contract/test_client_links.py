@@ -1,4 +1,4 @@
-"""Who is let in at a node's port: as many clients as there are places; those who say nothing keep nobody out."""
+"""Admission at a node's port: as many clients as there are places; silent connections keep no client out."""
 
 import pytest
 

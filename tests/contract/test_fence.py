@@ -1,4 +1,4 @@
-"""A copy of a store that is put back: taken along while it is young, set aside when deleted keys may be forgotten."""
+"""A restored copy of a store: used while it is young, set aside when it could resurrect deleted keys."""
 
 from pathlib import Path
 

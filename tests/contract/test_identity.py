@@ -75,12 +75,12 @@ def test_any_incarnation_of_64_bits_goes_on(tmp_path: Path, store: Store, incarn
 def test_a_store_that_forgot_gets_a_new_incarnation(tmp_path: Path, store: Store) -> None:
     establish(IdentityFile(tmp_path), store, OWNER, 7)
     set_in_store(store, None)
-    assert outcome(establish(IdentityFile(tmp_path), store, OWNER, 8)) == (8, "the store forgot who it is")
+    assert outcome(establish(IdentityFile(tmp_path), store, OWNER, 8)) == (8, "the store has lost its identity")
 
 
 def test_a_wiped_store_gets_a_new_incarnation(tmp_path: Path) -> None:
     establish(IdentityFile(tmp_path), MemoryStore(), OWNER, 7)
-    assert outcome(establish(IdentityFile(tmp_path), MemoryStore(), OWNER, 8)) == (8, "the store forgot who it is")
+    assert outcome(establish(IdentityFile(tmp_path), MemoryStore(), OWNER, 8)) == (8, "the store has lost its identity")
 
 
 def test_a_store_without_its_file_gets_a_new_incarnation(tmp_path: Path, store: Store) -> None:
@@ -130,7 +130,7 @@ def test_a_store_restored_from_before_the_last_start_gets_a_new_incarnation(tmp_
     backup.commit()
     establish(IdentityFile(tmp_path), store, OWNER, 8)
     renewed = establish(IdentityFile(tmp_path), backup, OWNER, 9)
-    assert renewed == Identity(9, 3, "the store knows of 1 starts, the identity file of 2")
+    assert renewed == Identity(9, 3, "the store has 1 starts, the identity file 2")
     assert outcome(establish(IdentityFile(tmp_path), backup, OWNER, 10)) == (9, None)
 
 

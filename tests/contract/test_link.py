@@ -31,7 +31,7 @@ def frames_for(epoch: int, messages: list[Message]) -> bytes:
 
 
 def timeless(message: Message) -> Message:
-    """Return a message without the clock of whoever sent it."""
+    """Return a message without the clock of its sender."""
     return message._replace(clock_ms=0) if isinstance(message, Hello) else message
 
 
@@ -41,7 +41,7 @@ def frame_in(payload: bytes) -> Frame:
 
 
 class Owner:
-    """A `LinkUser` that keeps what it is told."""
+    """A `LinkUser` that records its calls."""
 
     def __init__(self, refuses: bool = False) -> None:
         self.refuses = refuses
@@ -248,9 +248,7 @@ async def test_another_wire_version_is_refused_with_advice(listener: Listener, r
     newer[5] = 2
     raw.write(bytes(newer))
     assert await raw.ended()
-    assert listener.owner.reasons == [
-        "protocol error: wire version 2 is not spoken here, only 1: upgrade the older side"
-    ]
+    assert listener.owner.reasons == ["protocol error: wire version 2 is not supported, only 1: upgrade the older side"]
 
 
 # Frames.

@@ -1,4 +1,4 @@
-"""What must be durable is durable: on a disk that forgets all that was not synced (`lossy_disk`), processes killed."""
+"""Durability on a disk that loses all unsynced data (`lossy_disk`), with killed processes."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""The patching store, over memory and over RocksDB: what is read is what was written last, whatever rows it is in."""
+"""The patching store, over memory and RocksDB: a read returns the last written bytes, in whatever rows they are."""
 
 from collections.abc import Iterator
 from pathlib import Path

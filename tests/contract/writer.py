@@ -1,8 +1,8 @@
-"""A process that writes to a disk that forgets, until it is killed.
+"""A process that writes to a disk that loses unsynced data, until it is killed.
 
-`python -m tests.contract.writer DIRECTORY [FAULT]` establishes an identity, says so, and then commits and syncs groups
-of rows; after each sync it prints the number of the last row it covers. A fault is a mistake in the product, to see
-that it would be found.
+`python -m tests.contract.writer DIRECTORY [FAULT]` establishes an identity, reports that, and then commits and syncs
+groups of rows; after each sync it prints the number of the last row it covers. A fault is a mistake in the product, to
+verify that the test would find it.
 """
 
 import os

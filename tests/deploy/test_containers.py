@@ -107,7 +107,7 @@ async def test_a_cut_of_nothing_there_is_says_what_there_is(
 
 async def test_a_data_center_that_is_cut_off_goes_on_and_merges_when_healed(deployment: Deployment) -> None:
     async with Workload(deployment, "cut", LEVELS) as load:
-        assert "eu and us are cut apart" in await deployment.script("cut", "eu")
+        assert "eu and us are disconnected" in await deployment.script("cut", "eu")
         await deployment.crdtkv("put", "only-here", "1", "--dc", "eu")
         for datacenter in DATACENTERS:
             await load.more(datacenter, 300)

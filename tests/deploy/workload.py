@@ -1,8 +1,8 @@
-"""Clients in every data center that write and read until told to stop; runs in the client container.
+"""Clients in every data center that write and read until they are stopped; runs in the client container.
 
-It takes lines on standard input and answers each with one line: `more DATACENTER COUNT` when so many more calls have
-succeeded there; `stop` when nothing lags any more and everything was read once more. Then it prints the history, one
-operation a line, for `crdtkv.checking` to judge.
+It reads lines from standard input and answers each with one line: `more DATACENTER COUNT` when that many more calls
+have succeeded there; `stop` when nothing lags any more and everything was read once more. Then it prints the history,
+one operation per line, for `crdtkv.checking`.
 
     python3 -m tests.deploy.workload PREFIX LEVELS TIMEOUT_S WORKERS PAUSE_S
 """

@@ -1,4 +1,4 @@
-"""Clients that write down what they did and what they were told, for the same checkers that judge the simulator."""
+"""Clients that record their operations and the results, for the same checkers as the simulator."""
 
 import asyncio
 import itertools

@@ -382,6 +382,26 @@ async def test_types_and_buckets_do_not_share_keys(eu: Client) -> None:
 # Many keys, and scans.
 
 
+async def test_a_scan_goes_on_where_an_earlier_one_ended(eu: Client) -> None:
+    await eu.put_many({f"pages:{number}": number for number in range(300)})
+    await eu.delete("pages:7")
+    everything = [key async for key, _ in eu.scan("pages:")]
+    assert len(everything) == 299
+    for limit in (1, 40, 299):
+        pages: list[str | bytes] = []
+        while page := [key async for key, _ in eu.scan("pages:", after=pages[-1] if pages else None, limit=limit)]:
+            assert len(page) <= limit
+            pages += page
+        assert pages == everything
+
+
+async def test_a_scan_may_begin_behind_a_key_that_is_not_there(eu: Client) -> None:
+    await eu.put_many({f"behind:{number}": number for number in range(30)})
+    everything = [key async for key, _ in eu.scan("behind:")]
+    await eu.delete(everything[9])
+    assert [key async for key, _ in eu.scan("behind:", after=everything[9], limit=5)] == everything[10:15]
+
+
 async def test_many_keys_are_written_and_read_at_once(eu: Client) -> None:
     values = {f"many:{number}": number for number in range(1_000)}
     assert await eu.put_many(values) == dict.fromkeys(values)

@@ -206,6 +206,48 @@ async def test_bench_measures_and_leaves_no_error(run: Run) -> None:
         assert result["errors"] == 0
 
 
+KINDS = {
+    "a": ["read", "update", "all"],
+    "b": ["read", "update", "all"],
+    "c": ["read"],
+    "d": ["read", "insert", "all"],
+    "e": ["scan", "insert", "all"],
+    "f": ["read", "read-modify-write", "all"],
+}
+
+
+async def test_bench_runs_the_workloads_of_ycsb(run: Run, eu: Client) -> None:
+    bench = await run(
+        "bench", "--workload", ",".join(KINDS), "--operations", "200", "--workers", "4", "--records", "300",
+        "--value-size", "40", "--json",
+    )  # fmt: skip
+    assert (bench.code, bench.err) == (0, "")
+    told = bench.json
+    assert [(one["workload"], one["operation"]) for one in told] == [(w, kind) for w in KINDS for kind in KINDS[w]]
+    for one in told:
+        assert one["operations_per_s"] > 0
+        assert 0 < one["p50_ms"] <= one["p99_ms"]
+        assert (one["errors"], one["level"], one["value_bytes"]) == (0, "LOCAL_QUORUM", 40)
+    rates = {(one["workload"], one["operation"]): one["operations_per_s"] for one in told}
+    for workload, kinds in KINDS.items():
+        if len(kinds) == 3:
+            assert sum(rates[workload, kind] for kind in kinds[:2]) == pytest.approx(rates[workload, "all"])
+    assert rates["b", "read"] > 5 * rates["b", "update"]
+    inserted = await eu.get("bench:300")
+    assert isinstance(inserted, bytes)
+    assert len(inserted) == 40
+
+
+async def test_bench_ends_after_so_many_operations(run: Run) -> None:
+    bench = await run(
+        "bench", "--op", "get", "--operations", "500", "--workers", "8", "--keys", "20", "--seconds", "50"
+    )
+    assert bench.code == 0
+    names, cells = (line.split("  ") for line in bench.out.splitlines())
+    assert [name.strip() for name in names if name.strip()][:3] == ["operation", "level", "workers"]
+    assert [cell.strip() for cell in cells if cell.strip()][:3] == ["get", "ONE", "8"]
+
+
 async def test_help_names_every_verb(run: Run) -> None:
     shown = await run("--help")
     assert shown.code == 0

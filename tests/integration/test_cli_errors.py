@@ -1,4 +1,4 @@
-"""What is wrong with a call is told in one line, exit code 2; what the cluster cannot do, 3; never a traceback."""
+"""Errors of the command line: a wrong call is one line and exit code 2, a cluster's error 3; never a traceback."""
 
 import asyncio
 import json
@@ -119,6 +119,8 @@ CALLS: dict[str, tuple[list[str], str]] = {
     "unknown data center": (["get", "k", "--dc", "mars"], "no data center 'mars' in the configuration: one of eu, us"),
     "counter, fraction": (["incr", "k", str(2**63)], "below 2**63"),
     "bench of nothing": (["bench", "--op", "dance"], "--op takes put, get and incr"),
+    "bench of no workload": (["bench", "--workload", "a,g"], "--workload takes a to f"),
+    "bench of two kinds": (["bench", "--workload", "a", "--op", "put"], "--op and --workload exclude each other"),
     "bench with words": (["bench", "--workers", "many", "--seconds", "1"], "workers"),
     **{
         f"{verb} --timeout {number}": ([verb, *arguments, "--timeout", number], "--timeout takes seconds, above 0")
@@ -351,7 +353,7 @@ async def test_a_data_center_that_running_nodes_do_not_know_is_told_with_what_to
     assert lag.code == 1
     assert lag.complaint == (
         "crdtkv: eu-1, eu-2, eu-3, us-1, us-2, us-3 do not know the data center 'ap', and send it nothing: "
-        "give them this configuration, and start them again one after the other"
+        "give them this configuration, and restart them one after the other"
     )
     rows = {
         (row["from"], row["to"]): row["silent_nodes"] for row in (await run("lag", "--config", file, "--json")).json

@@ -72,14 +72,14 @@ async def test_keys_a_mark_and_changes_are_printed_until_ctrl_c(watch: Watch, eu
     assert await line(process) == 'register cw:text: {"a": 1}'
     code, out, err = await interrupt(process)
     assert (code, out) == (0, "")
-    assert err.startswith("crdtkv: to go on from here: --token ")
+    assert err.startswith("crdtkv: to continue from here: --token ")
     token = err.split()[-1]
     await eu.put("cw:text", "later", consistency=LOCAL_ALL)
     process = await watch("cw:", "--token", token)
     assert [await line(process), await line(process)] == ["register cw:text: later", MARK]
     code, out, err = await interrupt(process, signal.SIGTERM)
     assert (code, out) == (0, "")
-    assert err.startswith("crdtkv: to go on from here: --token ")
+    assert err.startswith("crdtkv: to continue from here: --token ")
 
 
 async def test_json_output_is_one_object_a_line_and_brings_tokens(watch: Watch, eu: Client) -> None:

@@ -45,10 +45,10 @@ async def test_concurrent_use_of_every_type_comes_to_what_the_example_says(cutta
 
 
 async def test_cuts_are_asked_for_by_name_and_end_with_the_cluster(cuttable: Path) -> None:
-    assert (await program.run("cut", "eu", "us", cwd=cuttable)).out == "eu and us are cut apart\n"
+    assert (await program.run("cut", "eu", "us", cwd=cuttable)).out == "eu and us are disconnected\n"
     assert (await program.run("put", "k", "1", "--dc", "eu", cwd=cuttable)).code == 0
     assert (await program.run("lag", "--wait", "1", cwd=cuttable)).code == 1
-    assert (await program.run("heal", cwd=cuttable)).out == "eu and us reach each other\n"
+    assert (await program.run("heal", cwd=cuttable)).out == "eu and us are connected\n"
     assert (await program.run("lag", "--wait", "30", cwd=cuttable)).code == 0
     wrong = await program.run("cut", "eu", "mars", cwd=cuttable)
     assert (wrong.code, wrong.complaint) == (2, "crdtkv: no data center 'mars': eu, us")

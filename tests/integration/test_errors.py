@@ -87,6 +87,8 @@ WRONG: dict[str, tuple[type[CrdtkvError], str, Act]] = {
     "time to live that is none": (InvalidRequest, "time to live", lambda kv: kv.put("wrong", 1, ttl=math.nan)),
     "time to live of text": (InvalidRequest, "time to live", lambda kv: kv.counter("wrong").increment(ttl="5")),  # type: ignore[arg-type]
     "prefix that is no text": (InvalidRequest, "a prefix is", lambda kv: nothing(kv.scan(7))),  # type: ignore[arg-type]
+    "scan behind no key": (InvalidKey, "1 to 1024 bytes", lambda kv: nothing(kv.scan(after=""))),
+    "scan of no keys": (InvalidRequest, "a limit is", lambda kv: nothing(kv.scan(limit=0))),
     "watched prefix that is no text": (InvalidRequest, "a prefix is", lambda kv: nothing(kv.watch(7))),  # type: ignore[arg-type]
     "watched type that is none": (InvalidRequest, "unknown type", lambda kv: nothing(kv.watch(of_type=[]))),  # type: ignore[arg-type]
     "token of a watch that is none": (InvalidRequest, "no token", lambda kv: nothing(kv.watch(token=7))),  # type: ignore[arg-type]

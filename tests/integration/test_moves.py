@@ -1,4 +1,4 @@
-"""A client whose data center is gone: what goes on elsewhere, what does not, and how it is told."""
+"""A client whose data center is unreachable: which requests continue elsewhere, and how it reports that."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""NATS servers that stop, start and forget: local requests go on, and replication catches up without losing a write."""
+"""NATS servers that stop, start and lose data: local requests continue, and replication loses no write."""
 
 import pytest
 

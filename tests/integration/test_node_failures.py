@@ -1,4 +1,4 @@
-"""Nodes that are killed under load: nothing that was acknowledged is lost, and what may have happened is told."""
+"""Nodes that are killed under load: no acknowledged write is lost, and unknown outcomes are reported as such."""
 
 import asyncio
 

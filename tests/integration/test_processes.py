@@ -297,7 +297,7 @@ async def test_a_directory_that_others_may_read_is_warned_of(tmp_path: Path) -> 
         async with asyncio.timeout(20):
             line = await process.stderr.readline()
         assert b"WARNING" in line
-        assert b"may read or write what is stored (mode 0755): chmod -R go= " in line
+        assert b"may read or write the stored data (mode 0755): chmod -R go= " in line
     finally:
         process.kill()
         await process.communicate()

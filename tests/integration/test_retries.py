@@ -36,7 +36,7 @@ async def kv(three: LocalCluster) -> AsyncIterator[Client]:
 
 
 async def counting(kv: Client, name: str, is_over: asyncio.Event) -> tuple[int, int]:
-    """Count until told to stop; return how often it was acknowledged, and how often its fate is unknown."""
+    """Count until stopped; return how many increments were acknowledged, and how many have an unknown outcome."""
     counted = unknown = 0
     while not is_over.is_set():
         try:

@@ -1,4 +1,4 @@
-"""Sessions: what one has read or written it sees from then on, also elsewhere, or it is told that it does not."""
+"""Sessions: a session sees what it has read or written, also at other nodes, or gets an error."""
 
 import asyncio
 

@@ -56,8 +56,8 @@ async def test_without_insecure_a_node_does_not_start(cluster: LocalCluster, tmp
     outcome = await program.run("node", "eu-1", "--data", tmp_path / "data", cwd=cluster.directory)
     assert (outcome.code, outcome.out) == (2, "")
     assert outcome.complaint == (
-        "crdtkv: this version speaks no TLS yet: listen on a loopback address and say --insecure, or, on a network "
-        "where everybody may read and write everything, --insecure-network"
+        "crdtkv: this version does not support TLS yet: listen on a loopback address with --insecure, or, on a network "
+        "where every process may read and write everything, use --insecure-network"
     )
     assert not (tmp_path / "data").exists()
 
@@ -302,7 +302,7 @@ async def test_up_does_not_write_over_the_file_it_is_given(tmp_path: Path) -> No
     (tmp_path / "datacenters.yaml").write_text(text)
     outcome = await program.run("up", "--data", tmp_path, cwd=tmp_path)
     assert outcome.code == 2
-    assert "would be written anew by `crdtkv up`: choose another --data directory" in outcome.complaint
+    assert "would be overwritten by `crdtkv up`: choose another --data directory" in outcome.complaint
     assert (tmp_path / "datacenters.yaml").read_text() == text
 
 

@@ -96,7 +96,7 @@ async def test_the_stream_has_one_durable_consumer_for_each_other_data_center(nc
     (consumer,) = await nc.jetstream().consumers_info("CRDTKV_shop_eu")
     assert consumer.name == "to-us"
     assert consumer.config.durable_name == "to-us"
-    assert consumer.config.description == "crdtkv: what data center us still has to apply"
+    assert consumer.config.description == "crdtkv: messages for data center us"
     assert consumer.config.ack_policy == api.AckPolicy.EXPLICIT
     assert consumer.config.deliver_policy == api.DeliverPolicy.ALL
 
@@ -117,7 +117,7 @@ async def test_the_ring_is_a_document_people_can_read(nc: NatsClient) -> None:
     status = await bucket.status()
     assert status.history == 10
     info = await nc.jetstream().stream_info("KV_crdtkv-shop-eu-topology")
-    assert info.config.description == "crdtkv: who is in the ring of eu"
+    assert info.config.description == "crdtkv: topology document of data center eu"
     entry = await bucket.get("topology")
     assert entry.value is not None
     document = json.loads(entry.value)

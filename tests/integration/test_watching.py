@@ -1,4 +1,4 @@
-"""Watching keys of a real cluster: what is there, a mark, what changes; no key is skipped, whatever fails."""
+"""Watches of a real cluster: the current values, a mark, then changes; no key is skipped, whatever fails."""
 
 import asyncio
 import signal

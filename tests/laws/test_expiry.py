@@ -1,4 +1,4 @@
-"""What expires is gone for everybody at one time, whatever was merged with what; and nothing else is gone with it.
+"""An expired value is invisible on all replicas at one time, whatever was merged with what; and no other value is.
 
 A bounded counter takes no part: rights do not expire, and nodes refuse a time to live for them.
 """

@@ -34,6 +34,7 @@ from crdtkv.node.kernel.events import (
 )
 from crdtkv.ring.token import identity_in
 from crdtkv.ring.topology import Topology
+from crdtkv.sim.expanded import expanded
 from crdtkv.storage.memory import MemoryStore
 from crdtkv.wire.codec import decode_frame, encode_frame
 from crdtkv.wire.messages import GeoBatch, GetRequest, LeafReply, MembersPush, MembersReply, Message, MutateRequest
@@ -200,7 +201,8 @@ class Stage:
         for message in messages:
             if isinstance(message, (MembersPush, MembersReply)):
                 continue  # gossip has tests of its own
-            self.lines.append(f"{node} → {'client' if isinstance(peer, int) else peer}: {_shown(message)}")
+            receiver = "client" if isinstance(peer, int) else peer
+            self.lines += [f"{node} → {receiver}: {_shown(one)}" for one in expanded([message])]
             if isinstance(peer, str):
                 self.links.setdefault((node, peer), deque()).append(message)
 

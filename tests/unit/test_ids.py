@@ -1,4 +1,4 @@
-"""Identities, names and actors: what is in bounds, and that building and parsing are inverse."""
+"""Identities, names and actors: their bounds, and that building and parsing are inverse."""
 
 import pytest
 from hypothesis import given

@@ -9,7 +9,7 @@ from crdtkv.checking.specification.view import Specification, View
 
 
 class BoardSpecification(Specification):
-    """Of each member the latest set that nothing later had seen, plus the increments that no later set had seen."""
+    """Per member the latest set that no later one had seen, plus the increments that no later set had seen."""
 
     def values(self, view: View) -> list[Any]:
         """Return the ranking: members and scores, the highest first, of equals the smaller member."""

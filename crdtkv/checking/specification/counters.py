@@ -16,7 +16,7 @@ class CounterSpecification(Specification):
 
 
 class BoundedCounterSpecification(Specification):
-    """All increments less all decrements; that it is never below 0 is for others to find out."""
+    """All increments less all decrements; `rights` checks that it is never below 0."""
 
     def values(self, view: View) -> list[Any]:
         """Return the difference, nothing if nothing was counted."""

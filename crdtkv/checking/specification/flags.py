@@ -15,7 +15,7 @@ class FlagSpecification(Specification):
         return [True] if self.decide(left) else []
 
     def decide(self, left: set[str]) -> bool:
-        """Return what the operations that nothing has superseded come to."""
+        """Return whether the operations that nothing has superseded turn the flag on."""
         return "enable" in left
 
 
@@ -23,5 +23,5 @@ class DisableWinsFlagSpecification(FlagSpecification):
     """On if there is an enable, and no disable, that no later operation had seen."""
 
     def decide(self, left: set[str]) -> bool:
-        """Return what the operations that nothing has superseded come to."""
+        """Return whether the operations that nothing has superseded turn the flag on."""
         return "enable" in left and "disable" not in left

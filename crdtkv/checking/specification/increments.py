@@ -1,7 +1,6 @@
-"""What counters and boards have in common: increments that add up until an operation that had seen them resets them.
+"""Increments of counters and boards: they add up until an operation that had seen them resets them.
 
-What one actor has counted expires together, when the longest of its increments does; an increment that comes later
-begins anew.
+All increments of one actor expire together, with the one that expires last; a later increment starts from 0.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -10,12 +9,12 @@ from typing import Any
 from crdtkv.checking.specification.operation import Dots, Operation
 from crdtkv.checking.specification.view import Everything, View
 
-#: Selects of the operations on a value those that concern the counter.
+#: Selects the operations on a value that concern the counter.
 Concerns = Callable[[Iterable[Operation]], list[Operation]]
 
 
 def left(view: View, concerns: Concerns, name: Any = "") -> Iterator[Operation]:
-    """Yield the increments that count. `name` tells several counters of one value apart."""
+    """Yield the increments that count. `name` distinguishes several counters of one value."""
     here = concerns(view.operations)
     for increments in _by_actor(here).values():
         last = increments[-1]
@@ -44,7 +43,7 @@ def _is_reset(one: Operation, here: list[Operation], everything: Everything, con
 
 
 def _has_found_expired(one: Operation, by: Operation, everything: Everything, concerns: Concerns, name: Any) -> bool:
-    """Tell whether all that this actor had counted was over where another increment was made."""
+    """Return whether all increments of this actor had expired where another increment was made."""
     if not everything.is_timed:
         return False
     last = _last_of(one.dot[0], by.held, everything, concerns)

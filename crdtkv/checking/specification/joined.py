@@ -1,6 +1,6 @@
 """`maxreg`, `minreg` and `hll`: the join of the writes that no delete had seen.
 
-A write stands for all that its coordinator had joined into it, and lives at least as long as that.
+A write includes all values that its coordinator had joined into it, and lasts at least as long as they do.
 """
 
 from typing import Any
@@ -15,12 +15,12 @@ class JoinedSpecification(Specification):
     """A type with a join of values."""
 
     def values(self, view: View) -> list[Any]:
-        """Return the join, nothing of nothing."""
+        """Return the join, nothing if there are no writes."""
         left = self._left(view)
         return [self.plain(self.join([self._value(one, view) for one in left]))] if left else []
 
     def own(self, one: Operation) -> Any:
-        """Return what a write itself says."""
+        """Return the value of a write itself."""
         raise NotImplementedError
 
     def join(self, values: list[Any]) -> Any:
@@ -28,7 +28,7 @@ class JoinedSpecification(Specification):
         raise NotImplementedError
 
     def plain(self, joined: Any) -> Any:
-        """Return what a reader sees of a join."""
+        """Return the value of a join as a reader sees it."""
         raise NotImplementedError
 
     def _left(self, view: View) -> list[Operation]:
@@ -62,10 +62,10 @@ class JoinedSpecification(Specification):
 
 
 class MaximumSpecification(JoinedSpecification):
-    """The greatest number; a real one is greater than a whole one of the same size."""
+    """The greatest number; a floating-point number is greater than an equal integer."""
 
     def own(self, one: Operation) -> Any:
-        """Return the number, and whether it is a real one."""
+        """Return the number, and whether it is a floating-point one."""
         return one.arguments[0], type(one.arguments[0]) is float
 
     def join(self, values: list[Any]) -> Any:
@@ -78,7 +78,7 @@ class MaximumSpecification(JoinedSpecification):
 
 
 class MinimumSpecification(MaximumSpecification):
-    """The smallest instead."""
+    """The smallest number."""
 
     def join(self, values: list[Any]) -> Any:
         """Return the smallest."""
@@ -86,7 +86,7 @@ class MinimumSpecification(MaximumSpecification):
 
 
 class HyperLogLogSpecification(JoinedSpecification):
-    """The highest rank that any element has for each register."""
+    """The highest rank of any element for each register."""
 
     def own(self, one: Operation) -> Any:
         """Return the ranks of the elements by register."""

@@ -1,21 +1,22 @@
-"""`Operation`: what happened to one key, or to one field of it, and what was known where it happened."""
+"""`Operation`: an operation on one key, or on one field of it, and the operations known where it was made."""
 
 from typing import Any, NamedTuple
 
 Dot = tuple[str, int]
 Dots = frozenset[Dot]
 
-#: A replica's own operation: it drops what is older than its timestamp among what it has seen.
+#: A replica's own operation: it drops the versions it has seen that are older than its timestamp.
 SUPERSEDE = "supersede"
 
 
 class Operation(NamedTuple):
     """One operation.
 
-    `seen` is what it acted on: what its client had read, or all that its coordinator held. `held` is the latter in any
-    case. What it wrote is over at `expires_at`, unless it goes on with something that lives longer; None is never. What
-    was over at `made_at`, its coordinator's wall time as a timestamp, it found expired; that is its timestamp if None.
-    An operation on several elements that stand for themselves is told as one for each.
+    `seen` are the operations it acted on: those that its client had read, or all that its coordinator held. `held` is
+    the latter in any case. The written value expires at `expires_at` (None: never), unless the operation carries on a
+    value that lasts longer. Values that had expired at `made_at`, its coordinator's wall time as a timestamp (None: the
+    timestamp of the operation), were invisible to it. An operation on several independent elements is recorded as one
+    for each.
     """
 
     dot: Dot
@@ -29,10 +30,10 @@ class Operation(NamedTuple):
 
     @property
     def moment(self) -> int:
-        """The time at which the operation found things expired or not."""
+        """The time by which the operation judged expiries."""
         return self.timestamp if self.made_at is None else self.made_at
 
     @property
     def age(self) -> tuple[int, Dot]:
-        """What orders writes of which the last wins."""
+        """The order of writes of which the last wins."""
         return self.timestamp, self.dot

@@ -7,7 +7,7 @@ from crdtkv.checking.specification.view import Specification, View
 
 
 class RegisterSpecification(Specification):
-    """The puts that no operation which had seen them replaced, the latest first."""
+    """The puts that no operation with knowledge of them replaced, the latest first."""
 
     tells_all = True
 
@@ -33,7 +33,7 @@ def _replaces(other: Operation, put: Operation) -> bool:
 
 
 class LastWriterWinsSpecification(Specification):
-    """The operation with the highest (timestamp, dot), also when it has expired: then there is nothing."""
+    """The operation with the highest (timestamp, dot), also if it has expired: then there is no value."""
 
     def values(self, view: View) -> list[Any]:
         """Return the last value, unless the last writer deleted."""

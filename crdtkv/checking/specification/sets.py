@@ -15,7 +15,7 @@ class SetSpecification(Specification):
 
 
 class RemoveWinsSetSpecification(Specification):
-    """The elements with an add but no remove, of those operations that no later one on the element had seen."""
+    """The elements with an add but no remove among the operations that no later one on the element had seen."""
 
     def values(self, view: View) -> list[Any]:
         """Return the members, sorted."""
@@ -34,7 +34,7 @@ def _left(view: View, *names: str) -> list[Operation]:
 
 
 def _undone(one: Operation, operations: list[Operation]) -> bool:
-    """Tell whether a later operation on the same element, or on all, had seen this one."""
+    """Return whether a later operation on the same element, or on all, had seen this one."""
     return any(
         one.dot in other.seen and (other.name == "delete" or one.arguments[0] in other.arguments)
         for other in operations

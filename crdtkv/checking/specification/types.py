@@ -1,4 +1,4 @@
-"""The specification of every type; that of a map is that of its fields."""
+"""The specification of every type; that of a map consists of those of its fields."""
 
 from typing import Any
 
@@ -12,10 +12,10 @@ from crdtkv.checking.specification.view import Specification, View
 
 
 class MapSpecification(Specification):
-    """Every field for itself, as its type says of the operations on it; a delete is one on every field."""
+    """Every field separately, as its type specifies for the operations on it; a delete is one on every field."""
 
     def values(self, view: View) -> list[Any]:
-        """Return type, name and values of every field that is there, sorted."""
+        """Return type, name and values of every visible field, sorted."""
         fields = sorted({tuple(one.arguments[0][:2]) for one in view.named("update")})
         shown = ([*field, SPECIFICATIONS[field[0]].values(view.on_field(field))] for field in fields)
         return [field for field in shown if field[2]]

@@ -1,7 +1,7 @@
-"""`Everything` that ever happened to a value, and a `View`: what of it was seen, at one hybrid time.
+"""`Everything`: all operations on a value. `View`: the operations that were seen, at one hybrid time.
 
-What has expired shows nothing from then on, but what it had superseded stays superseded. And an operation *clears* what
-it finds expired: its coordinator drops it, and tells so, also to those whose clocks are behind.
+An expired value is invisible from then on, but the values it had superseded stay superseded. And an operation *clears*
+expired values: its coordinator removes them, and its delta removes them on other replicas, whose clocks may be behind.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Mapping
@@ -16,8 +16,8 @@ Field = tuple[str, Any]
 class Everything:
     """All operations on one value by dot: a key, or a field of one.
 
-    `clearing` are those that clear what they find expired, wherever in the key they were made: for a key whose
-    operations tell only of what they touch, all of the key.
+    `clearing` are the operations that clear expired values, anywhere in the key. None means all operations on the
+    value.
     """
 
     def __init__(self, operations: Mapping[Dot, Operation], clearing: Iterable[Operation] | None = None) -> None:
@@ -27,14 +27,14 @@ class Everything:
         self._memo: dict[Hashable, Any] = {}
 
     def once(self, what: Hashable, work_out: Callable[[], T]) -> T:
-        """Return what was worked out before, or do so."""
+        """Return the cached result for `what`; compute it first if there is none."""
         if what not in self._memo:
             self._memo[what] = work_out()
         found: T = self._memo[what]
         return found
 
     def on_field(self, field: Field) -> "Everything":
-        """Return what happened to a field of this map; a delete did if it had seen something of the field."""
+        """Return the operations on a field of this map; a delete is one if it had seen an operation on the field."""
         return self.once(("field", field), lambda: Everything(self._field_operations(field), self.clearing))
 
     def _field_operations(self, field: Field) -> Mapping[Dot, Operation]:
@@ -58,7 +58,7 @@ class View(NamedTuple):
 
     @property
     def operations(self) -> list[Operation]:
-        """Return the operations seen."""
+        """The operations seen."""
         known = self.everything.operations
         return [known[dot] for dot in self.dots if dot in known]
 
@@ -71,11 +71,11 @@ class View(NamedTuple):
         return self._replace(everything=self.everything.on_field(field))
 
     def before(self, one: Operation) -> "View":
-        """Return what the coordinator of an operation saw."""
+        """Return what the coordinator of an operation had seen."""
         return View(self.everything, one.held, one.moment)
 
     def is_over(self, one: Operation, expires_at: int | None) -> bool:
-        """Tell whether what an operation wrote has expired, or was cleared because it had."""
+        """Return whether the value of an operation has expired, or was cleared because it had."""
         if expires_at is None:
             return False
         return expires_at <= self.now or any(
@@ -85,9 +85,9 @@ class View(NamedTuple):
 
 
 class Specification:
-    """What a type's view shows: a list of what a reader sees, empty if that is nothing."""
+    """Defines what a view of a type shows: a list of the values that a reader sees, empty if there are none."""
 
-    #: Whether the type's operations tell all that they act on, and so clear nothing beyond that.
+    #: Whether the type's deltas are complete states, so that they clear no expired values beyond those.
     tells_all = False
 
     def values(self, view: View) -> list[Any]:
@@ -95,7 +95,7 @@ class Specification:
         raise NotImplementedError
 
     def shown(self, operations: Mapping[Dot, Operation], dots: Dots | None = None, now: int = 0) -> list[Any]:
-        """Return what a reader of a key sees who has seen these of its operations, or all of them."""
+        """Return what a reader of a key sees that has seen these of its operations, or all of them."""
         return self.values(View(self.everything(operations), frozenset(operations) if dots is None else dots, now))
 
     def everything(self, operations: Mapping[Dot, Operation]) -> Everything:
@@ -104,5 +104,5 @@ class Specification:
 
 
 def undone(one: Operation, operations: Iterable[Operation]) -> bool:
-    """Tell whether any of these operations had seen this one."""
+    """Return whether any of these operations had seen this one."""
     return any(one.dot in other.seen for other in operations)

@@ -13,6 +13,7 @@ from crdtkv.client.core.node_link import GRACE_S, NodeLink
 from crdtkv.client.core.observations import Observations
 from crdtkv.client.core.parts import ClientParts
 from crdtkv.client.core.sessions import SessionRead, context_of
+from crdtkv.crdt.entry import Entry
 from crdtkv.errors import CrdtkvError, InvalidRequest, ReadTimeout
 from crdtkv.quorum.level import ConsistencyLevel
 from crdtkv.ring.token import partition_at, storage_key_of
@@ -33,7 +34,11 @@ class Page(NamedTuple):
 
 
 class PartitionScan(Call):
-    """The pages of one partition, of `page_rows` rows at most; the result is None. `timeout_s` is per page."""
+    """The pages of one partition behind storage key `after`, of `page_rows` rows at most; the result is None.
+
+    It ends with the page that brings the rows that are no tombstones to `enough`, if that is given. `timeout_s` is per
+    page.
+    """
 
     _part: Call
     _reply: ScanReply
@@ -49,6 +54,8 @@ class PartitionScan(Call):
         level: ConsistencyLevel,
         timeout_s: float,
         observations: Observations,
+        after: bytes = b"",
+        enough: int | None = None,
     ) -> None:
         super().__init__()
         self.partition = partition
@@ -57,7 +64,9 @@ class PartitionScan(Call):
         self.level = level
         self.timeout_s = timeout_s
         self._observations = observations
-        self._after = b""
+        self._after = after
+        self._enough = enough
+        self._live_rows = 0
         self._asked_at = 0.0
 
     def begin(self, parts: ClientParts) -> None:
@@ -123,11 +132,18 @@ class PartitionScan(Call):
         rows.sort(key=lambda row: storage_key_of(row[0]))
         page = Page(self._after, end, rows, self._asked_at, self._view)
         self.parts.step.effects.pages += ((self, page),)
-        if end is None:
+        if end is None or self._is_enough(rows):
             self.end()
         else:
             self._after = end
             self._ask()
+
+    def _is_enough(self, rows: list[tuple[bytes, bytes]]) -> bool:
+        """Count the rows of a page that are no tombstones; tell whether the caller wants no more."""
+        if self._enough is None:
+            return False
+        self._live_rows += sum(not Entry.from_bytes(encoded).is_tombstone for _, encoded in rows)
+        return self._live_rows >= self._enough
 
     def _known_in_page(self, end: bytes | None) -> list[bytes]:
         """Return the keys the session knows that lie where a page does."""

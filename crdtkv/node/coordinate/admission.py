@@ -1,13 +1,13 @@
-"""`Admission`: which requests of clients a node begins in a step, which wait, and which it refuses.
+"""`Admission`: decides which requests of clients a node begins in a step, which wait, and which it refuses.
 
-A step first handles what other nodes have sent, because that ends what was begun. Then it begins requests of clients,
-in the order they came, up to a budget; the others wait for the next step. So a step stays short however much has
-arrived, and heartbeats, gossip and acknowledgements get their turn in between. The budget follows the time that steps
-take: a request for a large value costs as much as many small ones, and nobody can tell before.
+A step first handles the messages of other nodes, because they end requests in progress. Then it begins requests of
+clients, in the order of arrival, up to a budget; the others wait for the next step. So a step stays short however many
+requests have arrived, and heartbeats, gossip and acknowledgements are handled in between. The budget follows the
+measured duration of steps, because the cost of a request depends on the size of the value, which is not known before.
 
-A request is refused as soon as it arrives if those before it will take longer than `QUEUE_MAX_S`, as far as the last
-steps tell. What is refused costs little and is refused early, when its client can still do something else; a queue
-that may grow to a second makes everybody's answer too late to be of use.
+A request is refused on arrival if the requests before it will take longer than `QUEUE_MAX_S`, estimated from the last
+steps. An early refusal is cheap, and the client can still act on it. In a queue of a second, all answers would come too
+late to be useful.
 
 Source: Nichols and Jacobson, "Controlling Queue Delay" (2012), for judging a queue by its delay, not by its length;
 Welsh and Culler, "Adaptive Overload Control for Busy Internet Servers" (2003).
@@ -23,21 +23,21 @@ from crdtkv.node.kernel.kernel import Kernel
 from crdtkv.quorum.level import ONE
 from crdtkv.wire.messages import ErrorReply, GetRequest, Message, MutateRequest, ScanRequest
 
-#: What one request counts, in units of about ten microseconds: a read that one replica answers is one.
+#: The cost of one request in units of about ten microseconds; a read that one replica answers is one unit.
 WRITE_UNITS = 20
 QUORUM_READ_UNITS = 6
 SCAN_UNITS = 100
-#: How much a step begins: at most, and at least. Between these it follows what steps take.
+#: The bounds of the budget of a step, in units. Between them the budget follows the duration of steps.
 BUDGET_MAX = 4_000
 BUDGET_MIN = WRITE_UNITS
 STEP_LONG_S = 0.05
 STEP_SHORT_S = 0.02
-#: How long requests may wait; and how many units may in any case, because they are no more than a step or two.
+#: The longest wait of a request; and the units that may always wait, because they are no more than a step or two.
 QUEUE_MAX_S = 0.25
 ALWAYS_UNITS = 2 * BUDGET_MAX
-#: How many requests of clients that have enough for this step are passed over, to come to those of others.
+#: The most requests that are skipped in a step because their clients have reached their limit of answers.
 PASSED_OVER_MAX = 1_000
-#: What waits at most, however fast it seems to go.
+#: The most units that may wait, whatever the estimated delay.
 UNITS_MAX = 100 * BUDGET_MAX
 
 ADMITTED = (GetRequest, MutateRequest, ScanRequest)
@@ -45,7 +45,7 @@ _ONE = ONE.to_wire()
 
 
 class Admission:
-    """The requests that wait to be begun; `begin` says who carries out which kind."""
+    """The requests that wait to begin; `begin` maps a message type to its handler."""
 
     def __init__(self, kernel: Kernel, begin: Mapping[type, Callable[[Peer, Any], None]]) -> None:
         self._step = kernel.step
@@ -53,22 +53,22 @@ class Admission:
         self._waiting: deque[tuple[Peer, Any, int, float]] = deque()
         self._units = 0
         self._budget = BUDGET_MAX
-        #: Units a second that were begun lately while requests waited, None as long as none ever did.
+        #: Units per second that were begun lately while requests waited, None if none ever waited.
         self._rate: float | None = None
         self._began_at = 0.0
         self._begun_units = 0
 
     def __len__(self) -> int:
-        """How many requests wait."""
+        """Return the number of waiting requests."""
         return len(self._waiting)
 
     @property
     def delay_s(self) -> float:
-        """How long a request that comes now will wait, as far as the last steps tell."""
+        """The estimated wait of a request that arrives now, from the last steps."""
         return self._units / self._rate if self._rate else 0.0
 
     def arrived(self, peer: Peer, request: Message) -> None:
-        """Take a request in, or refuse it."""
+        """Queue a request, or refuse it."""
         units = _units_of(request)
         if self._units >= ALWAYS_UNITS and (self._units >= UNITS_MAX or self.delay_s > QUEUE_MAX_S):
             self._refuse(peer, request)
@@ -77,14 +77,14 @@ class Admission:
         self._waiting.append((peer, request, units, self._step.now.monotonic_s))
 
     def forget(self, peer: Peer) -> None:
-        """Drop what waits for a client that has gone."""
+        """Drop the waiting requests of a client that has disconnected."""
         kept = [item for item in self._waiting if item[0] != peer]
         if len(kept) != len(self._waiting):
             self._waiting = deque(kept)
             self._units = sum(item[2] for item in kept)
 
     def run_due(self) -> None:
-        """Begin as much as a step may; called once a step, behind what other nodes have sent."""
+        """Begin requests up to the budget; called once per step, after the messages of other nodes."""
         self._learn()
         left = self._budget
         passed_over: list[tuple[Peer, Any, int, float]] = []
@@ -92,7 +92,7 @@ class Admission:
             item = self._waiting.popleft()
             peer, request, units, arrived_s = item
             if not self._step.effects.has_room_for(peer):
-                passed_over.append(item)  # the answers to this client are enough for one step
+                passed_over.append(item)  # this client has reached its limit of answers in this step
                 continue
             self._units -= units
             left -= units
@@ -102,11 +102,11 @@ class Admission:
         self._begun_units = self._budget - left
 
     def next_timer(self) -> float | None:
-        """Return when the next step is due for what waits: at once."""
+        """Return the time of the next step for waiting requests: now; None if none wait."""
         return self._step.now.monotonic_s if self._waiting else None
 
     def _learn(self) -> None:
-        """Learn from the step before, if requests were left waiting by it: then this one came as soon as it could."""
+        """Update rate and budget from the previous step; the rate only if requests were waiting since then."""
         now_s, _, last_step_s = self._step.now
         since_s, self._began_at = now_s - self._began_at, now_s
         has_waited = bool(self._waiting) and self._waiting[0][3] < now_s

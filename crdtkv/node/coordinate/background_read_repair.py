@@ -1,14 +1,14 @@
-"""`BackgroundReadRepair`: read repair for reads that ask one replica only.
+"""`BackgroundReadRepair`: read repair after reads that ask one replica only.
 
-A read at `ONE` that this node answers from what it holds shows nobody whether the other replicas hold the same. Of such
-reads a share (`repair.read_share`) is followed by a read of all replicas that are alive, which writes back to whoever
-lacks something; nobody waits for it, and nobody sees its answer. Anti-entropy finds all differences in the end; this
-finds those of keys that are read, soon.
+A read at `ONE` that this node answers from its own entry does not compare the other replicas. A share of these reads
+(`repair.read_share`) is followed by a read of all live replicas, which writes back to those that lack something; no
+client waits for it or sees its result. Anti-entropy finds all differences in the end; this finds those of keys that are
+read, sooner.
 
-The reads themselves pay one subtraction for all that are answered together: what is drawn is how many go by until the
-next that is followed. But a read of all costs as much as fifteen of one, so a node that serves tens of thousands a
-second follows fewer than that share: one in `PAUSE_S`. None is followed where it would add to a queue: beyond
-`AT_ONCE_MAX`, or while the table of calls is more than half full.
+The original reads cost one subtraction per group that is answered together, because only the number of reads until the
+next followed one is drawn. But a read of all replicas costs as much as fifteen reads of one, so a node that serves tens
+of thousands per second follows fewer than the share: one per `PAUSE_S`. None is followed where it would add to a queue:
+beyond `AT_ONCE_MAX`, or while the table of calls is more than half full.
 """
 
 import math
@@ -21,7 +21,7 @@ from crdtkv.node.kernel.keys import KeyCheck
 from crdtkv.node.quorum_calls.quorum_calls import QuorumCalls
 
 AT_ONCE_MAX = 64
-#: The shortest time between two.
+#: The shortest time between two background reads.
 PAUSE_S = 0.02
 TIMEOUT_S = 2.0
 
@@ -48,11 +48,11 @@ class BackgroundReadRepair:
         self._calls_max = calls_max
         self._under_way = 0
         self._next_at = 0.0
-        #: How many reads go by before the next that is followed.
+        #: The number of reads until the next one that is followed.
         self._left = self._gap()
 
     def answered(self, identities: Sequence[object], first: int, count: int) -> None:
-        """Take note that this node alone has answered `count` reads, of `identities[first]` and those behind it."""
+        """Count `count` reads, of `identities[first]` and those after it, that this node alone has answered."""
         self._left -= count
         while self._left < 0:
             self._follow(identities[first + count + int(self._left)])

@@ -1,12 +1,12 @@
-"""`Coordinator`: what a node does with the reads and scans of clients (`mutation_flow` has the writes).
+"""`Coordinator`: handles the reads and scans of clients (`mutation_flow` handles the writes).
 
-Every request goes the same way: check it, place it on the ring, forward it if other nodes answer for the key
+Every request takes the same steps: check it, place it on the ring, forward it if other nodes answer for the key
 (`placing`), refuse it if the level cannot be met or the node is full, and only then begin a call.
 
 `LINEARIZABLE` is the protocol of Attiya, Bar-Noy and Dolev. A write first reads a majority, which gives it a timestamp
-above all that was written before, then writes to a majority. A read returns only what a majority holds, written back
-if need be. Home replicas count, fallback replicas and learners do not, and all of them are under one ring epoch. Values
-must be ordered by that timestamp alone, so this is for registers.
+above all that was written before, then writes to a majority. A read returns only a value that a majority holds, after a
+write-back if need be. Home replicas count, fallback replicas and learners do not, and all of them use one ring epoch.
+Values must be ordered by that timestamp alone, so this level is for registers.
 
 Source: Attiya, Bar-Noy, Dolev, "Sharing Memory Robustly in Message-Passing Systems" (1995).
 """
@@ -25,12 +25,12 @@ from crdtkv.quorum.level import ConsistencyLevel
 from crdtkv.ring.token import partition_start
 from crdtkv.wire.messages import EntriesReply, GetRequest, ScanReply, ScanRequest
 
-#: Reads are answered together up to that size.
+#: The largest answer to several reads, in bytes.
 RUN_BYTES = 256 * 1024
 
 
 class Coordinator:
-    """Reads and scans that clients send to one node."""
+    """The reads and scans that clients send to one node."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class Coordinator:
         self._background = background
 
     def get(self, peer: Peer, request: GetRequest) -> None:
-        """Answer reads; those this replica can answer alone, at once and together."""
+        """Answer reads; consecutive reads that this replica can answer alone are answered at once, in one message."""
         step = self._step
         first_id, identities, level_text, timeout_ms = request
         now_s = step.arrived_s
@@ -115,7 +115,7 @@ class Coordinator:
             PageRequest(request.partition, request.prefix, request.after, min(max(request.limit, 1), MAX_PAGE_ROWS)),
             required,
             deadline_of(requester, request.timeout_ms),
-            # Rows of a page may not be durable yet; it waits for everything written so far.
+            # Rows of a page may not be durable yet: the answer waits for all writes so far.
             then=lambda rows, after: requester.reply(
                 step,
                 ScanReply(request.id, self._as_of_now(rows), after),

@@ -1,6 +1,6 @@
-"""`EarlierTries`: whether a write that a client tries again was carried out already.
+"""`EarlierTries`: finds out whether a write that a client retries was carried out already.
 
-If it was, that write is completed under its own dot; it is never done twice.
+If it was, that write is completed under its own dot; it is never carried out twice.
 """
 
 from collections.abc import Callable
@@ -15,12 +15,12 @@ from crdtkv.node.quorum_calls.quorum_calls import QuorumCalls
 from crdtkv.node.replica.operations import Operations, Record
 from crdtkv.quorum.level import majority
 
-#: Called with the record of an earlier try once this node holds its write, or with None: nobody has seen it.
+#: Called with the record of an earlier try once this node holds its write, or with None if no node has seen it.
 Found = Callable[[Record | None], None]
 
 
 class EarlierTries:
-    """The operations that this node knows of, and the search for those that others know of."""
+    """The operations that this node knows, and the search for those that other nodes know."""
 
     def __init__(self, kernel: Kernel, local: LocalCopy, operations: Operations, quorum_calls: QuorumCalls) -> None:
         self._kernel = kernel
@@ -31,7 +31,7 @@ class EarlierTries:
         self._quorum_calls = quorum_calls
 
     def note(self, record: Record) -> bytes:
-        """Note an operation that is carried out now; return its record for the other replicas, b"" if it has no id."""
+        """Store the record of an operation that is carried out now; return its bytes, b"" if it has no id."""
         if not record.operation_id:
             return b""
         encoded = record.to_bytes()
@@ -39,7 +39,7 @@ class EarlierTries:
         return encoded
 
     def find(self, mutation: Mutation, found: Found) -> None:
-        """Look for an earlier try of a mutation; answer its client if that cannot be told."""
+        """Search an earlier try of a mutation; if the result is uncertain, answer the client with an error."""
         step, request = self._step, mutation.request
         assert request.tried is not None
         step.stats.count("operations_retried")
@@ -63,7 +63,7 @@ class EarlierTries:
         )
 
     def merged(self, mutation: Mutation, entry: bytes | None) -> bool:
-        """Merge what other replicas hold into what this node holds; False if it cannot, and the client has heard so."""
+        """Merge an entry of other replicas into this node's; if that fails, answer the client and return False."""
         try:
             self._local.merge_read(mutation.key, entry, mutation.responsibles)
         except CrdtkvError as error:
@@ -72,7 +72,7 @@ class EarlierTries:
         return True
 
     def _fetch(self, mutation: Mutation, record: Record, found: Found) -> None:
-        """Bring a write that was carried out to this node, if it is within reach."""
+        """Read a write that was carried out to this node, if a majority can be read and has it."""
         step, key = self._step, mutation.key
         if self._has(key, record):
             found(record)
@@ -97,6 +97,6 @@ class EarlierTries:
         )
 
     def _has(self, key: PlacedKey, record: Record) -> bool:
-        """Tell whether this node holds an entry that has seen a write."""
+        """Return whether this node holds an entry that has seen a write."""
         held = self._local.entry(key)[0]
         return held is not None and record.dot in held.context

@@ -12,9 +12,9 @@ from crdtkv.wire.messages import MutateRequest
 
 
 class Mutation(NamedTuple):
-    """Who asked what, and how it is carried out.
+    """The request, its requester, and how it is carried out.
 
-    `read_first` is how many replicas to read before, 0 for none; `deadline_s` is monotonic.
+    `read_first` is how many replicas to read before the write, 0 for none; `deadline_s` is monotonic.
     """
 
     requester: Requester
@@ -32,6 +32,6 @@ class Mutation(NamedTuple):
         self.requester.refuse(step, error)
 
     def refuse_unread(self, step: Step, error: CrdtkvError) -> None:
-        """Answer that a read before the write has failed: nothing was written, and it may be retried."""
+        """Answer that a read before the write has failed: nothing was written, and the client may retry."""
         required = self.read_first or getattr(error, "required", self.required)
         self.requester.refuse(step, Unavailable(required, getattr(error, "received", 0)))

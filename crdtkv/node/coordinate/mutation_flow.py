@@ -2,12 +2,12 @@
 
     begin      check the request, place it on the ring, or forward it (`placing`)
     _find      if it is a retry: was an earlier try carried out? (`earlier_tries`)
-    _read      if the operation acts on what it sees: read a quorum first
-    _make      make the dot, in this node's own responsible; a decrement may have to wait for rights
+    _read      if the operation depends on the current state: read a quorum first
+    _make      mint the dot, at this node; a decrement may have to wait for rights
     _replicate send the entry to the other replicas (`quorum_calls.writing`)
-    _answer    enough replicas have it on disk: tell the client its dot
+    _answer    enough replicas have it on disk: answer the client with its dot
 
-A write is refused in the phase that finds what is wrong. Before `_make` nothing was written.
+A write is refused in the phase that detects the error. Before `_make` nothing was written.
 """
 
 from crdtkv import cbor
@@ -36,12 +36,12 @@ from crdtkv.quorum.level import ConsistencyLevel, majority
 from crdtkv.wire.messages import MutateReply, MutateRequest
 
 MAX_TTL_MS = 100 * 365 * 86_400 * 1000
-#: How much of its time a decrement may wait for rights; the rest is for the write.
+#: The share of its timeout that a decrement may wait for rights; the rest is for the write.
 RIGHTS_SHARE = 0.75
 
 
 class MutationFlow:
-    """Operations that this node coordinates; `bucket_ttls_ms` are the times to live that buckets give their keys."""
+    """The operations that this node coordinates; `bucket_ttls_ms` are the default times to live of buckets."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class MutationFlow:
         self.begin(Requester(peer, request.id, kind, self._placing.label(request.level), self._step.arrived_s), request)
 
     def begin(self, requester: Requester, request: MutateRequest) -> None:
-        """Check and place an operation, then go on with it, unless another node does."""
+        """Check and place an operation, then continue with it unless it was forwarded."""
         try:
             mutation = self._placed(requester, request)
             if mutation is None:
@@ -137,13 +137,13 @@ class MutationFlow:
         )
 
     def _make(self, mutation: Mutation) -> None:
-        """Make the dot here, unless the client has given this try up by now."""
+        """Mint the dot, unless the client has given up this try by now."""
         step = self._step
         _, request, key, seen, responsibles, *_ = mutation
         try:
             if request.begin_by_ms and step.now.monotonic_s * 1000 > request.begin_by_ms:
                 raise Overloaded("the operation waited too long to be begun, and was not: retry")
-            own = next(responsible for responsible in responsibles if responsible.node == self._cluster.node)
+            [own] = [responsible for responsible in responsibles if responsible.node == self._cluster.node]
             write = self._local.mutate(
                 key, own, request.operation, request.arguments, seen, request.observed, mutation.ttl_ms
             )
@@ -159,7 +159,7 @@ class MutationFlow:
         self._replicate(mutation, record, write.entry, write.part, write.made_on)
 
     def _waits_for_rights(self, mutation: Mutation, amount: int) -> bool:
-        """Have a decrement wait until there are rights for it, its time is almost up, or it must not begin any more."""
+        """Queue a decrement until rights arrive, or most of its timeout has passed; return False if too many wait."""
         requester, request, key, *_ = mutation
         until_s = requester.started_s + (mutation.deadline_s - requester.started_s) * RIGHTS_SHARE
         if request.begin_by_ms:
@@ -175,7 +175,7 @@ class MutationFlow:
         )
 
     def _complete(self, mutation: Mutation, record: Record) -> None:
-        """Bring what this node holds to as many replicas as the level asks, under the dot of the earlier try."""
+        """Replicate the entry under the dot of the earlier try."""
         self._step.stats.count("operations_found")
         whole = self._local.entry(mutation.key)[0]
         assert whole is not None
@@ -205,13 +205,13 @@ class MutationFlow:
         )
 
     def _answer(self, mutation: Mutation, record: Record, value: bytes | None) -> None:
-        # Our own replica counts, so the answer waits for our own commit.
+        # This node counts as a replica, so the answer waits for its own commit.
         _, actor, counter, timestamp = record
         reply = MutateReply(mutation.request.id, timestamp, actor, counter, value)
         mutation.requester.reply(self._step, reply, is_durable=False)
 
     def _outcome(self, mutation: Mutation) -> bytes | None:
-        """Return the number that the operation has made, as this node holds it now; None if there is none to tell."""
+        """Return the number that the operation has produced, as CBOR; None if the operation returns no number."""
         request = mutation.request
         if not counts(request.operation, request.arguments):
             return None
@@ -225,7 +225,7 @@ class MutationFlow:
         for argument in request.arguments:
             if isinstance(argument, bytes) and len(argument) > MAX_VALUE_BYTES:
                 raise ValueTooLarge(len(argument), MAX_VALUE_BYTES)
-        alive = sum(responsible.is_counted for responsible in responsibles)
+        alive = len([1 for responsible in responsibles if responsible.is_counted])
         if alive < required:
             raise Unavailable(required, alive)
 
@@ -234,8 +234,8 @@ class MutationFlow:
     ) -> int:
         """Return how many replicas to read before an operation, 0 for none.
 
-        An operation that acts on what it has seen should see what a quorum has; one that a client bases on what it
-        had read must have seen that, if its type needs it.
+        An operation that depends on the current state should see the state of a quorum. An operation with a context
+        must be made on an entry that has seen that context, if its type needs it.
         """
         state_type = type_named(key.type_tag)
         factor = self._cluster.ring.replication_factor

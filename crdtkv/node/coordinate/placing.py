@@ -1,4 +1,4 @@
-"""`Placing`: the first two phases of every request of a client: check it, and place it on the ring.
+"""`Placing`: the first two phases of every client request: check it, and place it on the ring.
 
 A node that does not answer for a key forwards the request to one that does.
 """
@@ -21,7 +21,7 @@ UNKNOWN = "unknown"
 
 
 class Placing:
-    """What all requests of clients go through at one node."""
+    """The common checks of all client requests at one node."""
 
     def __init__(
         self, kernel: Kernel, keys: KeyCheck, selector: ReplicaSelector, operations: Operations, calls_max: int
@@ -36,10 +36,10 @@ class Placing:
         self._levels: dict[str, ConsistencyLevel] = {}
 
     def level(self, text: str) -> ConsistencyLevel:
-        """Parse a level; the few that are in use are remembered.
+        """Parse a consistency level; results are cached.
 
         Raises:
-            InvalidRequest: there is none of that name.
+            InvalidRequest: there is no level of that name.
         """
         level = self._levels.get(text)
         if level is None:
@@ -49,7 +49,7 @@ class Placing:
         return level
 
     def label(self, text: str) -> str:
-        """Return a level's name for the metrics; a level that does not exist gets no label of its own."""
+        """Return a level's name for the metrics, `unknown` if there is no such level."""
         try:
             return self.level(text).name
         except CrdtkvError:
@@ -67,11 +67,11 @@ class Placing:
     def forward(
         self, requester: Requester, request: Forwardable, token: int, level: ConsistencyLevel, required: int
     ) -> bool:
-        """Forward a request that other nodes answer for; False if this one does.
+        """Forward a request that other nodes answer for; return False if this node does.
 
-        Of the home replicas a read goes to the preferred one, a write to the first, so that the writes of a key meet.
-        At a sloppy level a node that is no replica does so, too: when none is alive, and it is the first fallback
-        replica, or was taken for it.
+        A read goes to the home replica with the lowest cost, a write to the first one, so that concurrent writes of a
+        key meet at one coordinator. At a sloppy level a node that is no home replica answers itself if no home replica
+        is alive and it is the first fallback replica, or if the request was forwarded to it as such.
 
         Raises:
             Unavailable, Overloaded: the request was not forwarded, and this node does not answer for it.
@@ -90,7 +90,7 @@ class Placing:
             if cluster.node in nodes and (is_forwarded or nodes[0] == cluster.node):
                 return False
         if is_forwarded:
-            # A forwarded request is not forwarded again: the two rings differ, which the epochs will settle.
+            # A forwarded request is not forwarded again: the rings of the two nodes differ until both use one epoch.
             raise Unavailable(required, 0)
         self.check_load()
         call = ForwardCall(self._kernel, self._selector.latencies, self._operations, requester, request, required)

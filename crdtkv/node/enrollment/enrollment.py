@@ -1,24 +1,24 @@
-"""`Enrollment`: whether a node counts. The topology document says so, and the node itself has it changed.
+"""`Enrollment`: whether a node counts. The topology document decides this, and the node itself proposes the change.
 
-The document names, for every node, the incarnation of its disk. A node whose own incarnation is another one has a disk
-that was wiped, restored, damaged or swapped, or has found that it forgot something: writes that it once acknowledged
-may be gone. Until the document says so, it is *quarantined*: it serves nothing, because others would count its answers.
-It enters itself as a *learner*, by compare-and-set; from then on it takes writes and counts in no quorum. A learner
-compares all its partitions with every other replica, by passes of anti-entropy, and takes what it lacks; when all
-passes are done it holds everything that was acknowledged before, and enters itself as a member again.
+The document names, for every node, the incarnation of its disk. If a node's own incarnation differs, its disk was
+wiped, restored, damaged or swapped, or the node has detected a loss: writes that it once acknowledged may be gone.
+Until the document names the new incarnation, the node is *quarantined*: it serves no requests, because others would
+count its answers. It enters itself as a *learner*, by compare-and-set; from then on it takes writes and counts in no
+quorum. A learner compares all its partitions with every other replica, in anti-entropy sessions, and merges the entries
+it lacks. When all sessions are done it holds everything that was acknowledged before, and enters itself as a member.
 
-A node that nobody knows yet, at the first start of a cluster, enters its incarnation and counts at once. One without
-other replicas has nobody to learn from. It counts again at once, and so does one that has learned from learners only;
-but what they lack must come from other data centers (`filling`).
+A node without an incarnation in the document, at the first start of a cluster, enters its incarnation and counts at
+once. A node without other replicas cannot learn from any. It counts again at once, and so does one that has learned
+from learners only; but the data they lack must come from other data centers (`filling`).
 
-A copy of a whole data directory that was put back carries the right incarnation, and only others remember that it has
-been started more often since. The host asks the topology bucket before it starts the core. When it could not, the node
-waits until it has heard of itself from another node before it serves, though not longer than `HEARSAY_S`.
+A restored copy of a whole data directory has the right incarnation, and only other nodes remember that it has been
+started more often since. The host reads the topology bucket before it starts the core. If it could not, the node waits
+until another node has sent its row about this node before it serves, but not longer than `HEARSAY_S`.
 
-A node whose address is another one than the document says enters that, too; nobody else changes it. Of two processes
-of one name each would find the other's incarnation in the document, and enter itself again. They do so slowly, and
-one that is replaced `USURPED_MAX` times in `USURPED_WITHIN_S` stops. (The host asks before it starts whether another
-process of its name answers.)
+A node whose address differs from the document enters its own address; no other node changes it. Two processes of the
+same name would each find the other's incarnation in the document, and enter itself again. They do so slowly, and a
+process that is replaced `USURPED_MAX` times in `USURPED_WITHIN_S` stops. (Before the start, the host checks whether
+another process of its name answers.)
 """
 
 from dataclasses import replace
@@ -59,7 +59,7 @@ class Enrollment:
         self._filling = filling
         self._incarnation = f"{replica.incarnation:016x}"
         self._host, self._port = address
-        #: Whether any node this one learns from was a learner meanwhile: what both should hold may be lost here.
+        #: Whether this node learns from a learner, or from no node: data that both should hold may be lost here.
         self._learned_from_learners = False
         self._was_entered = self._known_incarnation() == self._incarnation
         self._usurped_at: list[float] = []
@@ -74,20 +74,23 @@ class Enrollment:
 
     @property
     def state(self) -> str:
-        """What this node is, for people: `member`, `learner` or `quarantined`."""
+        """The state of this node for operators: `member`, `learner` or `quarantined`."""
         if self._cluster.is_quarantined:
             return "quarantined"
         return "learner" if self._was_learner else "member"
 
     @property
     def may_lack_data(self) -> bool:
-        """Whether this node learns, or has to, from others that may have lost the same."""
+        """Whether this node learns from nodes that may have lost the same data."""
         return self._learned_from_learners
 
     def remembered(self, member: Member | None) -> None:
-        """Learn what others remember of this node; if it is from a start it has forgotten, its disk is a copy."""
+        """Handle the row that others have of this node, None if they have none that is later than its own.
+
+        A later row with this incarnation proves that the disk is an older copy: the node takes a new incarnation.
+        """
         if member is not None:
-            # Later starts count from there, so that nobody takes them for what they have seen already.
+            # Later starts count from this generation, so that other nodes do not take them for an earlier one.
             self._store.put(rows.STARTS, (member.generation + 1).to_bytes(8, "big"))
             if member.incarnation == self._replica.incarnation:
                 self._replica.renew_incarnation(f"others remember start {member.generation} of this very disk")
@@ -96,28 +99,28 @@ class Enrollment:
         self._judge()
 
     def new_incarnation(self, incarnation: int) -> None:
-        """Take another incarnation: this node has forgotten something."""
+        """Take another incarnation, because this node has lost data."""
         self._incarnation = f"{incarnation:016x}"
         self._was_entered = False
         self._learning_from = None
         self._judge()
 
     def next_timer(self) -> float | None:
-        """Return when something is due."""
+        """Return when work is due, None if it waits for an event."""
         if self._cluster.is_quarantined:
             return max(self._propose_at, self._waits_until or 0.0)
-        # A learner goes on when an exchange has ended, which is an event; or proposes again what nobody answered.
+        # A learner continues at the end of an exchange, which is an event; or repeats a proposal without an answer.
         is_pending = self._was_learner and self._propose_at > self._step.now.monotonic_s
         return self._propose_at if is_pending or self._has_moved() else None
 
     def run_due(self) -> None:
-        """Follow the document, and have it changed if it is time; called at the end of every step."""
+        """Follow the document, and propose a change if one is due; called at the end of every step."""
         now_s = self._step.now.monotonic_s
         if self._waits_until is not None and now_s >= self._waits_until:
             self._waits_until = None
         if self._epoch != self._cluster.epoch:
             self._epoch = self._cluster.epoch
-            # Somebody else was first: again, on top of that; but not at once if that was another process of this name.
+            # Another node changed it first: propose again, but with a pause if that was a process of the same name.
             self._propose_at = now_s + PROPOSE_EVERY_S if self._is_usurped() else 0.0
             self._judge()
         elif self._cluster.is_quarantined:
@@ -134,12 +137,12 @@ class Enrollment:
             self._learn()
 
     def _has_moved(self) -> bool:
-        """Tell whether the document has this node at another address than it has."""
+        """Return whether the document has another address for this node."""
         mine = self._cluster.ring.topology.node(self._cluster.node)
         return mine is not None and (mine.host, mine.port) != (self._host, self._port)
 
     def _is_usurped(self) -> bool:
-        """Tell whether another incarnation was entered in place of this one; have the process stop if that goes on."""
+        """Return whether the document names another incarnation in place of this one; stop if that recurs often."""
         known, now_s = self._known_incarnation(), self._step.now.monotonic_s
         is_usurped = self._was_entered and known not in ("", self._incarnation)
         self._was_entered = known == self._incarnation
@@ -148,7 +151,7 @@ class Enrollment:
             if len(self._usurped_at) >= USURPED_MAX:
                 self._step.effects.stop = (
                     f"another process enters itself as {self._cluster.node}, last with the incarnation {known}: "
-                    "stop one of them, or give it another name"
+                    "stop one of the two, or rename it"
                 )
         return is_usurped
 
@@ -163,7 +166,7 @@ class Enrollment:
             step.stats.count("learners_began" if is_learner else "learners_promoted")
 
     def _learn(self) -> None:
-        """Compare everything with all other replicas once; then become a member."""
+        """Run one anti-entropy session with every other replica; then enter this node as a member."""
         peers = self._anti_entropy.peers
         if not peers or not self._cluster.ring.learners.isdisjoint(peers):
             self._learned_from_learners = True
@@ -185,8 +188,8 @@ class Enrollment:
             return
         entered = replace(mine, host=self._host, port=self._port, incarnation=self._incarnation, is_learner=is_learner)
         if is_learner and not mine.is_learner:
-            self._step.effects.notes.append("this disk is not the one that was known: entering as a learner")
-            # The last disk that counted: those who have not heard of the learner yet know this one (`ring.agreement`).
+            self._step.effects.notes.append("the topology document names another disk: entering as a learner")
+            # The last disk that counted: nodes with an older document know this one (`ring.agreement`).
             entered = replace(entered, replaces=mine.incarnation)
         self._step.effects.held_proposal = Proposal(known, known.with_node(entered))
 

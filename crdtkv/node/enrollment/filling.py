@@ -1,13 +1,13 @@
-"""`Filling`: what a data center lacks that was added or has lost disks comes from the others.
+"""`Filling`: transfers all entries to a data center that is new or has lost disks.
 
-A node that learns has nobody to learn from when the other replicas have lost their disks, too, or when there are none.
-Then its data center may lack what only the others still have. It asks every node of every other data center, again
-and again, and keeps on its disk whom it still waits for. A node that is asked sends everything it stores through its
-outbox (`Outbox.send_everything`), and says so when the data center has confirmed all of that. A data center that was
-added to the configuration is sent everything in the same way, unasked.
+A learner cannot recover entries from other replicas if these have lost their disks, too, or if there are none. Then its
+data center may lack entries that only the others still have. The node asks every node of every other data center,
+repeatedly, and keeps the list of nodes without an answer on its disk. A node that is asked sends everything it stores
+through its outbox (`Outbox.send_everything`), and sends `FillDone` when the data center has confirmed all of that. A
+data center that was added to the configuration is filled in the same way, without a request.
 
-Invariant: a node that waits to be filled by a data center says so (`unfilled`), and one whose outbox does not hold
-everything that it should send says that, too. So a lag of nothing is never a guess.
+Invariant: a node that waits for a fill reports the data centers it waits for (`unfilled`), and a node whose outbox has
+dropped rows reports that, too. So a lag of zero is always correct.
 """
 
 from collections.abc import Mapping, Sequence
@@ -46,10 +46,10 @@ class Filling:
             else:
                 store.delete(row)
         self._ask_at = kernel.step.now.monotonic_s
-        #: By data center that is being filled: up to which number it must confirm, None while not all is recorded.
+        #: By data center in a fill: the outbox number up to which it must confirm, None while the outbox is refilled.
         self._fills: dict[str, int | None] = {}
         self._not_before: dict[str, float] = {}
-        #: Who has asked, and who was told that it is done: the incarnation of the disk that was meant.
+        #: The nodes that have asked, and those that were sent `FillDone`, with the incarnation that asked.
         self._askers: dict[str, int] = {}
         self._filled: dict[str, int] = {}
         self._send_to_new(sorted(others))
@@ -60,18 +60,18 @@ class Filling:
         return sorted({self._datacenter_of[node] for node in self._waits_for})
 
     def want(self) -> None:
-        """Ask all other data centers for everything, from now on: what was stored here may be lost."""
+        """Request a fill from all other data centers, because entries that were stored here may be lost."""
         for node in sorted(self._datacenter_of):
             self._store.put(rows.fill_wanted_row(node), b"")
             self._waits_for.add(node)
         self._ask_at = self._step.now.monotonic_s
 
     def next_timer(self) -> float | None:
-        """Return when to ask, or to look, again."""
+        """Return when to ask, or to check confirmations, again; None if no fill is in progress."""
         return self._ask_at if self._waits_for or self._fills else None
 
     def run_due(self) -> None:
-        """Ask, and tell those who are filled, if it is time."""
+        """Ask again, and send `FillDone` where a fill is complete, if it is time."""
         now_s = self._step.now.monotonic_s
         if not (self._waits_for or self._fills) or now_s < self._ask_at:
             return
@@ -89,13 +89,13 @@ class Filling:
                         self._tell(node, self._askers.pop(node))
 
     def asked(self, message: FillWanted) -> None:
-        """Take the wish of a node of another data center."""
+        """Handle the request of a node of another data center."""
         node, incarnation = message
         datacenter, now_s = self._datacenter_of.get(node), self._step.now.monotonic_s
         if datacenter is None:
             self._step.stats.count("junk_messages")
         elif self._filled.get(node) == incarnation:
-            self._tell(node, incarnation)  # it has not heard of it
+            self._tell(node, incarnation)  # the first `FillDone` was lost
         elif datacenter in self._fills:
             self._askers[node] = incarnation
         elif now_s >= self._not_before.get(datacenter, 0.0):
@@ -104,10 +104,10 @@ class Filling:
             self._not_before[datacenter] = now_s + AGAIN_AFTER_S
             self._outbox.send_everything()
             self._step.stats.count("geo_fills")
-            self._step.effects.notes.append(f"{datacenter} has lost disks: all that is stored here is sent there again")
+            self._step.effects.notes.append(f"{datacenter} has lost disks: this node sends all its entries there again")
 
     def done(self, message: FillDone) -> None:
-        """Learn that all that another node had to send has been confirmed by this data center."""
+        """Note that this data center has confirmed everything that the other node had to send."""
         if message.node in self._waits_for:
             self._waits_for.discard(message.node)
             self._store.delete(rows.fill_wanted_row(message.node))
@@ -121,7 +121,7 @@ class Filling:
         self._step.effects.held_bus.append(SendBus(self._datacenter_of[node], node, payload))
 
     def _send_to_new(self, datacenters: list[str]) -> None:
-        """Send everything if there is a data center that was not configured when this node ran last."""
+        """Send everything if a data center was added to the configuration since the last run of this node."""
         names = "\n".join(datacenters).encode()
         known = self._store.get(rows.GEO_PEERS)
         if (known or b"") == names:
@@ -130,5 +130,5 @@ class Filling:
         added = [name for name in datacenters if name not in before]
         if added and self._store.scan(*rows.DATA_RANGE, 1):
             self._outbox.send_everything()
-            self._step.effects.notes.append(f"{', '.join(added)} may lack what is stored here: it is sent again")
+            self._step.effects.notes.append(f"{', '.join(added)} may lack entries of this node: it sends all again")
         self._store.put(rows.GEO_PEERS, names)

@@ -1,13 +1,13 @@
 """One message from another data center, while it is being applied.
 
-It carries many entries; each is written to the home replicas of its key here. Only when a majority of them
-has fsynced every entry is the message acknowledged to the stream, and its rows confirmed to the node they came
-from. If any entry fails, the whole message is delivered again later: applying an entry twice changes nothing.
+A message carries many entries; each is written to the home replicas of its key here. Only when a majority of them has
+fsynced every entry, the message is acknowledged to the stream, and its rows are confirmed to the node that sent them.
+If any entry fails, the whole message is delivered again later: applying an entry twice changes nothing.
 """
 
 
 class Delivery:
-    """Which entries of one stream message are still to be applied. `handle` names the message to the host."""
+    """The entries of one stream message that are still to be applied. `handle` is the host's number of the message."""
 
     __slots__ = ("_failed", "_open", "actor", "datacenter", "handle", "node", "outbox_seqs")
 

@@ -1,8 +1,8 @@
-"""`Pacing`: how often an entry goes to other data centers while it is written without end.
+"""`Pacing`: limits how often a large entry is sent to other data centers while it is written continuously.
 
-Entries travel whole between data centers. A small one may be sent as often as the stream takes it; a large one then
-would fill the stream, and the nodes that apply it, with copies of itself. So after an entry of more than `FREE_BYTES`
-was sent its key rests for as long as sending it takes at `BYTES_PER_S`; what is written meanwhile goes with the next.
+Entries travel whole between data centers. A small one may be sent as often as the stream takes it. A large one would
+fill the stream, and the nodes that apply it, with copies of itself. So after an entry of more than `FREE_BYTES` was
+sent, its key rests for `size / BYTES_PER_S` seconds; writes in that time go with the next message.
 """
 
 FREE_BYTES = 16 * 1024
@@ -10,7 +10,7 @@ BYTES_PER_S = 1024 * 1024
 
 
 class Pacing:
-    """When the keys that rest may be sent again, monotonic seconds."""
+    """The end of the rest of each resting key, in monotonic seconds."""
 
     def __init__(self) -> None:
         self._until: dict[bytes, float] = {}
@@ -27,5 +27,5 @@ class Pacing:
         return frozenset(self._until)
 
     def next_end(self) -> float | None:
-        """Return when the next key has rested."""
+        """Return when the first rest ends, None if no key rests."""
         return min(self._until.values(), default=None)

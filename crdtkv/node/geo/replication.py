@@ -1,12 +1,12 @@
-"""Between data centers: sending this node's outbox, applying what others sent.
+"""`GeoReplication`: sends this node's outbox to other data centers, and applies their messages.
 
-Sending: a batch of outbox rows with the entries as they are now goes to the stream; at most `BATCHES_IN_FLIGHT` wait
-for the stream at a time, so that rows queue up, and hot keys coalesce, while it is busy. Batches leave only when what
-they carry is durable here. Applying: every entry of a message is written to the home replicas of its key as a
-plain merge; when a majority has each of them, the message is acknowledged and its sender told.
+Sending: a batch of outbox rows, with the entries as they are now, goes to the stream. At most `BATCHES_IN_FLIGHT`
+batches wait for the stream, so that rows queue up, and hot keys coalesce, while the stream is busy. A batch leaves only
+when its entries are durable here. Applying: every entry of a message is written to the home replicas of its key as a
+plain merge. When a majority has each of them, the message is acknowledged and its sender gets a confirmation.
 
-A message nobody can read is counted and kept as a dead letter, and acknowledged, so that it does not block what
-follows. It is safe to drop: whoever sent it keeps its rows until a confirmation that never comes.
+A message that cannot be decoded is counted, kept as a dead letter, and acknowledged, so that it does not block those
+behind it. This is safe: the sender keeps its rows until a confirmation, which never comes.
 """
 
 from crdtkv.crdt.entry import Entry
@@ -30,7 +30,7 @@ from crdtkv.wire.messages import Confirm, GeoBatch, Message
 
 BATCHES_IN_FLIGHT = 4
 BATCH_BYTES = 512 * 1024
-#: What a message holds besides its largest entry.
+#: Space in a message for everything but its largest entry.
 ENVELOPE_BYTES = 64 * 1024
 APPLY_TIMEOUT_S = 5.0
 RETRY_S = 1.0
@@ -40,7 +40,7 @@ _Row = tuple[int, PlacedKey, Entry]
 
 
 class GeoReplication:
-    """Publisher and applier of one node."""
+    """The publisher and applier of one node."""
 
     def __init__(
         self,
@@ -71,21 +71,21 @@ class GeoReplication:
 
     @property
     def _sender(self) -> Actor:
-        """Whose outbox numbers these are: the incarnation, under whatever name it makes dots now."""
+        """The owner of these outbox numbers: this incarnation, whatever actor it writes under now."""
         return actor_name(self._cluster.node, self._replica.incarnation)
 
     @property
     def bus_is_up(self) -> bool:
-        """Whether this data center's NATS takes messages."""
+        """Whether this data center's NATS accepts messages."""
         return self._bus_is_up
 
     def bus_changed(self, is_up: bool) -> None:
-        """Begin or stop to publish; the host tells batches in flight as failed by itself."""
+        """Start or stop publishing; the host reports batches in flight as failed by itself."""
         self._bus_is_up = is_up
         self._not_before = 0.0
 
     def published(self, number: int, ok: bool) -> None:
-        """Take the stream's answer to a batch."""
+        """Handle the stream's answer to a batch."""
         outbox_seqs = self._in_flight.pop(number, [])
         if ok:
             self._step.stats.count("geo_published_rows", len(outbox_seqs))
@@ -94,13 +94,13 @@ class GeoReplication:
             self._not_before = self._step.now.monotonic_s + RETRY_S
 
     def next_timer(self) -> float | None:
-        """Return when publishing is tried again after a failure, or a key has rested."""
+        """Return when to publish after a failure, or after a key has rested; None if there is nothing to wait for."""
         if not self._bus_is_up or not self._outbox.queued:
             return None
         return self._not_before or (self._pacing.next_end() if len(self._in_flight) < BATCHES_IN_FLIGHT else None)
 
     def run_due(self) -> None:
-        """Send queued rows, as far as the window allows; called at the end of every step."""
+        """Send queued rows, up to `BATCHES_IN_FLIGHT` batches; called at the end of every step."""
         now_s = self._step.now.monotonic_s
         if not self._bus_is_up or now_s < self._not_before:
             return
@@ -113,7 +113,7 @@ class GeoReplication:
                 batch = self._publish_some(batch)
 
     def _publish_some(self, batch: list[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
-        """Send the head of a batch, as much as a message should hold; return what is left."""
+        """Send the head of a batch, up to `BATCH_BYTES`; return the rest."""
         content: list[object] = []
         size = 0
         taken = 0
@@ -123,7 +123,7 @@ class GeoReplication:
                 break
             taken += 1
             if entry is None:
-                # Only a data row that the disk has lost leads here; there is nothing to send.
+                # The disk has lost the data row; there is nothing to send.
                 self._step.stats.count("outbox_rows_without_entry")
             elif len(entry) > self._entry_bytes_max:
                 self._set_aside(outbox_seq, storage_key, len(entry))
@@ -146,16 +146,16 @@ class GeoReplication:
         return batch[taken:]
 
     def _set_aside(self, outbox_seq: int, storage_key: bytes, size_bytes: int) -> None:
-        """Keep a row that no message can carry, without holding up the others, and say so."""
+        """Set aside a row that is too large for a message, so that it does not block others, and log that."""
         self._outbox.set_aside(outbox_seq)
         self._step.stats.count("outbox_rows_too_large")
         self._step.effects.notes.append(
-            f"{parse_identity(identity_in(storage_key))!r} takes {size_bytes} bytes, a message to other data centers "
-            f"{self._entry_bytes_max}: it stays here until it is smaller; remove some of it"
+            f"{parse_identity(identity_in(storage_key))!r} has {size_bytes} bytes, but a message to other data centers "
+            f"holds {self._entry_bytes_max}: it is not sent until it is smaller; remove some of it"
         )
 
     def confirmed(self, message: Message) -> None:
-        """Take another data center's confirmation of outbox rows.
+        """Handle another data center's confirmation of outbox rows.
 
         Raises:
             ProtocolError: the message is no confirmation.
@@ -166,11 +166,11 @@ class GeoReplication:
             self._outbox.confirm(message.datacenter, message.outbox_seqs)  # type: ignore[arg-type]
 
     def consumer_idle(self, datacenter: str, as_of: float, grace_s: float) -> None:
-        """Send again what a data center should long have had, now that its consumer has nothing more to come."""
+        """Send rows again that a data center has not confirmed although its consumer has delivered all messages."""
         lost = self._outbox.republish_lost(datacenter, as_of - grace_s)
         if lost:
             self._step.stats.count("geo_republished_rows", lost)
-            self._step.effects.notes.append(f"{lost} rows were lost on the way to {datacenter}: sent again")
+            self._step.effects.notes.append(f"{lost} rows were lost on the way to {datacenter}: sending them again")
 
     def received(self, datacenter: str, handle: int, payload: bytes) -> None:
         """Apply a message from another data center's stream."""
@@ -226,7 +226,7 @@ class GeoReplication:
     def _keep_dead_letter(self, payload: bytes, reason: str) -> None:
         self._step.stats.count("dead_letters")
         line = self._dead_letter_lines.admit(
-            f"a message could not be read, it is kept as a dead letter: {reason}", self._step.now.monotonic_s
+            f"a message cannot be decoded and is kept as a dead letter: {reason}", self._step.now.monotonic_s
         )
         if line is not None:
             self._step.effects.notes.append(line)
@@ -241,7 +241,7 @@ def _parse(payload: bytes, keys: KeyCheck) -> tuple[GeoBatch, list[_Row]]:
         raise ProtocolError("a stream message is one batch of entries")
     batch = messages[0]
     if node_of(batch.actor) != batch.node:
-        raise ProtocolError(f"the actor {batch.actor!r} is none of node {batch.node!r}")
+        raise ProtocolError(f"the actor {batch.actor!r} does not belong to node {batch.node!r}")
     parsed: list[_Row] = []
     for row in batch.rows:
         match row:

@@ -1,8 +1,8 @@
-"""`Resending`: when everything that is stored here is sent to the other data centers again.
+"""`Resending`: sends all stored entries to the other data centers again, when outbox rows were lost.
 
-A node of this data center that comes back as another incarnation has lost the outbox of the last one. What that one had
-acknowledged is on other replicas, too, and each of them sends all it has. A node that had to drop outbox rows goes on
-with that as soon as its outbox has room.
+If a node of this data center returns with another incarnation, its outbox is lost. The writes that it had acknowledged
+are on other replicas, too, and each of them sends all its entries. A node whose outbox has dropped rows continues with
+that as soon as the outbox has room.
 """
 
 from crdtkv.node.kernel.kernel import Kernel
@@ -14,7 +14,7 @@ REFILL_EVERY_S = 0.1
 
 
 class Resending:
-    """One node's part in it."""
+    """One node's part in resending."""
 
     def __init__(self, kernel: Kernel, store: Store, outbox: Outbox) -> None:
         self._step = kernel.step
@@ -23,7 +23,7 @@ class Resending:
         self._refill_at = 0.0
 
     def incarnation_seen(self, node: str, incarnation: int) -> None:
-        """Learn which incarnation a node of this data center is."""
+        """Note the incarnation of a node of this data center; if it has changed, send everything again."""
         row = rows.incarnation_row(node)
         seen = incarnation.to_bytes(8, "big")
         known = self._store.get(row)
@@ -33,15 +33,15 @@ class Resending:
         if known is not None:
             self._outbox.send_everything()
             self._step.stats.count("geo_resends")
-            self._step.effects.notes.append(f"{node} is a new incarnation: all that is stored here is sent again")
+            self._step.effects.notes.append(f"{node} has a new incarnation: this node sends all its entries again")
 
     def run_due(self) -> None:
-        """Continue to fill the outbox, if rows were dropped; a part at a time, not to hold up a step for long."""
+        """Refill the outbox if rows were dropped; a part at a time, so that no step takes long."""
         now_s = self._step.now.monotonic_s
         if self._outbox.has_dropped and now_s >= self._refill_at:
             self._outbox.refill(now_s)
             self._refill_at = now_s + REFILL_EVERY_S if self._outbox.has_dropped else 0.0
 
     def next_timer(self) -> float | None:
-        """Return when to continue."""
+        """Return when to continue, None if no refill is in progress."""
         return self._refill_at or None

@@ -1,8 +1,8 @@
-"""`HintDelivery`: how hints reach their targets.
+"""`HintDelivery`: delivers hints to their targets.
 
 When a target is alive again, its hints are delivered in batches, one target at a time and at most `max_mib_per_s`. Each
-hint is deleted when the target has acknowledged it, durably. A target for which hints were dropped is repaired by
-anti-entropy when it is back.
+hint is deleted when the target has acknowledged it, durably. A target whose hints were dropped is repaired by an
+anti-entropy session when it is alive again.
 """
 
 from crdtkv.config.model import HandoffConfig
@@ -51,11 +51,11 @@ class HintDelivery:
         self._next_at = 0.0
         self._under_way = 0
         self._last_target = ""
-        #: Targets that a full comparison repairs, and how many hints had been dropped for each when it began.
+        #: Targets in an anti-entropy session, and the number of dropped hints of each when the session began.
         self._repairing: dict[str, int] = {}
 
     def next_timer(self) -> float | None:
-        """Return when the next delivery is due."""
+        """Return when the next delivery is due, None if no target can be reached."""
         return self._next_at if len(self._hints) and not self._under_way and self._target() is not None else None
 
     def run_due(self) -> None:
@@ -76,7 +76,7 @@ class HintDelivery:
         self._next_at = self._step.now.monotonic_s + size / self._bytes_per_s
 
     def ended(self, hint: Hint, is_taken: bool) -> None:
-        """Take the end of one delivery."""
+        """Handle the end of one delivery."""
         self._under_way -= 1
         if not is_taken:
             self._next_at = self._step.now.monotonic_s + RETRY_S
@@ -86,7 +86,7 @@ class HintDelivery:
             self._step.stats.count("hints_delivered")
 
     def _begin_repairs(self) -> None:
-        """Have those repaired for whom hints were dropped, now that they are back."""
+        """Begin sessions with live targets whose hints were dropped; remove the marks of those that are repaired."""
         for target in self._hints.needing_repair:
             began_at = self._repairing.get(target)
             if began_at is None:
@@ -99,7 +99,7 @@ class HintDelivery:
                     self._hints.repaired(target)
 
     def _target(self) -> str | None:
-        """Return whom to deliver to now: all in turn; one that has left the ring is delivered to by `_rehome`."""
+        """Return the target of the next delivery, in turn: one that is alive, or has left the ring (for `_rehome`)."""
         topology = self._cluster.ring.topology
         ready = [name for name in self._hints.targets if self._cluster.is_alive(name) or topology.node(name) is None]
         return next((name for name in ready if name > self._last_target), ready[0] if ready else None)
@@ -114,7 +114,7 @@ class HintDelivery:
         if encoded is None:
             encoded, is_durable = self._replica.read(hint.storage_key)
         if encoded is None:
-            self._hints.delivered(hint)  # a reference to an entry that is no longer kept by anybody
+            self._hints.delivered(hint)  # a reference to an entry that this node does not store any more
             return 0
         self._under_way += 1
         delivery = _Delivery(self._kernel, self, hint)
@@ -126,13 +126,13 @@ class HintDelivery:
         if hint.is_unsent:
             message = HandOff(number, identity, encoded)
         elif recent is not None:
-            # Perhaps it missed no more than this; if it did, it says so and is sent the whole.
+            # The target may have missed only this delta; if it has missed more, it refuses, and gets the whole entry.
             message = WriteReplica(number, identity, recent.delta.to_bytes(), 0, list(recent.basis.to_wire()))
         self._step.answer(hint.target, message, is_durable)
         return len(encoded)
 
     def send_whole(self, number: int, hint: Hint) -> bool:
-        """Send a target the whole of what this node stores, because it has missed more; False if that is gone."""
+        """Send the whole entry to a target that refused a delta; return False if this node does not store it now."""
         encoded, is_durable = self._replica.read(hint.storage_key)
         if encoded is not None:
             message = WriteReplica(number, identity_in(hint.storage_key), encoded, 0)
@@ -140,7 +140,7 @@ class HintDelivery:
         return encoded is not None
 
     def _rehome(self, hint: Hint, token: int) -> None:
-        """Keep for all home replicas of now what was kept for one that is none any more."""
+        """Store the hint of a node that is no home replica any more for all current home replicas."""
         if hint.entry is not None:
             key = self._keys.from_peer(identity_in(hint.storage_key))
             try:
@@ -153,7 +153,7 @@ class HintDelivery:
 
 
 class _Delivery(Call):
-    """One hint on its way; see `Call`."""
+    """One hint in flight."""
 
     def __init__(self, kernel: Kernel, deliveries: HintDelivery, hint: Hint) -> None:
         self._calls = kernel.calls
@@ -162,22 +162,22 @@ class _Delivery(Call):
         self.number = 0
 
     def answered(self, replica: str, message: Message) -> None:
-        """See `Call`."""
+        """End the delivery when the target has acknowledged it."""
         if replica == self._hint.target and isinstance(message, (ReplicaWritten, ReplicaSuperseded)):
             self._end(is_taken=True)
 
     def lost(self, replica: str) -> None:
-        """See `Call`."""
+        """End the delivery as failed if the target is lost."""
         if replica == self._hint.target:
             self._end(is_taken=False)
 
     def refused(self, replica: str, code: str) -> None:
-        """See `Call`."""
+        """Send the whole entry to a target that has not seen the basis of the delta; else end the delivery."""
         if replica != self._hint.target or code != BEHIND or not self._deliveries.send_whole(self.number, self._hint):
             self.lost(replica)
 
     def timer(self, purpose: str) -> None:
-        """See `Call`; the only timer is the deadline."""
+        """End the delivery as failed at its deadline."""
         self._end(is_taken=False)
 
     def _end(self, is_taken: bool) -> None:

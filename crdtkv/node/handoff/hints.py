@@ -1,15 +1,15 @@
-"""`Hints`: what a node keeps, durably, for home replicas that could not take it.
+"""`Hints`: the hints that a node stores, durably, for home replicas that missed a write.
 
-A hint is a row `(key, target)`. Where the keeper is a home replica itself, the row is a mere *reference*: the target
-gets the keeper's entry as it is when the target is back. A fallback replica has no entry of its own, so its row carries
-one; what comes later for the same target is merged in. A row may say, besides, that its write is *unsent*: no home
-replica took part in it, so nobody has put it into an outbox yet, and whoever gets it first must.
+A hint is a row `(key, target)`. If this node is a home replica itself, the row is a mere *reference*: the target gets
+this node's entry as it is when the target is back. A fallback replica has no entry of its own, so its row carries one;
+later writes for the same target are merged into it. A row may also say that its write is *unsent*: no home replica took
+part in it, so no node has put it into an outbox yet, and the first home replica that gets it must do that.
 
-Invariant: a row goes only when its target has acknowledged, durably, the entry as the row has it now. What was added
-while a delivery was under way is delivered again.
+Invariant: a row is deleted only when its target has acknowledged, durably, the entry as the row has it now. Writes that
+were merged into it during a delivery are delivered again.
 
-Bound: past `rows_max` rows or `bytes_max` bytes a reference is dropped, and a durable mark says that the target needs
-a visit of anti-entropy; an entry is refused, because it may be the only copy.
+Bound: above `rows_max` rows or `bytes_max` bytes a reference is dropped, and a durable mark says that the target needs
+an anti-entropy session; an entry is refused, because it may be the only copy.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -27,11 +27,11 @@ _REFERENCE, _ENTRY, _UNSENT = b"\0", b"\1", b"\2"
 
 
 def _unwatched(storage_key: bytes) -> None:
-    """Nobody wants to know."""
+    """Do nothing."""
 
 
 class Hint(NamedTuple):
-    """One row as it is delivered; `entry` is None for a reference, `version` tells whether it has changed since."""
+    """One row as it is delivered; `entry` is None for a reference, `version` shows whether the row has changed."""
 
     storage_key: bytes
     target: str
@@ -41,7 +41,7 @@ class Hint(NamedTuple):
 
 
 class Waiting(NamedTuple):
-    """What waits for one target: rows, their bytes, and when the oldest was noted, in the caller's seconds."""
+    """The hints of one target: rows, their bytes, and when the oldest was stored, in the caller's seconds."""
 
     rows: int
     size_bytes: int
@@ -49,7 +49,7 @@ class Waiting(NamedTuple):
 
 
 class _Row:
-    """What is remembered of a row; the entry itself is on the disk."""
+    """The metadata of a row; the entry itself is on the disk."""
 
     __slots__ = ("kept_at", "size", "version")
 
@@ -71,9 +71,9 @@ class Hints:
         self._count = 0
         self._bytes = 0
         self._versions = 0
-        #: Told of every key that something is kept for.
+        #: Called with the storage key of every hint, before it is stored.
         self.on_kept: Callable[[bytes], None] = _unwatched
-        #: Per target that needs repair, how often something was dropped for it.
+        #: Per target that needs repair, the number of hints that were dropped for it.
         self._drops = {rows.marked_in(row): 1 for row, _ in self._scan(*rows.NEEDS_REPAIR_RANGE)}
         for row, value in self._scan(*rows.HINT_RANGE):
             storage_key, target = rows.hint_in(row)
@@ -84,34 +84,34 @@ class Hints:
 
     @property
     def targets(self) -> list[str]:
-        """Whom something is kept for, sorted."""
+        """The nodes for which hints are stored, sorted."""
         return sorted(self._of)
 
     @property
     def needs_repair(self) -> bool:
-        """Whether hints were dropped for anybody."""
+        """Whether hints were dropped for any target."""
         return bool(self._drops)
 
     @property
     def needing_repair(self) -> list[str]:
-        """Whom hints were dropped for, sorted."""
+        """The targets whose hints were dropped, sorted."""
         return sorted(self._drops)
 
     def drops(self, target: str) -> int:
-        """Return how often something was dropped for a target since it was last repaired, as far as is known."""
+        """Return how many hints of a target were dropped since its last repair; a restart resets the count to 1."""
         return self._drops.get(target, 0)
 
     def waiting_for(self, target: str) -> Waiting:
-        """Return what is kept for a target."""
+        """Return the size and age of the hints of a target, which must have some."""
         kept = self._of.get(target, {})
         return Waiting(len(kept), sum(row.size for row in kept.values()), min(row.kept_at for row in kept.values()))
 
     def has(self, storage_key: bytes) -> bool:
-        """Tell whether anything is kept for a key, for whomever."""
+        """Return whether any hint for a key is stored."""
         return any(storage_key in kept for kept in self._of.values())
 
     def refer(self, storage_key: bytes, target: str, now: float) -> bool:
-        """Note that a target misses what this node stores under a key; False if only a mark could be set."""
+        """Store a hint by reference to this node's entry; return False if the target was marked instead."""
         self.on_kept(storage_key)
         earlier = self._of.get(target, {}).get(storage_key)
         if earlier is not None:
@@ -126,17 +126,17 @@ class Hints:
         return True
 
     def keep(self, storage_key: bytes, targets: Sequence[str], entry: Entry, is_unsent: bool, now: float) -> None:
-        """Keep an entry for some targets: for all of them or, if there is no room, for none.
+        """Store an entry for some targets: for all of them or, if there is no room, for none.
 
         Raises:
-            Overloaded: there are too many hints; nothing was kept.
+            Overloaded: there are too many hints; nothing was stored.
         """
         self.on_kept(storage_key)
         contents = {target: self._joined(rows.hint_row(storage_key, target), entry, is_unsent) for target in targets}
         noted = {target: self._of.get(target, {}).get(storage_key) for target in targets}
         more_bytes = sum(len(contents[target]) - (row.size if row is not None else 0) for target, row in noted.items())
         if self._is_full(list(noted.values()).count(None), more_bytes):
-            raise Overloaded("the node keeps too many hints for nodes that are down: wait until they are back")
+            raise Overloaded("the node stores too many hints for nodes that are down: retry when they are back")
         for target, content in contents.items():
             self._store.put(rows.hint_row(storage_key, target), content)
             row = noted[target]
@@ -148,7 +148,7 @@ class Hints:
                 self._changed(row)
 
     def held(self, storage_key: bytes) -> Entry | None:
-        """Return what the rows of a key carry, for whichever target; None if nothing."""
+        """Return the join of the entries in the hints of a key, over all targets; None if there are none."""
         merged: Entry | None = None
         for _, value in self._store.scan(*rows.hints_of(storage_key), _TARGETS_MAX):
             if value[:1] != _REFERENCE:
@@ -157,7 +157,7 @@ class Hints:
         return merged
 
     def first(self, target: str, limit: int) -> list[Hint]:
-        """Return the first hints for a target, in the order in which they were noted."""
+        """Return the first `limit` hints of a target, in the order in which they were stored."""
         found: list[Hint] = []
         for storage_key, row in self._of.get(target, {}).items():
             if len(found) == limit:
@@ -169,7 +169,7 @@ class Hints:
         return found
 
     def delivered(self, hint: Hint) -> bool:
-        """Drop a hint its target has acknowledged, durably; False if it has changed since it was read."""
+        """Delete a hint that its target has acknowledged, durably; return False if the row has changed meanwhile."""
         row = self._of.get(hint.target, {}).get(hint.storage_key)
         if row is None:
             return True
@@ -184,12 +184,12 @@ class Hints:
         return True
 
     def repaired(self, target: str) -> None:
-        """Take back the mark: the target holds again what this node holds."""
+        """Remove the mark of a target that holds again all that this node holds."""
         self._store.delete(rows.needs_repair_row(target))
         self._drops.pop(target, None)
 
     def _joined(self, row: bytes, entry: Entry, is_unsent: bool) -> bytes:
-        """Return what a row holds once an entry is merged into it."""
+        """Return the content of a row after an entry is merged into it."""
         value = self._store.get(row)
         if value is not None and value[:1] != _REFERENCE:
             entry = Entry.from_bytes(value[1:]).merge(entry)

@@ -1,9 +1,9 @@
-"""`LocalCopy`: what this node holds of a key, as a home replica or as a fallback.
+"""`LocalCopy`: what this node holds of a key, as a home replica or as a fallback replica.
 
-A fallback takes entries for an absent home replica and answers reads from its hints (`hints`). If no home replica of a
-key is alive at all, it even makes the write, as the *fallback coordinator*, under an actor of its own. Dots are counted
-per key, and a fallback forgets a key when its hint is delivered. So that actor is abandoned with the first of its hints
-that goes, and with the process: an actor that makes no dot after an entry of its was forgotten makes no dot twice.
+A fallback replica takes entries for an absent home replica and answers reads from its hints (`hints`). If no home
+replica of a key is alive, it even makes the write, as the *fallback coordinator*, under a separate actor. Dots are
+counted per key, and a fallback replica drops its entry of a key when the hint is delivered. An actor is abandoned once
+any of its entries is dropped, and at the end of the process, so that no dot is used twice.
 """
 
 from collections.abc import Sequence
@@ -34,46 +34,49 @@ class LocalCopy:
         self._fallback_actor: str | None = None
 
     def read(self, key: PlacedKey) -> tuple[bytes | None, bool]:
-        """Return what this node holds of a key, as a home replica or as a fallback, and whether it is durable."""
+        """Return the bytes that this node holds of a key, None if none, and whether they are durable."""
         entry, is_durable = self.entry(key)
         return entry.to_bytes() if entry is not None else None, is_durable
 
     def entry(self, key: PlacedKey) -> tuple[Entry | None, bool]:
-        """Return the same as `read` does, for this node's own use."""
+        """Return the entry that this node holds of a key, None if none, and whether it is durable."""
         if self._cluster.node in self._cluster.ring.replicas_at(key.token):
             return self._replica.entry(key.storage_key), self._replica.commits.is_durable(key.storage_key)
         return self._hints.held(key.storage_key), not self._replica.commits.has_undurable
 
     def lacking(self, key: PlacedKey, seen: CausalContext) -> Entry | None:
-        """Return what somebody who has seen this lacks of what this node holds, None if only the whole will do."""
+        """Return the part of this node's entry that a replica that has seen `seen` lacks; None if that is unknown.
+
+        A fallback replica always returns None.
+        """
         if self._cluster.node not in self._cluster.ring.replicas_at(key.token):
             return None
         return self._replica.lacking(key.storage_key, seen)
 
     def is_large(self, entry: Entry | None) -> bool:
-        """Tell whether an entry is so large that only what somebody lacks of it is sent."""
+        """Return whether an entry is so large that only differences of it are sent."""
         return self._replica.limits.is_large(entry)
 
     def has_seen(self, key: PlacedKey, context: CausalContext) -> bool:
-        """Tell whether the entry of a home replica has seen all of a context."""
+        """Return whether the stored entry of a home replica has seen all of a context."""
         return self._replica.has_seen(key.storage_key, context)
 
     def state_now(self, key: PlacedKey) -> CausalState:
-        """Return the state of a key that a reader would see now; this node must hold one."""
+        """Return the state of a key that a reader would see now; this node must hold an entry."""
         entry, _ = self.entry(key)
         assert entry is not None
         return entry.at(self._replica.hybrid_now).state
 
     def check_arguments(self, operation: str, arguments: list[object]) -> None:
-        """Check what an operation brings.
+        """Check the size of an operation's arguments.
 
         Raises:
-            ValueTooLarge: it is more than an entry may grow by.
+            ValueTooLarge: it exceeds the limit of an entry.
         """
         self._replica.limits.check_arguments(operation, arguments)
 
     def check_disk_space(self) -> None:
-        """Check that the disk takes entries.
+        """Check that the disk accepts entries.
 
         Raises:
             InsufficientStorage: it is almost full.
@@ -82,7 +85,7 @@ class LocalCopy:
             raise disk_is_full()
 
     def merge_read(self, key: PlacedKey, encoded: bytes | None, responsibles: Sequence[Responsible]) -> None:
-        """Merge the result of a quorum read into what this node holds.
+        """Merge the result of a quorum read into this node's entry or hints.
 
         Raises:
             ProtocolError, InsufficientStorage, Overloaded: it was not merged.
@@ -91,26 +94,26 @@ class LocalCopy:
             self.merge_local(key, Entry.from_replica(encoded, key.type_tag), responsibles)
 
     def add_hint_ref(self, key: PlacedKey, target: str) -> None:
-        """Note that an absent home replica misses this node's entry of a key."""
+        """Store a hint by reference: an absent home replica lacks this node's entry of a key."""
         self._step.stats.count("hints_kept")
         if not self._hints.refer(key.storage_key, target, self._step.now.monotonic_s):
             self._step.stats.count("hints_dropped")
 
     def store_hint(self, key: PlacedKey, targets: Sequence[str], entry: Entry, is_unsent: bool) -> None:
-        """Keep an entry for absent home replicas: for all of them or none.
+        """Store an entry for absent home replicas: for all of them or none.
 
         Raises:
-            InsufficientStorage, Overloaded: it was not kept.
+            InsufficientStorage, Overloaded: it was not stored.
         """
         self.check_disk_space()
         self._hints.keep(key.storage_key, targets, entry, is_unsent, self._step.now.monotonic_s)
         self._step.stats.count("hints_kept")
 
     def accept_hint(self, key: PlacedKey, target: str, entry: Entry, is_unsent: bool) -> None:
-        """Take an entry that is meant for a home replica: this one, or one that is absent.
+        """Store an entry for a home replica: this one, or an absent one.
 
         Raises:
-            InsufficientStorage, Overloaded: it was not taken.
+            InsufficientStorage, Overloaded: it was not stored.
         """
         if self._cluster.node not in self._cluster.ring.replicas_at(key.token):
             self.store_hint(key, [target], entry, is_unsent)
@@ -122,7 +125,7 @@ class LocalCopy:
             self.add_hint_ref(key, target)
 
     def merge_local(self, key: PlacedKey, entry: Entry, responsibles: Sequence[Responsible]) -> None:
-        """Merge an entry into what this node holds, as a home replica or as a fallback.
+        """Merge an entry into this node's entry, or into its hints if it is a fallback replica.
 
         Raises:
             InsufficientStorage, Overloaded: it was not merged.
@@ -146,7 +149,7 @@ class LocalCopy:
     ) -> Write:
         """Carry out a client's operation at this responsible replica; return what the other replicas must merge.
 
-        A fallback replica keeps what it writes as a hint for each absent home replica.
+        A fallback replica stores its write as a hint for each absent home replica.
 
         Raises:
             InvalidRequest, InsufficientRights, StaleReplica, InsufficientStorage, Overloaded, ValueTooLarge: nothing
@@ -164,6 +167,6 @@ class LocalCopy:
         return write
 
     def hint_delivered(self, hint: Hint) -> None:
-        """Learn that a hint has gone: what was made under the fallback actor may be forgotten now."""
+        """Note that a hint was delivered: if it held writes of the fallback actor, abandon that actor."""
         if hint.is_unsent:
             self._fallback_actor = None

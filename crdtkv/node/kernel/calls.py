@@ -1,8 +1,8 @@
 """Requests in flight: the table, and the deadlines.
 
-A call is a small object that is fed answers, failures of replicas and timers, and ends itself by leaving the table.
-Deadlines are kept in ticks of 1 ms: under load many calls share one, and setting one costs an append. A call that has
-ended meanwhile is simply not found when its tick comes, and nobody is woken for a tick whose calls have all ended.
+A call is a small object. It receives answers, failures of replicas and timers, and ends by removing itself from the
+table. Deadlines are stored in ticks of 1 ms: under load many calls share a tick, and setting a deadline is one append.
+The table ignores the tick of a call that has ended, and schedules no step for a tick whose calls have all ended.
 """
 
 import heapq
@@ -13,40 +13,40 @@ from crdtkv.wire.outgoing import CONGESTED
 
 TICK_S = 0.001
 
-#: Refusals that pass, because a node is about to follow a ring epoch or to enter itself, or a link has much to send;
-#: and when to ask again.
+#: Transient refusals: a node is about to follow a ring epoch or to enroll, or a link is congested. After `AGAIN_S` the
+#: request is sent again.
 TRANSIENT_REFUSALS = frozenset(("wrong_epoch", "quarantined", CONGESTED))
 AGAIN_S = 0.05
-#: The refusal of a part of an entry by a replica that has not seen what it builds on.
+#: The code of a replica that refuses a partial delta because it has not seen the basis of the delta.
 BEHIND = "behind"
 
 
 class Call(Protocol):
-    """One request in flight. `storage_key` is the storage key whose entry it carries, None if it carries none."""
+    """One request in flight. `storage_key` is the storage key whose entry the call carries, None if it carries none."""
 
     storage_key: bytes | None = None
 
     def answered(self, replica: str, message: Message) -> None:
-        """Take a replica's answer."""
+        """Handle a replica's answer."""
         ...
 
     def lost(self, replica: str) -> None:
-        """Learn that a replica refused, or that its link broke."""
+        """Handle that a replica refused, or that its link broke."""
         ...
 
     def refused(self, replica: str, code: str) -> None:
-        """Learn that a replica did nothing, for a reason; as good as lost, unless asking again can help."""
+        """Handle that a replica refused with an error code. By default the replica counts as lost."""
         self.lost(replica)
 
     def timer(self, purpose: str) -> None:
-        """Learn that a time set with `CallTable.set_timer` has come."""
+        """Handle that a time set with `CallTable.set_timer` has come."""
         ...
 
 
 class CallTable:
     """All calls of a node by number, and their timers.
 
-    Numbers begin at `first`, a random number: a late answer from before a restart must not meet a new call.
+    Numbers begin after `first`, a random number, so that a late answer from before a restart does not match a new call.
     """
 
     def __init__(self, first: int = 0) -> None:
@@ -59,13 +59,13 @@ class CallTable:
         return len(self._calls)
 
     def add(self, call: Call) -> int:
-        """Enter a call and return its number."""
+        """Add a call and return its number."""
         self._last += 1
         self._calls[self._last] = call
         return self._last
 
     def get(self, number: int) -> Call | None:
-        """Return a call that has not ended."""
+        """Return a call, None if it has ended."""
         return self._calls.get(number)
 
     def storage_keys(self) -> frozenset[bytes]:
@@ -77,13 +77,13 @@ class CallTable:
         self._calls.pop(number, None)
 
     def replica_lost(self, replica: str) -> None:
-        """Tell all calls, in the order they began; not those that end because of it meanwhile."""
+        """Call `lost` of all calls, in the order they began; a call that ends because of an earlier one is skipped."""
         for number, call in list(self._calls.items()):
             if number in self._calls:
                 call.lost(replica)
 
     def set_timer(self, number: int, at_s: float, purpose: str) -> None:
-        """Wake a call at a monotonic time, rounded up to the next tick."""
+        """Schedule `timer` of a call at a monotonic time, rounded up to the next tick."""
         tick = int(at_s / TICK_S) + 1
         waiting = self._timers.get(tick)
         if waiting is None:
@@ -104,7 +104,7 @@ class CallTable:
         return None
 
     def fire(self, now_s: float) -> None:
-        """Wake the calls whose time has come."""
+        """Call `timer` of the calls whose time has come."""
         while self._ticks and self._ticks[0] * TICK_S <= now_s:
             for number, purpose in self._timers.pop(heapq.heappop(self._ticks)):
                 call = self._calls.get(number)

@@ -1,14 +1,14 @@
-"""`ClusterView`: the data center as this node sees it: the ring, who is alive, and who answers for a key now."""
+"""`ClusterView`: this node's view of its data center: the ring, the live nodes, the responsible replicas of a key."""
 
 from collections.abc import Set
 
 from crdtkv.node.kernel.responsible import Responsible, responsibles_of
 from crdtkv.ring.hash_ring import HashRing
-from crdtkv.ring.token import partition_of
+from crdtkv.ring.token import TOKEN_BITS
 
 
 class ClusterView:
-    """What is known of the cluster between steps; membership and enrollment change it."""
+    """The cluster as this node sees it between steps; membership and enrollment change it."""
 
     def __init__(self, node: str, datacenter: str, ring: HashRing) -> None:
         self.node = node
@@ -16,8 +16,10 @@ class ClusterView:
         self._ring = ring
         self._alive: set[str] = set()
         self._is_quarantined = False
+        #: By partition, and whether the level is sloppy.
         self._responsibles: dict[tuple[int, bool], tuple[Responsible, ...]] = {}
-        #: By how much the monotonic clocks of other nodes are ahead of this one's, at least.
+        self._serves: dict[int, bool] = {}
+        #: By node, in seconds: a lower bound of how far its monotonic clock is ahead of this node's.
         self.clocks_ahead_s: dict[str, float] = {}
 
     @property
@@ -29,6 +31,7 @@ class ClusterView:
     def ring(self, ring: HashRing) -> None:
         self._ring = ring
         self._responsibles = {}
+        self._serves = {}
 
     @property
     def epoch(self) -> int:
@@ -37,12 +40,12 @@ class ClusterView:
 
     @property
     def alive(self) -> Set[str]:
-        """The other nodes of this data center that requests can be sent to."""
+        """The other nodes of this data center to which this node can send requests."""
         return self._alive
 
     @property
     def is_quarantined(self) -> bool:
-        """Whether this node must not answer for any key now (`enrollment`)."""
+        """Whether this node is quarantined and must not answer for any key (`enrollment`)."""
         return self._is_quarantined
 
     @is_quarantined.setter
@@ -50,6 +53,7 @@ class ClusterView:
         if is_quarantined != self._is_quarantined:
             self._is_quarantined = is_quarantined
             self._responsibles = {}
+            self._serves = {}
 
     @property
     def uncounted(self) -> frozenset[str]:
@@ -58,12 +62,17 @@ class ClusterView:
         return learners | {self.node} if self._is_quarantined else learners
 
     def is_alive(self, node: str) -> bool:
-        """Tell whether requests can be sent to a node of this data center (itself included)."""
+        """Return whether this node can send requests to a node of this data center; true for itself."""
         return node == self.node or node in self._alive
 
     def serves(self, token: int) -> bool:
-        """Tell whether this node is a home replica of a key that counts."""
-        return self.node not in self.uncounted and self.node in self._ring.replicas_at(token)
+        """Return whether this node is a home replica of a key and counts in quorums."""
+        partition = token * self._ring.partitions >> TOKEN_BITS
+        serves = self._serves.get(partition)
+        if serves is None:
+            replicas = self._ring.replicas_of(partition)
+            serves = self._serves[partition] = self.node not in self.uncounted and self.node in replicas
+        return serves
 
     def node_up(self, node: str) -> None:
         """Send requests to a node from now on."""
@@ -76,13 +85,13 @@ class ClusterView:
         self._responsibles = {}
 
     def fallbacks(self, partition: int) -> list[str]:
-        """Return who takes an absent replica's place, in the order of the walk."""
+        """Return the nodes that may act as fallback replicas of a partition, in the order of its preference list."""
         return [name for name in self._ring.fallbacks(partition) if name not in self.uncounted]
 
     def responsibles(self, token: int, is_sloppy: bool) -> tuple[Responsible, ...]:
-        """Return who answers for a key now, if this node coordinates."""
+        """Return the responsible replicas of a key for a request that this node coordinates."""
         ring = self._ring
-        partition = partition_of(token, ring.partitions)
+        partition = token * ring.partitions >> TOKEN_BITS
         responsibles = self._responsibles.get((partition, is_sloppy))
         if responsibles is None:
             responsibles = self._responsibles[partition, is_sloppy] = responsibles_of(

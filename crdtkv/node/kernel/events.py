@@ -1,18 +1,18 @@
-"""What can happen to a node. A host hands `NodeCore.handle` all events that have arrived as one step."""
+"""The events of a node. A host passes all events that have arrived to `NodeCore.handle` as one step."""
 
 from typing import NamedTuple
 
 from crdtkv.ring.topology import Topology
 from crdtkv.wire.messages import Message
 
-#: Who is at the other end of a link: a node's name, or the host's number for a client connection.
+#: The other end of a link: a node's name, or the host's number for a client connection.
 Peer = str | int
 
 
 class Now(NamedTuple):
     """The host's clocks at the start of a step: monotonic seconds for deadlines, Unix milliseconds for timestamps.
 
-    `last_step_s` is how long the step before took.
+    `last_step_s` is the duration of the previous step.
     """
 
     monotonic_s: float
@@ -21,7 +21,7 @@ class Now(NamedTuple):
 
 
 class Received(NamedTuple):
-    """One frame's messages from a peer, sent under the peer's `epoch`."""
+    """The messages of one frame from a peer, sent under the peer's `epoch`."""
 
     peer: Peer
     epoch: int
@@ -29,13 +29,13 @@ class Received(NamedTuple):
 
 
 class PeerUp(NamedTuple):
-    """The link to a node of this data center stands."""
+    """The link to a node of this data center is established."""
 
     node: str
 
 
 class PeerClock(NamedTuple):
-    """The monotonic clock of a node of this data center is ahead of ours by that, or a little more."""
+    """The monotonic clock of a node of this data center is ahead of this node's by at least `clock_ahead_s`."""
 
     node: str
     clock_ahead_s: float
@@ -48,7 +48,7 @@ class PeerDown(NamedTuple):
 
 
 class ClientGone(NamedTuple):
-    """The link to this client is gone: nothing needs to be kept for it."""
+    """The link to this client is closed: the node may drop all state it keeps for it."""
 
     client: int
 
@@ -60,22 +60,22 @@ class Durable(NamedTuple):
 
 
 class BusUp(NamedTuple):
-    """The connection to this data center's NATS stands, and its stream and consumers exist."""
+    """The connection to this data center's NATS is established, and its stream and consumers exist."""
 
 
 class BusDown(NamedTuple):
-    """The connection to this data center's NATS is gone."""
+    """The connection to this data center's NATS is lost."""
 
 
 class Published(NamedTuple):
-    """The stream took (`ok`) or did not take a `Publish` effect with this number."""
+    """The stream stored (`ok`) or did not store the payload of the `Publish` effect with this number."""
 
     number: int
     ok: bool
 
 
 class StreamMessage(NamedTuple):
-    """A message from another data center's stream; `handle` is the host's number for acknowledging it."""
+    """A message from another data center's stream; `handle` is the number under which the host acknowledges it."""
 
     datacenter: str
     handle: int
@@ -83,26 +83,26 @@ class StreamMessage(NamedTuple):
 
 
 class BusMessage(NamedTuple):
-    """A message another data center sent to this node: a confirmation, or a request for rights."""
+    """A message from another data center to this node: a confirmation, a request for rights, or about a fill."""
 
     payload: bytes
 
 
 class ConsumerIdle(NamedTuple):
-    """Since `as_of` (monotonic seconds), a data center's consumer has nothing left to deliver from our stream."""
+    """Since `as_of` (monotonic seconds), a data center's consumer has no undelivered messages of our stream."""
 
     datacenter: str
     as_of: float
 
 
 class TopologyChanged(NamedTuple):
-    """The KV bucket holds this topology."""
+    """The topology bucket holds this document."""
 
     topology: Topology
 
 
 class DiskSpace(NamedTuple):
-    """Whether the disk has more free space than the floor, and how full it is."""
+    """Whether the free space of the disk is above the floor, and how full the disk is, in percent."""
 
     is_sufficient: bool
     used_percent: int = 0

@@ -1,12 +1,12 @@
-"""`GroupCommit`: which held effects may leave, and when the store has to be synced.
+"""`GroupCommit`: decides which held effects may leave, and when the store has to be synced.
 
-The rule of durability: what a step holds back leaves when its own commit, and every earlier one, is fsynced; in the
+The durability rule: the held effects of a step leave when its own commit, and every earlier one, is fsynced; in the
 order of the steps; and never after the disk has failed. There is one sync at a time. It covers the steps that were
 committed when it began, no later ones; those share the next sync.
 
-It does not sync, wait or send: a host tells it what happens and carries out what it returns. Both hosts use it, so the
-rule that the simulator checks is the rule that the server follows. It keeps no bound of its own: what steps may hold
-is bounded by what the core takes in (`Admission`, `Effects.weights`).
+`GroupCommit` does not sync, wait or send: a host reports events to it and carries out the effects it returns. Both
+hosts use it, so the rule that the simulator checks is the rule that the server follows. It has no bound of its own: the
+amount of held effects is bounded by the requests that the core admits (`Admission`, `Effects.weights`).
 
 DeWitt et al., Implementation techniques for main memory database systems, 1984, call such steps a commit group.
 """
@@ -21,7 +21,7 @@ class GroupCommit:
 
     def __init__(self) -> None:
         self._held: deque[Effects] = deque()
-        #: The last commit of all steps so far, the last one that is durable, the last that the sync under way covers.
+        #: The last commit so far, the last durable commit, and the last commit that the sync in progress covers.
         self._committed = 0
         self._durable = 0
         self._covers: int | None = None
@@ -29,16 +29,16 @@ class GroupCommit:
 
     @property
     def durable(self) -> int:
-        """The number of the last commit that is known to be durable, 0 if none is."""
+        """The number of the last durable commit, 0 if there is none."""
         return self._durable
 
     @property
     def is_syncing(self) -> bool:
-        """Whether a sync is under way."""
+        """Whether a sync is in progress."""
         return self._covers is not None
 
     def stepped(self, effects: Effects) -> list[Effects]:
-        """Take the effects of a step that has committed; return those whose held part may leave now, in order."""
+        """Add the effects of a step that has committed; return those whose held part may leave now, in order."""
         if self._has_failed:
             return []
         self._committed = max(self._committed, effects.after_commit)
@@ -46,18 +46,18 @@ class GroupCommit:
         return self._released()
 
     def begin_sync(self) -> bool:
-        """Return whether the host must begin a sync now; if so, it is taken to be under way until `sync_ended`."""
+        """Return whether the host must begin a sync now; if so, the sync is in progress until `sync_ended`."""
         if self._covers is not None or self._has_failed or self._committed == self._durable:
             return False
         self._covers = self._committed
         return True
 
     def sync_ended(self, is_durable: bool) -> list[Effects]:
-        """Note that the sync under way has ended; return the effects whose held part may leave now, in order.
+        """Note that the sync in progress has ended; return the effects whose held part may leave now, in order.
 
-        If it failed (not `is_durable`), or anything failed while it was under way, none may leave, now or later.
+        If the sync failed (not `is_durable`), or `fail` was called during it, no effect may leave, now or later.
         """
-        assert self._covers is not None, "no sync is under way"
+        assert self._covers is not None, "no sync is in progress"
         covers, self._covers = self._covers, None
         if not is_durable:
             self.fail()
@@ -67,7 +67,7 @@ class GroupCommit:
         return self._released()
 
     def fail(self) -> None:
-        """Note that the disk failed: nothing that is held may leave, also not what the sync under way covers."""
+        """Note that the disk failed: no held effect may leave any more, even if the sync in progress covers it."""
         self._has_failed = True
         self._held.clear()
 

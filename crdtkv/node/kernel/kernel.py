@@ -1,4 +1,4 @@
-"""`Kernel`: the three things that every part of a node is given, and `Part`, what the core asks of a part in return."""
+"""`Kernel`: the three objects that every part of a node gets; `Part`: the methods that the core calls on a part."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -10,7 +10,7 @@ from crdtkv.node.kernel.step import Step
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """What is known of the cluster, what belongs to the current step, and the requests in flight."""
+    """The view of the cluster, the current step, and the requests in flight."""
 
     cluster: ClusterView
     step: Step
@@ -18,12 +18,12 @@ class Kernel:
 
 
 class Part(Protocol):
-    """A part of a node that has work of its own. The core runs all parts at the end of each step, in a fixed order."""
+    """A part of a node with scheduled work. The core runs all parts at the end of each step, in a fixed order."""
 
     def run_due(self) -> None:
-        """Do what is due now."""
+        """Do the work that is due now."""
         ...
 
     def next_timer(self) -> float | None:
-        """Return the monotonic time when something is due without an event, None if nothing is."""
+        """Return the monotonic time when work is due without an event, None if none is."""
         ...

@@ -1,7 +1,7 @@
-"""Keys as they come in: checked and placed once, then handed around as one thing.
+"""Incoming keys: checked and hashed once, then passed on as one object.
 
-What stands before the key itself (bucket and type) is checked once per combination and remembered, because it is the
-same few for millions of requests.
+The part before the key itself (bucket and type) is checked once per combination and cached, because millions of
+requests share a few combinations.
 """
 
 from typing import NamedTuple
@@ -9,13 +9,13 @@ from typing import NamedTuple
 from crdtkv.crdt.registry import type_named
 from crdtkv.errors import InvalidKey, InvalidRequest, UnknownBucket
 from crdtkv.ids import MAX_KEY_BYTES, identity_prefix, parse_identity
-from crdtkv.ring.token import storage_key_at, token_of
+from crdtkv.ring.token import TOKEN_BYTES, token_of
 
 MAX_REMEMBERED = 10_000
 
 
 class PlacedKey(NamedTuple):
-    """A key that may exist: its identity, storage key, token, and type."""
+    """A valid key: its identity, storage key, token, and type."""
 
     identity: bytes
     storage_key: bytes
@@ -24,7 +24,10 @@ class PlacedKey(NamedTuple):
 
 
 class KeyCheck:
-    """Checks identities. Clients may only name declared buckets; what peers send is kept under any valid name."""
+    """Checks identities.
+
+    Clients may only use declared buckets; keys from peers are stored under any valid bucket name.
+    """
 
     def __init__(self, buckets: frozenset[str]) -> None:
         self._buckets = buckets
@@ -35,7 +38,7 @@ class KeyCheck:
         """Check a client's key.
 
         Raises:
-            InvalidKey, InvalidRequest, UnknownBucket: nothing may be done with it.
+            InvalidKey, InvalidRequest, UnknownBucket: the key is malformed, or its bucket or type does not exist.
         """
         if type(identity) is not bytes:
             raise InvalidRequest("an identity is bytes")
@@ -50,13 +53,13 @@ class KeyCheck:
         elif not 1 <= len(identity) - end <= MAX_KEY_BYTES:
             raise InvalidKey(f"a key has 1 to {MAX_KEY_BYTES} bytes, this one has {len(identity) - end}")
         token = token_of(identity)
-        return PlacedKey(identity, storage_key_at(token, identity), token, type_tag)
+        return PlacedKey(identity, token.to_bytes(TOKEN_BYTES, "big") + identity, token, type_tag)
 
     def check_prefix(self, prefix: bytes) -> None:
-        """Check what a client scans for: a declared bucket, a known type, and then any beginning of a key.
+        """Check the prefix of a client's scan: a declared bucket, a known type, and then any beginning of a key.
 
         Raises:
-            InvalidKey, InvalidRequest, UnknownBucket: nothing can be found under it.
+            InvalidKey, InvalidRequest, UnknownBucket: no key can have this prefix.
         """
         bucket, nul, rest = prefix.partition(b"\0")
         type_tag, second_nul, _ = rest.partition(b"\0")
@@ -65,10 +68,10 @@ class KeyCheck:
         self.from_client(identity_prefix(bucket.decode(errors="replace"), type_tag.decode(errors="replace")) + b"-")
 
     def from_peer(self, identity: bytes) -> PlacedKey:
-        """Check a key another node sent.
+        """Check a key from another node.
 
         Raises:
-            InvalidKey, InvalidRequest: it is malformed. (Its type may be one that only a newer version knows.)
+            InvalidKey, InvalidRequest: it is malformed. (Its type may be one that only a newer version supports.)
         """
         end = identity.find(b"\0", identity.find(b"\0") + 1) + 1
         type_tag = self._from_peers.get(identity[:end])
@@ -77,4 +80,4 @@ class KeyCheck:
             if len(self._from_peers) < MAX_REMEMBERED:
                 self._from_peers[identity[:end]] = type_tag
         token = token_of(identity)
-        return PlacedKey(identity, storage_key_at(token, identity), token, type_tag)
+        return PlacedKey(identity, token.to_bytes(TOKEN_BYTES, "big") + identity, token, type_tag)

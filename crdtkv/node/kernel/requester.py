@@ -1,4 +1,4 @@
-"""Who asked: where a client's answer goes, and under which labels it is counted."""
+"""`Requester`: where to send the answer to a client's request, and the labels under which the request is counted."""
 
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ from crdtkv.wire.messages import ErrorReply, Message
 
 
 class Requester(NamedTuple):
-    """One client request as the node that answers it sees it; `started_s` is its arrival, monotonic."""
+    """The origin of one client request at the node that answers it; `started_s` is its monotonic arrival time."""
 
     peer: Peer
     id: int
@@ -18,7 +18,7 @@ class Requester(NamedTuple):
     started_s: float
 
     def reply(self, step: Step, message: Message, is_durable: bool) -> None:
-        """Answer; `is_durable` says that nothing in the answer could still be lost."""
+        """Answer; `is_durable` says that no data in the answer can be lost any more."""
         step.answer(self.peer, message, is_durable)
         step.stats.request(self.kind, self.level, "ok", step.now.monotonic_s - self.started_s)
 
@@ -26,7 +26,7 @@ class Requester(NamedTuple):
         """Answer with an error.
 
         Raises:
-            StorageError: the error is one; the process must stop, its disk is not to be believed any more.
+            StorageError: `error` is one. The process must stop, because its disk is not reliable any more.
         """
         if isinstance(error, StorageError):
             raise error

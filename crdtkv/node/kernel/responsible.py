@@ -1,13 +1,13 @@
-"""`responsibles_of`: which nodes answer for a key now, and which of them store a hint for an absent home replica.
+"""`responsibles_of`: the responsible replicas of a key now, and which of them store hints for absent home replicas.
 
-Every home replica that is alive is responsible. A hint is stored for each absent one: at strict levels by the
-coordinator, which holds the entry anyway; at sloppy levels by the next node of the preference list that is alive. That
-node is a *fallback replica*: it is responsible, and counts, in the place of the absent one. When there is no such node
-left, the coordinator stores the hint, and the place of the absent replica stays empty.
+Every home replica that is alive is responsible. For each absent one a node stores a hint. At sloppy levels this is the
+next node of the preference list that is alive. That node is a *fallback replica*: it is responsible, and counts, in the
+place of the absent one. At strict levels, and if no such node is left, the coordinator stores the hint if it is
+responsible itself, and no node counts in the place of the absent replica.
 
 A node that is no home replica can coordinate a sloppy write, as the *fallback coordinator*: it is responsible itself.
-If no home replica is absent, it counts in no quorum: its hint goes to a home replica that counts itself, and then one
-node holds the entry, not two.
+If no home replica is absent, the fallback coordinator counts in no quorum: the target of its hint is a home replica
+that counts itself, and after the delivery one node holds the entry, not two.
 
 Source: DeCandia et al., "Dynamo" (2007), section 4.6.
 """
@@ -43,7 +43,7 @@ def responsibles_of(
     absent = [home for home in homes if home not in alive]
     takes_a_place = bool(absent)
     if is_fallback_coordinator:
-        # It must hold what it writes, whether a home replica is absent or not.
+        # A fallback coordinator must store its write, whether a home replica is absent or not.
         hints_of[coordinator] = [absent.pop(0) if absent else homes[0]]
     for target in absent:
         if spares:

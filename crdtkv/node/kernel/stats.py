@@ -1,4 +1,4 @@
-"""What a node counts: plain integers, no clock, no library. The admin face turns them into Prometheus metrics."""
+"""The counters of a node: plain integers, no clock, no library. The admin server exports them as Prometheus metrics."""
 
 from bisect import bisect_left
 
@@ -7,7 +7,7 @@ BUCKETS_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0
 
 
 class Histogram:
-    """Counts per bucket; `counts` has one more element than `BUCKETS_S`, for what is slower than all."""
+    """Counts per bucket; `counts` has one more element than `BUCKETS_S`, for durations above the last bound."""
 
     __slots__ = ("counts", "sum_s")
 
@@ -16,13 +16,13 @@ class Histogram:
         self.sum_s = 0.0
 
     def observe(self, seconds: float, times: int = 1) -> None:
-        """Count a duration, once or several times."""
+        """Count a duration `times` times."""
         self.counts[bisect_left(BUCKETS_S, seconds)] += times
         self.sum_s += seconds * times
 
     @property
     def count(self) -> int:
-        """How many durations were counted."""
+        """The number of counted durations."""
         return sum(self.counts)
 
 
@@ -40,7 +40,7 @@ class Stats:
         self.counters[name] = self.counters.get(name, 0) + amount
 
     def request(self, kind: str, level: str, outcome: str, seconds: float, times: int = 1) -> None:
-        """Count a client request, or several that took the same time."""
+        """Count a client request, or several with the same duration."""
         key = (kind, level, outcome)
         histogram = self.requests.get(key)
         if histogram is None:

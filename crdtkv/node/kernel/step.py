@@ -1,4 +1,4 @@
-"""`Step`: what belongs to the step that a core makes now: the time, and the effects so far."""
+"""`Step`: the state of the step in progress: the time, and the effects so far."""
 
 from crdtkv.node.kernel.effects import Effects
 from crdtkv.node.kernel.events import Now, Peer
@@ -12,13 +12,13 @@ class Step:
     def __init__(self, now: Now) -> None:
         self.now = now
         self.effects = Effects()
-        #: When the client's request that is being begun had arrived, monotonic.
+        #: The monotonic arrival time of the client's request that the core begins now.
         self.arrived_s = now.monotonic_s
-        #: What has happened in all steps so far.
+        #: The counters over all steps.
         self.stats = Stats()
 
     def begin(self, now: Now) -> Effects:
-        """Begin a step; return its effects, which the parts fill."""
+        """Begin a step; return its effects, to which the parts add."""
         self.now = now
         self.effects = Effects()
         return self.effects

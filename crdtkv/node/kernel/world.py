@@ -1,8 +1,8 @@
-"""`World`: where the effects of one node go; `carry_out` and `release` say in which order.
+"""`World`: the environment that carries out the effects of one node; `carry_out` and `release` define the order.
 
-Every host implements `World` for its own links, bus and disk, and passes a step's effects to `carry_out` when the step
-has ended, and to `release` when `GroupCommit` says so. No host reads the fields of `Effects` itself, so an effect
-cannot be forgotten in one of them, or leave in another order.
+Every host implements `World` for its own links, bus and disk. It passes the effects of a step to `carry_out` when the
+step has ended, and to `release` when `GroupCommit` returns them. No host reads the fields of `Effects` itself, so no
+host can omit an effect or change the order.
 """
 
 from typing import Protocol
@@ -14,7 +14,10 @@ from crdtkv.wire.messages import Message
 
 
 class World(Protocol):
-    """What is around one node. No method waits; what cannot be done is lost, and the core tries again."""
+    """The environment of one node.
+
+    No method waits. An effect that cannot be carried out is lost, and the core tries again.
+    """
 
     def send(self, peer: Peer, messages: list[Message]) -> None:
         """Send messages to a node of this data center, or to a client."""
@@ -29,27 +32,27 @@ class World(Protocol):
         ...
 
     def propose(self, proposal: Proposal) -> None:
-        """Replace the topology document, if it is still the known one."""
+        """Replace the topology document, if it is still `proposal.known`."""
         ...
 
     def ack(self, ack: AckStream) -> None:
-        """Acknowledge a message of a stream, or ask for it again."""
+        """Acknowledge a message of a stream, or request its redelivery."""
         ...
 
     def note(self, text: str) -> None:
-        """Tell the operator."""
+        """Log a line for the operator."""
         ...
 
     def save_incarnation(self, incarnation: int) -> None:
-        """Keep a new incarnation in the identity record.
+        """Write a new incarnation into the identity record.
 
         Raises:
-            StorageError: the disk refused; the next start finds the disagreement, and takes another incarnation.
+            StorageError: the write failed. The next start finds the mismatch, and takes another incarnation.
         """
         ...
 
     def follow_topology(self, topology: Topology) -> None:
-        """Use the addresses of a topology that came into use."""
+        """Use the addresses of a topology that this node has adopted."""
         ...
 
     def refresh_topology(self) -> None:
@@ -62,10 +65,10 @@ class World(Protocol):
 
 
 def carry_out(effects: Effects, world: World) -> None:
-    """Carry out what waits for no commit, at the end of a step.
+    """Carry out the effects that wait for no commit, at the end of a step.
 
     Raises:
-        StorageError: the disk refused a new incarnation; nothing of the step was sent.
+        StorageError: the disk refused a new incarnation; no message of the step was sent.
     """
     for note in effects.notes:
         world.note(note)
@@ -82,7 +85,7 @@ def carry_out(effects: Effects, world: World) -> None:
 
 
 def release(effects: Effects, world: World) -> None:
-    """Carry out what a step held back until its commit was durable."""
+    """Carry out the held effects of a step whose commit is durable."""
     for peer, messages in effects.held.items():
         world.send(peer, messages)
     for publish in effects.held_publishes:
@@ -91,6 +94,6 @@ def release(effects: Effects, world: World) -> None:
         world.send_bus(send)
     if effects.held_proposal is not None:
         world.propose(effects.held_proposal)
-    # Last: a message that is acknowledged does not come again, so all that followed from it has left before.
+    # Last: the stream does not redeliver an acknowledged message, so all effects of the message must have left before.
     for ack in effects.held_acks:
         world.ack(ack)

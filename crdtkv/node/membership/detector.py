@@ -1,20 +1,21 @@
-"""`FailureDetector`: whom this observer doubts, by when heartbeats last grew as seen from here.
+"""`FailureDetector`: the nodes that this observer suspects, by the time since their heartbeats grew.
 
-A node is doubted when its heartbeat has not grown for `suspect_after_s`. News need some rounds to reach everybody, a
-number that grows with the logarithm of the ring, and so does the wait. A link that was refused or reset is strong
-evidence: it shortens the wait to `evidence_wait_s`, for as long as one full wait, or until the link stands again. It is
-no proof, and alone it never makes a doubt: a node whose links break, but whose heartbeat goes on growing, is alive. The
-evidence outlasts a growth, because the last news of a killed node may still be on their way through others.
+A node is suspected when its heartbeat has not grown for `suspect_after_s`. News need several rounds to reach every
+node, a number that grows with the logarithm of the ring, and so does the wait. A refused or reset link is strong
+evidence: it shortens the wait to `evidence_wait_s`, for the duration of one full wait, or until the link is established
+again. It is no proof, and never causes a suspicion alone: a node whose links break, but whose heartbeat grows, is
+alive. The evidence stays valid when the heartbeat grows, because the last news of a killed node may still arrive
+through others.
 
-A doubt ends with the next growth. Doubting is all that happens here; whether a doubted node counts as down is decided
-together with other observers, in `gossip`.
+A suspicion ends with the next growth. This class only suspects; `gossip` combines the suspicions of several observers
+to decide whether a node is down.
 
-An observer that stood still itself (stopped, swapped out, in a debugger) has heard nothing because it did not listen.
-When it notices, by the gap since it last looked, all waits begin anew, and evidence is not believed for one wait:
-on waking, it finds every link closed by the others.
+An observer that was paused itself (stopped, swapped out, in a debugger) has received nothing during the pause. When it
+detects this, by the gap since its last call of `look`, all waits begin again, and it ignores evidence for one wait: the
+other nodes have closed all its links in the meantime.
 
 Source: van Renesse et al. (1998), section 3; Dadgar, Phillips, Currey, "Lifeguard" (2018), on observers that should
-doubt themselves first.
+suspect themselves first.
 """
 
 from collections.abc import Iterable
@@ -24,10 +25,10 @@ from math import log2
 
 @dataclass(frozen=True, slots=True)
 class DetectorSettings:
-    """How long this observer waits, in seconds.
+    """The waits of this observer, in seconds.
 
     The full wait is `suspect_base_s` plus `suspect_per_doubling_s` for every doubling of the ring. A gap longer than
-    `own_gap_s` since it last looked means that the observer stood still; it must be longer than a gossip round.
+    `own_gap_s` since the last call of `look` means that the observer was paused; it must be longer than a gossip round.
     """
 
     suspect_base_s: float = 1.25
@@ -37,7 +38,7 @@ class DetectorSettings:
 
     @classmethod
     def for_interval(cls, interval_s: float) -> "DetectorSettings":
-        """Return settings for another gossip round than the half second the defaults are made for."""
+        """Return the settings for a gossip interval; the defaults are for half a second."""
         factor = interval_s / 0.5
         usual = cls()
         return cls(
@@ -48,18 +49,18 @@ class DetectorSettings:
         )
 
     def suspect_after_s(self, nodes: int) -> float:
-        """Return how long a heartbeat may stand still in a ring of that many nodes."""
+        """Return how long a heartbeat may stay the same in a ring of that many nodes."""
         return self.suspect_base_s + self.suspect_per_doubling_s * log2(max(nodes, 2))
 
 
 class FailureDetector:
-    """The doubts of one observer about the other nodes. Times are the caller's monotonic seconds."""
+    """The suspicions of one observer about the other nodes. Times are the caller's monotonic seconds."""
 
     def __init__(self, settings: DetectorSettings, nodes: Iterable[str], now: float) -> None:
         self._settings = settings
         self._looked_at = now
         self._evidence_from = now
-        # Every node is in one of the two. Whose heartbeat grew longest ago, and who is doubted longest, comes first.
+        # Every node is in one of the two, ordered by the time of the last growth, and of the suspicion.
         self._grew_at: dict[str, float] = {}
         self._doubted: dict[str, None] = {}
         self._evidence_at: dict[str, float] = {}
@@ -68,15 +69,15 @@ class FailureDetector:
 
     @property
     def doubted(self) -> list[str]:
-        """The nodes doubted now, the longest doubted first."""
+        """The suspected nodes, the longest suspected first."""
         return list(self._doubted)
 
     def doubts(self, node: str) -> bool:
-        """Tell whether this observer doubts a node."""
+        """Return whether this observer suspects a node."""
         return node in self._doubted
 
     def doubts_all(self) -> bool:
-        """Tell whether this observer doubts everybody."""
+        """Return whether this observer suspects all other nodes."""
         return not self._grew_at
 
     def follow(self, nodes: Iterable[str], now: float) -> None:
@@ -90,7 +91,7 @@ class FailureDetector:
         self._grew_at = grew_at | dict.fromkeys(new, now)
 
     def look(self, now: float) -> None:
-        """Note that this observer is awake; to be called before anything else that happens at `now`."""
+        """Note that this observer is running; call it before any other method at `now`."""
         if now - self._looked_at > self._settings.own_gap_s:
             self._grew_at = dict.fromkeys(self._grew_at, now)
             self._evidence_at.clear()
@@ -98,31 +99,31 @@ class FailureDetector:
         self._looked_at = now
 
     def grew(self, nodes: Iterable[str], now: float) -> None:
-        """Learn whose heartbeat grew: that ends a doubt, and the wait begins anew."""
+        """Note that the heartbeats of nodes grew: that ends a suspicion, and the wait begins again."""
         grew_at, doubted = self._grew_at, self._doubted
         for node in nodes:
             if node in doubted:
                 del doubted[node]
             else:
-                del grew_at[node]  # to stand last
+                del grew_at[node]  # so that it is inserted last
             grew_at[node] = now
 
     def evidence(self, node: str, now: float) -> None:
-        """Learn that a link to a node was refused or reset."""
+        """Note that a link to a node was refused or reset."""
         if node in self._grew_at and now >= self._evidence_from:
             self._evidence_at[node] = now
 
     def linked(self, node: str, now: float) -> None:
-        """Learn that a node has just greeted on a new link: that withdraws the evidence, and ends a doubt.
+        """Note that a node has greeted on a new link: that withdraws the evidence, and ends a suspicion.
 
-        A process that hangs cannot greet. Should it hang from now on, its heartbeat tells after a full wait.
+        A hanging process cannot greet. If it hangs from now on, its heartbeat shows that after a full wait.
         """
         self._evidence_at.pop(node, None)
         if node in self._doubted:
             self.grew([node], now)
 
     def newly_doubted(self, now: float) -> list[str]:
-        """Return whose wait has ended since this was last asked; from now on they are doubted."""
+        """Return the nodes whose wait has ended since the last call; from now on they are suspected."""
         late: list[str] = []
         for node, grew_at in self._grew_at.items():
             if now - grew_at < self.suspect_after_s:

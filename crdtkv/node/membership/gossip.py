@@ -1,21 +1,21 @@
-"""`Gossip`: a node's part in spreading the member table, and who counts as down.
+"""`Gossip`: spreads the member table, and decides which nodes are down.
 
-Every `interval_s` a node counts its heartbeat up and pushes the rows that changed last to `fanout` peers; each merges
-them and answers with what the push lacked. Peers are taken in turn from a shuffled list of all, so that nobody waits
-long for a visit by bad luck (SWIM, section 4.3). News reach everybody in O(log n) rounds.
+Every `interval_s` a node increments its heartbeat and pushes the rows that changed last to `fanout` peers. Each merges
+them and answers with the rows that the push lacked. Peers are taken in turn from a shuffled list of all, so that no
+node waits long for a push by chance (SWIM, section 4.3). News reach all nodes in O(log n) rounds.
 
 Whole rows travel, without a digest first. A digest pays where little has changed, but every heartbeat grows every
 round: asking first would save a quarter of the bytes in a ring of a thousand nodes, a fifth in one of ten, and cost a
 third message and half a round trip. A message holds at most `rows_max` rows, the news first: in a ring larger than
 that, a new heartbeat overtakes older ones, which are then never sent, and the wait must grow with the ring.
 
-A node is *suspected* while its heartbeat stands still as seen from here, and *down* when another observer says the
-same of the same heartbeat. One observer suffices where there is nobody to ask because it suspects all others as well:
-in a ring of two, or as the last one left. Someone who is down is knocked at once a round, so that two halves of a ring
-find each other again after a partition.
+A node is *suspected* while this node misses the growth of its heartbeat, and *down* when another observer misses the
+growth of the same heartbeat. One observer suffices if it suspects all other nodes: in a ring of two, or as the last
+live node. Every round a node also pushes to one random node that is down, so that the two halves of a ring reconnect
+after a network partition.
 
-Pure: the host calls `tick` when `next_tick` is due, hands over messages, tells of links, and sends what is returned.
-Messages may be lost, doubled and reordered. Who is in the ring is not gossiped but agreed: see `follow`.
+Pure: the host calls `tick` when `next_tick` is due, passes messages, reports links, and sends the returned messages.
+Messages may be lost, duplicated and reordered. Gossip does not decide which nodes are in the ring: see `follow`.
 
 Source: van Renesse, Minsky, Hayden, "A Gossip-Style Failure Detection Service" (1998); Das, Gupta, Motivala, "SWIM"
 (2002); DeCandia et al., "Dynamo" (2007), section 4.8.
@@ -33,19 +33,19 @@ from crdtkv.node.membership.table import MemberTable
 
 
 class GossipPush(NamedTuple):
-    """What changed last at the sender, as far as it fits. Answered by `GossipReply`."""
+    """The rows that changed last at the sender, at most `rows_max`. Answered by `GossipReply`."""
 
     rows: list[Member]
 
 
 class GossipReply(NamedTuple):
-    """What the push lacked."""
+    """The rows that the push lacked."""
 
     rows: list[Member]
 
 
 class Status(Enum):
-    """What this node thinks of another."""
+    """The state of another node, as this node sees it."""
 
     ALIVE = "alive"
     SUSPECTED = "suspected"
@@ -54,7 +54,7 @@ class Status(Enum):
 
 @dataclass(frozen=True, slots=True)
 class GossipSettings:
-    """How often a node speaks, to how many, and how much it says."""
+    """The interval of rounds, the number of peers per round, and the number of rows per message."""
 
     interval_s: float = 0.5
     fanout: int = 2
@@ -65,8 +65,8 @@ class GossipSettings:
 class Gossip:
     """One node's view of its data center. Times are monotonic seconds.
 
-    `generation` should grow with every start of the node. A node that hears of a later start of its own has lost
-    count, and begins a generation above it.
+    `generation` should grow with every start of the node. A node that receives a later generation of itself has lost
+    its count of starts, and continues with a generation above it.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class Gossip:
         self.next_tick = now
         self._random = random
         self._own = Member(node, generation, 0, incarnation)
-        #: What others remembered of this node from later than it does, if they did.
+        #: A row about this node from a later start, or a later heartbeat, than its own, if others have sent one.
         self.remembered: Member | None = None
         self._peers = self._others()
         self._to_visit: list[str] = []
@@ -93,23 +93,23 @@ class Gossip:
 
     @property
     def generation(self) -> int:
-        """The generation in use."""
+        """The current generation."""
         return self._own.generation
 
     @property
     def suspect_after_s(self) -> float:
-        """How long a heartbeat may stand still in this ring."""
+        """How long a heartbeat may stay the same in this ring, in seconds."""
         return self._detector.suspect_after_s
 
     def follow(self, nodes: Iterable[str], now: float) -> None:
-        """Take the nodes of a new ring; who is new is alive until the silence lasts."""
+        """Take the nodes of a new ring; new nodes count as alive until their wait ends."""
         self.table.follow({*nodes, self.node})
         self._peers = self._others()
         self._to_visit.clear()
         self._detector.follow(self._peers, now)
 
     def tick(self, now: float, load: Load = NO_LOAD) -> list[tuple[str, GossipPush]]:
-        """Begin a round: count the heartbeat up, doubt who is silent, and return what to send to whom."""
+        """Begin a round: increment the heartbeat, suspect silent nodes, and return the messages to send, by peer."""
         self._detector.look(now)
         self.next_tick = now + self.settings.interval_s
         self._own = self._own._replace(heartbeat=self._own.heartbeat + 1, load=load)
@@ -119,7 +119,7 @@ class Gossip:
         return [(peer, push) for peer in self._choose_peers()]
 
     def receive(self, message: GossipPush | GossipReply, now: float) -> GossipReply | None:
-        """Take a message in; return the answer, if it wants one."""
+        """Merge the rows of a message; return the answer to a push, None for a reply."""
         self._detector.look(now)
         rows = message.rows[: self.settings.rows_max]
         merged = self.table.merge(rows)
@@ -131,44 +131,44 @@ class Gossip:
         return self._reply(rows, merged.behind) if isinstance(message, GossipPush) else None
 
     def evidence(self, node: str, now: float) -> None:
-        """Learn that a link to a node was refused or reset, which shortens the wait until it is suspected."""
+        """Note that a link to a node was refused or reset, which shortens the wait until it is suspected."""
         self._detector.look(now)
         self._detector.evidence(node, now)
 
     def linked(self, node: str, now: float) -> None:
-        """Learn that a node has greeted on a new link, which withdraws such evidence, and ends a doubt."""
+        """Note that a node has greeted on a new link, which withdraws such evidence, and ends a suspicion."""
         self._detector.look(now)
         self._detector.linked(node, now)
 
     def new_incarnation(self, incarnation: int) -> None:
-        """Tell a new incarnation of this node from the next round on."""
+        """Publish a new incarnation of this node from the next round on."""
         self._own = self._own._replace(incarnation=incarnation)
 
     def status(self, node: str) -> Status:
-        """Return what this node thinks of another, or of itself."""
+        """Return the state of a node, as this node sees it."""
         if not self._detector.doubts(node):
             return Status.ALIVE
         is_confirmed = any(observer != self.node for observer in self.table[node].suspicions)
         return Status.DOWN if is_confirmed or self._detector.doubts_all() else Status.SUSPECTED
 
     def greeting(self) -> GossipPush:
-        """Return what to say to a node that has just been met."""
+        """Return the message for a node on a new link."""
         self.table.merge([self._own])
         return GossipPush(self.table.newest(self.settings.rows_max))
 
     def suspected(self) -> list[str]:
-        """Return who is suspected or down, sorted."""
+        """Return the nodes that are suspected or down, sorted."""
         return sorted(self._detector.doubted)
 
     def down(self) -> list[str]:
-        """Return who is down, sorted."""
+        """Return the nodes that are down, sorted."""
         return [node for node in self.suspected() if self.status(node) is Status.DOWN]
 
     def _others(self) -> list[str]:
         return [node for node in self.table.nodes if node != self.node]
 
     def _outlive(self, generation: int) -> None:
-        """Begin a generation above one that others remember."""
+        """Begin a generation above one that others have received."""
         self._own = self._own._replace(generation=generation + 1, heartbeat=0)
         self.table.merge([self._own])
 
@@ -177,7 +177,7 @@ class Gossip:
             self.table.merge([self.table[node].with_suspicions([self.node])])
 
     def _reply(self, said: list[Member], behind: list[Member]) -> GossipReply:
-        """Say where the push was behind, then the newest of what it did not mention."""
+        """Return the rows where the push was behind, then the newest rows that it did not contain."""
         if len(said) >= len(self.table):
             return GossipReply(behind)
         room = self.settings.rows_max - len(behind)

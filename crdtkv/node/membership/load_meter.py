@@ -1,23 +1,23 @@
-"""`LoadMeter`: how busy this node is, for the figures it gossips."""
+"""`LoadMeter`: measures the load of this node, for the figures it gossips."""
 
 from crdtkv.node.kernel.kernel import Kernel
 from crdtkv.node.membership.member import Load
 
 
 class LoadMeter:
-    """Requests a second since it was last read, calls in flight, time of a commit, and how full the disk is."""
+    """Requests per second since the last `read`, calls in flight, mean commit time, and how full the disk is."""
 
     def __init__(self, kernel: Kernel) -> None:
         self._step = kernel.step
         self._calls = kernel.calls
-        #: How many requests of other nodes were carried out so far.
+        #: The number of requests of other nodes that were carried out so far.
         self.served = 0
         self._read_at = kernel.step.now.monotonic_s
         self._requests_before = 0
         self.disk_used_percent = 0
 
     def read(self) -> Load:
-        """Return how busy this node was since this was last asked."""
+        """Return the load of this node since the last call."""
         stats, now_s = self._step.stats, self._step.now.monotonic_s
         requests = self.served + sum(histogram.count for histogram in stats.requests.values())
         seconds = max(now_s - self._read_at, 1e-3)

@@ -1,9 +1,9 @@
-"""`Membership`: gossip wired into a node, and what it means for requests.
+"""`Membership`: connects gossip to a node, and decides which nodes are alive for requests.
 
-A node is *alive* here when the link to it stands and gossip does not say it is down. The link alone is not enough: a
-process that was stopped, or a network that swallows packets, keeps connections open. When gossip first says that a
-node is down, requests in flight to it are given up at once, as if its link had broken; a link that does break is
-evidence for gossip. Nothing of this changes the ring.
+A node is *alive* when its link is established and gossip does not report it as down. The link alone is not enough: a
+process that was stopped, or a network that drops packets, keeps connections open. When gossip first reports a node as
+down, requests in flight to it fail at once, as if its link had broken. A link that breaks is evidence for gossip. None
+of this changes the ring.
 
 Rows travel flat: `[node, generation, heartbeat, incarnation, four figures of load, suspecting node…]`.
 """
@@ -27,10 +27,11 @@ _NUMBERS = len(_BELOW)
 
 
 class Membership:
-    """Who is alive, as one node sees it.
+    """The live nodes, as one node sees them.
 
-    `load` is asked for this node's own figures at every round, `incarnation_seen` told who others are, and
-    `remembered` what they know of this node: None, or its row from a start, or a moment, that it has forgotten.
+    `load` returns this node's own figures, once per round. `incarnation_seen` is called with a node and its incarnation
+    when that is new. `remembered` is called with the row that others have of this node: None, or a row of a later
+    start, or a later heartbeat, than its own.
     """
 
     def __init__(
@@ -78,7 +79,7 @@ class Membership:
         if self._epoch != self._cluster.epoch:
             self._epoch = self._cluster.epoch
             self._gossip.follow(self._nodes(), now_s)
-            for peer in self._linked:  # whoever hears from a newer epoch looks at the topology at once
+            for peer in self._linked:  # a peer that receives a newer epoch reads the topology at once
                 self._step.effects.send(peer, MembersPush(_flat(self._gossip.greeting().rows)))
         if now_s < self._gossip.next_tick:
             return
@@ -88,7 +89,7 @@ class Membership:
         self._judge()
 
     def peer_up(self, node: str) -> None:
-        """Take a link that stands."""
+        """Handle a new link."""
         self._linked[node] = None
         self._gossip.linked(node, self._step.now.monotonic_s)
         self._judge()
@@ -96,17 +97,17 @@ class Membership:
         self._step.effects.send(node, MembersPush(_flat(self._gossip.greeting().rows)))
 
     def peer_down(self, node: str) -> None:
-        """Take a link that broke."""
+        """Handle a link that broke."""
         self._linked.pop(node, None)
         self._gossip.evidence(node, self._step.now.monotonic_s)
         self._cluster.node_down(node)
         self._calls.replica_lost(node)
 
     def pushed(self, node: str, message: MembersPush) -> None:
-        """Take another node's news, and answer with what it lacked.
+        """Merge another node's rows, and answer with the rows that it lacked.
 
         Raises:
-            ProtocolError: these are no rows.
+            ProtocolError: the rows are malformed.
         """
         reply = self._gossip.receive(GossipPush(_parsed(message.rows)), self._step.now.monotonic_s)
         if reply is not None:
@@ -115,10 +116,10 @@ class Membership:
         self._judge()
 
     def replied(self, node: str, message: MembersReply) -> None:
-        """Take what another node knew better.
+        """Merge the rows of an answer to a push.
 
         Raises:
-            ProtocolError: these are no rows.
+            ProtocolError: the rows are malformed.
         """
         self._gossip.receive(GossipReply(_parsed(message.rows)), self._step.now.monotonic_s)
         if not self._pass_on_memory():
@@ -126,16 +127,16 @@ class Membership:
         self._judge()
 
     def new_incarnation(self, incarnation: int) -> None:
-        """Tell others from now on that this node has become a new incarnation."""
+        """Publish from now on that this node has a new incarnation."""
         self._gossip.new_incarnation(incarnation)
 
     def load_of(self, node: str) -> Load:
-        """Return a node's last known load: none of one that has just joined, whom gossip does not follow yet."""
+        """Return a node's last known load; `NO_LOAD` for a new node that gossip does not follow yet."""
         table = self._gossip.table
         return table[node].load if node in table else NO_LOAD
 
     def told(self) -> dict[str, Any]:
-        """Return what this node thinks of all nodes, for `status`."""
+        """Return this node's view of all nodes, for `status`."""
         told: dict[str, Any] = {}
         for node in self._gossip.table.nodes:
             row = self._gossip.table[node]
@@ -158,7 +159,7 @@ class Membership:
         return [node.name for node in self._cluster.ring.topology.nodes]
 
     def _judge(self) -> None:
-        """Act on who has newly gone down, or come back, or become somebody else."""
+        """Act on nodes that have newly gone down, come back, or changed their incarnation."""
         for node in self._gossip.table.nodes:
             incarnation = self._gossip.table[node].incarnation
             if incarnation and node != self._cluster.node and self._incarnations.get(node) != incarnation:

@@ -1,11 +1,11 @@
-"""`RingFollower`: which topology document a node uses, and how the others come to know it.
+"""`RingFollower`: decides which topology document a node uses, and sends it to nodes with an older one.
 
-The document is *changed* in the topology bucket only, by compare-and-set. It is *spread* from node to node as well:
-who hears from a node of an older epoch sends it the newer document over their link. So a node that missed a change
+The document is *changed* in the topology bucket only, by compare-and-set. It is *spread* from node to node as well: a
+node that receives a frame of an older epoch sends the newer document over the link. So a node that missed a change
 follows it while NATS is down, and a quorum needs no message bus.
 
-Invariant: the epoch only grows, and no document is followed that lets a disk count against what is known of it
-(`ring.agreement`). Such a document is left to the host, which has it corrected in the bucket.
+Invariant: the epoch only grows, and a node follows no document in which a disk counts although it is known not to count
+(`ring.agreement`). Such a document is left to the host, which corrects it in the bucket.
 """
 
 from crdtkv.errors import ProtocolError
@@ -18,7 +18,7 @@ from crdtkv.storage import rows
 from crdtkv.storage.store import Store
 from crdtkv.wire.messages import TopologyNews
 
-#: How often one node is sent the document, at most.
+#: The shortest interval between two documents to the same node.
 TELL_EVERY_S = 1.0
 
 
@@ -33,7 +33,7 @@ class RingFollower:
         self._told_at: dict[str, float] = {}
 
     def follow(self, topology: Topology) -> None:
-        """Use a document from now on, if it is newer than the one in use and contradicts nothing that is known."""
+        """Use a document from now on, if it is newer than the current one and does not contradict it."""
         step = self._step
         known = self._cluster.ring.topology
         if topology.epoch <= known.epoch:
@@ -51,30 +51,30 @@ class RingFollower:
         step.effects.notes.append(f"ring epoch {topology.epoch}")
 
     def _is_contradicted(self, topology: Topology, known: Topology) -> bool:
-        """Tell whether a document lets a disk count against what is known of it.
+        """Return whether a disk counts in a document although it does not count according to `known`.
 
-        A document that names another disk in the place of this node's own is followed: the node is quarantined by that.
+        A document that names another disk in the place of this node's own is followed: it makes this node quarantined.
         """
         pairs = zip(topology.nodes, corrected(topology, known).nodes, strict=True)
         wrong = [node for node, right in pairs if node != right]
         return any(node.name != self._cluster.node or not node.incarnation for node in wrong)
 
     def heard_older(self, node: str) -> None:
-        """Send the document to a node that speaks under an older epoch, unless it was sent a moment ago."""
+        """Send the document to a node that uses an older epoch, at most once per `TELL_EVERY_S`."""
         now_s = self._step.now.monotonic_s
         if now_s >= self._told_at.get(node, 0.0):
             self._told_at[node] = now_s + TELL_EVERY_S
             self._step.effects.send(node, TopologyNews(self._cluster.ring.topology.to_json()))
 
     def linked(self, node: str) -> None:
-        """Learn that a link to a node is new: what was sent to it before may not have come."""
+        """Note that a link to a node is new: documents that were sent to it before may be lost."""
         self._told_at.pop(node, None)
 
     def told(self, message: TopologyNews) -> None:
-        """Take a document that another node has sent.
+        """Handle a document that another node has sent.
 
         Raises:
-            ProtocolError: it is none, or that of another ring.
+            ProtocolError: it is malformed, or belongs to another ring.
         """
         topology, known = Topology.from_json(message.document), self._cluster.ring.topology
         ours = (known.cluster, known.datacenter, known.partitions)

@@ -1,10 +1,10 @@
-"""`MemberTable`: one node's rows about all nodes of its ring, with those that changed last at hand.
+"""`MemberTable`: one node's rows about all nodes of its ring, ordered by their last change.
 
-The table is a join: merging the same rows in any order, any number of times, gives the same table. It holds exactly
-the nodes of the ring, which are agreed elsewhere (`ring.topology`), so its size is bounded, and what others say of
-strangers is dropped. A node nobody has heard of yet has an empty row, at heartbeat 0.
+The table is a join: merging the same rows in any order, any number of times, gives the same table. It holds exactly the
+nodes of the ring, which the topology document lists (`ring.topology`), so its size is bounded, and rows about other
+nodes are dropped. A node without news yet has an empty row, at heartbeat 0.
 
-Rows stand in the order of their last change here. `newest` is thus what others most likely lack, and how a message of
+Rows are ordered by their last change here. So `newest` returns the rows that others most likely lack, and a message of
 bounded size carries the news of a ring that is larger than the message.
 """
 
@@ -16,14 +16,14 @@ from crdtkv.node.membership.member import Member, joined
 
 
 class Merged(NamedTuple):
-    """What merging somebody's rows showed: whose heartbeat grew here, and the rows of which we know more than they."""
+    """The result of a merge: the nodes whose heartbeat grew here, and our rows that are newer than the merged ones."""
 
     grown: list[str]
     behind: list[Member]
 
 
 class MemberTable:
-    """The rows of one node. Two tables are equal if they know the same, whatever changed last."""
+    """The rows of one node. Two tables are equal if their rows are, in any order."""
 
     __slots__ = ("_rows",)
 
@@ -53,13 +53,13 @@ class MemberTable:
         return sorted(self._rows)
 
     def follow(self, nodes: Iterable[str]) -> None:
-        """Take another set of nodes; what is known of those that stay is kept."""
+        """Take another set of nodes; the rows of those that stay are kept."""
         staying = set(nodes)
         kept = {node: row for node, row in self._rows.items() if node in staying}
         self._rows = {node: Member(node) for node in sorted(staying - kept.keys())} | kept
 
     def merge(self, theirs: Iterable[Member]) -> Merged:
-        """Join rows into the table."""
+        """Merge rows into the table."""
         rows = self._rows
         grown: list[str] = []
         behind: list[Member] = []
@@ -70,7 +70,7 @@ class MemberTable:
                 continue
             both = joined(mine, row)
             if both is not mine and both != mine:
-                del rows[node]  # to stand last
+                del rows[node]  # so that it is inserted last
                 rows[node] = both
                 if both.version != mine.version:
                     grown.append(node)
@@ -79,6 +79,6 @@ class MemberTable:
         return Merged(grown, behind)
 
     def newest(self, limit: int, unless: Collection[str] = ()) -> list[Member]:
-        """Return the rows that changed last, the latest first, without those of some nodes."""
+        """Return at most `limit` rows, the last changed first, without those of the nodes in `unless`."""
         rows = reversed(self._rows.values())
         return list(islice((row for row in rows if row.node not in unless) if unless else rows, limit))

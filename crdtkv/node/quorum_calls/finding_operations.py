@@ -1,10 +1,11 @@
-"""`FindCall`: what became of an operation that a client tries again.
+"""`FindCall`: finds out whether an operation that a client retries was carried out.
 
-Everybody who answers for the key is asked, and the nodes that were tried before; who handed the operation on names
-those it handed it to, which are asked as well. Whoever has the write brings its record and the entry. That nobody
-has is believed when a majority of the replicas say so, and with them every node that may have begun it: what only that
-one has would come up later, and the operation would have been carried out twice. Those that are silent are waited for
-a moment more, because the one that knows may be among them.
+It asks all responsible replicas of the key, and the nodes that the client tried before. A node that forwarded the
+operation answers with the nodes it forwarded to, which are asked as well. A node that has the write answers with its
+record and the entry. The operation counts as unknown only when a majority of the replicas do not know it, and with them
+every node that may have begun it: otherwise a write that only that node has would appear later, and the operation would
+have been carried out twice. Even when the result is certain, the call waits for silent nodes until `PATIENCE_S` after
+its start, because one of them may have the write.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,13 +22,13 @@ from crdtkv.wire.messages import FindOperation, Message, OperationFound
 
 PATIENCE_S = 0.25
 
-#: Called with the record and an entry that has its dot, with None for the entry if who knew of it has given that away;
-#: with None twice if nobody has seen the operation.
+#: Called with `(record, entry)`: found, and the entry has its dot; `(record, None)`: known, but no node that knows it
+#: holds the entry any more; or `(None, None)`: unknown.
 Found = Callable[[Record | None, bytes | None], None]
 
 
 class FindCall(Call):
-    """One question in flight."""
+    """One search in flight."""
 
     def __init__(self, kernel: Kernel, key: PlacedKey, then: Found, failed: Callable[[CrdtkvError], None]) -> None:
         self._cluster = kernel.cluster
@@ -47,7 +48,7 @@ class FindCall(Call):
         responsibles: Sequence[Responsible],
         deadline_s: float,
     ) -> None:
-        """Ask everybody else; `own` is what this node knows of the operation."""
+        """Ask all other nodes that may know the operation; `own` is what this node knows of it."""
         step = self._step
         self._operation_id = operation_id
         self._required = majority(self._cluster.ring.replication_factor)
@@ -63,7 +64,7 @@ class FindCall(Call):
         self._progress()
 
     def answered(self, replica: str, message: Message) -> None:
-        """See `Call`."""
+        """Note the answer of a node; end the call if it brings the write."""
         if not isinstance(message, OperationFound) or replica not in self._asked:
             return
         self._asked.discard(replica)
@@ -78,19 +79,19 @@ class FindCall(Call):
         self._progress()
 
     def lost(self, replica: str) -> None:
-        """See `Call`."""
+        """Stop waiting for a node."""
         self._asked.discard(replica)
         self._progress()
 
     def timer(self, purpose: str) -> None:
-        """See `Call`."""
+        """Stop waiting for silent nodes if the result is certain, and at the deadline in any case."""
         self._is_patient = False
         if purpose == "deadline":
             self._asked.clear()
         self._progress()
 
     def _take(self, node: str, known: Record | HandedOn | None) -> None:
-        """Take what a node knows that does not have the write."""
+        """Note the answer of a node that does not hold the write."""
         if isinstance(known, Record):
             self._known = known
             return

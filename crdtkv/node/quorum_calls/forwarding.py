@@ -1,8 +1,8 @@
-"""`ForwardCall`: a request for a key this node holds no replica of, handed to a node that does.
+"""`ForwardCall`: a request for a key of which this node is no replica, forwarded to a node that is.
 
-The answer is passed on unread. A read whose replica is lost goes to the next one; a write does not, because the
-first may have carried it out. A read that its replica answers alone takes as long as one replica's answer does, and
-counts in `latencies`; others wait for more than that.
+The answer is passed on without decoding. If the replica is lost, a read goes to the next one; a write does not, because
+the first may have carried it out. The time of a read that one replica answers alone counts in `latencies`; other reads
+take longer than the answer of one replica.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from crdtkv.node.quorum_calls.latencies import Latencies
 from crdtkv.node.replica.operations import Operations
 from crdtkv.wire.messages import ErrorReply, GetRequest, Message, MutateRequest, ScanRequest
 
-#: No clock shows more; a node that claims another time must not make requests that nobody can read.
+#: No clock shows more: a wrong clock of a node must not produce a request that cannot be encoded.
 MAX_CLOCK_MS = 2**62
 
 Forwardable = GetRequest | MutateRequest | ScanRequest
@@ -56,7 +56,7 @@ class ForwardCall(Call):
         self._send()
 
     def answered(self, replica: str, message: Message) -> None:
-        """See `Call`."""
+        """Pass on the answer to the requester."""
         if replica != self._target:
             return
         self._calls.end(self._number)
@@ -69,7 +69,7 @@ class ForwardCall(Call):
         self._step.stats.request("forward", self._requester.level, outcome, seconds)
 
     def lost(self, replica: str) -> None:
-        """See `Call`."""
+        """Send a read to the next replica if its replica is lost; fail a write."""
         if replica in self._left:
             self._left.remove(replica)
         if replica != self._target:
@@ -80,7 +80,7 @@ class ForwardCall(Call):
             self.timer("deadline")
 
     def timer(self, purpose: str) -> None:
-        """See `Call`; the only timer is the deadline."""
+        """Fail the request at its deadline."""
         self._calls.end(self._number)
         if not isinstance(self._request, MutateRequest):
             self._latencies.unanswered(self._target, self._step.now.monotonic_s - self._sent_at)
@@ -97,10 +97,10 @@ class ForwardCall(Call):
             self._step.effects.send(self._target, request)
             return
         if request.begin_by_ms:
-            # By the target's clock, which is at least so far ahead of ours: it never begins too late.
+            # Converted to the target's clock, with the lower bound of its difference: the target never begins too late.
             begin_by_ms = request.begin_by_ms + int(self._cluster.clocks_ahead_s.get(self._target, 0.0) * 1000)
             request = request._replace(begin_by_ms=min(max(1, begin_by_ms), MAX_CLOCK_MS))
         if request.operation_id:
-            # Whoever asks this node about a retry must learn who may have carried it out.
+            # A coordinator that asks this node about a retry must learn which node may have carried it out.
             self._operations.note_handed_on(request.operation_id, self._target)
         self._step.effects.send_when_durable(self._target, request)

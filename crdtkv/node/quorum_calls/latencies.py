@@ -1,55 +1,55 @@
-"""`Latencies`: how fast each other node of the data center has answered lately, as this node sees it.
+"""`Latencies`: how fast each other node of the data center has answered lately, measured by this node.
 
-Per node two figures. *Usual* is a moving mean in which one sample counts for at most four times what was usual, so that
-a single late answer (a pause of its process, a lost packet) does not make a node look slow, and several in a row do.
-The *99th percentile* is that of the last 256 samples, found anew after every 32.
+There are two figures per node. The *usual* latency is a moving mean in which one sample counts for at most four times
+the mean, so that a single late answer (a pause of its process, a lost packet) does not make a node look slow, but
+several in a row do. The *99th percentile* is that of the last 256 samples, computed again after every 32.
 
-What is never answered is the slowest answer of all, and would be missed if only answers were samples: a request that
-was given up counts as if it had been answered then. If that was sooner than usual it says nothing, and does not count.
+A request without an answer would be missed if only answers were samples. So a request that was given up counts as if it
+had been answered then, unless that was sooner than the usual latency: that would say nothing.
 """
 
 from collections.abc import Collection
 
 SAMPLES = 256
-#: The 99th percentile is known from this many samples on, and found anew after so many more.
+#: The number of samples for the first 99th percentile, and for each new one.
 SAMPLES_MIN = 20
 SORT_EVERY = 32
-#: The weight of one sample in what is usual, and how many times that it may be.
+#: The weight of one sample in the usual latency, and the largest sample, as a multiple of the usual latency.
 WEIGHT = 1 / 16
 OUTLIER = 4.0
 
 
 class Latencies:
-    """Latencies of all nodes that were asked; a node that was not asked yet has none."""
+    """The latencies of all nodes that were asked."""
 
     def __init__(self) -> None:
         self._nodes: dict[str, _Answers] = {}
 
     def answered(self, node: str, seconds: float) -> None:
-        """Take the time of an answer."""
+        """Add the time of an answer, in seconds."""
         answers = self._nodes.get(node)
         if answers is None:
             answers = self._nodes[node] = _Answers()
         answers.add(seconds)
 
     def unanswered(self, node: str, seconds: float) -> None:
-        """Take the time after which nobody waits for a node's answer any more."""
+        """Add the time after which this node stopped waiting for an answer, in seconds."""
         usual_s = self.usual_s(node)
         if usual_s is None or seconds > usual_s:
             self.answered(node, seconds)
 
     def usual_s(self, node: str) -> float | None:
-        """Return how long a node usually takes, None if it has never been asked."""
+        """Return the usual latency of a node, None if it was never asked."""
         answers = self._nodes.get(node)
         return None if answers is None else answers.usual_s
 
     def p99_s(self, node: str) -> float | None:
-        """Return what 99 of 100 answers of a node do not exceed, None while there are too few to tell."""
+        """Return the 99th percentile of a node's latency, None while there are too few samples."""
         answers = self._nodes.get(node)
         return None if answers is None else answers.p99_s
 
     def keep(self, nodes: Collection[str]) -> None:
-        """Forget all nodes but these."""
+        """Drop all nodes but these."""
         for node in [node for node in self._nodes if node not in nodes]:
             del self._nodes[node]
 

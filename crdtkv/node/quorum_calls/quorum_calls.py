@@ -1,4 +1,4 @@
-"""`QuorumCalls`: the one place where quorum reads, writes and scans are built."""
+"""`QuorumCalls`: builds all quorum reads, writes and scans."""
 
 from collections.abc import Callable, Sequence
 
@@ -65,7 +65,7 @@ class QuorumCalls:
         record: bytes = b"",
         made_on: int | None = None,
     ) -> None:
-        """Have an entry stored by `required` of its responsible replicas; `PutCall.start` describes the arguments."""
+        """Store an entry on `required` of its responsible replicas; `PutCall.start` describes the arguments."""
         call = PutCall(self._kernel, self._replica, self._local, key, then, failed)
         call.start(entry, supersede_before, responsibles, required, deadline_s, part, record, made_on)
 

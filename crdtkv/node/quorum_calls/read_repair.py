@@ -1,8 +1,8 @@
-"""`RepairCall`: the write-back of what one read has merged, to the replicas that lack some of it.
+"""`RepairCall`: writes the merged result of one read back to the replicas that lack some of it.
 
-It is a call of its own, so an acknowledgement names the bytes it is of: a read that does without a replica, asks
-another one and then writes back more must not count what acknowledges the first write-back. A fallback replica that
-lacks something is given it as a hint.
+The write-back is a call of its own, so that an acknowledgement belongs to certain bytes: when a read gives up a
+replica, asks another one and writes back a larger result, acknowledgements of the first write-back must not count. A
+fallback replica that lacks something gets a hint.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,10 +19,10 @@ from crdtkv.wire.messages import KeepHint, Message, ReplicaSuperseded, ReplicaWr
 
 
 class RepairCall(Call):
-    """One write-back in flight. `then` is called when as many hold the result as the tally asks for.
+    """One write-back in flight. `then` is called when as many replicas hold the result as the tally requires.
 
-    `repaired` is called for each replica that holds it now, `refused_by` for one that will not; the caller ends the
-    call then, or when its own time is over.
+    `repaired` is called for each replica that holds the result now, `refused_by` for one that refused or is lost; the
+    caller ends the call then, or at the deadline of the read.
     """
 
     def __init__(
@@ -51,11 +51,11 @@ class RepairCall(Call):
 
     @property
     def received(self) -> int:
-        """How many hold the result."""
+        """The number of replicas that hold the result."""
         return self._tally.received
 
     def start(self, stale: Sequence[str], merged: bytes, is_durable: bool) -> None:
-        """Send the result to those that lack it; `is_durable` tells whether what this node told of it itself is."""
+        """Send the result to the replicas that lack it; `is_durable` says whether this node's part is durable."""
         step = self._step
         step.stats.count("read_repairs", len(stale))
         if self._cluster.node in stale:
@@ -65,7 +65,7 @@ class RepairCall(Call):
                 self._refused_by(self._cluster.node)
                 return
             self._holds(self._cluster.node)
-        # What a fallback replica had was sent to nobody yet, if no home replica is there.
+        # If no home replica is responsible, no outbox may have the writes of the fallback replicas yet.
         is_unsent = not any(responsible.is_home for responsible in self._responsibles.values())
         for replica in stale:
             responsible = self._responsibles[replica]
@@ -79,22 +79,22 @@ class RepairCall(Call):
         self._progress()
 
     def end(self) -> None:
-        """Await nobody any more."""
+        """Remove the call from the table."""
         self._calls.end(self._number)
 
     def answered(self, replica: str, message: Message) -> None:
-        """See `Call`."""
+        """Count the acknowledgement of a replica."""
         if isinstance(message, (ReplicaWritten, ReplicaSuperseded)):
             self._holds(replica)
             self._progress()
 
     def lost(self, replica: str) -> None:
-        """See `Call`."""
+        """Report a replica that refused or is lost, if it still counts."""
         if self._tally.is_open(replica):
             self._refused_by(replica)
 
     def timer(self, purpose: str) -> None:
-        """See `Call`; it sets none: the read has the deadline."""
+        """Do nothing: the call sets no timer, because the read has the deadline."""
 
     def _holds(self, replica: str) -> None:
         self._tally.ok(replica)

@@ -1,13 +1,14 @@
 """`GetCall`: a quorum read over the links, with blocking read repair.
 
-`preference` decides whom to ask first, `hedging` when to ask one more, and `quorum.ReadCall` what the result is; this
-sends the messages, and reads what this node holds itself without one. Phases: asking, then (only if answers differed)
-repairing (`read_repair`), then done. How long every replica took, or was waited for in vain, goes to `latencies`.
+`replica_selector` decides which replicas are asked first, `hedging` when to ask one more, and `quorum.ReadCall` the
+result. `GetCall` sends the messages, and reads this node's own entry without one. Phases: asking, then (only if answers
+differed) repairing (`read_repair`), then done. The time that each replica took, or was waited for in vain, goes to
+`latencies`.
 
-Of a large entry nobody sends what this node has seen: it tells the context of what it holds, and a replica that holds
-the same or less says so; one that holds more sends what is new in it, if it knows. A read before an operation
-(`is_for_write`) looks only for what this node has not seen, and mends nothing: it shows nothing to anybody, and the
-write that follows builds on all of it.
+A replica sends only the part of a large entry that this node has not seen. The request carries the context of this
+node's entry. A replica that holds the same or less answers without an entry; one that holds more sends the new part, if
+it has kept that. A read before an operation (`is_for_write`) needs only the part that this node has not seen, and
+repairs nothing: no client sees its result, and the write that follows includes all of it.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,7 +27,7 @@ from crdtkv.quorum.read_call import OLDER, ReadCall
 from crdtkv.quorum.tally import Outcome
 from crdtkv.wire.messages import Message, ReadReplica, ReplicaEntry
 
-#: What a request that was refused, or lost with its link, counts as in latencies, if not more.
+#: The latency of a request that was refused, or lost with its link, unless it took longer.
 LOST_S = 0.05
 
 #: Called with the merged entry (None: never written) and whether it is durable where it was read.
@@ -67,14 +68,14 @@ class GetCall(Call):
         self._asked_at: dict[str, float] = {}
         self._again: list[str] = []
         self._own: Entry | None = None
-        #: The same, with all that others have told to be new.
+        #: This node's entry, merged with the new parts of the answers.
         self._known: Entry | None = None
         self._is_own_durable = True
         self._own_seen: list[object] | None = None
         self._is_own_known = False
 
     def start(self, responsibles: Sequence[Responsible], required: int, deadline_s: float) -> None:
-        """Ask; a read that cannot succeed is refused at once."""
+        """Ask the first replicas; if too few are responsible, fail at once."""
         step = self._step
         self._responsibles = {responsible.node: responsible for responsible in responsibles if responsible.is_counted}
         if len(self._responsibles) < required:
@@ -86,18 +87,18 @@ class GetCall(Call):
         if self._read.has_spares:
             self._hedging.earn()
             self._waits_since = step.now.monotonic_s
-            # Most reads have ended by then. How long the others wait is worked out only for them.
+            # Most reads have ended by then. Only for the others the time to wait is computed.
             self._calls.set_timer(self._number, self._waits_since + SHORTEST_S, "hedge")
         for name in self._read.to_ask:
             self._ask(name)
 
     def answered(self, replica: str, message: Message) -> None:
-        """See `Call`."""
+        """Count the answer of a replica."""
         if isinstance(message, ReplicaEntry):
             self._answer(replica, self._told(message))
 
     def lost(self, replica: str) -> None:
-        """See `Call`."""
+        """Ask a spare replica instead of a lost one; fail if none is left."""
         asked_at = self._asked_at.pop(replica, None)
         if asked_at is not None:
             self._selector.latencies.unanswered(replica, max(LOST_S, self._step.now.monotonic_s - asked_at))
@@ -106,7 +107,7 @@ class GetCall(Call):
             self._go_on(spare)
 
     def refused(self, replica: str, code: str) -> None:
-        """See `Call`."""
+        """Ask again after a transient refusal; treat another refusal as a loss."""
         if code not in TRANSIENT_REFUSALS:
             self.lost(replica)
         elif replica in self._asked_at:
@@ -115,19 +116,19 @@ class GetCall(Call):
             self._again.append(replica)
 
     def timer(self, purpose: str) -> None:
-        """See `Call`."""
+        """Fail at the deadline, ask again after a refusal, or hedge."""
         if purpose == "deadline":
             self._fail()
         elif purpose == "again":
             again, self._again = self._again, []
             for replica in again:
-                if replica in self._asked_at:  # it may have been given up meanwhile
+                if replica in self._asked_at:  # the read may have given it up meanwhile
                     self._ask(replica)
         elif self._repair is None and self._read.has_spares:
             self._hedge()
 
     def _hedge(self) -> None:
-        """Ask one more replica, if this read has waited long enough and may; and look again after as long."""
+        """Ask one more replica, if the read has waited long enough and a hedge is left; set the next timer."""
         step, now_s = self._step, self._step.now.monotonic_s
         others = [name for name in self._responsibles if name != self._cluster.node]
         wait_s = self._hedging.wait_s(others, self._read.required - (self._cluster.node in self._responsibles))
@@ -152,7 +153,7 @@ class GetCall(Call):
             step.effects.send(replica, ReadReplica(self._number, self._key.identity, self._seen_here()))
 
     def _seen_here(self) -> list[object] | None:
-        """Return the context of what this node holds if that is large, so that nobody needs to send what it has."""
+        """Return the context of this node's entry if that is large, so that replicas omit the part it has seen."""
         if not self._is_own_known:
             self._is_own_known = True
             own, self._is_own_durable = self._local.entry(self._key)
@@ -161,7 +162,7 @@ class GetCall(Call):
         return self._own_seen
 
     def _told(self, message: ReplicaEntry) -> bytes | None:
-        """Return the entry that an answer stands for, `OLDER` for one that lacks something of what this node knows."""
+        """Return the entry of an answer; `OLDER` if the replica lacks a part of this node's entry."""
         own, encoded = self._own, message.entry
         if own is None or not (message.is_same or message.is_older or message.is_part):
             return encoded
@@ -171,7 +172,7 @@ class GetCall(Call):
                 return encoded
         if message.is_same:
             return own.to_bytes()
-        # What this node holds itself becomes part of the result.
+        # The entry of this node becomes part of the result.
         self._is_durable = self._is_durable and self._is_own_durable
         if encoded is None:
             return OLDER
@@ -186,12 +187,12 @@ class GetCall(Call):
             self._step.stats.replica_rpc("read", seconds)
             self._selector.latencies.answered(replica, seconds)
         self._read.answer(replica, entry)
-        # A hedged answer that comes while others are repaired counts only if one of these cannot be.
+        # A hedged answer during a repair counts only if one of the others cannot be repaired.
         if self._read.outcome is Outcome.REACHED and self._repair is None:
             self._conclude()
 
     def _conclude(self) -> None:
-        """Tell the result, if all who answered have it, or write it back first."""
+        """Return the result, if all replicas that answered have it; else write it back first."""
         if self._asked_at:
             self._wait_no_more()
         known = None if self._is_for_write else self._known or self._own
@@ -221,7 +222,7 @@ class GetCall(Call):
             self._is_durable = False
 
     def _ask_instead_of(self, replica: str) -> None:
-        """Go on without a replica that cannot be repaired: it is gone, or its disk is full."""
+        """Continue without a replica that cannot be repaired: it is lost, or its disk is full."""
         assert self._repair is not None
         self._repair.end()
         self._repair = None
@@ -229,7 +230,7 @@ class GetCall(Call):
         self._go_on(self._read.retract(replica))
 
     def _go_on(self, spare: str | None) -> None:
-        """Go on after a replica has failed; there may be a spare to ask instead."""
+        """Continue after the failure of a replica, with `spare` in its place if there is one."""
         if self._read.outcome is Outcome.REACHED:
             self._conclude()
         elif spare is not None:

@@ -1,18 +1,18 @@
-"""`ReplicaSelector`: which of several nodes that can answer a read are asked.
+"""`ReplicaSelector`: orders the replicas of a read by their expected cost.
 
-This node itself first: that costs no message. The others by what a read there usually costs, which is the measured
-latency (`latencies`), weighted with the load they gossip. Cost is not precise, and everybody running to the one that is
-cheapest by a hair would make it the dearest, so
+This node itself comes first: it costs no message. Other nodes are ordered by cost: their measured latency
+(`latencies`), multiplied by a factor for the load they gossip. Costs are imprecise, and if all coordinators chose the
+cheapest node by a small margin, they would overload it. So
 
-- nodes that cost at most `NEAR` times as much as the cheapest are equals, and take turns;
-- load that is seconds old weighs little beside what was just measured: `LOAD_WEIGHT`. A node must be several times as
-  loaded as another one to be avoided for its load alone, so that the reads it is spared do not turn the tables;
-- now and then one that costs more is asked in spite of it (`EXPLORED`). Its latency would never be known to have
-  fallen otherwise. That such a read is not slow either is `hedging`'s part.
+- nodes that cost at most `NEAR` times as much as the cheapest are equal, and take turns;
+- load, which is seconds old, has less weight than latency: `LOAD_WEIGHT`. A node must have several times the load of
+  another one to be avoided for its load alone, so that the loads do not oscillate;
+- a small share of reads (`EXPLORED`) asks a node that costs more, because otherwise a decrease of its latency would
+  never be measured. `hedging` keeps such reads fast.
 
-A node that was never asked may be as fast as the fastest, and is asked in its turn.
+A node that was never asked is assumed to be as fast as the fastest.
 
-Costs are worked out at most every few milliseconds: what is decided for one read holds for those that come with it.
+Costs are computed at most every few milliseconds; all reads in that time use the same order.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,17 +25,17 @@ from crdtkv.node.quorum_calls.latencies import Latencies
 
 NEAR = 1.3
 EXPLORED = 0.03
-#: What a node costs more if it is the most loaded of all, as a factor; and what counts as no load at all.
+#: The additional cost of the most loaded node, as a factor; and the loads that count as idle.
 LOAD_WEIGHT = 1.0
 IDLE_OPERATIONS_PER_S = 1_000
 IDLE_QUEUE = 64
-#: How often latencies are looked at, and how often gossiped loads.
+#: The intervals for reading latencies and gossiped loads.
 COSTS_EVERY_S = 0.005
 LOADS_EVERY_S = 0.5
 
 
 class _Ranking(NamedTuple):
-    """Nodes by what a read there costs: this one, the cheap as the ring has them, the dear with the dearest last."""
+    """Nodes by cost: this one, the cheap in the order of the ring, the others with the most expensive last."""
 
     own: list[str]
     cheap: list[str]
@@ -43,7 +43,7 @@ class _Ranking(NamedTuple):
 
 
 class ReplicaSelector:
-    """The order in which one node asks others; `load_of` tells what gossip says of a node."""
+    """The order in which one node asks others; `load_of` returns the gossiped load of a node."""
 
     def __init__(self, kernel: Kernel, random: Random, load_of: Callable[[str], Load]) -> None:
         self._cluster = kernel.cluster
@@ -60,7 +60,7 @@ class ReplicaSelector:
         self._plan_exploration()
 
     def ordered(self, nodes: Sequence[str], needed: int) -> list[str]:
-        """Return these nodes, those to be asked first in front; `needed` is how many will be asked at first."""
+        """Return these nodes in the order of asking; `needed` is how many are asked at first."""
         if self._step.now.monotonic_s >= self._rank_again_at:
             self._rankings = {}
             self._rank_again_at = self._step.now.monotonic_s + COSTS_EVERY_S
@@ -113,7 +113,7 @@ class ReplicaSelector:
         return _Ranking(own, cheap, sorted((name for name in others if costs[name] > most), key=costs.__getitem__))
 
     def _weigh(self) -> None:
-        """Look at the loads of all nodes, and forget those that have left the ring."""
+        """Compute the weights of all nodes from their loads, and drop the latencies of other nodes."""
         step = self._step
         self._weigh_again_at = step.now.monotonic_s + LOADS_EVERY_S
         loads = {
@@ -130,5 +130,5 @@ class ReplicaSelector:
         self.latencies.keep(loads)
 
     def _plan_exploration(self) -> None:
-        """Draw how many reads go by until the next that explores."""
+        """Draw the number of reads until the next one that explores."""
         self._until_explored = int(self._random.expovariate(EXPLORED))

@@ -1,21 +1,27 @@
-"""`ReplicaService`: what a node answers to requests about its own entries and hints.
+"""`ReplicaService`: answers requests about this node's own entries and hints.
 
-Everything ends in `Replica.merge` or in a hint. Writes of one frame are acknowledged together, when they are durable.
+Every write ends in `Replica.merge` or in a hint. The writes of one frame are acknowledged together, when they are
+durable.
 """
+
+from collections.abc import Iterator
+from typing import Any
 
 from crdtkv.causality.context import CausalContext
 from crdtkv.crdt.entry import Entry, parsed
-from crdtkv.errors import CrdtkvError, ProtocolError
+from crdtkv.errors import CrdtkvError, ProtocolError, StorageError
 from crdtkv.node.handoff.local_copy import LocalCopy
 from crdtkv.node.kernel.calls import BEHIND
 from crdtkv.node.kernel.events import Peer
 from crdtkv.node.kernel.kernel import Kernel
-from crdtkv.node.kernel.keys import KeyCheck
+from crdtkv.node.kernel.keys import KeyCheck, PlacedKey
 from crdtkv.node.quorum_calls.scanning import MAX_PAGE_ROWS, read_page
 from crdtkv.node.replica.operations import Operations
 from crdtkv.node.replica.replica import Replica
 from crdtkv.storage.store import Store
+from crdtkv.wire.codec import MAX_INT
 from crdtkv.wire.messages import (
+    WRITE_WIDTH,
     EntriesReply,
     ErrorReply,
     FindOperation,
@@ -31,11 +37,14 @@ from crdtkv.wire.messages import (
     ReplicaSuperseded,
     ReplicaWritten,
     WriteReplica,
+    WriteReplicas,
 )
+
+_WRITE_TYPES = (int, bytes, bytes, int, bytes, bytes, int)
 
 
 class ReplicaService:
-    """The requests of other nodes, and of clients that look at a node."""
+    """The requests of other nodes, and the inspection requests of clients."""
 
     def __init__(
         self, kernel: Kernel, replica: Replica, local: LocalCopy, operations: Operations, store: Store, keys: KeyCheck
@@ -50,7 +59,7 @@ class ReplicaService:
         self._written: list[object] = []
 
     def read_replica(self, node: str, request: ReadReplica) -> None:
-        """Tell what is stored of a key."""
+        """Answer with the entry of a key, or with the part that `request.seen` lacks."""
         key = self._keys.from_peer(request.identity)
         entry, is_durable = self._local.entry(key)
         if request.seen is not None and entry is not None:
@@ -68,7 +77,7 @@ class ReplicaService:
         self._step.answer(node, ReplicaEntry(request.id, entry.to_bytes() if entry is not None else None), is_durable)
 
     def inspect(self, peer: Peer, request: InspectRequest) -> None:
-        """Show a client what this node holds of a key."""
+        """Answer a client with this node's entry of a key."""
         try:
             key = self._keys.from_client(request.identity)
         except CrdtkvError as error:
@@ -78,7 +87,7 @@ class ReplicaService:
         self._step.answer(peer, EntriesReply(request.id, [entry]), is_durable)
 
     def write_replica(self, node: str, request: WriteReplica) -> None:
-        """Merge an entry."""
+        """Merge an entry, or refuse a delta whose basis this node has not seen."""
         key = self._keys.from_peer(request.identity)
         if request.basis is not None and not self._replica.has_seen(
             key.storage_key, parsed(CausalContext.from_wire, request.basis)
@@ -86,40 +95,62 @@ class ReplicaService:
             self._step.stats.count("deltas_refused")
             self._step.effects.send(node, Refusal(request.id, BEHIND, []))
             return
+        self._merge(node, request.id, key, request.entry, request.supersede_before, request.record)
+
+    def write_replicas(self, node: str, request: WriteReplicas) -> None:
+        """Store the writes of another node's step; each fails alone.
+
+        Raises:
+            ProtocolError: the message is malformed; nothing was written.
+        """
+        for number, identity, entry, supersede_before, record, made_on, newest in _writes_in(request.rows):
+            try:
+                key = self._keys.from_peer(identity)
+                if self._replica.adopt(key, entry, made_on, newest):
+                    self._operations.note(record)
+                    self._written.append(number)
+                else:
+                    self._merge(node, number, key, entry, supersede_before, record)
+            except StorageError:
+                raise
+            except CrdtkvError as error:
+                if isinstance(error, ProtocolError):
+                    self._step.stats.count("junk_messages")
+                self._step.effects.send(node, Refusal(number, error.code, list(error.fields)))
+
+    def _merge(
+        self, node: str, number: int, key: PlacedKey, encoded: bytes, supersede_before: int, record: bytes
+    ) -> None:
         superseded = None
-        if request.made_on and self._replica.adopt(key, request.entry, request.made_on, request.newest):
-            pass
-        elif request.supersede_before or self._replica.is_news(key, request.entry):
-            entry = Entry.from_replica(request.entry, key.type_tag)
-            superseded = self._replica.merge(key, entry, request.supersede_before)
-        if request.record:
-            self._operations.note(request.record)
+        if supersede_before or self._replica.is_news(key, encoded):
+            entry = Entry.from_replica(encoded, key.type_tag)
+            superseded = self._replica.merge(key, entry, supersede_before)
+        self._operations.note(record)
         if superseded is None:
-            self._written.append(request.id)
+            self._written.append(number)
         else:
             self._step.stats.count("superseded_by_replicas")
-            self._step.effects.send_when_durable(node, ReplicaSuperseded(request.id, superseded))
+            self._step.effects.send_when_durable(node, ReplicaSuperseded(number, superseded))
 
     def keep_hint(self, node: str, request: KeepHint) -> None:
-        """Keep an entry for an absent home replica."""
+        """Store an entry for an absent home replica."""
         key = self._keys.from_peer(request.identity)
         if self._cluster.ring.topology.node(request.target) is None:
             raise ProtocolError(f"a hint for {request.target!r:.80}, which is not in the ring")
         entry = Entry.from_replica(request.entry, key.type_tag)
         self._local.accept_hint(key, request.target, entry, request.is_unsent)
-        if request.record:
-            self._operations.note(request.record)
+        self._operations.note(request.record)
         self._written.append(request.id)
 
     def find_operation(self, node: str, request: FindOperation) -> None:
-        """Tell what became of an operation."""
+        """Answer with the record of an operation, and the entry of its key."""
         key = self._keys.from_peer(request.identity)
         known = self._operations.find(request.operation_id)
         record, entry = (known.to_bytes(), self._local.read(key)[0]) if known is not None else (b"", None)
         self._step.effects.send_when_durable(node, OperationFound(request.id, record, entry))
 
     def hand_off(self, node: str, request: HandOff) -> None:
-        """Merge an entry that nobody has sent to other data centers yet."""
+        """Merge an entry that is in no outbox yet."""
         key = self._keys.from_peer(request.identity)
         self._local.accept_hint(
             key, self._cluster.node, Entry.from_replica(request.entry, key.type_tag), is_unsent=True
@@ -127,7 +158,7 @@ class ReplicaService:
         self._written.append(request.id)
 
     def read_partition(self, node: str, request: ReadPartition) -> None:
-        """Tell a page of a partition."""
+        """Answer with a page of a partition."""
         if request.partition >= self._cluster.ring.partitions:
             raise ProtocolError(f"no partition {request.partition}")
         limit = min(max(request.limit, 1), MAX_PAGE_ROWS)
@@ -142,3 +173,21 @@ class ReplicaService:
         if self._written:
             self._step.effects.send_when_durable(node, ReplicaWritten(self._written))
             self._written = []
+
+
+def _writes_in(rows: list[Any]) -> Iterator[tuple[int, bytes, bytes, int, bytes, bytes, int]]:
+    """Return the writes in `WriteReplicas.rows`.
+
+    Raises:
+        ProtocolError: they are malformed.
+    """
+    columns = [rows[number::WRITE_WIDTH] for number in range(WRITE_WIDTH)]
+    if len(rows) % WRITE_WIDTH or not all(map(_is_column_of, columns, _WRITE_TYPES)):
+        raise ProtocolError("writes are id, identity, entry, supersede_before, record, made_on, newest")
+    return zip(*columns, strict=True)
+
+
+def _is_column_of(column: list[Any], kind: type) -> bool:
+    if not set(map(type, column)) <= {kind}:
+        return False
+    return kind is not int or not column or 0 <= min(column) <= max(column) <= MAX_INT

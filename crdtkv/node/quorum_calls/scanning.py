@@ -1,7 +1,7 @@
-"""`ScanCall`: one page of one partition, merged from as many replicas as the level asks.
+"""`ScanCall`: one page of one partition, merged from as many replicas as the level requires.
 
-Every replica sends its next rows behind the cursor. A page is complete only up to the shortest replica's end, so rows
-beyond that are left for the next page. Tombstones are part of a page: the client drops them.
+Every replica sends its next rows after the cursor. A page is complete only up to the end of the shortest answer, so
+rows beyond that are left for the next page. A page includes tombstones: the client drops them.
 """
 
 from collections.abc import Callable
@@ -21,12 +21,12 @@ from crdtkv.wire.messages import Message, PartitionRows, ReadPartition
 MAX_PAGE_ROWS = 1_000
 
 Page = tuple[list[tuple[bytes, bytes]], bytes | None]
-#: Called with `[(identity, entry)…]` and the next cursor, None behind the last page.
+#: Called with `[(identity, entry)…]` and the next cursor, None after the last page.
 ScanThen = Callable[[list[tuple[bytes, bytes | None]], bytes | None], None]
 
 
 class PageRequest(NamedTuple):
-    """At most `limit` rows of a partition whose key has a prefix, behind storage key `after`."""
+    """At most `limit` rows of a partition after storage key `after`; of these, the keys with the prefix."""
 
     partition: int
     prefix: bytes
@@ -37,10 +37,10 @@ class PageRequest(NamedTuple):
 def read_page(
     store: Store, partitions: int, partition: int, prefix: bytes | tuple[bytes, ...], after: bytes, limit: int
 ) -> Page:
-    """Return this node's rows of a partition behind `after` as `(storage key, entry)`, and up to where (None: all).
+    """Return rows of a partition after `after` as `(storage key, entry)`, and the last scanned key (None: all).
 
-    Of several prefixes a key has any. `limit` bounds the rows looked at, so that a prefix few keys have does not stop
-    the node.
+    A key may have any of several prefixes. `limit` bounds the rows that are scanned, so that a prefix of few keys does
+    not block the node.
     """
     start, stop = rows.partition_range(partition, partitions)
     if after:
@@ -76,7 +76,7 @@ class ScanCall(Call):
         self._number = 0
 
     def start(self, page: PageRequest, required: int, deadline_s: float) -> None:
-        """Ask `required` of the replicas that are alive, the preferred."""
+        """Ask the first `required` of the replicas that are alive and count; if there are too few, fail at once."""
         cluster = self._cluster
         replicas = cluster.ring.replicas_of(page.partition)
         counted = [name for name in replicas if cluster.is_alive(name) and name not in cluster.uncounted]
@@ -93,14 +93,14 @@ class ScanCall(Call):
             self._ask(name)
 
     def answered(self, replica: str, message: Message) -> None:
-        """See `Call`."""
+        """Add the page of a replica."""
         if not isinstance(message, PartitionRows) or not self._tally.is_open(replica):
             return
         page = [(row[0], row[1]) for row in message.rows if _is_row(row)]  # type: ignore[index]
         self._take(replica, (page, message.end))
 
     def lost(self, replica: str) -> None:
-        """See `Call`."""
+        """Ask a spare replica instead of a lost one; fail if none is left."""
         if replica in self._spares:
             self._spares.remove(replica)
         if not self._tally.is_open(replica):
@@ -114,7 +114,7 @@ class ScanCall(Call):
             self.timer("deadline")
 
     def timer(self, purpose: str) -> None:
-        """See `Call`; the only timer is the deadline."""
+        """Fail at the deadline."""
         self._calls.end(self._number)
         self._failed(ReadTimeout(self._tally.received, self._tally.required))
 

@@ -1,17 +1,18 @@
-"""`PutCall`: an entry on its way to the nodes that answer for its key.
+"""`PutCall`: sends an entry to the responsible replicas of its key.
 
-Serves client writes (the coordinator has made the entry durable-to-be in its own store, and counts as an answer), and
-entries from other data centers (the coordinator may hold nothing of the key at all). A home replica that
-is absent, or lost on the way, gets a hint (`node.kernel.responsible` says from which node).
+It carries client writes (the coordinator has put the entry into its own store, and counts as an answer), and entries
+from other data centers (the coordinator may be no replica of the key). A home replica that is absent, or lost on the
+way, gets a hint (`node.kernel.responsible` defines at which node).
 
-A blind write's call stays in the table until all have answered or the deadline has passed, because a replica that
-superseded older versions on its own says so in its answer, also when the caller has long been told. Any other call ends
-when its caller is told: one silent replica must not make calls pile up.
+The call of a blind write stays in the table until all replicas have answered or the deadline has passed, even after
+`then` was called: a replica that superseded older versions on its own reports that in its answer. So does the call of a
+partial delta, which may be refused. Any other call ends when `then` or `failed` is called, so that a silent replica
+does not make calls accumulate.
 
-Of a large entry only the part that changed is sent. A replica that has not seen what this builds on refuses it, and
-is sent all that has changed lately; if it has not seen what that builds on either, the whole.
+Only the changed part of a large entry is sent. A replica that has not seen the basis of the part refuses it, and gets
+the join of the recent changes; if it has not seen the basis of that either, it gets the whole entry.
 
-A replica that is about to follow a new ring epoch, or about to enter itself, refuses for a moment: it is asked again.
+A replica that is about to follow a new ring epoch, or to enroll, sends a transient refusal: it is asked again.
 """
 
 from collections.abc import Callable, Sequence
@@ -30,7 +31,10 @@ from crdtkv.wire.messages import KeepHint, Message, ReplicaSuperseded, ReplicaWr
 
 
 class PutCall(Call):
-    """One write in flight. `then` is called when enough nodes have it, counting this one once it is durable."""
+    """One write in flight. `then` is called when enough nodes have the entry.
+
+    This node counts at once, so all that `then` sends must wait until this node's own commit is durable.
+    """
 
     def __init__(
         self,
@@ -55,6 +59,7 @@ class PutCall(Call):
         self._is_held_here = False
         self._number = 0
         self._waiting: set[str] = set()
+        #: By replica: what it was sent, if that was no row of `WriteReplicas`.
         self._messages: dict[str, WriteReplica | KeepHint] = {}
         self._sent_recent: set[str] = set()
         self._again: list[str] = []
@@ -71,10 +76,10 @@ class PutCall(Call):
         record: bytes = b"",
         made_on: int | None = None,
     ) -> None:
-        """Send the entry to all responsible replicas; this node's own store must hold it already, if it is one of them.
+        """Send the entry to all responsible replicas; this node's store must hold it already if it is one of them.
 
-        Home replicas that have seen all of a context need only the `part` that goes with it. `record` is that of the
-        operation (`node.replica.operations`), `made_on` the digest of what the entry was made on (`Write`).
+        Home replicas that have seen the basis of `part` need only `part`. `record` is the operation record
+        (`node.replica.operations`), `made_on` the digest of the entry before the write (`Write`).
         """
         step = self._step
         self._tally = Tally([responsible.node for responsible in responsibles if responsible.is_counted], required)
@@ -82,17 +87,11 @@ class PutCall(Call):
         self._number = self._calls.add(self)
         self._calls.set_timer(self._number, deadline_s, "deadline")
         identity = self._key.identity
-        # Of a large entry the whole is encoded only when somebody needs it.
+        # The whole of a large entry is encoded only when a replica needs it.
         self._entry = entry
-        if made_on is not None:
-            digest, newest = made_on.to_bytes(DIGEST_BYTES, "big"), entry.state.newest()
-            message = WriteReplica(
-                self._number, identity, entry.to_bytes(), supersede_before, None, record, digest, newest
-            )
-        elif part is None:
-            message = WriteReplica(self._number, identity, entry.to_bytes(), supersede_before, None, record)
-        else:
-            message = WriteReplica(self._number, identity, part.entry, supersede_before, list(part.basis), record)
+        self._supersede_before = supersede_before
+        self._record = record
+        digest = made_on.to_bytes(DIGEST_BYTES, "big") if made_on is not None else b""
         is_unsent = not any(responsible.is_home for responsible in responsibles)
         for name, is_home, _, targets in responsibles:
             if name == self._cluster.node:
@@ -103,16 +102,29 @@ class PutCall(Call):
                         self._local.add_hint_ref(self._key, target)
                 continue
             self._waiting.add(name)
-            self._messages[name] = (
-                message
-                if is_home
-                else KeepHint(self._number, targets[0], identity, entry.to_bytes(), is_unsent, record)
-            )
-            step.effects.send_when_durable(name, self._messages[name])
+            if not is_home:
+                hint = KeepHint(self._number, targets[0], identity, entry.to_bytes(), is_unsent, record)
+                self._send(name, hint)
+            elif part is not None:
+                basis: list[object] = [*part.basis]
+                self._send(name, WriteReplica(self._number, identity, part.entry, supersede_before, basis, record))
+            elif digest:
+                step.effects.write_when_durable(
+                    name,
+                    self._number,
+                    identity,
+                    entry.to_bytes(),
+                    supersede_before,
+                    record,
+                    digest,
+                    entry.state.newest(),
+                )
+            else:
+                self._send(name, self._whole())
         self._progress()
 
     def answered(self, replica: str, message: Message) -> None:
-        """See `Call`."""
+        """Count the answer of a replica; merge the entry of one that superseded older versions."""
         kind = type(message)
         if replica not in self._waiting or (kind is not ReplicaWritten and kind is not ReplicaSuperseded):
             return
@@ -124,7 +136,7 @@ class PutCall(Call):
         self._progress()
 
     def lost(self, replica: str) -> None:
-        """See `Call`."""
+        """Count a lost replica as failed, and store a hint for it."""
         if replica in self._waiting:
             self._waiting.discard(replica)
             self._remember(replica)
@@ -132,9 +144,9 @@ class PutCall(Call):
             self._progress()
 
     def refused(self, replica: str, code: str) -> None:
-        """See `Call`."""
+        """Send more to a replica that has not seen the basis; ask again after a transient refusal; else give it up."""
         if code == BEHIND and replica in self._waiting and self._has_more_for(replica):
-            self._step.effects.send_when_durable(replica, self._messages[replica])
+            self._send(replica, self._messages[replica])
         elif code not in TRANSIENT_REFUSALS:
             self.lost(replica)
         elif replica in self._waiting:
@@ -143,21 +155,29 @@ class PutCall(Call):
             self._again.append(replica)
 
     def timer(self, purpose: str) -> None:
-        """See `Call`."""
+        """Send again after a refusal, or fail at the deadline, with hints for the replicas that have not answered."""
         if purpose == "again":
             again, self._again = self._again, []
             for replica in again:
                 if replica in self._waiting:
-                    self._step.effects.send_when_durable(replica, self._messages[replica])
+                    self._send(replica, self._messages.get(replica) or self._whole())
             return
         for replica in sorted(self._waiting):
             self._remember(replica)
         self._settle_as_failed()
         self._calls.end(self._number)
 
+    def _send(self, replica: str, message: WriteReplica | KeepHint) -> None:
+        self._messages[replica] = message
+        self._step.effects.send_when_durable(replica, message)
+
+    def _whole(self) -> WriteReplica:
+        entry = self._entry.to_bytes()
+        return WriteReplica(self._number, self._key.identity, entry, self._supersede_before, None, self._record)
+
     def _has_more_for(self, replica: str) -> bool:
-        """Put more into the message for a replica that has not seen its basis: what changed lately, then the whole."""
-        sent = self._messages[replica]
+        """Extend the message for a replica that has not seen its basis: the recent changes, then the whole entry."""
+        sent = self._messages.get(replica)
         if not isinstance(sent, WriteReplica) or sent.basis is None:
             return False
         recent = self._replica.recent.all_of(self._key.storage_key) if replica not in self._sent_recent else None
@@ -185,12 +205,12 @@ class PutCall(Call):
             self._failed(WriteTimeout(self._tally.received, self._tally.required))
 
     def _remember(self, replica: str) -> None:
-        """Keep a hint for a home replica of which it is not known whether it has the entry."""
+        """Store a hint for a home replica that may lack the entry."""
         if self._is_held_here and replica in self._cluster.ring.replicas_at(self._key.token):
             self._local.add_hint_ref(self._key, replica)
 
     def _learn(self, encoded: bytes) -> None:
-        """Merge what a replica made of the write by superseding versions that this node did not hold."""
+        """Merge the entry of a replica that superseded versions which this node did not hold."""
         if not self._is_held_here:
             return
         try:

@@ -1,16 +1,16 @@
-"""`AntiEntropy`: replicas of a data center find out by themselves where they differ, and repair it.
+"""`AntiEntropy`: replicas of a data center find their differences in the background, and repair them.
 
-Every interval a node begins an *exchange* with the next other node: it sends the Merkle roots of all partitions they
-share; the other answers with the leaves of trees that differ; for each leaf that differs it sends the digests of its
-entries; the other answers with the entries it lacks or holds otherwise, and the keys it wants in return. Both sides
-*merge*: nothing is overwritten, and what one side has not got is never taken for deleted.
+Every interval a node begins an *exchange* with the next other node. It sends the Merkle roots of all partitions they
+share; the other answers with the leaves of trees that differ. For each leaf that differs it sends the digests of its
+entries; the other answers with the entries that it lacks or holds in another version, and the keys that it wants in
+return. Both sides *merge*: no entry is overwritten, and a missing entry is never taken for a deleted one.
 
-A *full comparison* compares every partition shared with a node once from now on. It is begun where something is
-known to be missing: hints were dropped, this node is a learner, or an operator asks. Its exchanges follow each other
-as fast as `max_mib_per_s` allows; so do those that found more than one exchange can repair. Entries that are written
-right now differ for a moment; repairing them changes nothing.
+An anti-entropy session (a *full comparison*) compares every partition shared with a node once from its start on. It is
+begun when entries are known to be missing: hints were dropped, this node is a learner, or an operator requests it. Its
+exchanges follow each other as fast as `max_mib_per_s` allows; so do exchanges that found more than one can repair.
+Entries that are being written differ for a moment; repairing them changes nothing.
 
-The trees are built from the disk first (`tree_builder`); a partition without a tree takes no part.
+The trees are first built from the disk (`tree_builder`); a partition without a tree takes no part.
 """
 
 from typing import NamedTuple
@@ -31,7 +31,7 @@ from crdtkv.storage import rows
 from crdtkv.storage.store import Store, is_whole
 from crdtkv.wire.messages import LeafReply, LeafRequest, RootsReply, RootsRequest, WriteReplica
 
-#: How much one exchange looks at and moves.
+#: The bounds of one exchange: partitions, trees with differences, rows of a leaf per request, bytes of entries.
 PARTITIONS_A_VISIT = 1024
 TREES_A_VISIT = 8
 ROWS_A_LEAF = 1_000
@@ -44,14 +44,14 @@ _Digests = list[list[object]]
 
 
 class _Known(NamedTuple):
-    """What the other side holds of a key; `seen` is the context of a large entry."""
+    """The version of a key on the other side; `seen` is the context of a large entry."""
 
     digest: bytes
     seen: CausalContext | None
 
 
 class AntiEntropy:
-    """The exchanges of one node, those it begins and those it answers."""
+    """The exchanges that one node begins, and those it answers."""
 
     def __init__(
         self, kernel: Kernel, replica: Replica, store: Store, keys: KeyCheck, forest: MerkleForest, config: RepairConfig
@@ -88,17 +88,17 @@ class AntiEntropy:
 
     @property
     def full_comparisons(self) -> dict[str, int]:
-        """How many partitions the passes under way have still to compare, by the node they compare with."""
+        """The number of partitions that each session still has to compare, by the other node."""
         return {peer: len(left) for peer, left in sorted(self._full_comparisons.items())}
 
     def roots(self) -> dict[int, int]:
-        """Return the Merkle roots of this node's partitions, as far as their trees are built."""
+        """Return the Merkle roots of this node's partitions whose trees are built."""
         self._follow_ring()
         trees = {partition: self._forest.tree(partition) for partition in self._own}
         return {partition: tree.root for partition, tree in trees.items() if tree is not None}
 
     def begin_full_comparison(self, peer: str, partition: int | None = None) -> None:
-        """Compare all partitions shared with a node, or one of them, from now on."""
+        """Begin a session with a node: compare all shared partitions, or one of them, from now on."""
         self._follow_ring()
         shared = self._shared.get(peer, [])
         wanted = shared if partition is None else [number for number in shared if number == partition]
@@ -108,7 +108,7 @@ class AntiEntropy:
             self._exchange_at = min(self._exchange_at, self._step.now.monotonic_s + PAUSE_S)
 
     def next_timer(self) -> float:
-        """Return when the next piece of work is due."""
+        """Return when the next work is due."""
         return self._builder.due_at if self._is_exchanging else min(self._builder.due_at, self._exchange_at)
 
     def run_due(self) -> None:
@@ -121,10 +121,14 @@ class AntiEntropy:
             self._follow_ring()
             self._begin_exchange(now_s)
 
-    # Serving exchanges of others.
+    # Answering the exchanges of other nodes.
 
     def compare_roots(self, node: str, request: RootsRequest) -> None:
-        """Answer with the leaves of trees that differ, and the partitions that were left out."""
+        """Answer with the leaves of trees that differ, and the partitions that were not compared.
+
+        Raises:
+            ProtocolError: there is not one root per partition.
+        """
         if len(request.roots) != len(request.partitions) * DIGEST_BYTES:
             raise ProtocolError("a root has 16 bytes")
         trees: list[object] = []
@@ -141,7 +145,11 @@ class AntiEntropy:
         self._step.effects.send(node, RootsReply(request.id, trees, left))
 
     def compare_leaf(self, node: str, request: LeafRequest) -> None:
-        """Answer with what the other lacks, and what this node wants."""
+        """Answer with the entries that the other node lacks, and the keys that this node wants.
+
+        Raises:
+            ProtocolError: the digests are malformed, or there is no such leaf.
+        """
         theirs = _parsed_digests(request.digests)
         if request.partition >= self._forest.partitions or request.leaf >= LEAVES:
             raise ProtocolError(f"no leaf {request.leaf} in partition {request.partition}")
@@ -167,13 +175,13 @@ class AntiEntropy:
             if held.get(storage_key) != known.digest and (wish := self._wish(storage_key, known)) is not None
         ]
         reply = LeafReply(request.id, request.partition, entries, wanted, is_whole_reply)
-        # What differs may have been written this very moment.
+        # An entry that differs may have been written in this very step.
         self._step.answer(node, reply, not self._replica.commits.has_undurable)
 
-    # What an exchange needs (`ExchangeHost`).
+    # The methods of `ExchangeHost`.
 
     def rows_of_leaf(self, partition: int, leaf: int, after: bytes) -> tuple[_Digests, bytes | None]:
-        """See `ExchangeHost.rows_of_leaf`."""
+        """Return this node's digests of a leaf after a storage key, and the last complete key (None: complete)."""
         found, end = self._rows(partition, leaf, after, None)
         return [
             [storage_key, digest_of(storage_key, entry), *self._seen(storage_key, entry)]
@@ -181,7 +189,9 @@ class AntiEntropy:
         ], end
 
     def take(self, storage_key: bytes, encoded: bytes, basis: object = None) -> bool:
-        """See `ExchangeHost.take`.
+        """Merge an entry from the other node, or the part that is new to a replica that has seen `basis`.
+
+        Return False if the disk is too full, or this node has not seen `basis`.
 
         Raises:
             CrdtkvError: it is no entry of this key.
@@ -197,7 +207,11 @@ class AntiEntropy:
         return True
 
     def give(self, node: str, number: int, wish: object) -> int:
-        """See `ExchangeHost.give`."""
+        """Send this node's entry of a wanted key, or the part the other lacks; return its bytes, 0 for no entry.
+
+        Raises:
+            ProtocolError: `wish` is malformed.
+        """
         storage_key, seen = _parsed_wish(wish)
         entry = self._replica.entry(storage_key)
         if entry is None:
@@ -209,15 +223,13 @@ class AntiEntropy:
         self._step.answer(node, message, self._replica.commits.is_durable(storage_key))
         return len(message.entry)
 
-    # Behind it.
-
     def _seen(self, storage_key: bytes, encoded: bytes) -> list[object]:
-        """Return what goes with the digest of a large entry, so that who holds another one need not send the whole."""
+        """Return the context that goes with a large entry's digest, so that the other node can send the difference."""
         entry = self._replica.entry(storage_key) if len(encoded) > self._replica.limits.whole_entry_bytes else None
         return [entry.context.to_wire()] if entry is not None else []
 
     def _lacking(self, storage_key: bytes, encoded: bytes, known: "_Known | None") -> list[object] | None:
-        """Return what the other lacks of an entry: all of it, what is new and what that builds on, or nothing."""
+        """Return the part of an entry that the other node lacks: the whole, or a delta with its basis, or None."""
         entry = self._replica.entry(storage_key)
         if known is None or known.seen is None or entry is None or entry.context == known.seen:
             return [storage_key, encoded]
@@ -227,7 +239,7 @@ class AntiEntropy:
         return [storage_key, encoded] if part is None else [storage_key, part.to_bytes(), known.seen.to_wire()]
 
     def _wish(self, storage_key: bytes, known: "_Known") -> object:
-        """Return how this node asks for an entry that the other holds; None if it has seen all of it, and more."""
+        """Return the wish for an entry that the other node holds; None if this node has seen all of it, and more."""
         entry = self._replica.entry(storage_key)
         if known.seen is None or entry is None:
             return storage_key
@@ -248,7 +260,7 @@ class AntiEntropy:
         return page, None if is_whole(found, ROWS_A_LEAF) else page[-1][0]
 
     def _follow_ring(self) -> None:
-        """Learn which partitions this node has, and shares with whom, when the ring has changed."""
+        """Update the partitions of this node, and those it shares with each other node, if the ring has changed."""
         if self._of_epoch == self._cluster.epoch:
             return
         self._of_epoch = self._cluster.epoch
@@ -288,7 +300,7 @@ class AntiEntropy:
         ExchangeCall(self._kernel, self, self._forest, peer, self._exchanged).start(built)
 
     def _exchanged(self, findings: Findings) -> None:
-        """Take the end of an exchange: the next comes soon if there was more to repair."""
+        """Handle the end of an exchange: the next one begins soon if there was more to repair."""
         self._is_exchanging = False
         if findings.differences:
             self._step.stats.count("merkle_repaired", findings.differences)
@@ -302,7 +314,7 @@ class AntiEntropy:
         self._exchange_at = self._step.now.monotonic_s + (pause_s if is_getting_on else self._config.interval_s)
 
     def _next_peer(self) -> str | None:
-        """Return the next node that is alive and shares partitions; all in turn, those with a full comparison first."""
+        """Return the next node that is alive and shares partitions, in turn, those in a session first."""
         for _ in range(2 * len(self._shared)):
             if not self._to_exchange:
                 self._to_exchange = sorted(self._shared)
@@ -333,4 +345,4 @@ def _parsed_wish(wish: object) -> tuple[bytes, CausalContext | None]:
             return wish, None
         case [bytes() as storage_key, seen]:
             return storage_key, parsed(CausalContext.from_wire, seen)
-    raise ProtocolError("what is wanted is a storage key, and the context of a large entry")
+    raise ProtocolError("a wish is a storage key, and the context of a large entry")

@@ -1,9 +1,9 @@
-"""`ExchangeCall`: one comparison of Merkle trees with another replica, in flight.
+"""`ExchangeCall`: one anti-entropy exchange with another replica, in flight.
 
-Roots first, then the leaves of trees that differ, then the digests of entries in leaves that differ, then the entries
-themselves. What the other lacks is given and must be acknowledged; what this node lacks is taken. A partition counts as
-*compared* only when all of that has happened: whoever needs to know that this node holds what the other held when the
-exchange began goes by that.
+First the roots are compared, then the leaves of trees that differ, then the digests of entries in leaves that differ;
+then the entries are exchanged. Entries that the other node lacks are sent and must be acknowledged; entries that this
+node lacks are merged. A partition counts as *compared* only when all of that has happened. Then this node holds
+everything that the other held when the exchange began; learners and hinted handoff depend on that.
 """
 
 from collections.abc import Callable
@@ -29,31 +29,34 @@ EXCHANGE_TIMEOUT_S = 5.0
 
 
 class ExchangeHost(Protocol):
-    """What an exchange needs of its node."""
+    """The methods that an exchange needs of its node."""
 
     def rows_of_leaf(self, partition: int, leaf: int, after: bytes) -> tuple[list[list[object]], bytes | None]:
-        """Return this node's digests of a leaf behind a key, and up to where they are complete (None: all)."""
+        """Return this node's digests of a leaf after a storage key, and the last complete key (None: complete)."""
         ...
 
     def take(self, storage_key: bytes, encoded: bytes, basis: object = None) -> bool:
-        """Merge an entry the other sent, or what is new in it for who has seen `basis`.
+        """Merge an entry from the other node, or the part that is new to a replica that has seen `basis`.
 
-        False if this node's disk is too full for it, or it has not seen that.
+        Return False if the disk is too full, or this node has not seen `basis`.
         """
         ...
 
     def give(self, node: str, number: int, wish: object) -> int:
-        """Send this node's entry of a key the other wants, or what it lacks of it; return the bytes, 0 for none.
+        """Send this node's entry of a wanted key, or the part the other lacks; return its bytes, 0 for no entry.
 
         Raises:
-            ProtocolError: this is no wish.
+            ProtocolError: `wish` is malformed.
         """
         ...
 
 
 @dataclass(slots=True)
 class Findings:
-    """What an exchange came to. In `compared` partitions this node now holds all that the other held when it began."""
+    """The result of an exchange.
+
+    In each of the `compared` partitions this node holds all that the other held when the exchange began.
+    """
 
     peer: str
     asked: list[int] = field(default_factory=list)
@@ -68,7 +71,7 @@ class Findings:
 
 
 class ExchangeCall(Call):
-    """One exchange in flight; see `Call`. `ended` is told what it came to, once."""
+    """One exchange in flight. `ended` is called once, with the result."""
 
     def __init__(
         self, kernel: Kernel, exchange: ExchangeHost, forest: MerkleForest, peer: str, ended: Callable[[Findings], None]
@@ -93,7 +96,7 @@ class ExchangeCall(Call):
         self._send(RootsRequest(self._number, list(partitions), roots))
 
     def answered(self, replica: str, message: Message) -> None:
-        """See `Call`."""
+        """Continue with the answer; end the exchange after the last one."""
         self._waiting -= 1
         match message:
             case RootsReply(_, trees, left):
@@ -107,12 +110,12 @@ class ExchangeCall(Call):
             self._end()
 
     def lost(self, replica: str) -> None:
-        """See `Call`."""
+        """End the exchange if the other node is lost; no partition counts as compared then."""
         if replica == self._findings.peer:
             self._end()
 
     def timer(self, purpose: str) -> None:
-        """See `Call`; the only timer is the deadline."""
+        """End the exchange at its deadline; no partition counts as compared then."""
         self._end()
 
     def _look_into(self, trees: list[object], left: list[object]) -> None:

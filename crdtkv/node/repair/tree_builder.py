@@ -1,7 +1,7 @@
-"""`TreeBuilder`: the Merkle trees of a node's partitions, scanned from its disk.
+"""`TreeBuilder`: builds the Merkle trees of a node's partitions by scanning its disk.
 
-A start knows no tree: all are built, a piece at a time, so that no step takes long. Then one partition after the other
-is built again, from time to time, to see that the tree in use is that of the disk.
+After a start there are no trees: all are built, a piece at a time, so that no step takes long. Then one partition after
+the other is built again, every `rebuild_s`, to verify that the tree in use matches the disk.
 """
 
 from collections.abc import Callable
@@ -11,16 +11,16 @@ from crdtkv.node.kernel.kernel import Kernel
 from crdtkv.storage import rows
 from crdtkv.storage.store import Store, is_whole
 
-#: How building goes on: so many rows, or so many empty partitions, then a pause.
+#: One step scans at most this many rows, and this many partitions; then a pause follows.
 BUILD_ROWS = 500
 BUILD_PARTITIONS = 64
 BUILD_PAUSE_S = 0.01
 
 
 class TreeBuilder:
-    """Builds the trees of one node; `due_at` is when it goes on, monotonic seconds.
+    """Builds the trees of one node; `due_at` is when it continues, monotonic seconds.
 
-    `forget_cached` is called when a disk does not hold what was written to it.
+    `forget_cached` is called when the disk does not hold the entries that were written to it.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class TreeBuilder:
         self.due_at = kernel.step.now.monotonic_s
 
     def follow(self, own: list[int]) -> None:
-        """Take the partitions this node has from now on."""
+        """Take the partitions of this node from now on."""
         before, self._own = self._own, own
         staying = frozenset(own)
         for partition in before:
@@ -48,9 +48,9 @@ class TreeBuilder:
         self._cursors = {}
 
     def build(self) -> None:
-        """Go on for a moment."""
+        """Scan the next rows."""
         if not self._to_build and self._own:
-            # All are built: build one of them again, to see that the tree is what the disk holds.
+            # All are built: build one of them again, to verify that it matches the disk.
             self._last_rebuilt = next((p for p in self._own if p > self._last_rebuilt), self._own[0])
             self._to_build.append(self._last_rebuilt)
         left = BUILD_ROWS
@@ -61,7 +61,7 @@ class TreeBuilder:
         self.due_at = self._step.now.monotonic_s + (BUILD_PAUSE_S if self._to_build else self._rebuild_s)
 
     def _build_some(self, partition: int, limit: int) -> int:
-        """Scan the next piece of a partition; return how many rows that were."""
+        """Scan the next piece of a partition; return the number of rows."""
         start, stop = rows.partition_range(partition, self._forest.partitions)
         cursor = self._cursors.get(partition)
         if cursor is None:
@@ -78,8 +78,8 @@ class TreeBuilder:
         self._to_build.pop(0)
         self._cursors.pop(partition, None)
         if not is_equal:
-            # What is cached is not what the disk holds: what peers send must be compared with the disk.
+            # The caches do not match the disk: drop them, so that entries of peers are compared with the disk.
             self._forget_cached()
             self._step.stats.count("merkle_trees_corrected")
-            self._step.effects.notes.append(f"the tree of partition {partition} was not that of the disk: corrected")
+            self._step.effects.notes.append(f"the tree of partition {partition} did not match the disk: corrected")
         return len(found)

@@ -1,12 +1,12 @@
-"""`ChangeLog`: which keys changed on this node lately, in the order of their last change.
+"""`ChangeLog`: the keys that changed on this node lately, in the order of their last change.
 
-A later change of a key takes the place of the earlier one: whoever reads the log reads the store next, which has the
-newest entry only. So a key that is written without end takes the room of one. The log keeps `KEYS_MAX` keys; when one
-more changes, the one that has not changed for longest goes, and `floor` rises to its number. Who had come no further
-than below the floor may have missed a key, and must look at everything again.
+A later change of a key replaces the earlier one: a reader of the log then reads the store, which has the newest entry
+only. So a key that is written continuously takes the room of one. The log keeps `KEYS_MAX` keys; when one more changes,
+the key whose last change is oldest is dropped, and `floor` rises to its number. A reader whose position is below
+`floor` must rescan, because it may have missed a key.
 
-Numbers count from 0 in every process, so `identity`, drawn when the first watcher comes, tells one log from another.
-Until then there is nobody to remember anything for, and nothing is noted.
+Numbers count from 0 in every process, so `identity`, drawn when the first watcher arrives, distinguishes logs. Until
+then the log records nothing.
 """
 
 from bisect import bisect_right
@@ -14,19 +14,19 @@ from collections.abc import Iterator
 from operator import itemgetter
 
 KEYS_MAX = 50_000
-#: How many numbers that a later change has taken the place of are kept beside as many that count.
+#: The log is compacted when replaced numbers outnumber the others by this many.
 SLACK = 1_000
 
 _NUMBER = itemgetter(0)
 
 
 class ChangeLog:
-    """Numbers of changes by storage key. `head` is the last number, `floor` the highest that was forgotten."""
+    """The numbers of changes by storage key. `head` is the last number, `floor` the highest that was dropped."""
 
     def __init__(self, keys_max: int = KEYS_MAX) -> None:
         self.keys_max = keys_max
         self._latest: dict[bytes, int] = {}
-        #: Ascending; a pair that `_latest` does not confirm was superseded. Before `_first` everything is forgotten.
+        #: Ascending; a pair that is not in `_latest` was replaced. Pairs before `_first` are dropped.
         self._order: list[tuple[int, bytes]] = []
         self._first = 0
         self.identity: int | None = None
@@ -37,11 +37,11 @@ class ChangeLog:
         return len(self._latest)
 
     def begin(self, identity: int) -> None:
-        """Note changes from now on."""
+        """Record changes from now on."""
         self.identity = identity
 
     def note(self, storage_key: bytes) -> None:
-        """Note that the entry under a storage key has changed."""
+        """Record that the entry under a storage key has changed."""
         if self.identity is None:
             return
         self.head += 1
@@ -54,7 +54,7 @@ class ChangeLog:
             self._first = 0
 
     def behind(self, number: int) -> Iterator[tuple[int, bytes]]:
-        """Yield `(number, storage key)` of what changed behind a number, each key once, in the order of numbers."""
+        """Yield `(number, storage key)` of the changes after `number`, each key once, in the order of numbers."""
         order = self._order
         for index in range(bisect_right(order, number, lo=self._first, key=_NUMBER), len(order)):
             if self._is_latest(order[index]):

@@ -1,4 +1,4 @@
-"""`Commits`: the commits of one store, and which keys are *dirty*: changed by a commit that is not durable yet."""
+"""`Commits`: the commits of one store, and the *dirty* keys, which were changed by a commit that is not durable yet."""
 
 from collections import deque
 
@@ -6,19 +6,19 @@ from crdtkv.storage.store import Store
 
 
 class Commits:
-    """Numbers commits from 1, and forgets dirty keys as their commits become durable."""
+    """Numbers commits from 1, and drops dirty keys when their commits become durable."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self.number = 0
-        #: By dirty key: the commit that changed it last.
+        #: The last commit that changed each dirty key.
         self.dirty: dict[bytes, int] = {}
         self._undurable: deque[tuple[int, list[bytes]]] = deque()
         self._touched: list[bytes] = []
 
     @property
     def has_undurable(self) -> bool:
-        """Whether anything written so far could still be lost."""
+        """Whether any write so far could still be lost."""
         return bool(self._undurable) or self._store.has_writes
 
     @property
@@ -27,16 +27,16 @@ class Commits:
         return bool(self.dirty)
 
     def is_durable(self, storage_key: bytes) -> bool:
-        """Tell whether what is stored under a key cannot be lost any more."""
+        """Return whether the entry under a key is durable."""
         return storage_key not in self.dirty
 
     def touch(self, storage_key: bytes) -> None:
-        """Note that a key is changed: an answer later in this same step must wait as well."""
+        """Note that the current step changes a key, so that later answers in this step wait as well."""
         self._touched.append(storage_key)
         self.dirty[storage_key] = self.number + 1
 
     def commit(self) -> int:
-        """Commit what is buffered, if anything is; return the number of the last commit."""
+        """Commit buffered writes, if there are any; return the number of the last commit."""
         if self._store.has_writes:
             self._store.commit()
             self.number += 1

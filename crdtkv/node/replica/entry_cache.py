@@ -1,18 +1,22 @@
-"""Recently used entries, as objects: a key that is written or read again needs neither the disk nor parsing.
+"""`EntryCache`: recently used entries, as objects, which saves a disk read and parsing.
 
-RocksDB caches blocks, but a lookup through its binding and parsing what it returns cost more than everything else a
-replica does with a write (`benchmarks/core_path.py`). The cache is written through by the only code that changes
-entries, so it never holds anything the store does not. It is bounded by bytes; what came in first goes first.
+RocksDB caches blocks, but a lookup through its binding and the parsing of the result cost more than everything else a
+replica does with a write (`benchmarks/core_path.py`). The only code that changes entries writes through the cache, so
+it never holds an entry that the store does not. It is bounded by bytes; the entry that was put first is evicted first.
 """
+
+from typing import TypeVar
 
 from crdtkv.crdt.entry import Entry
 
-#: What an entry costs beyond its bytes: objects, dictionaries, the key.
+T = TypeVar("T")
+
+#: The memory of an entry beyond its bytes: objects, dictionaries, the key.
 OVERHEAD_BYTES = 1_000
 
 
 class EntryCache:
-    """Entries by storage key; `None` stands for a key that is known not to be stored."""
+    """Entries by storage key; `None` means that the store has no entry of the key."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
@@ -22,24 +26,24 @@ class EntryCache:
     def __contains__(self, storage_key: bytes) -> bool:
         return storage_key in self._entries
 
-    def __getitem__(self, storage_key: bytes) -> Entry | None:
-        return self._entries[storage_key]
+    def get(self, storage_key: bytes, default: T) -> Entry | T | None:
+        """Return the entry of a key, None if the store has none, `default` if that is not known here."""
+        return self._entries.get(storage_key, default)
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Drop all entries."""
         self._entries = {}
         self._bytes = 0
 
     def put(self, storage_key: bytes, entry: Entry | None) -> None:
-        """Remember what is stored under a key now."""
-        if storage_key in self._entries:
-            self._bytes -= _size(self._entries.pop(storage_key))
-        self._entries[storage_key] = entry
-        self._bytes += _size(entry)
+        """Put the current entry of a key, or None."""
+        entries = self._entries
+        if storage_key in entries:
+            before = entries.pop(storage_key)
+            self._bytes -= OVERHEAD_BYTES if before is None else OVERHEAD_BYTES + before.size
+        entries[storage_key] = entry
+        self._bytes += OVERHEAD_BYTES if entry is None else OVERHEAD_BYTES + entry.size
         while self._bytes > self._max_bytes:
-            oldest = next(iter(self._entries))
-            self._bytes -= _size(self._entries.pop(oldest))
-
-
-def _size(entry: Entry | None) -> int:
-    return OVERHEAD_BYTES + (entry.size if entry is not None else 0)
+            oldest = next(iter(entries))
+            before = entries.pop(oldest)
+            self._bytes -= OVERHEAD_BYTES if before is None else OVERHEAD_BYTES + before.size

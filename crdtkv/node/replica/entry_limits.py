@@ -1,21 +1,21 @@
-"""`EntryLimits`: how large an entry may become, and from when on it is large.
+"""`EntryLimits`: the largest size of an entry, and the size from which an entry counts as large.
 
-A write that would make an entry larger than the limit is refused; merging never refuses, and neither does what removes,
-which may make an entry larger by what it must remember. Of a large entry nobody sends, writes or reads the whole for a
-small change.
+A write that would make an entry larger than the limit is refused. Merging never refuses. Neither do removals, which may
+make an entry larger by the context they add. For a small change of a large entry, nodes do not send, write or read the
+whole entry.
 """
 
 from crdtkv.config.model import LimitsConfig
 from crdtkv.crdt.entry import Entry
 from crdtkv.errors import InsufficientStorage, ValueTooLarge
 
-#: What an entry's context and the names in it may take besides what it holds.
+#: Space for an entry's context and the names in it, in addition to the limit.
 CONTEXT_BYTES = 16 * 1024
 REMOVALS = frozenset(("delete", "remove", "disable"))
 
 
 def disk_is_full() -> InsufficientStorage:
-    """Return the error that refuses an entry below the free-space floor."""
+    """Return the error that refuses an entry while free disk space is below the floor."""
     return InsufficientStorage("the node's disk is almost full: free space; writes then resume by themselves")
 
 
@@ -27,14 +27,14 @@ class EntryLimits:
         self._entry_bytes_max = limits.entry_kib * 1024
 
     def is_large(self, entry: Entry | None) -> bool:
-        """Tell whether only what changed of an entry is to be sent, written and read, not the whole."""
+        """Return whether only differences of an entry are sent, written and read, not the whole."""
         return entry is not None and entry.size > self.whole_entry_bytes
 
     def check_arguments(self, operation: str, arguments: list[object]) -> None:
-        """Refuse an operation whose arguments alone are more than an entry holds, before anything is done for it.
+        """Refuse an operation whose arguments alone exceed the limit, before any work is done for it.
 
         Raises:
-            ValueTooLarge: they are.
+            ValueTooLarge: they do.
         """
         size = 0
         for argument in arguments:
@@ -43,7 +43,7 @@ class EntryLimits:
         self._check(size, 0, operation, arguments)
 
     def check(self, entry: Entry, before: Entry, operation: str, arguments: list[object]) -> None:
-        """Refuse what an operation would make of an entry.
+        """Refuse the result of an operation.
 
         Raises:
             ValueTooLarge: it is too large, and larger than before.

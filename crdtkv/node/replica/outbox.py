@@ -1,18 +1,18 @@
-"""The outbox: what this node wrote and other data centers have not confirmed yet.
+"""`Outbox`: the writes of this node that other data centers have not confirmed yet.
 
-A row `(outbox_seq → storage key)` is stored in the same atomic batch as the write it stands for. The publisher reads
-the key's entry when it sends, so a hot key that is written often is sent seldom. A row goes when every other data
-center has confirmed it end to end; what the stream says about it counts for nothing. So no loss, wipe or rewind of a
-stream loses a write: its row is still here, and `republish_lost` sends it again.
+A row `(outbox_seq → storage key)` is stored in the same atomic batch as its write. The publisher reads the key's entry
+when it sends, so a hot key that is written often is sent rarely. A row is deleted when every other data center has
+confirmed it end to end; acknowledgements of the stream do not count. So no loss, wipe or rewind of a stream loses a
+write: its row is still here, and `republish_lost` sends it again.
 
 Invariant: while a row exists and has been sent, its key was not written here since it was first sent. A later write
-replaces the row by one with a new number. Hence a confirmation of `outbox_seq` covers all that this node wrote before.
+replaces the row by one with a new number. Hence a confirmation of `outbox_seq` covers all earlier writes of this node.
 
 Numbers are never reused, also not after a crash: they are reserved in blocks, durably, before they are used.
 
-Bound: at `rows_max` rows nothing is recorded any more, but the mark "dropped" is set, durably. When the outbox has
-drained, `refill` walks over everything the node stores and records it again. The same is done when another replica
-has lost its disk, and with it the rows of writes that only it had to send (`send_everything`).
+Bound: at `rows_max` rows no further row is recorded, but the mark "dropped" is set, durably. When the outbox has
+drained, `refill` scans all entries of the node and records them again. The same is done when another replica has lost
+its disk, and with it the rows of writes that only it had to send (`send_everything`).
 """
 
 from collections.abc import Iterable, Sequence
@@ -27,7 +27,7 @@ _LOAD_ROWS = 10_000
 
 
 class OutboxRow:
-    """One row in memory. `sent_at` is when it was last sent, None if it surely never was."""
+    """One row in memory. `sent_at` is when it was last sent, None if it was certainly never sent."""
 
     __slots__ = ("recorded_at", "sent_at", "storage_key", "waiting_for")
 
@@ -42,7 +42,7 @@ class Outbox:
     """The rows of one node. Times are the caller's monotonic seconds."""
 
     def __init__(self, store: Store, peers: Sequence[str], rows_max: int, now: float) -> None:
-        """Load the rows that survived; `peers` are the other data centers."""
+        """Load the stored rows; `peers` are the other data centers."""
         self._store = store
         self._peers = tuple(peers)
         self._rows_max = rows_max
@@ -51,7 +51,7 @@ class Outbox:
         self._queued: dict[int, None] = {}
         self._aside: dict[int, None] = {}
         numbers = store.get(rows.OUTBOX_NUMBERS)
-        # Whatever of the last block was not used is skipped.
+        # The unused numbers of the last block are skipped.
         self._next_number = self._reserved = int.from_bytes(numbers, "big") if numbers else 1
         self._load(now)
 
@@ -60,7 +60,7 @@ class Outbox:
 
     @property
     def queued(self) -> int:
-        """How many rows wait to be sent."""
+        """The number of rows that wait to be sent."""
         return len(self._queued)
 
     @property
@@ -69,11 +69,11 @@ class Outbox:
         return self._store.get(rows.OUTBOX_DROPPED) is not None
 
     def waits_with(self, storage_key: bytes) -> bool:
-        """Tell whether a key is in the outbox, or may have been dropped from it."""
+        """Return whether a key has a row, or may have had one that was dropped."""
         return storage_key in self._newest or self.has_dropped
 
     def record(self, storage_key: bytes, now: float) -> None:
-        """Note, in the store's current batch, that this key was written here."""
+        """Record, in the store's current batch, that a key was written here."""
         if not self._peers:
             return
         earlier = self._newest.get(storage_key)
@@ -90,22 +90,25 @@ class Outbox:
 
     @property
     def next_number(self) -> int:
-        """The number of the next row: all that are recorded have lower ones."""
+        """The number of the next row; all recorded rows have lower ones."""
         return self._next_number
 
     def is_confirmed_below(self, datacenter: str, number: int) -> bool:
-        """Tell whether a data center has confirmed all rows below a number."""
+        """Return whether a data center has confirmed all rows below a number."""
         return not any(outbox_seq < number and datacenter in row.waiting_for for outbox_seq, row in self._rows.items())
 
     def send_everything(self) -> None:
-        """Set the mark "dropped": rows that others had may be lost, so `refill` records all that is stored here."""
+        """Set the mark "dropped", so that `refill` records all entries of this node again.
+
+        Called when rows of other nodes may be lost.
+        """
         if self._peers:
             self._store.put(rows.OUTBOX_DROPPED, b"")
 
     def next_batch(self, limit: int, now: float, resting: frozenset[bytes] = frozenset()) -> list[tuple[int, bytes]]:
         """Take up to `limit` rows to send as `(outbox_seq, storage key)`, the oldest first; they count as sent.
 
-        Those of keys that rest stay.
+        Rows of resting keys stay in the queue.
         """
         batch: list[tuple[int, bytes]] = []
         ready = (outbox_seq for outbox_seq in self._queued if self._rows[outbox_seq].storage_key not in resting)
@@ -117,13 +120,13 @@ class Outbox:
         return batch
 
     def give_back(self, outbox_seqs: Iterable[int]) -> None:
-        """Queue rows again whose sending failed."""
+        """Queue rows again that could not be sent."""
         for outbox_seq in outbox_seqs:
             if outbox_seq in self._rows:
                 self._queued[outbox_seq] = None
 
     def set_aside(self, outbox_seq: int) -> None:
-        """Keep a row that cannot be sent as its entry is now: it is sent when its key is written again."""
+        """Set aside a row whose entry is too large to be sent; the next write of its key replaces it."""
         self._queued.pop(outbox_seq, None)
         row = self._rows[outbox_seq]
         row.sent_at = None
@@ -131,11 +134,11 @@ class Outbox:
 
     @property
     def set_aside_keys(self) -> list[bytes]:
-        """The storage keys of the rows that cannot be sent."""
+        """The storage keys of the rows that were set aside."""
         return [self._rows[outbox_seq].storage_key for outbox_seq in self._aside]
 
     def confirm(self, datacenter: str, outbox_seqs: Iterable[int]) -> None:
-        """Take a data center's word that it has these rows durably; forget those nobody waits for."""
+        """Note that a data center has these rows durably; delete rows that all data centers have confirmed."""
         for outbox_seq in outbox_seqs:
             row = self._rows.get(outbox_seq)
             if row is not None:
@@ -144,9 +147,9 @@ class Outbox:
                     self._forget(outbox_seq)
 
     def republish_lost(self, datacenter: str, sent_before: float) -> int:
-        """Queue again what was sent before that time and `datacenter` still misses; return how many rows.
+        """Queue rows again that `datacenter` has not confirmed and that were sent before a time; return their number.
 
-        To be called when the data center's consumer has nothing left to deliver.
+        To be called when the data center's consumer has no undelivered messages.
         """
         lost = [
             outbox_seq
@@ -160,19 +163,19 @@ class Outbox:
         return len(lost)
 
     def lag(self, datacenter: str, now: float) -> tuple[int, float]:
-        """Return how many rows a data center has not confirmed, and the age of the oldest in seconds."""
+        """Return the number of rows that a data center has not confirmed, and the age of the oldest in seconds."""
         waiting = [row.recorded_at for row in self._rows.values() if datacenter in row.waiting_for]
         return len(waiting), (now - min(waiting) if waiting else 0.0)
 
     def refill(self, now: float) -> bool:
-        """If rows were dropped and half the outbox is free, record the next stretch of everything stored here."""
+        """If rows were dropped and half the outbox is free, record the next stored entries; return whether it did."""
         cursor = self._store.get(rows.OUTBOX_DROPPED)
         if cursor is None or len(self._rows) > self._rows_max // 2:
             return False
         start, stop = rows.DATA_RANGE
         limit = min(_REFILL_ROWS, self._rows_max // 2)
         found = self._store.scan(cursor + b"\0" if cursor else start, stop, limit)
-        # The cursor moves first: should `record` drop again, it sets it back to the beginning.
+        # Move the cursor first: if `record` drops a row again, it resets the cursor to the beginning.
         if is_whole(found, limit):
             self._store.delete(rows.OUTBOX_DROPPED)
         else:
@@ -189,7 +192,7 @@ class Outbox:
                 if not self._peers:  # there is no other data center any more
                     self._store.delete(row)
                     continue
-                # It may have been sent before the restart, in a state that a late confirmation still speaks of.
+                # The row may have been sent before the restart, and a late confirmation may refer to that.
                 self._add(rows.oseq_in(row), storage_key, now).sent_at = now
             if is_whole(found, _LOAD_ROWS):
                 return

@@ -1,14 +1,14 @@
-"""`RecentDeltas`: what was merged into large entries lately, so that who has missed only that is not sent the whole.
+"""`RecentDeltas`: the recent changes of large entries, to be sent in place of whole entries.
 
-Of every change of a large entry this keeps the delta, and the context the entry had before: its basis. The bases of
-a key's changes descend from each other, so the changes behind a basis are, joined, what somebody lacks who has seen
-that basis; merged there they come to what merging one after the other comes to, because joining is associative. Who has
-not seen even the first basis needs the whole.
+For every change of a large entry this class keeps the delta, and the context that the entry had before: its basis. The
+bases of a key's changes are ordered, so a replica that has seen a basis lacks exactly the join of the changes from that
+basis on. Merging the join equals merging the changes one after the other, because joining is associative. A replica
+that has not seen the oldest basis needs the whole entry.
 
-Invariant: whatever a kept delta holds was new to the entry then. What it had seen before it may have let go since, and
-must not come to others as a change (`Replica.merge` sees to that).
+Invariant: everything in a kept delta was new to the entry then. Dots that it had seen before may have been removed
+since, and must not reach other replicas as a change (`Replica.merge` ensures that).
 
-It is a memory of this process alone, bounded by keys, changes and bytes; without it everything is sent whole.
+The changes are kept in memory only, bounded by keys, changes and bytes; without them entries are sent whole.
 
 Source: Almeida, Shoker, Baquero, "Delta State Replicated Data Types" (2018), section 6 (delta-intervals).
 """
@@ -22,19 +22,19 @@ from crdtkv.crdt.entry import Entry
 
 KEYS_MAX = 256
 CHANGES_MAX = 64
-#: Larger changes are sent whole, with all before them.
+#: A larger change, and all before it, are not kept: the entry is sent whole.
 CHANGE_BYTES_MAX = 16 * 1024
 BYTES_MAX = 128 * 1024
 
 
 class Change(NamedTuple):
-    """What was merged into an entry whose context was `basis`."""
+    """A delta that was merged into an entry whose context was `basis`."""
 
     basis: CausalContext
     delta: Entry
 
     def makes_up(self, context: CausalContext) -> bool:
-        """Tell whether who has seen the basis has then seen all of a context."""
+        """Return whether a replica that has seen the basis and merges the delta has then seen all of a context."""
         return self.basis.merge(self.delta.context).descends(context)
 
 
@@ -46,7 +46,7 @@ class RecentDeltas:
         self._bytes: dict[bytes, int] = {}
 
     def note(self, storage_key: bytes, basis: CausalContext, delta: Entry) -> None:
-        """Note a change; of each key all must be noted, or else all forgotten."""
+        """Add a change; if a change of a key cannot be kept, the key is dropped."""
         if delta.size > CHANGE_BYTES_MAX or not delta.state.has_partial_deltas:
             self.forget(storage_key)
             return
@@ -60,17 +60,17 @@ class RecentDeltas:
             self.forget(next(iter(self._changes)))
 
     def forget(self, storage_key: bytes) -> None:
-        """Forget a key: it was changed otherwise."""
+        """Drop the changes of a key, because it was changed in another way."""
         self._changes.pop(storage_key, None)
         self._bytes.pop(storage_key, None)
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Drop all changes."""
         self._changes = {}
         self._bytes = {}
 
     def behind(self, storage_key: bytes, seen: CausalContext) -> Entry | None:
-        """Return what somebody lacks who has seen this; None if that is not known."""
+        """Return the join of the changes that a replica lacks that has seen `seen`; None if that is not known."""
         wanted: list[Entry] = []
         for basis, delta in reversed(self._changes.get(storage_key, ())):
             wanted.append(delta)
@@ -79,7 +79,7 @@ class RecentDeltas:
         return None
 
     def all_of(self, storage_key: bytes) -> Change | None:
-        """Return all changes that are known of a key as one."""
+        """Return all kept changes of a key as one, None if there are none."""
         changes = self._changes.get(storage_key)
         if not changes:
             return None

@@ -1,13 +1,13 @@
 """`Replica`: the entries a node stores, and the only code that changes them.
 
-Everything ends in `merge`. A client's write is made here, too, because it needs the store: its dot is the next
-counter of this node's actor *for this key*, read from the stored context, so a dot of a failed write is never used
-again. Data row and outbox row of one write go into the same commit.
+Entries from elsewhere are merged by `merge`. Client writes are made by `mutate`, because they need the store: the dot
+is the next counter of this node's actor *for this key*, read from the stored context, so a dot of a failed write is
+never used again. Data row and outbox row of one write go into the same commit.
 
-A read also says whether its key is durable (`commits`); an answer with a key that is not is held back.
+A read also returns whether its key is durable (`commits`); an answer with a key that is not durable is held back.
 
-If a message shows a dot of this node's own incarnation that the node does not know, it has forgotten something (a
-disk that lied, a restored copy). It then takes a new incarnation at once; it never skips a counter ahead.
+If a message contains a dot of this node's own incarnation that the node does not know, the node has lost data (a disk
+that lost a synced write, a restored copy). It then takes a new incarnation at once; it never skips a counter ahead.
 """
 
 from random import Random
@@ -41,17 +41,17 @@ from crdtkv.storage.patching import PatchingStore
 
 
 class Part(NamedTuple):
-    """What an operation changed of an entry: to be merged where all of the context `basis` is seen."""
+    """The delta of an operation, to be merged by a replica that has seen all of the context `basis`."""
 
     entry: bytes
     basis: WireContext
 
 
 class Write(NamedTuple):
-    """A write this node coordinated: what to send to the other replicas, and its dot and timestamp.
+    """A write that this node coordinated: the entry for the other replicas, and its dot and timestamp.
 
-    `entry` may be merged anywhere; if that is large, `part` is sent first. `delta` is what the operation changed.
-    With `made_on` (None: unknown), the digest of what was stored before, `entry` is what is stored now.
+    Any replica may merge `entry`; if that is large, `part` is sent first. `delta` is what the operation changed. If
+    `made_on` is not None, it is the digest of the entry before the write, and `entry` is the stored entry after it.
     """
 
     entry: Entry
@@ -61,12 +61,16 @@ class Write(NamedTuple):
     made_on: int | None = None
 
 
+#: Stands for an entry of which the cache knows nothing.
+_UNKNOWN = Entry.empty("register")
+
+
 def _nothing() -> None:
-    """Return that nothing is stored."""
+    """Return None: no entry is stored."""
 
 
 def _differs(entry: Entry, before: Entry | None) -> bool:
-    """Tell whether an entry is not what it was merged into; contexts tell sooner than bytes."""
+    """Return whether an entry differs from the one it was merged into; comparing contexts first is faster."""
     return before is None or entry.context != before.context or entry != before
 
 
@@ -101,29 +105,29 @@ class Replica:
         self._forest = forest
         forest.read = lambda storage_key: self.read(storage_key)[0]
         self.observer: WriteObserver | None = None
-        #: Whether the disk takes entries; below its free-space floor it takes none, from wherever they come.
+        #: Whether the disk accepts entries; below its free-space floor it accepts none, whatever their origin.
         self.has_disk_space = True
 
     @property
     def actor(self) -> Actor:
-        """The name this node writes under."""
+        """The actor under which this node writes."""
         return self._write_actor.name
 
     @property
     def incarnation(self) -> int:
-        """The incarnation this node is."""
+        """The incarnation of this node."""
         return self._write_actor.incarnation
 
     @property
     def actor_renewed_ms(self) -> int:
-        """When this incarnation renewed its name last, by the wall clock; 0 if never."""
+        """When this incarnation last renewed its actor, by the wall clock; 0 if never."""
         return self._write_actor.renewed_ms
 
     @property
     def expiry_now(self) -> HybridTimestamp:
-        """The wall time as a timestamp: for readers and writers, what expires by now is over.
+        """The wall time as a timestamp; values that expire by then are invisible to readers and writers.
 
-        No stamp that comes from elsewhere moves it, so a time to live is as long as this node's clock says.
+        Timestamps from elsewhere do not move it, so a time to live is as long as this node's clock says.
         """
         return from_wall_ms(self._step.now.wall_ms)
 
@@ -138,34 +142,34 @@ class Replica:
         return entry.to_bytes() if entry is not None else None, storage_key not in self._dirty
 
     def encoded(self, storage_key: bytes) -> bytes | None:
-        """Return the stored bytes of a key that need not be remembered for it."""
+        """Return the stored bytes of a key without caching the entry."""
         if storage_key in self._cache:
             return self.read(storage_key)[0]
         return self._store.get(rows.data_row(storage_key))
 
     def shown(self, storage_key: bytes) -> tuple[bytes | None, bool]:
-        """Return what a reader sees of a key now, and whether it is durable."""
+        """Return the bytes that a reader sees of a key now, and whether they are durable."""
         entry, is_durable = self.read(storage_key)
         return self.as_of_now(entry), is_durable
 
     def as_of_now(self, encoded: bytes | None) -> bytes | None:
-        """Return what a reader sees of an entry now."""
+        """Return the bytes that a reader sees of an entry now."""
         if encoded is None or not may_expire(encoded):
             return encoded
         return Entry.from_bytes(encoded).at(self.expiry_now).to_bytes()
 
     def entry(self, storage_key: bytes) -> Entry | None:
-        """Return the stored entry of a key, for this node's own use."""
+        """Return the stored entry of a key, None if there is none."""
         return self._stored(storage_key)
 
     def lacking(self, storage_key: bytes, seen: CausalContext) -> Entry | None:
-        """Return what somebody who has seen this lacks of the stored entry; None if only the whole will do."""
+        """Return the part of the stored entry that a replica that has seen `seen` lacks; None if that is not known."""
         stored = self._stored(storage_key)
         part = self.recent.behind(storage_key, seen)
         return part if stored and part and Change(seen, part).makes_up(stored.context) else None
 
     def changed_lately(self, storage_key: bytes) -> Change | None:
-        """Return all that is known to have changed of a large entry, None if there is nothing to be told by that."""
+        """Return all recent changes of a large entry as one; None if they do not lead to its current context."""
         stored, recent = self._stored(storage_key), self.recent.all_of(storage_key)
         return recent if stored and recent and recent.makes_up(stored.context) else None
 
@@ -182,7 +186,7 @@ class Replica:
 
         Raises:
             InvalidRequest: the operation is wrong; nothing was written.
-            InsufficientRights: a bounded counter cannot be decremented so far here; nothing was written.
+            InsufficientRights: this node has too few rights of the bounded counter; nothing was written.
             StaleReplica: this node has not seen what the client had read; nothing was written.
             InsufficientStorage: the disk is almost full; nothing was written.
             ValueTooLarge: the entry would become too large; nothing was written.
@@ -207,7 +211,7 @@ class Replica:
         seen: CausalContext | None,
         ttl_ms: int,
     ) -> None:
-        """Tell the observer of an operation, if there is one."""
+        """Report an operation to the observer, if there is one."""
         if self.observer is not None:
             made = MadeOperation(write.event, self.expiry_now, stored, operation, arguments, seen, ttl_ms)
             self.observer.made(key, made)
@@ -222,7 +226,7 @@ class Replica:
         observed: HybridTimestamp,
         ttl_ms: int,
     ) -> tuple[Write, Entry]:
-        """Make the write of an operation of `actor` on what is stored; return it, and what is to be stored then.
+        """Make the write of an operation of `actor` on `stored`; return it, and the entry to be stored.
 
         Raises:
             InvalidRequest, InsufficientRights, StaleReplica, ValueTooLarge: as `mutate` does.
@@ -235,23 +239,23 @@ class Replica:
         event, now = self.event(actor, stored, observed), self.expiry_now
         expires_at = now + from_wall_ms(ttl_ms) if ttl_ms else None
         delta = stored.delta(operation, arguments, event, seen, expires_at, now)
-        # A whole delta without a context of its client has seen all that it was made on: it is the result.
+        # A complete delta without a context of its client has seen everything in the entry before: it is the result.
         merged = delta if seen is None and not is_partial else stored.merge(delta)
         self.limits.check(merged, stored, operation, arguments)
         if not is_partial:
             return Write(delta, event, delta), merged
         if not self.limits.is_large(merged):
-            # Sent whole it also mends what its receivers have missed.
+            # The whole entry also repairs receivers that have missed earlier writes.
             return Write(merged, event, delta), merged
         return Write(merged, event, delta, Part(delta.to_bytes(), stored.context.to_wire())), merged
 
     def has_seen(self, storage_key: bytes, context: CausalContext) -> bool:
-        """Tell whether what is stored under a key has seen all of a context."""
+        """Return whether the stored entry of a key has seen all of a context."""
         stored = self._stored(storage_key)
         return not context if stored is None else stored.context.descends(context)
 
     def merge(self, key: PlacedKey, incoming: Entry, supersede_before: HybridTimestamp = 0) -> bytes | None:
-        """Merge an entry from elsewhere; return what is stored now if older versions were superseded, else None.
+        """Merge an entry from elsewhere; return the stored bytes if older versions were superseded, else None.
 
         Raises:
             InsufficientStorage: the disk is almost full; nothing was written.
@@ -277,38 +281,44 @@ class Replica:
             self._put(key, before, result, incoming if is_change else None)
         if trimmed is None:
             return None
-        # Dropping older versions is this replica's own decision and dot: other data centers hear of it from here.
+        # Dropping older versions is an operation of this replica, with its own dot: send it to other data centers.
         self.send_elsewhere(key)
         if self.observer is not None:
             self.observer.superseded(key, supersede_before, trimmed.context)
         return trimmed.to_bytes()
 
     def adopt(self, key: PlacedKey, encoded: bytes, made_on: bytes, newest: HybridTimestamp) -> bool:
-        """Store what another replica has made of an entry, if the same entry is stored here; False if another one is.
+        """Store the result of another replica's write if the entry before it is stored here; else return False.
 
-        Merging would come to the same: whatever is merged into what it was made on is the result itself. `newest` is
-        the highest timestamp in it.
+        The result of a merge would be the same: merging into the entry before the write gives the entry after it.
+        `newest` is the highest timestamp in it.
 
         Raises:
-            ProtocolError: the bytes begin like no entry of this type.
+            ProtocolError: the bytes do not begin like an entry of this type.
             InsufficientStorage: the disk is almost full; nothing was written.
         """
-        before = self._stored(key.storage_key)
-        held = before.digest(key.storage_key) if before is not None else 0
-        if held != int.from_bytes(made_on, "big") or key.type_tag not in TYPES:
+        storage_key = key.storage_key
+        before = self._stored(storage_key)
+        if before is None:
+            held = 0
+        elif before.size > self.limits.whole_entry_bytes:
+            return False
+        else:
+            held = before.digest(storage_key)
+        if held != int.from_bytes(made_on, "big") or len(encoded) > self.limits.whole_entry_bytes:
+            return False
+        if key.type_tag not in TYPES:
             return False
         entry = Entry.lasting(encoded, key.type_tag)
-        if self.limits.is_large(entry) or self.limits.is_large(before):
-            return False
         self.clock.observe(newest, self._step.now.wall_ms)
         self._put(key, before, entry, None)
         return True
 
     def is_news(self, key: PlacedKey, encoded: bytes) -> bool:
-        """Tell whether an entry may hold what is not stored here; of a large one that is cheaper than merging it.
+        """Return whether an entry may hold anything that is not stored here; cheaper than a merge for a large one.
 
         Raises:
-            ProtocolError: it is not an entry, or of another type.
+            ProtocolError: a large entry is malformed, or of another type.
         """
         stored = self._stored(key.storage_key) if len(encoded) > self.limits.whole_entry_bytes else None
         if stored is None:
@@ -319,7 +329,7 @@ class Replica:
         return not stored.context.descends(context)
 
     def send_elsewhere(self, key: PlacedKey) -> None:
-        """Put a key into the outbox, in the same commit as what was written under it."""
+        """Put a key into the outbox, in the same commit as its write."""
         self._outbox.record(key.storage_key, self._step.now.monotonic_s)
 
     def event(self, actor: Actor, stored: Entry, observed: HybridTimestamp) -> Event:
@@ -327,12 +337,12 @@ class Replica:
         wall_ms = self._step.now.wall_ms
         if self.clock.is_ahead(observed, wall_ms):
             self._step.stats.count("clock_ahead")
-            observed = 0  # a client's stamp from the far future orders nothing
+            observed = 0  # a client's timestamp from the far future is ignored
         timestamp = self.clock.tick(wall_ms, above=max(stored.state.newest(), observed))
         return Event(Dot(actor, stored.context.highest(actor) + 1), timestamp)
 
     def renew_incarnation(self, reason: str) -> None:
-        """Write under a new name from now on, because this node has forgotten something."""
+        """Take a new incarnation, because this node has lost data."""
         incarnation = self._random.getrandbits(64)
         self._write_actor.begin(incarnation)
         self._store.put(rows.IDENTITY, incarnation.to_bytes(8, "big"))
@@ -341,38 +351,39 @@ class Replica:
         self._step.stats.count("incarnations_renewed")
 
     def renew_actor(self) -> None:
-        """Make dots under a new name from now on, so that entries with dots of the old one may be dropped."""
+        """Mint dots under a new actor from now on, so that entries with dots of the old one may be dropped."""
         self._write_actor.renew(self._step.now.wall_ms)
         self._step.effects.notes.append(f"writes as {self.actor} from now on")
         self._step.stats.count("actors_renewed")
 
     def stay_above(self, timestamp: HybridTimestamp) -> None:
-        """Stamp nothing at or below this from now on, also after a restart; it must not lie in the future."""
+        """Assign no timestamp at or below this one from now on, also after a restart; it must not be in the future."""
         if timestamp > self._collected_until:
             self._collected_until = timestamp
             self._store.put(rows.COLLECTED_UNTIL, timestamp.to_bytes(8, "big"))
             self.clock.pass_by(timestamp)
 
     def note_alive(self) -> None:
-        """Note that this disk was in use now: a copy of it tells how old it is (`storage.identity.is_fenced`)."""
+        """Store the current wall time: a copy of this disk then shows its age (`storage.identity.is_fenced`)."""
         self._store.put(rows.ALIVE_AT, self._step.now.wall_ms.to_bytes(8, "big"))
 
     def drop(self, storage_key: bytes) -> None:
-        """Forget a tombstone that nobody needs any more: entry, note, and its share of the Merkle tree."""
+        """Drop a tombstone that all nodes have agreed to: entry, note, and its share of the Merkle tree."""
         entry = self._stored(storage_key)
         assert entry is not None
         assert entry.expires_at is not None
-        assert entry.expires_at <= self.hybrid_now, "what a reader may see is no tombstone"
-        assert not entry.context.highest(self.actor), "a name under which something was forgotten must not count on"
+        assert entry.expires_at <= self.hybrid_now, "an entry that a reader may see is no tombstone"
+        assert not entry.context.highest(self.actor), "an actor whose entry was dropped must not mint dots"
         self._forest.changed(token_in(storage_key), storage_key, entry.digest(storage_key), 0)
         self._store.delete(rows.data_row(storage_key))
         self.tombstones.forget(storage_key)
         self.recent.forget(storage_key)
-        self._changed(storage_key, None)
+        self._cache.put(storage_key, None)
+        self.commits.touch(storage_key)
         self._step.stats.count("tombstones_collected")
 
     def forget_cached(self) -> None:
-        """Read everything from the disk again."""
+        """Drop all caches, so that everything is read from the disk again."""
         self._cache.clear()
         self.recent.clear()
         self._store.forget_known()
@@ -381,42 +392,41 @@ class Replica:
         if not self.has_disk_space:
             raise disk_is_full()
         storage_key = key.storage_key
-        # First, because it reads: a disk that fails now has been told nothing yet.
+        # First, because it reads: if the disk fails now, nothing was written yet.
         expires_at = entry.expires_at
         if expires_at is not None:
             self.tombstones.note(storage_key, entry.to_bytes(), self._step.now.wall_ms, wall_ms_of(expires_at))
         elif before is not None and before.expires_at is not None:
             self.tombstones.forget(storage_key)
-        if self.limits.is_large(before) or self.limits.is_large(entry):
+        whole_bytes = self.limits.whole_entry_bytes
+        if entry.size > whole_bytes or (before is not None and before.size > whole_bytes):
             self._put_large(key, before, entry, change)
         else:
             digest_before = before.digest(storage_key) if before is not None else 0
             self._forest.changed(key.token, storage_key, digest_before, entry.digest(storage_key))
             self._store.put(rows.data_row(storage_key), entry.to_bytes())
-        self._changed(storage_key, entry)
-        self.changes.note(storage_key)
+        self._cache.put(storage_key, entry)
+        self.commits.touch(storage_key)
+        if self.changes.identity is not None:
+            self.changes.note(storage_key)
 
     def _may_be_adopted(
         self, entry: Entry, stored: Entry, seen: CausalContext | None, timestamp: HybridTimestamp
     ) -> bool:
-        """Tell whether a replica that stores the same as this one did may store what this one made of it unread.
+        """Return whether a replica with the same entry before the write may store the entry after it without parsing.
 
-        Everything that merging it there would look at is known here then: it names no operations that are new besides
-        the write's own, leaves no tombstone, and a blind write finds nothing to supersede in it.
+        Then a merge there would find nothing that is not known here: the entry has no new dots but the write's own, is
+        no tombstone, and a blind write supersedes nothing in it.
         """
-        if (
-            entry.expires_at is not None
-            or entry.expiries
-            or self.limits.is_large(entry)
-            or self.limits.is_large(stored)
-        ):
+        whole_bytes = self.limits.whole_entry_bytes
+        if entry.expires_at is not None or entry.expiries or entry.size > whole_bytes or stored.size > whole_bytes:
             return False
         if seen is not None:
             return stored.context.descends(seen)
         return entry.state.without_older(timestamp) is None
 
     def _put_large(self, key: PlacedKey, before: Entry | None, entry: Entry, change: Entry | None) -> None:
-        """Put an entry that is large, or was: in trees, for others, and on disk only what `change` changed counts."""
+        """Put an entry that is large, or was: trees are updated later, other replicas and the disk get differences."""
         self._forest.changed_largely(key.token, key.storage_key, before.to_bytes if before is not None else _nothing)
         if before is not None and change is not None and self.limits.is_large(entry):
             self.recent.note(key.storage_key, before.context, change)
@@ -424,14 +434,11 @@ class Replica:
             self.recent.forget(key.storage_key)
         self._store.put_entry(key.storage_key, entry.pieces, entry.size, self.limits.is_large(before))
 
-    def _changed(self, storage_key: bytes, entry: Entry | None) -> None:
-        self._cache.put(storage_key, entry)
-        self.commits.touch(storage_key)
-
     def _stored(self, storage_key: bytes) -> Entry | None:
         cache = self._cache
-        if storage_key in cache:
-            return cache[storage_key]
+        known = cache.get(storage_key, _UNKNOWN)
+        if known is not _UNKNOWN:
+            return known
         encoded = self._store.get(rows.data_row(storage_key))
         entry = Entry.from_bytes(encoded) if encoded is not None else None
         cache.put(storage_key, entry)
@@ -439,5 +446,5 @@ class Replica:
 
 
 def _brings_only_new(incoming: Entry, known: CausalContext) -> bool:
-    """Tell whether nothing in an entry was seen before: what was, may have been let go since, and is no change."""
+    """Return whether no dot of an entry was seen before; one that was may have been removed since, and is no change."""
     return not any(dot in known for dot in incoming.state.dots())

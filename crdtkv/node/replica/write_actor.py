@@ -1,13 +1,13 @@
-"""`WriteActor`: the name under which a node makes dots.
+"""`WriteActor`: the actor under which a node mints dots.
 
-A name is an incarnation of the node, and how often that has been renewed. Counters are per key: the next dot of a key
-is one above the highest that the stored entry has seen. So once a node has dropped an entry that names dots of its
-own, it no longer knows how far it had counted there. It may drop such an entry only when it does not write under that
-name any more: a name that was given up counts nothing, ever again.
+An actor is an incarnation of the node, and the number of its renewals. Counters are per key: the next dot of a key is
+one above the highest that the stored entry has seen. So if a node drops an entry that has dots of its own, it loses its
+counter of that key. It may drop such an entry only when it does not write under that actor any more: an abandoned actor
+never mints a dot again.
 
-Renewing is cheap for the node and costs every key that is written before and after it one more actor in its context,
-so it happens at most once in `gc_grace_s`. It is no new incarnation: nothing was forgotten that matters, and the node
-stays a member of the ring.
+A renewal is cheap for the node, and adds one actor to the context of every key that is written before and after it, so
+it happens at most once in `gc_grace_s`. It is no new incarnation: no data was lost, and the node stays a member of the
+ring.
 """
 
 from crdtkv.ids import Actor, actor_name, renewals_of
@@ -16,10 +16,10 @@ from crdtkv.storage.store import Store
 
 
 class WriteActor:
-    """The write actor of one node; `renewed_ms` is when it was renewed last, by the node's wall clock."""
+    """The write actor of one node; `renewed_ms` is when it was last renewed, by the node's wall clock."""
 
     def __init__(self, store: Store, node: str, incarnation: int) -> None:
-        """Go on under the name of this incarnation that was used last."""
+        """Continue under the last actor of this incarnation."""
         self._store = store
         self._node = node
         self.incarnation = incarnation
@@ -33,7 +33,7 @@ class WriteActor:
         self._first = actor_name(node, incarnation)
 
     def is_later_name(self, actor: Actor) -> bool:
-        """Tell whether a name is one this incarnation is yet to take: then it took it, and has forgotten that."""
+        """Return whether an actor is a later renewal of this incarnation; if so, this disk has lost that renewal."""
         return actor.startswith(self._first) and renewals_of(actor) > self._renewals
 
     def begin(self, incarnation: int) -> None:
@@ -44,7 +44,7 @@ class WriteActor:
         self.name = self._first = actor_name(self._node, incarnation)
 
     def renew(self, wall_ms: int) -> None:
-        """Write under a new name from now on; in the store's current batch."""
+        """Write under a new actor from now on; in the store's current batch."""
         self._renewals += 1
         self.renewed_ms = wall_ms
         self.name = actor_name(self._node, self.incarnation, self._renewals)

@@ -1,4 +1,4 @@
-"""`WriteObserver`: what the simulator is told of every operation where its dot is made; a server has none."""
+"""`WriteObserver`: reports every operation to the simulator when its dot is minted; a server has none."""
 
 from typing import NamedTuple, Protocol
 
@@ -10,7 +10,7 @@ from crdtkv.node.kernel.keys import PlacedKey
 
 
 class MadeOperation(NamedTuple):
-    """A client's operation under its dot; `stored` is the entry it was made on, `now` the time expiries go by."""
+    """A client's operation under its dot; `stored` is the entry before it, `now` the time for its expiries."""
 
     event: Event
     now: HybridTimestamp
@@ -22,16 +22,16 @@ class MadeOperation(NamedTuple):
 
 
 class WriteObserver(Protocol):
-    """Learns of what one node writes by its own decision."""
+    """Receives the writes that one node makes by its own decision."""
 
     def made(self, key: PlacedKey, operation: MadeOperation) -> None:
-        """Learn of a client's operation."""
+        """Handle a client's operation."""
         ...
 
     def superseding(self, key: PlacedKey, before: HybridTimestamp) -> None:
-        """Learn that a merge is about to drop versions older than a time."""
+        """Handle that a merge is about to drop versions older than a timestamp."""
         ...
 
     def superseded(self, key: PlacedKey, before: HybridTimestamp, context: CausalContext) -> None:
-        """Learn that it has dropped some, in an operation of its own; `context` is that of the entry then."""
+        """Handle that it has dropped some, in an operation of its own; `context` is the new context of the entry."""
         ...

@@ -1,17 +1,17 @@
-"""`Rights`: how rights to decrement a bounded counter get from the nodes that have them to the one that needs them.
+"""`Rights`: moves rights to decrement a bounded counter from the nodes that have them to the node that needs them.
 
-A decrement that finds too few rights here waits while they are looked for (`rights_search`). This keeps the searches,
-one for each key, and gives rights to others that look for them.
+If this node has too few rights for a decrement, the decrement waits while a search runs (`rights_search`). `Rights`
+keeps the searches, one per key, and gives rights to other nodes that search.
 
-Giving is an operation of the giver, with a dot and an outbox row, and nobody hears of it before it is durable. So
-rights are used by one node only, whatever is lost on the way: what is given and not heard of arrives with replication.
-The giver sends its write to no other replica here: whoever uses the rights sends them along, because of a bounded
-counter the whole entry is sent, and anti-entropy brings them to the rest.
+Giving is an operation of the giver, with a dot and an outbox row, and the giver sends it to no node before it is
+durable. So only one node uses a right, whatever message is lost: rights in a lost answer arrive with replication. The
+giver sends its write to no other replica here. The node that uses the rights sends them along, because a bounded
+counter is always sent as a whole entry, and anti-entropy brings them to the other replicas.
 
-A node gives half of what it has, if that is more than was asked for, so that not every decrement has to ask. A node
-that looks for rights itself keeps what it has for what waits, unless the other one is short of less (of two equal
-ones, the one whose name is lower); to that it gives no more than was asked for. This is a total order: two that ask
-each other neither refuse each other nor exchange the same rights for ever.
+A node gives half of its rights, if that is more than the request, so that not every decrement has to ask. A node that
+searches for rights itself first keeps what its own decrements need. If it has fewer than that, it gives only to a node
+with a smaller shortage (of two equal ones, to the one with the lower name), and never more than requested. This is a
+total order: two nodes that ask each other neither refuse each other nor exchange the same rights for ever.
 
 Source: Balegas et al., "Extending Eventually Consistent Cloud Databases for Enforcing Numeric Invariants" (2015).
 """
@@ -28,12 +28,12 @@ from crdtkv.node.replica.replica import Replica
 from crdtkv.node.rights.rights_search import Search, Waiting, counter_of
 from crdtkv.wire.messages import ReplicaEntry, RightsRequest, RightsWanted
 
-#: All decrements of a node that wait. Past this they are refused at once.
+#: The most decrements of a node that may wait. Further ones are refused at once.
 WAITING_MAX = 1000
 
 
 class Rights:
-    """The rights one node looks for, and those it gives. `datacenter_of` tells where nodes are, by their names."""
+    """The searches of one node, and the rights it gives. `datacenter_of` maps node names to data centers."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class Rights:
         self._searches: dict[bytes, Search] = {}
 
     def wait(self, key: PlacedKey, decrement: Waiting) -> bool:
-        """Let a decrement wait for rights; False if too many do."""
+        """Add a decrement to the search for its key; return False if too many wait."""
         if sum(len(search.waiting) for search in self._searches.values()) >= WAITING_MAX:
             return False
         search = self._searches.get(key.storage_key)
@@ -64,7 +64,7 @@ class Rights:
         return True
 
     def run_due(self) -> None:
-        """Look whether what is waited for has come; called at the end of every step."""
+        """Continue all searches, and end those without decrements; called at the end of every step."""
         for storage_key, search in list(self._searches.items()):
             search.look()
             if not search.waiting:
@@ -72,14 +72,14 @@ class Rights:
                 del self._searches[storage_key]
 
     def next_timer(self) -> float | None:
-        """Return None: searches wait in the table of calls."""
+        """Return None: searches set their timers in the table of calls."""
         return None
 
     def asked(self, node: str, request: RightsRequest) -> None:
-        """Give rights to a node of this data center, if there are any to give, and tell what is stored then.
+        """Give rights to a node of this data center, if there are any to give, and answer with the stored entry.
 
         Raises:
-            ProtocolError, InvalidRequest, InsufficientStorage: nothing was given.
+            ProtocolError, InvalidRequest, InsufficientStorage: no rights were given.
         """
         key = self._keys.from_peer(request.identity)
         self._give(key, request.amount, request.to)
@@ -90,7 +90,7 @@ class Rights:
         """Give rights to a node of another data center, if there are any to give.
 
         Raises:
-            ProtocolError, InvalidRequest, InsufficientStorage: nothing was given.
+            ProtocolError, InvalidRequest, InsufficientStorage: no rights were given.
         """
         self._give(self._keys.from_peer(request.identity), request.amount, request.to)
 
@@ -98,7 +98,7 @@ class Rights:
         if key.type_tag != BoundedCounter.type_tag:
             raise ProtocolError(f"a {key.type_tag} has no rights")
         if self._cluster.node in self._cluster.uncounted:
-            return  # this disk may have forgotten what it had given before
+            return  # this disk may have lost rights that it had given before
         counter, me = counter_of(self._replica, key.storage_key), incarnation_of(self._replica.actor)
         search = self._searches.get(key.storage_key)
         spare = counter.rights_of(me) - (search.wanted() if search is not None else 0)
@@ -111,9 +111,9 @@ class Rights:
             self._step.stats.count("rights_given")
 
     def _datacenters_of(self, owner: Actor) -> Sequence[str]:
-        """Return where an incarnation can be asked for its rights: this data center, others, or none.
+        """Return the data centers in which an incarnation can be asked for its rights: this one, others, or none.
 
-        Only the incarnation that a node is now can give. Which that is elsewhere is not known here.
+        Only the current incarnation of a node can give. In other data centers it is not known here.
         """
         name = node_of(owner)
         node = self._cluster.ring.topology.node(name)
@@ -121,6 +121,6 @@ class Rights:
             return [self._cluster.datacenter] if name in self._cluster.alive and not node.is_learner else []
         datacenter = self._datacenter_of.get(name)
         if datacenter is None:
-            # It may have joined since this node read its configuration.
+            # The node may have joined since this node read its configuration.
             return sorted({*self._datacenter_of.values()} - {self._cluster.datacenter})
         return [datacenter] if datacenter != self._cluster.datacenter else []

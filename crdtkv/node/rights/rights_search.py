@@ -1,14 +1,14 @@
-"""`Search`: the decrements of one bounded counter that wait for rights, and whom this node asks for some.
+"""`Search`: the decrements of one bounded counter that wait for rights, and the requests to the owners of rights.
 
-What the key's stored entry says is all there is to know: who has rights, and whether somebody gave. A node of this
-data center that is asked answers with its entry as it is then. One of another data center does not answer; what it
-gives comes with the stream, like every write. So a search looks again whenever the entry has changed, and when somebody
-has had his time to answer. One node at a time is asked, for all that wait: those of this data center first, and of
-those the one with most.
+A search reads everything it needs from the stored entry of the key: the owners of rights, and whether one has given
+some. A node of this data center answers a request with its entry as it is then. A node of another data center does not
+answer; the rights it gives arrive with the stream, like every write. So a search continues whenever the entry has
+changed, and when the time for an answer has passed. It asks one node at a time, for all waiting decrements: first those
+of this data center, and of those the one with the most rights.
 
-A decrement of more than the whole counter is refused at once, and so is any when nobody in reach has rights; but only
-after a quorum was read, because this node may have missed an increment. All others wait until their time is up. Every
-refusal is certain: nothing was written.
+A decrement above the value of the counter is refused at once, and so is every decrement if no reachable node has
+rights; but only after a quorum read, because this node may have missed an increment. All others wait until their time
+is up. Every refusal is certain: nothing was written.
 """
 
 from collections.abc import Callable, Sequence
@@ -38,7 +38,7 @@ ROUND_S = 0.25
 
 @dataclass(slots=True, eq=False)
 class Waiting:
-    """A decrement that waits for rights, until `until_s`. `has_read` says that a quorum was read since it came."""
+    """A decrement that waits for rights, until `until_s`. `has_read` says that a quorum was read since it arrived."""
 
     amount: int
     until_s: float
@@ -48,9 +48,9 @@ class Waiting:
 
 
 class Search(Call):
-    """What waits for rights of one key.
+    """The decrements of one key that wait for rights.
 
-    `datacenters_of` tells in which data centers an owner of rights can be asked.
+    `datacenters_of` returns the data centers in which an owner of rights can be asked.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Search(Call):
         self._quorum_calls = quorum_calls
         self.waiting: list[Waiting] = []
         self._number = kernel.calls.add(self)
-        #: Who was asked in this round, and which nodes owe an answer.
+        #: The owners that were asked in this round, and the nodes that have not answered yet.
         self._asked: set[Actor] = set()
         self._owing: set[str] = set()
         self._next_at = 0.0
@@ -80,22 +80,22 @@ class Search(Call):
         self._had = 0
 
     def add(self, decrement: Waiting) -> None:
-        """Wait for one more."""
+        """Add a decrement."""
         self.waiting.append(decrement)
         self._wake_at(decrement.until_s)
         self._is_woken = True
 
     def end(self) -> None:
-        """Leave the table of calls."""
+        """Remove the search from the table of calls."""
         self._calls.end(self._number)
 
     def wanted(self) -> int:
-        """Return how many rights this node needs for what waits and can be had."""
+        """Return how many rights this node needs for its waiting decrements, without those above the value."""
         value = self._counter.value
         return min(value, sum(decrement.amount for decrement in self.waiting if decrement.amount <= value))
 
     def look(self) -> None:
-        """Go on, if anything has happened: carry out what can be, refuse what cannot, ask for the rest."""
+        """If anything has changed: carry out or refuse the decrements that are certain, and ask for the rest."""
         while self.waiting:
             entry = self._replica.entry(self._key.storage_key)
             if entry == self._seen and not self._is_woken:  # without a cache it is never the same object
@@ -106,20 +106,20 @@ class Search(Call):
             self._ask()
 
     def answered(self, replica: str, message: Message) -> None:
-        """See `Call`."""
+        """Merge the entry of a node, and continue."""
         self.lost(replica)
         if isinstance(message, ReplicaEntry):
             self._learn(message.entry)
 
     def lost(self, replica: str) -> None:
-        """See `Call`."""
+        """Continue with the next node, if this one had not answered yet."""
         if replica in self._owing:
             self._owing.discard(replica)
             self._next_at = self._step.now.monotonic_s
             self._is_woken = True
 
     def timer(self, purpose: str) -> None:
-        """See `Call`."""
+        """Continue with the next node, or refuse decrements whose time is up."""
         self._is_woken = True
 
     @property
@@ -132,11 +132,11 @@ class Search(Call):
 
     def _carry_out(self) -> None:
         if self._available > self._had:
-            # Somebody gave: if it is not enough, any of them may have more.
+            # A node gave rights. If they are not enough, each owner may have more: ask all again.
             self._asked.clear()
             self._next_at = self._step.now.monotonic_s
         for decrement in self.waiting[:]:
-            # Should this node serve the key no more, trying again finds the one that does.
+            # If this node does not serve the key any more, the new try is forwarded to one that does.
             if decrement.amount <= self._available or not self._cluster.serves(self._key.token):
                 self.waiting.remove(decrement)
                 decrement.try_again()
@@ -166,7 +166,7 @@ class Search(Call):
                 decrement.has_read = True
             self._learn(encoded)
 
-        # Where no quorum answers, nothing better is known than what this node holds.
+        # If no quorum answers, the entry of this node is the best information there is.
         until_s = max(decrement.until_s for decrement in decrements)
         self._quorum_calls.read_majority(self._key, until_s, then, lambda _: then(None, True))
 
@@ -195,7 +195,7 @@ class Search(Call):
         self._pause(ELSEWHERE_S)
 
     def _holders(self) -> list[Actor]:
-        """Return who else has rights and can be asked, in the order of asking."""
+        """Return the other owners of rights that can be asked, in the order of asking."""
         counter, me = self._counter, incarnation_of(self._replica.actor)
         holders = [owner for owner in counter.holders() if owner != me and self._datacenters_of(owner)]
         return sorted(holders, key=lambda owner: (not self._is_here(owner), -counter.rights_of(owner)))
@@ -218,7 +218,7 @@ class Search(Call):
 
 
 def counter_of(replica: Replica, storage_key: bytes) -> BoundedCounter:
-    """Return a bounded counter as this node holds it."""
+    """Return the stored state of a bounded counter, an empty one if none is stored."""
     entry = replica.entry(storage_key)
     state = entry.state if entry is not None else BoundedCounter()
     assert isinstance(state, BoundedCounter)

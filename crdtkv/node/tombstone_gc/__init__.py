@@ -1,7 +1,7 @@
 """Garbage collection of tombstones.
 
-- `stability`: whether a tombstone is stable: every home replica holds exactly its bytes, and no hint or row is left.
-- `collection`: the rounds in which the home replicas of a key agree to that, and drop it.
+- `stability`: whether this node agrees to the collection of a tombstone.
+- `collection`: the rounds in which all nodes of the ring agree, and the home replicas drop the tombstone.
 
-Invariant: nothing that a collected tombstone had seen can come back. Imported by the core only.
+Invariant: no version older than a collected tombstone can come back. Imported by the core only.
 """

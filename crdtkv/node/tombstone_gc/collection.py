@@ -1,13 +1,13 @@
-"""`Collection`: tombstones go when every node of the data center agrees.
+"""`Collection`: collects tombstones when every node of the data center agrees.
 
-The first home replica of a key is its collector. Every interval it reads on in its notes of tombstones, remembers
-those that are old enough as *candidates*, and asks all nodes of the ring about them; which of them are home replicas
-does not matter, for anyone may keep a hint. When all say that a tombstone is settled (`stability`), the other home
-replicas are told to drop it. The collector drops its own copy last, when all others have: if one of them missed the
-message, the tombstone is still here, anti-entropy brings it back to the others, and it goes in a later round.
+The first home replica of a key is its collector. Every interval it reads on in its notes of tombstones, records those
+that are old enough as *candidates*, and asks all nodes of the ring about them; not only the home replicas, because any
+node may store a hint. When all answer that a tombstone is settled (`stability`), the other home replicas get the
+request to drop it. The collector drops its own copy last, when all others have: if one of them missed the request, the
+tombstone is still here, anti-entropy brings it back to the others, and it is collected in a later round.
 
-Nobody is ever left out because it is down: a tombstone waits for all, and `waiting_for` says for whom. Time alone
-never removes anything.
+A node that is down is never left out: a tombstone waits for all nodes, and `waiting_for` names those without agreement.
+Time alone never removes a tombstone.
 """
 
 from collections.abc import Mapping
@@ -28,17 +28,17 @@ from crdtkv.wire.messages import (
 )
 
 ROUND_TIMEOUT_S = 5.0
-#: How many notes a round reads, and how many candidates there are, as multiples of what it asks about.
+#: The most notes that a round reads, and the most candidates, as multiples of `batch_max`.
 NOTES_A_ROUND = 10
 CANDIDATES = 100
 #: The shortest pause between rounds when more is due than one round asks about.
 PAUSE_S = 1.0
-#: Whom tombstones wait for while there are other data centers.
+#: The entry of `waiting_for` for tombstones that wait for other data centers.
 ELSEWHERE = "other data centers"
 
 
 class _Candidate(NamedTuple):
-    """A tombstone of which this node is the collector; `due_s` is when it is asked about next."""
+    """A tombstone whose collector is this node; `due_s` is the time of the next request about it."""
 
     question: Question
     due_s: float
@@ -46,7 +46,7 @@ class _Candidate(NamedTuple):
 
 
 class Collection:
-    """Asking and answering of one node."""
+    """The rounds of one node, and its answers to those of others."""
 
     def __init__(self, kernel: Kernel, replica: Replica, stability: Stability, config: CollectionConfig) -> None:
         self._kernel = kernel
@@ -65,7 +65,7 @@ class Collection:
 
     @property
     def told(self) -> dict[str, object]:
-        """How many tombstones there are here, and how many of the last round wait for whom; for `status`."""
+        """The number of tombstones here, and the number of the last round that wait, by node; for `status`."""
         return {"rows": len(self._replica.tombstones), "waiting_for": dict(sorted(self._waiting_for.items()))}
 
     @property
@@ -100,15 +100,13 @@ class Collection:
         else:
             self._waiting_for = {ELSEWHERE: kept_for_others} if kept_for_others else {}
 
-    # Answering.
-
     def asked(self, node: str, request: TombstonesRequest) -> None:
-        """Answer whether this node agrees; the answer leaves behind all that this node has written and held back."""
+        """Answer with the tombstones to which this node agrees, when all that it has written is durable."""
         settled, agreed = self._stability.judge(parsed_questions(request.tombstones))
         self._step.effects.send_when_durable(node, TombstonesReply(request.id, list(settled), list(agreed)))
 
     def drop(self, node: str, request: DropTombstones) -> None:
-        """Drop what all have agreed to, unless this node has changed its mind."""
+        """Drop the tombstones that this node still judges as settled, and answer with their keys."""
         settled, _ = self._stability.judge(parsed_questions(request.tombstones))
         dropped: list[object] = []
         for storage_key in settled:
@@ -117,10 +115,8 @@ class Collection:
                 dropped.append(storage_key)
         self._step.effects.send_when_durable(node, TombstonesDropped(request.id, dropped))
 
-    # Asking.
-
     def ended(self, questions: list[Question], answers: "Answers") -> None:
-        """Take the end of a round: drop here what all others have dropped, and ask again about the rest."""
+        """Handle the end of a round: drop tombstones that all others have dropped, and keep the other candidates."""
         self._is_asking = False
         self._waiting_for = answers.waiting_for
         now_s = self._step.now.monotonic_s
@@ -145,7 +141,7 @@ class Collection:
         CollectionRound(self._kernel, self, due, others).start(*self._stability.judge(due))
 
     def _find_candidates(self, now_s: float) -> int:
-        """Read on in the notes, in a circle; return how many would be due, were it not for other data centers."""
+        """Read on in the notes, in a circle; return how many are no candidates only because of other data centers."""
         kept_for_others = 0
         tombstones, batch_max = self._replica.tombstones, self._config.batch_max
         room = CANDIDATES * batch_max - len(self._candidates)
@@ -168,7 +164,7 @@ class Collection:
         return kept_for_others
 
     def _renew_actor(self) -> None:
-        """Write under a new name if tombstones wait for that, at most once in the time of grace."""
+        """Write under a new actor if tombstones wait for that, at most once per grace period."""
         renewed_ms = self._replica.actor_renewed_ms
         if not self._stability.needs_new_actor:
             return
@@ -182,7 +178,11 @@ class Collection:
 
 
 class Answers(NamedTuple):
-    """What a round came to: keys dropped by all other home replicas, keys all agree to, and whom the rest waits for."""
+    """The result of a round.
+
+    `dropped` are the keys that all other home replicas have dropped, `agreed` the other keys to which all nodes agree.
+    `waiting_for` is the number of tombstones without agreement, by node.
+    """
 
     dropped: frozenset[bytes]
     agreed: frozenset[bytes]
@@ -190,7 +190,7 @@ class Answers(NamedTuple):
 
 
 class CollectionRound(Call):
-    """One round in flight; see `Call`. First it asks, then it has dropped what all have settled."""
+    """One round in flight: it asks all nodes, then requests the home replicas to drop the settled tombstones."""
 
     def __init__(self, kernel: Kernel, collection: Collection, questions: list[Question], others: list[str]) -> None:
         self._cluster = kernel.cluster
@@ -202,14 +202,14 @@ class CollectionRound(Call):
         self._number = 0
         self._waiting: set[str] = set()
         self._is_dropping = False
-        #: By key: who has settled it, and who has settled it or just agreed to it.
+        #: By node: the keys that are settled there, and those that are settled or agreed to.
         self._settled: dict[str, frozenset[bytes]] = {}
         self._agreed: dict[str, frozenset[bytes]] = {}
         self._to_drop: dict[str, list[Question]] = {}
         self._dropped: dict[str, frozenset[bytes]] = {}
 
     def start(self, settled: list[bytes], agreed: list[bytes]) -> None:
-        """Ask all others about what this node itself agrees to."""
+        """Ask all other nodes about the tombstones to which this node agrees."""
         step = self._step
         self._settled[self._cluster.node] = frozenset(settled)
         self._agreed[self._cluster.node] = frozenset(settled + agreed)
@@ -221,12 +221,12 @@ class CollectionRound(Call):
         self._calls.set_timer(self._number, step.now.monotonic_s + ROUND_TIMEOUT_S, "deadline")
         self._waiting = set(self._others)
         for node in self._others:
-            # What this node has written must be on its disk before it counts as agreed.
+            # This node's writes must be on its disk before it counts as agreed.
             step.effects.send_when_durable(node, TombstonesRequest(self._number, [list(one) for one in asked]))
         self._progress()
 
     def answered(self, replica: str, message: Message) -> None:
-        """See `Call`."""
+        """Note the agreement of a node, or the keys it has dropped."""
         if replica not in self._waiting:
             return
         if isinstance(message, TombstonesReply) and not self._is_dropping:
@@ -240,12 +240,12 @@ class CollectionRound(Call):
         self._progress()
 
     def lost(self, replica: str) -> None:
-        """See `Call`."""
+        """End the round if a node without an answer is lost."""
         if replica in self._waiting:
             self._end()
 
     def timer(self, purpose: str) -> None:
-        """See `Call`; the only timer is the deadline."""
+        """End the round at its deadline."""
         self._end()
 
     def _progress(self) -> None:
@@ -280,7 +280,7 @@ class CollectionRound(Call):
         self._collection.ended(self._questions, Answers(dropped, agreed - dropped, self._refusals(everybody)))
 
     def _refusals(self, everybody: list[str]) -> dict[str, int]:
-        """Count, by node, the tombstones it did not agree to, answered or not."""
+        """Return, by node, how many tombstones it did not agree to; a missing answer counts as no agreement."""
         own = self._agreed[self._cluster.node]
         missing: Mapping[str, int] = {
             node: len(self._questions) - len(own)

@@ -1,27 +1,28 @@
-"""`Stability`: whether, as far as this node can tell, nothing older than a tombstone can come back.
+"""`Stability`: whether, as far as this node can see, no version older than a tombstone can come back.
 
-A tombstone may be forgotten when everything it has seen is gone for good: *causal stability*. No node can tell alone,
-so all nodes of the ring are asked, alive or not, and a tombstone that one of them cannot vouch for stays.
+A tombstone may be dropped when all versions that it has seen are gone for good: *causal stability*. No node can
+determine that alone, so all nodes of the ring are asked, alive or not, and a tombstone stays as long as one of them
+does not agree.
 
 A node *agrees* to a tombstone when
 
 - it is a home replica, and holds exactly these bytes, on disk, for at least `gc_grace_s` of its own wall clock, without
-  a dot of the name it writes under now (`write_actor`), and without an outbox row for the key;
-- or it is none, and stores nothing under the key;
-- and it keeps no hint for the key, carries its entry in no call, counts as a member, knows of no learner among the
-  home replicas, and knows that all other data centers have the tombstone, too.
+  a dot of the actor that it writes under now (`write_actor`), and without an outbox row for the key;
+- or it is no home replica, and stores no entry of the key;
+- and it stores no hint for the key, carries its entry in no call, counts as a member, sees no learner among the home
+  replicas, and sees that all other data centers have the tombstone, too.
 
-Older versions may still be on their way, in messages, or in calls of nodes that had not been asked yet. So agreeing is
-only the beginning: the tombstone is *settled* when the node has agreed to it for `settle_s`, longer than any request
-and then any message lives, and kept no hint for the key meanwhile. Let all nodes be settled at one time. Then,
-`settle_s` before, all home replicas held the tombstone and nobody kept a hint, so from then on nobody could read
-anything older: calls that had, have ended since, and what they sent has arrived, at replicas that have seen more, or
-never will.
+Older versions may still be in transit, in messages, or in calls of nodes that had not been asked yet. So agreement is
+only the beginning: the tombstone is *settled* when the node has agreed to it for `settle_s`, which is longer than any
+request and the message after it last, and has stored no hint for the key meanwhile. If all nodes are settled at one
+time, then, `settle_s` before, all home replicas held the tombstone and no node stored a hint. From then on no node
+could read an older version. Calls that had read one have ended since, and their messages have either arrived, at
+replicas that have seen more, or are lost.
 
-Whoever agrees will stamp nothing at or below what the tombstone carries, so a new write of an `lww` key that knows
-nothing of the tombstone wins against it as it would have, had it known.
+A node that agrees assigns no timestamp at or below the one of the tombstone. So a new write of an `lww` key by a client
+that has not seen the tombstone wins against it, as it would have if the tombstone still existed.
 
-Agreements are kept in memory, under one ring epoch: a restart, or a change of the ring, begins anew.
+Agreements are kept in memory, under one ring epoch: a restart, or a change of the ring, drops them.
 
 Source: Baquero, Almeida, Shoker, "Pure operation-based CRDTs" (2014), section 5 (causal stability).
 """
@@ -39,17 +40,17 @@ from crdtkv.node.replica.replica import Replica
 from crdtkv.node.replica.tombstones import Noted
 from crdtkv.ring.token import token_in
 
-#: Longer than any request (10 minutes) and any message between two nodes of a data center together.
+#: Longer than any request (10 minutes) and any message between two nodes of a data center, added up.
 SETTLE_MAX_S = 900.0
-#: Past this the oldest agreement is given up; its tombstone settles later.
+#: Above this number the oldest agreement is dropped; its tombstone settles later.
 AGREEMENTS_MAX = 50_000
 
-#: Asked for a storage key: whether every other data center is known to hold its tombstone, too.
+#: Returns, for a storage key, whether every other data center is known to hold its tombstone, too.
 StableElsewhere = Callable[[bytes], bool]
 
 
 class Question(NamedTuple):
-    """A tombstone that may go: the digest of its bytes, and the timestamp it carries."""
+    """A candidate for collection: the digest of the tombstone's bytes, and its timestamp."""
 
     storage_key: bytes
     digest: bytes
@@ -57,7 +58,7 @@ class Question(NamedTuple):
 
 
 class Stability:
-    """What one node vouches for."""
+    """The agreements of one node."""
 
     def __init__(
         self,
@@ -77,7 +78,7 @@ class Stability:
         self._gc_grace_ms = int(gc_grace_s * 1000)
         self.settle_s = min(gc_grace_s, SETTLE_MAX_S)
         self.is_stable_elsewhere = is_stable_elsewhere
-        #: Whether a tombstone was refused because it names dots of the name this node writes under.
+        #: Whether a tombstone was refused because it has dots of the actor that this node writes under now.
         self.needs_new_actor = False
         self._since: dict[bytes, tuple[bytes, float]] = {}
         self._of_epoch = kernel.cluster.epoch
@@ -111,15 +112,15 @@ class Stability:
         return settled, agreed
 
     def dropped(self, storage_key: bytes) -> None:
-        """Forget a key whose tombstone is gone."""
+        """Drop the agreement of a key whose tombstone was collected."""
         self._since.pop(storage_key, None)
 
     def has_passed_since(self, wall_ms: int) -> bool:
-        """Tell whether the time of grace has passed since then."""
+        """Return whether `gc_grace_s` has passed since a wall clock time."""
         return self._step.now.wall_ms - wall_ms >= self._gc_grace_ms
 
     def is_old_enough(self, storage_key: bytes, noted: Noted) -> bool:
-        """Tell whether a tombstone has had its grace; one that was noted in the future begins to have it now."""
+        """Return whether the grace period of a tombstone has passed; a note from the future is dated anew."""
         if noted.noted_ms > self._step.now.wall_ms:
             self._replica.tombstones.note_again(storage_key, noted, self._step.now.wall_ms)
             return False
@@ -138,7 +139,7 @@ class Stability:
         return self._holds(storage_key, digest) and self.is_stable_elsewhere(storage_key)
 
     def _holds(self, storage_key: bytes, digest: bytes) -> bool:
-        """Tell whether this replica could drop the tombstone."""
+        """Return whether this home replica can drop the tombstone."""
         replica = self._replica
         noted = replica.tombstones.get(storage_key)
         if noted is None or noted.digest != digest or not replica.commits.is_durable(storage_key):
@@ -148,22 +149,22 @@ class Stability:
         return not self._names_own_dots(storage_key)
 
     def _names_own_dots(self, storage_key: bytes) -> bool:
-        """Tell whether this node could not drop the tombstone without forgetting how far it has counted."""
+        """Return whether dropping the tombstone would lose this node's dot counter of the key."""
         entry = self._replica.entry(storage_key)
         names = entry is not None and entry.context.highest(self._replica.actor) > 0
         self.needs_new_actor = self.needs_new_actor or names
         return names
 
     def _hint_kept(self, storage_key: bytes) -> None:
-        """Take back an agreement: something of the key was kept for a node that may have missed it."""
+        """Drop an agreement: this node has stored a hint for a target that may have missed the tombstone."""
         self._since.pop(storage_key, None)
 
 
 def parsed_questions(tombstones: list[object]) -> list[Question]:
-    """Check what another node asks.
+    """Parse the tombstones of another node's request.
 
     Raises:
-        ProtocolError: these are no tombstones.
+        ProtocolError: they are malformed.
     """
     questions: list[Question] = []
     for item in tombstones:

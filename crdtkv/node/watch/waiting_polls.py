@@ -1,11 +1,11 @@
-"""`WaitingPolls`: polls of watchers that have nothing to tell yet, by what they wait for.
+"""`WaitingPolls`: polls of watchers that have no changes to answer with yet, indexed by prefix.
 
-Every write of the node asks who waits for it, so that must not depend on how many wait: polls are found by the prefixes
-they name, and a key is compared with as many prefixes as there are different lengths of them. A poll leaves when it
-is answered, or when its client has gone; its deadline is then passed over.
+Every write of the node looks up the polls that wait for it, so the cost of a lookup must not depend on their number.
+Polls are indexed by their prefixes, and a key is compared with one prefix per distinct prefix length. A poll leaves
+when it is answered, or when its client disconnects; its deadline is skipped afterwards.
 
-How many may wait, and how many of one client, is bounded (`has_room_for`): a client has its own share, and what it does
-not use stays free for others.
+The number of polls is bounded, in total and per client (`has_room_for`). Each client has its own limit, and polls that
+one client does not use stay available to others.
 """
 
 import heapq
@@ -16,14 +16,14 @@ from crdtkv.node.kernel.events import Peer
 
 MAX_WAITING = 10_000
 MAX_WAITING_OF_ONE = 512
-#: Prefixes of all polls, which is what they take in memory.
+#: The total size of the prefixes of all polls, which dominates their memory.
 MAX_PREFIX_BYTES = 64 * 1024 * 1024
-#: Deadlines of polls that were answered are swept when they are more than those that wait, and this many.
+#: Deadlines of answered polls are removed when they outnumber the waiting polls by this many.
 _SWEEP_FROM = 1_024
 
 
 class Poll(NamedTuple):
-    """One question of a watcher: about keys with these prefixes in these partitions (a mask)."""
+    """One request of a watcher: about keys with these prefixes in these partitions (a mask)."""
 
     peer: Peer
     id: int
@@ -34,7 +34,7 @@ class Poll(NamedTuple):
 
 
 class WaitingPolls:
-    """The polls that wait, by number, and from which change on each of them looks."""
+    """The waiting polls by number, indexed by prefix."""
 
     def __init__(self) -> None:
         self._polls: dict[int, Poll] = {}
@@ -53,7 +53,7 @@ class WaitingPolls:
         return iter(list(self._polls))
 
     def has_room_for(self, poll: Poll) -> bool:
-        """Whether a poll may wait as well."""
+        """Return whether a poll may be added."""
         return (
             len(self._polls) < MAX_WAITING
             and len(self._of_peer.get(poll.peer, ())) < MAX_WAITING_OF_ONE
@@ -61,7 +61,7 @@ class WaitingPolls:
         )
 
     def add(self, poll: Poll) -> None:
-        """Let a poll wait."""
+        """Add a poll."""
         self._last += 1
         self._polls[self._last] = poll
         self._of_peer.setdefault(poll.peer, {})[self._last] = None
@@ -78,11 +78,11 @@ class WaitingPolls:
             named[self._last] = poll
 
     def get(self, number: int) -> Poll:
-        """Return a poll that waits."""
+        """Return a waiting poll."""
         return self._polls[number]
 
     def take(self, number: int) -> Poll:
-        """Return a poll, which does not wait any longer."""
+        """Remove a poll and return it."""
         poll = self._polls.pop(number)
         self._prefix_bytes -= _prefix_bytes(poll)
         of_peer = self._of_peer[poll.peer]
@@ -100,12 +100,12 @@ class WaitingPolls:
         return poll
 
     def drop_all_of(self, peer: Peer) -> None:
-        """Forget the polls of a client that has gone."""
+        """Remove the polls of a client that has disconnected."""
         for number in list(self._of_peer.get(peer, ())):
             self.take(number)
 
     def for_key(self, identity: bytes, partition: int) -> list[int]:
-        """Return the numbers of the polls that a change of this key is for; one may come twice."""
+        """Return the numbers of the polls that wait for a change of this key; a number may occur twice."""
         found: list[int] = []
         for length in self._lengths:
             named = self._by_prefix.get(identity[:length])
@@ -114,7 +114,7 @@ class WaitingPolls:
         return found
 
     def overdue(self, now_s: float) -> list[int]:
-        """Return the numbers of the polls whose time is over."""
+        """Return the numbers of the polls whose deadline has passed."""
         found: list[int] = []
         while self._deadlines and self._deadlines[0][0] <= now_s:
             _, number = heapq.heappop(self._deadlines)
@@ -123,7 +123,7 @@ class WaitingPolls:
         return found
 
     def next_timer(self) -> float | None:
-        """Return when the first poll's time is over."""
+        """Return the first deadline, None if no poll waits."""
         while self._deadlines and self._deadlines[0][1] not in self._polls:
             heapq.heappop(self._deadlines)
         return self._deadlines[0][0] if self._deadlines else None

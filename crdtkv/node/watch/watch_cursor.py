@@ -1,9 +1,9 @@
-"""`Cursor`: how far a watch has come at one node; to the client it is a few bytes without meaning.
+"""`Cursor`: the position of a watch at one node; a client treats it as opaque bytes.
 
-A watch begins with the initial state: the partitions it asks for, one after the other, as they are stored. Before the
-first is read the cursor takes the number of the log's last change (`since`). When all are through, what changed behind
-that number follows, then what changes. So a key that is written while its partition has been read already comes again,
-and none is skipped.
+A watch begins with the initial state: the requested partitions, one after the other, as they are stored. Before the
+first is read, the cursor takes the number of the last change in the log (`since`). After the last partition, the node
+sends the changes after that number, then new changes. So a key that is written after its partition was read is sent
+again, and none is skipped.
 """
 
 from typing import NamedTuple
@@ -12,14 +12,14 @@ from crdtkv import cbor
 from crdtkv.errors import InvalidRequest, ProtocolError
 from crdtkv.ids import MAX_KEY_BYTES
 
-#: No storage key makes a cursor longer: token, bucket, type and key, and what CBOR puts around them.
+#: The largest cursor: a storage key (token, bucket, type and key), two numbers, and the CBOR headers.
 MAX_CURSOR_BYTES = MAX_KEY_BYTES + 256
 
 
 class Cursor(NamedTuple):
-    """Everything up to change `since` of this `log` was told; of the initial state what lies before `after`.
+    """The client has received the changes up to `since` of this `log`, and the initial state up to `after`.
 
-    `partition` is the one to read next, from behind storage key `after`; None when the initial state is through.
+    `partition` is the one to read next, after storage key `after`; None when the initial state is complete.
     """
 
     log: int
@@ -34,10 +34,10 @@ class Cursor(NamedTuple):
 
     @staticmethod
     def from_bytes(encoded: bytes) -> "Cursor":
-        """Parse what a client brings back, or made up.
+        """Parse a cursor from a client.
 
         Raises:
-            InvalidRequest: it is no cursor.
+            InvalidRequest: the bytes are no cursor.
         """
         try:
             fields = cbor.decode(encoded) if len(encoded) <= MAX_CURSOR_BYTES else None
@@ -50,7 +50,7 @@ class Cursor(NamedTuple):
                 log, since, partition
             ):
                 return Cursor(log, since, partition, after)
-        raise InvalidRequest("this is no cursor: bring what the last answer brought, or nothing")
+        raise InvalidRequest("this is not a cursor: send the cursor of the last answer, or none")
 
 
 def _are_numbers(*numbers: int) -> bool:

@@ -1,13 +1,14 @@
-"""`Watching`: what a node answers to clients that watch keys.
+"""`Watching`: answers clients that watch keys.
 
-A watch is a series of polls: the client brings its cursor, the node answers with a page of what comes behind it, first
-of what is stored (the initial state), then of what has changed since. So a node keeps nothing of a watcher but a poll
-that waits for a change, and a slow watcher costs it nothing: who comes back too late, or after a restart of this node,
-is told the whole state again. A key may be told twice; none is skipped, because every cursor says up to which change
-everything was told, and what the log has forgotten is read from the store.
+A watch is a series of polls: the client sends its cursor, and the node answers with the next page after it, first of
+the stored entries (the initial state), then of changes. So the only state that a node keeps for a watcher is a poll
+that waits for a change, and a slow watcher costs it nothing. A watcher that returns too late, or after a restart of
+this node, receives the initial state again. A key may be sent twice; none is skipped, because every cursor names the
+change up to which everything was sent, and keys that the log has dropped are read from the store.
 
-A node answers for the partitions it is a replica of that counts, like a read at `ONE`: it tells what it holds, once
-that is durable here. When it does not count any more, polls are refused, and the client goes to another replica.
+A node answers for the partitions of which it is a home replica that counts, like a read at `ONE`: it sends the entries
+it holds, once they are durable here. When it does not count any more, it refuses polls, and the client uses another
+replica.
 """
 
 from itertools import islice
@@ -28,10 +29,10 @@ from crdtkv.storage.store import SCAN_BYTES, Store
 from crdtkv.wire.messages import ErrorReply, WatchReply, WatchRequest
 
 MAX_PREFIXES = 64
-#: Bucket, type and their ends: a longer prefix fits no key.
+#: Key, bucket, type and their terminators: no key has a longer prefix.
 MAX_PREFIX_BYTES = MAX_KEY_BYTES + 128
 MAX_WAIT_MS = 60_000
-#: What one poll looks at, at most: pages of the store, or changes; a watcher of few keys must not stop the node.
+#: The most pages of the store, or changes, that one poll reads, so that a watcher of few keys does not block the node.
 MAX_PAGES = 8
 MAX_CHANGES = 10_000
 
@@ -48,18 +49,18 @@ class Watching:
         self._keys = keys
         self._random = random
         self._waiting = WaitingPolls()
-        #: Whoever waits has been told everything up to this change.
+        #: All waiting polls have received everything up to this change.
         self._looked_at = 0
-        #: The partitions this node is a replica of, as a mask, and under which epoch; what was served when looked last.
+        #: The epoch, and the mask of the partitions of this node under it; the mask of the last `run_due`.
         self._homes: tuple[int, int] | None = None
         self._served_before = 0
 
     def __len__(self) -> int:
-        """How many polls wait."""
+        """Return the number of waiting polls."""
         return len(self._waiting)
 
     def poll(self, peer: Peer, request: WatchRequest) -> None:
-        """Answer with what comes behind the client's cursor, or let the poll wait for that."""
+        """Answer with the next page after the client's cursor; if there is none, let the poll wait."""
         try:
             poll = self._checked(peer, request)
             cursor = self._cursor(request.cursor)
@@ -78,15 +79,15 @@ class Watching:
             )
 
     def client_gone(self, client: int) -> None:
-        """Forget what waits for a client whose link is gone."""
+        """Drop the polls of a client whose link is closed."""
         self._waiting.drop_all_of(client)
 
     def next_timer(self) -> float | None:
-        """Return when a poll has waited long enough."""
+        """Return when the next poll reaches its deadline, None if no poll waits."""
         return self._waiting.next_timer()
 
     def run_due(self) -> None:
-        """Answer the polls that have waited for what this step did, or long enough; called at the end of every step."""
+        """Answer the polls that have changes now, or whose deadline has passed; called at the end of every step."""
         if self._waiting:
             self._refuse_what_is_not_served()
         head, told = self._changes.head, self._looked_at
@@ -101,7 +102,7 @@ class Watching:
         """Check a request.
 
         Raises:
-            InvalidKey, InvalidRequest, UnknownBucket: it is wrong.
+            InvalidKey, InvalidRequest, UnknownBucket: it is malformed.
             Unavailable: this node does not answer for all of these partitions now.
         """
         prefixes = tuple(dict.fromkeys(_prefix(prefix) for prefix in request.prefixes[: MAX_PREFIXES + 1]))
@@ -117,10 +118,10 @@ class Watching:
         return Poll(peer, request.id, prefixes, mask, limit, self._step.now.monotonic_s + wait_s)
 
     def _cursor(self, encoded: bytes) -> Cursor:
-        """Return where a client goes on: at the beginning, if this log does not know where it was.
+        """Return the cursor of a client; the beginning, if it belongs to another log.
 
         Raises:
-            InvalidRequest: that is no cursor.
+            InvalidRequest: the bytes are no cursor.
         """
         cursor = Cursor.from_bytes(encoded) if encoded else None
         if cursor is None or cursor.log != self._changes.identity or cursor.since > self._changes.head:
@@ -138,7 +139,7 @@ class Watching:
         return Cursor(self._changes.identity, since)
 
     def _tell(self, poll: Poll, cursor: Cursor) -> bool:
-        """Answer with the next page, if there is anything to tell."""
+        """Answer with the next page; return False if there is none."""
         if cursor.partition is None and cursor.since < self._changes.floor:
             cursor = self._beginning()
         if cursor.partition is None:
@@ -147,7 +148,7 @@ class Watching:
         return True
 
     def _tell_stored(self, poll: Poll, since: int, start: int, after: bytes) -> None:
-        """Answer with a page of the initial state: what lies behind `after` in partition `start`, and what follows."""
+        """Answer with a page of the initial state, from storage key `after` in partition `start` on."""
         partitions = self._cluster.ring.partitions
         rows: list[object] = []
         size = 0
@@ -167,7 +168,7 @@ class Watching:
         self._answer(poll, rows, live if partition is None else live._replace(partition=partition, after=after))
 
     def _tell_changed(self, poll: Poll, since: int) -> bool:
-        """Answer with a page of what changed behind a number; False if nothing has."""
+        """Answer with a page of the changes after `since`; return False if there are none."""
         partitions = self._cluster.ring.partitions
         changed = list(islice(self._changes.behind(since), MAX_CHANGES))
         position = self._changes.head if len(changed) < MAX_CHANGES else changed[-1][0]
@@ -188,7 +189,7 @@ class Watching:
         return True
 
     def _concerned_behind(self, number: int) -> list[int]:
-        """Return the numbers of the polls that wait for what has changed behind a number."""
+        """Return the numbers of the polls that wait for a key that changed after change `number`."""
         if not self._waiting or number < self._changes.floor:
             return list(self._waiting)
         partitions = self._cluster.ring.partitions
@@ -201,7 +202,7 @@ class Watching:
 
     @property
     def _served(self) -> int:
-        """The partitions this node is a replica of that counts, as a mask."""
+        """The partitions of which this node is a home replica that counts, as a mask."""
         if self._cluster.node in self._cluster.uncounted:
             return 0
         if self._homes is None or self._homes[0] != self._cluster.epoch:
@@ -222,7 +223,7 @@ class Watching:
                     self._refuse(poll.peer, poll.id, Unavailable(1, 0))
 
     def _answer(self, poll: Poll, rows: list[object], cursor: Cursor) -> None:
-        """Answer when everything this node holds is durable: what is told may have been written in this very step."""
+        """Answer when everything this node holds is durable: rows may have been written in this very step."""
         position = cursor.since if cursor.partition is None else None
         reply = WatchReply(poll.id, rows, cursor.to_bytes(), position, self._changes.head)
         self._step.effects.send_when_durable(poll.peer, reply)

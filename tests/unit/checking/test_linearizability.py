@@ -149,7 +149,7 @@ def test_a_write_of_unknown_fate_cannot_be_read_before_it_began() -> None:
 
 
 def test_a_read_of_what_nobody_wrote_is_found() -> None:
-    assert_found("the read of 'b' (2 to 3) found what nobody wrote", wrote("a", 0, 1), read("b", 2, 3))
+    assert_found("the read of 'b' (2 to 3) found a value that no call wrote", wrote("a", 0, 1), read("b", 2, 3))
 
 
 def test_a_write_of_unknown_fate_that_was_read_cannot_be_undone() -> None:

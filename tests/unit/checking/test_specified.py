@@ -12,7 +12,7 @@ KEY = "k"
 
 
 class World:
-    """One key; operations of actors `a`, `b`, …, each having seen exactly what it is told."""
+    """One key; operations of actors `a`, `b`, …, each with the given set of seen operations."""
 
     def __init__(self, type_tag: str) -> None:
         self.type_tag = type_tag

@@ -1,4 +1,4 @@
-"""What is written on a command line: JSON, or else plain text; and what is shown can be written again."""
+"""Values on the command line: JSON, or else plain text; printed values can be typed again."""
 
 import json
 import math
@@ -25,7 +25,7 @@ def test_what_is_no_json_is_text(text: str) -> None:
 @pytest.mark.parametrize("text", ['{"a": 1, "a": 2}', "1e400", "[" * 100_000, "[" * 100_000 + "]" * 100_000], ids=len)
 def test_json_of_which_something_would_be_lost_is_refused_but_as_text(text: str) -> None:
     for parse in (parsed_value, parsed_member):
-        with pytest.raises(InvalidRequest, match=r"take it as text \(--text\)"):
+        with pytest.raises(InvalidRequest, match=r"pass it as text \(--text\)"):
             parse(text)
         assert parse(text, as_text=True) == text
 

@@ -1,4 +1,4 @@
-"""What `crdtkv status`, `lag` and `hints` make of nodes that know less than the file, or tell less."""
+"""`crdtkv status`, `lag` and `hints` with nodes that have another configuration, or report less."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Where `crdtkv export` writes: a file it replaces when it is whole, or what is no file, as it is."""
+"""The output of `crdtkv export`: a file that is replaced at the end, or a pipe or device."""
 
 import os
 from pathlib import Path

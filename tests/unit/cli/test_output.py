@@ -1,4 +1,4 @@
-"""What is printed: what is stored, as text and nothing else."""
+"""The output of the program: stored text is printed as text, never as markup or control characters."""
 
 import json
 

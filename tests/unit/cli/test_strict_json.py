@@ -1,4 +1,4 @@
-"""JSON: nothing that is no JSON is read or written, and nothing is lost of what is."""
+"""Strict JSON: other text is neither read nor written, and no part of a value is lost."""
 
 import json
 from typing import Any

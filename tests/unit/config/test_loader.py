@@ -1,4 +1,4 @@
-"""The configuration file: what it says is what is loaded, and every mistake is one line in the words of the file."""
+"""The configuration file: its values are loaded, and every error is one line in the words of the file."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ LEVELS = "'ANY', 'ONE', 'SLOPPY_QUORUM', 'LOCAL_QUORUM', 'LOCAL_ALL' or 'LINEARI
 
 NATS_URL = "must be nats://HOST:PORT or tls://HOST:PORT"
 MONITOR_URL = "must be http://HOST:PORT or https://HOST:PORT"
-ONE_SERVER = "must name one NATS server, not several: give the server, or what stands before them, one name"
+ONE_SERVER = "must name one NATS server, not several: give the server, or the proxy before several, one name"
 HOST = "must be a host name or an IP address, without a port or anything else"
 BOOLEANS = "YAML reads yes, no, on and off as true and false (put text in quotes)"
 NO_NATS_URLS = (

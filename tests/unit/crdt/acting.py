@@ -1,4 +1,4 @@
-"""Operations on one key, told in as few words as a story needs."""
+"""Operations on one key, in a short form for tests."""
 
 from crdtkv.causality.context import CausalContext
 from crdtkv.causality.dot import Dot

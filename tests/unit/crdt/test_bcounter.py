@@ -1,4 +1,4 @@
-"""The bounded counter: rights to decrement, who has them, and that no two nodes use the same ones."""
+"""The bounded counter: owners of rights, and that no two nodes use the same right."""
 
 import pytest
 from acting import act, everywhere

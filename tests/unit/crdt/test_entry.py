@@ -1,4 +1,4 @@
-"""Entries around their state: types that do not mix, expiries, bytes that are kept, and damage that is told."""
+"""Entries around their state: types that do not mix, expiries, bytes that are kept, and damage that is detected."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The registers of the greatest and of the smallest number: what is joined, what a delete takes away, which numbers."""
+"""`maxreg` and `minreg`: which values are joined, which ones a delete removes, and which numbers are valid."""
 
 import math
 

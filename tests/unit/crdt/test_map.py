@@ -1,4 +1,4 @@
-"""The map: fields of any type, each as if it were a key of its own; what removing one spares, and what is no field."""
+"""The map: fields of any type, as independent as keys; the effect of removing one; invalid fields."""
 
 from typing import Any
 

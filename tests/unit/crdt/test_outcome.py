@@ -1,4 +1,4 @@
-"""What an operation tells: the number it has made of a counter or of a member's score, and nothing else."""
+"""The outcome of an operation: the resulting number of a counter or of a member's score, and nothing else."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The register, story by story: who supersedes whom, what siblings a reader sees, and who wins among them."""
+"""The register: which versions a put supersedes, which siblings a reader sees, and which one wins."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The add-wins set and the grow-only set: what concurrent adds, removes and deletes come to, and what is refused."""
+"""The add-wins set and the grow-only set: results of concurrent adds, removes and deletes, and refused operations."""
 
 import pytest
 from acting import act, delta, everywhere

@@ -1,4 +1,4 @@
-"""The pages: links lead somewhere, the README stays short, and the words are those of the glossary."""
+"""The pages: links lead to existing targets, the README is short, and the words are those of the glossary."""
 
 import importlib.util
 import re

@@ -14,10 +14,19 @@ from crdtkv.node.core import NodeCore
 from crdtkv.node.kernel.effects import AckStream, Publish
 from crdtkv.node.kernel.events import Durable, Event, Now, PeerDown, PeerUp, Received
 from crdtkv.ring.token import storage_key_of
+from crdtkv.sim.expanded import expanded
 from crdtkv.storage import rows
 from crdtkv.storage.memory import MemoryStore
 from crdtkv.storage.patching import PatchingStore
-from crdtkv.wire.messages import EntriesReply, GetRequest, Message, MutateReply, MutateRequest
+from crdtkv.wire.messages import (
+    EntriesReply,
+    GetRequest,
+    Message,
+    MutateReply,
+    MutateRequest,
+    WriteReplica,
+    WriteReplicas,
+)
 
 GRACE_S = 10.0
 CLIENT = 1
@@ -45,6 +54,11 @@ def config(nodes: int = 4, datacenters: tuple[str, ...] = ("eu",), **sections: d
     return model.model_copy(update={"collection": fast, "gossip": GossipConfig(interval_s=3600)})
 
 
+def is_write(message: Message) -> bool:
+    """Tell whether a message writes at another replica."""
+    return isinstance(message, WriteReplica | WriteReplicas)
+
+
 class Cluster:
     """The nodes of eu, linked by a network that is perfect unless `loses` says otherwise."""
 
@@ -68,6 +82,11 @@ class Cluster:
         for name in self.names:
             self.start(name)
         self.run(3)
+
+    def writes_sent(self) -> list[tuple[str, WriteReplica]]:
+        """Return what was sent to write at other replicas, with the receivers."""
+        one_by_one = [(receiver, one) for _, receiver, message in self.sent for one in expanded([message])]
+        return [(receiver, one) for receiver, one in one_by_one if isinstance(one, WriteReplica)]
 
     @property
     def homes(self) -> list[str]:

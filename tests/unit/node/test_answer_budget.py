@@ -1,4 +1,4 @@
-"""What one step does for one peer is bounded: what is beyond is refused, and whoever asked for less is answered."""
+"""The work of one step for one peer is bounded: requests beyond the bound are refused, those of other peers are not."""
 
 from collections.abc import Iterator
 from typing import Any

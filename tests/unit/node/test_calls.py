@@ -1,4 +1,4 @@
-"""The table of requests in flight: numbers, timers in ticks, and who is told when a replica is lost."""
+"""The table of requests in flight: numbers, timers in ticks, and the calls that learn of a lost replica."""
 
 import pytest
 from hypothesis import given
@@ -9,7 +9,7 @@ from crdtkv.wire.messages import Message
 
 
 class Listener:
-    """A call that writes down what it is told; on "again" it sets another timer, on "end" it ends `to_end`."""
+    """A call that records its events; on "again" it sets another timer, on "end" it ends `to_end`."""
 
     def __init__(self, table: CallTable, log: list[tuple[str, str]], name: str) -> None:
         self.table = table

@@ -1,4 +1,4 @@
-"""The log of changed keys: each key once, the newest change counts, and what is forgotten raises the floor."""
+"""The log of changed keys: each key once, by its newest change; dropping keys raises the floor."""
 
 from hypothesis import given
 from hypothesis import strategies as st

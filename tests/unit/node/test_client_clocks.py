@@ -1,4 +1,4 @@
-"""What a client carries orders its own writes. It moves no node's clock, and ends nobody's time to live."""
+"""A client's timestamp orders its own writes. It moves no node's clock, and ends no time to live."""
 
 from several_nodes import CLIENT, KEY, WALL_MS, Cluster, config
 

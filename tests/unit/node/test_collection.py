@@ -1,14 +1,14 @@
-"""Tombstones of one data center: who must agree before they go, and what a node may do after it has forgotten one."""
+"""Tombstones of one data center: which nodes must agree before collection, and what a node may do afterwards."""
 
 import pytest
-from several_nodes import GRACE_S, KEY, STEP_S, Cluster, config, fields_of
+from several_nodes import GRACE_S, KEY, STEP_S, Cluster, config, fields_of, is_write
 
 from crdtkv.ids import identity_of
 from crdtkv.node.kernel.events import Received
 from crdtkv.node.tombstone_gc.collection import ELSEWHERE
 from crdtkv.ring.token import storage_key_of
 from crdtkv.storage import rows
-from crdtkv.wire.messages import DropTombstones, KeepHint, TombstonesRequest, WriteReplica
+from crdtkv.wire.messages import DropTombstones, KeepHint, TombstonesRequest
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_a_hint_for_the_key_anywhere_keeps_its_tombstone(cluster: Cluster) -> No
     assert put.counter == 1
     cluster.mutate("delete")
     # The fallback replica cannot reach the home replica it keeps the old version for.
-    cluster.loses = lambda sender, receiver, message: isinstance(message, WriteReplica)
+    cluster.loses = lambda sender, receiver, message: is_write(message)
     hint = KeepHint(1, cluster.homes[1], KEY, old, False)
     cluster.handle(cluster.stand_in, Received(cluster.homes[0], cluster.topology.epoch, [hint]))
     cluster.run(4 * GRACE_S)

@@ -1,4 +1,4 @@
-"""A disk that cannot answer ends the process, whoever asked; nobody is answered from a store that is damaged."""
+"""A disk error ends the process, whatever the request; no request is answered from a damaged store."""
 
 import pytest
 from one_node import CLIENT, OneNode, identity

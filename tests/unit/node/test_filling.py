@@ -1,4 +1,4 @@
-"""A data center that was added or has lost disks is sent everything, and nobody takes it for equal before."""
+"""A data center that was added or has lost disks is sent everything, and does not count as complete before."""
 
 from types import SimpleNamespace
 

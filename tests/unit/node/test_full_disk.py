@@ -39,7 +39,7 @@ def test_a_replica_that_dies_while_it_is_repaired_is_done_without(cluster: Clust
     cluster.handle("eu-2", DiskSpace(is_sufficient=True))
     cluster.loses = lambda sender, receiver, message: receiver == "eu-2"
     cluster.mutate("put", b"\x01", at="eu-1", level="LOCAL_QUORUM")
-    cluster.loses = lambda sender, receiver, message: type(message).__name__ == "WriteReplica"
+    cluster.loses = lambda sender, receiver, message: type(message).__name__ in ("WriteReplica", "WriteReplicas")
     core = cluster.cores["eu-1"]
     core.parts.selector.latencies.answered("eu-2", 0.0001)
     core.parts.selector.latencies.answered("eu-3", 0.1)

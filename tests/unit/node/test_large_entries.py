@@ -1,10 +1,10 @@
-"""What a large entry costs: nobody sends, reads, parses or writes the whole for a small change."""
+"""The cost of a large entry: no node sends, reads, parses or writes the whole for a small change."""
 
 from typing import Any
 
 import pytest
 from one_node import CLIENT, OneNode, to
-from several_nodes import Cluster, config
+from several_nodes import Cluster, config, is_write
 
 from crdtkv import cbor
 from crdtkv.crdt.entry import Entry
@@ -16,7 +16,6 @@ from crdtkv.storage import rows
 from crdtkv.wire.messages import (
     ErrorReply,
     LeafReply,
-    Message,
     MutateRequest,
     ReadReplica,
     ReplicaEntry,
@@ -26,10 +25,6 @@ from crdtkv.wire.messages import (
 BOARD = identity_of("default", "board", "hot")
 SET = identity_of("default", "set", "tags")
 MEMBERS = [cbor.encode_value(f"member-{number:03}") for number in range(200)]
-
-
-def is_write(message: Message) -> bool:
-    return isinstance(message, WriteReplica)
 
 
 @pytest.fixture
@@ -69,7 +64,7 @@ def test_a_replica_that_lags_tells_a_writer_so_and_is_not_sent_the_whole_for_it(
     cluster.mutate("set", MEMBERS[8], 80, key=BOARD, at=first, level="LOCAL_QUORUM")
     answers = [message for _, _, message in cluster.sent if isinstance(message, ReplicaEntry)]
     assert [(answer.entry, answer.is_older) for answer in answers] == [(None, True)]
-    written = [message for _, _, message in cluster.sent if isinstance(message, WriteReplica)]
+    written = [message for _, message in cluster.writes_sent()]
     assert all(message.basis is not None for message in written)
     assert {len(message.entry) < 400 for message in written} == {True, False}
     assert max(len(message.entry) for message in written) < len(all_equal(cluster, BOARD)) // 2
@@ -156,7 +151,7 @@ def test_anti_entropy_sends_only_what_the_other_lacks_of_a_large_entry(cluster: 
     cluster.run(15)
     assert all_equal(cluster, SET)
     replies = [message for _, _, message in cluster.sent if isinstance(message, LeafReply)]
-    given = [message for _, _, message in cluster.sent if isinstance(message, WriteReplica)]
+    given = [message for _, message in cluster.writes_sent()]
     moved = [len(cbor.encode(reply.entries)) for reply in replies] + [len(message.entry) for message in given]
     assert 0 < sum(moved) < size // 4
     assert cluster.counted("merkle_repaired") >= 1

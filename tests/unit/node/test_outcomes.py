@@ -1,13 +1,13 @@
-"""What a coordinator tells of a counter with the acknowledgement, and what it tells of the cluster to a new client."""
+"""The number that a coordinator returns with an acknowledgement, and the cluster data that it sends a new client."""
 
 import pytest
-from several_nodes import CLIENT, Cluster, config
+from several_nodes import CLIENT, Cluster, config, is_write
 
 from crdtkv import cbor
 from crdtkv.ids import identity_of
 from crdtkv.node.kernel.events import Received
 from crdtkv.ring.token import storage_key_of
-from crdtkv.wire.messages import MutateReply, MutateRequest, TopologyReply, TopologyRequest, WriteReplica
+from crdtkv.wire.messages import MutateReply, MutateRequest, TopologyReply, TopologyRequest
 
 HITS = identity_of("default", "counter", "hits")
 TOP = identity_of("default", "board", "top")
@@ -42,7 +42,7 @@ def test_a_node_that_hands_an_increment_on_passes_on_what_it_made(cluster: Clust
 
 def test_what_is_told_is_what_the_coordinator_has_and_no_more(cluster: Cluster) -> None:
     first, second, _ = homes_of(cluster, HITS)
-    cluster.loses = lambda sender, receiver, message: isinstance(message, WriteReplica)
+    cluster.loses = lambda sender, receiver, message: is_write(message)
     assert told(cluster.mutate("increment", 3, at=first, key=HITS, level="ONE")) == 3
     assert told(cluster.mutate("increment", 4, at=second, key=HITS, level="ONE")) == 4
 

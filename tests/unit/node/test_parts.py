@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from one_node import CLIENT, ME, OneNode, to
-from several_nodes import Cluster
+from several_nodes import Cluster, is_write
 
 from crdtkv.causality.context import CausalContext
 from crdtkv.causality.dot import Dot
@@ -40,7 +40,7 @@ def members(encoded: object) -> int:
 
 def writes(cluster: Cluster) -> list[tuple[str, WriteReplica]]:
     """Return the writes that were sent since this was last asked, and to whom."""
-    sent = [(receiver, message) for _, receiver, message in cluster.sent if isinstance(message, WriteReplica)]
+    sent = cluster.writes_sent()
     cluster.sent.clear()
     return sent
 
@@ -84,7 +84,7 @@ def test_a_remove_from_a_large_set_is_sent_as_a_part_too(cluster: Cluster) -> No
 def test_a_small_entry_is_sent_whole_because_that_mends_what_was_missed() -> None:
     cluster = Cluster()
     first, _, deaf = cluster.homes
-    cluster.loses = lambda _, receiver, message: receiver == deaf and isinstance(message, WriteReplica)
+    cluster.loses = lambda _, receiver, message: receiver == deaf and is_write(message)
     cluster.mutate("add", X, key=TAGS, at=first, level="LOCAL_QUORUM")
     cluster.loses = lambda *_: False
     writes(cluster)
@@ -105,7 +105,7 @@ def test_what_a_type_sends_whole_has_no_basis(type_tag: str, call: list[Any]) ->
 
 def test_a_replica_that_missed_a_write_refuses_a_part_and_is_sent_what_changed_lately(cluster: Cluster) -> None:
     first, _, deaf = cluster.homes
-    cluster.loses = lambda _, receiver, message: receiver == deaf and isinstance(message, WriteReplica)
+    cluster.loses = lambda _, receiver, message: receiver == deaf and is_write(message)
     cluster.mutate("add", X, key=TAGS, at=first, level="LOCAL_QUORUM")
     cluster.loses = lambda *_: False
     writes(cluster)
@@ -121,7 +121,7 @@ def test_a_replica_that_missed_a_write_refuses_a_part_and_is_sent_what_changed_l
 
 def test_a_replica_that_missed_more_than_what_changed_lately_is_sent_the_whole(cluster: Cluster) -> None:
     first, _, deaf = cluster.homes
-    cluster.loses = lambda _, receiver, message: receiver == deaf and isinstance(message, WriteReplica)
+    cluster.loses = lambda _, receiver, message: receiver == deaf and is_write(message)
     for number in range(CHANGES_MAX + 1):
         cluster.mutate("add", bytes([0x18, 100 + number]), key=TAGS, at=first, level="LOCAL_QUORUM")
     cluster.loses = lambda *_: False
@@ -136,7 +136,7 @@ def test_a_replica_that_missed_more_than_what_changed_lately_is_sent_the_whole(c
 
 def test_a_replica_that_has_seen_more_takes_a_part(cluster: Cluster) -> None:
     first, second, deaf = cluster.homes
-    cluster.loses = lambda _, receiver, message: receiver == first and isinstance(message, WriteReplica)
+    cluster.loses = lambda _, receiver, message: receiver == first and is_write(message)
     cluster.mutate("add", X, key=TAGS, at=second, level="LOCAL_QUORUM")
     cluster.loses = lambda *_: False
     writes(cluster)
@@ -163,7 +163,7 @@ def test_after_many_parts_with_losses_all_hold_the_same_bytes(cluster: Cluster) 
     lost: list[int] = []
 
     def loses(_: str, receiver: str, message: Message) -> bool:
-        if not isinstance(message, WriteReplica):
+        if not is_write(message):
             return False
         lost.append(1)
         return len(lost) % 3 == 0

@@ -58,7 +58,7 @@ def test_a_read_takes_no_sibling_from_any_replica(held: tuple[Entry | None, ...]
         assert versions(before) <= versions(entry)
     if level == "LOCAL_ALL":
         assert now == [BOTH] * 3
-    repairs = [message for _, _, message in cluster.sent if isinstance(message, WriteReplica)]
+    repairs = [message for _, message in cluster.writes_sent()]
     assert [message.supersede_before for message in repairs] == [0] * len(repairs)
 
 

@@ -1,4 +1,4 @@
-"""Reads that need others, as one node sends them: whom it asks, when it asks one more, and what it forwards to whom."""
+"""Reads that need other nodes: which ones a node asks, when it asks one more, and which reads it forwards."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Whom a node asks first: itself, then who is significantly faster or less loaded; equals take turns."""
+"""The order in which a node asks replicas: itself, then significantly faster or less loaded ones; equals take turns."""
 
 from collections import Counter
 from random import Random

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from several_nodes import CLIENT, Cluster, config
+from several_nodes import CLIENT, Cluster, config, is_write
 
 from crdtkv.crdt.entry import Entry
 from crdtkv.errors import Overloaded, ProtocolError, Unavailable, WriteTimeout
@@ -22,7 +22,6 @@ from crdtkv.wire.messages import (
     MutateRequest,
     OperationFound,
     ReplicaEntry,
-    WriteReplica,
 )
 
 HITS = identity_of("default", "counter", "hits")
@@ -101,7 +100,7 @@ def test_a_retry_through_another_coordinator_is_answered_with_the_dot_of_the_fir
 
 def test_a_retry_completes_what_only_one_replica_had_seen_before_the_coordinator_died(cluster: Retrying) -> None:
     first, second, third = cluster.homes_of_hits
-    cluster.loses = lambda sender, receiver, message: isinstance(message, WriteReplica) and receiver == third
+    cluster.loses = lambda sender, receiver, message: is_write(message) and receiver == third
     cluster.attempt(first)
     cluster.stop(first)
     cluster.loses = lambda sender, receiver, message: False
@@ -124,7 +123,7 @@ def test_a_retry_of_what_nobody_has_seen_is_carried_out(cluster: Retrying) -> No
 
 def test_what_the_first_coordinator_alone_may_have_is_not_done_again_before_it_is_asked(cluster: Retrying) -> None:
     first, second, _ = cluster.homes_of_hits
-    cluster.loses = lambda sender, receiver, message: isinstance(message, WriteReplica) and sender == first
+    cluster.loses = lambda sender, receiver, message: is_write(message) and sender == first
     cluster.attempt(first)
     cluster.stop(first)
     refusal = cluster.attempt(second, tried=(first,))
@@ -139,7 +138,7 @@ def test_what_the_first_coordinator_alone_may_have_is_not_done_again_before_it_i
 def test_who_handed_an_operation_on_names_those_who_may_have_carried_it_out(cluster: Retrying) -> None:
     first, second, _ = cluster.homes_of_hits
     guest = next(name for name in cluster.names if name not in cluster.homes_of_hits)
-    cluster.loses = lambda sender, receiver, message: isinstance(message, WriteReplica)
+    cluster.loses = lambda sender, receiver, message: is_write(message)
     assert cluster.attempt(guest) is None  # handed on to the first home, which writes it and reaches nobody
     cluster.stop(first)
     refusal = cluster.attempt(second, tried=(guest,))
@@ -186,7 +185,7 @@ def test_who_only_knows_of_a_write_that_another_replica_holds_does_not_wait_for_
 ) -> None:
     first, second, third = cluster.homes_of_hits
     dot = written(cluster.attempt(first, level="LOCAL_ALL"))
-    for name, row in ((third, rows.data_row(storage_key_of(HITS))), (second, rows.operation_row(0, OPERATION))):
+    for name, row in ((third, rows.data_row(storage_key_of(HITS))), (second, rows.operations_row(0, 0))):
         cluster.stores[name].delete(row)
         cluster.stores[name].commit()
         cluster.stop(name)
@@ -202,7 +201,7 @@ def test_who_only_knows_of_a_write_that_another_replica_holds_does_not_wait_for_
 
 def test_a_retry_waits_a_moment_for_the_silent_replica_that_may_know(cluster: Retrying) -> None:
     first, second, third = cluster.homes_of_hits
-    cluster.loses = lambda sender, receiver, message: isinstance(message, WriteReplica) and receiver != third
+    cluster.loses = lambda sender, receiver, message: is_write(message) and receiver != third
     cluster.attempt(first, level="ONE")
     cluster.loses = lambda sender, receiver, message: isinstance(message, FindOperation) and receiver == first
     assert written(cluster.attempt(second, tried=(first,)))[0].startswith(first)
@@ -281,7 +280,7 @@ def test_a_retry_supersedes_what_its_operation_did(cluster: Retrying) -> None:
     key = identity_of("default", "register", "cart")
     first, second, third = cluster.homes_of_hits
     cluster.mutate("put", b"old", at=third, key=key)
-    cluster.loses = lambda sender, receiver, message: isinstance(message, WriteReplica) and receiver == third
+    cluster.loses = lambda sender, receiver, message: is_write(message) and receiver == third
     cluster.attempt(first, key=key, what=("put", b"new"), level="LOCAL_ALL")
     cluster.stop(first)
     cluster.loses = lambda sender, receiver, message: False
@@ -294,7 +293,7 @@ def test_a_retry_supersedes_what_its_operation_did(cluster: Retrying) -> None:
 
 def test_a_write_that_fails_again_is_of_unknown_fate_as_before(cluster: Retrying) -> None:
     first, second, third = cluster.homes_of_hits
-    cluster.loses = lambda sender, receiver, message: isinstance(message, WriteReplica)
+    cluster.loses = lambda sender, receiver, message: is_write(message)
     assert cluster.attempt(first) is None
     cluster.run(2.5)
     assert cluster.answers.pop().code == WriteTimeout.code  # type: ignore[union-attr]

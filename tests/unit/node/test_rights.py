@@ -1,10 +1,11 @@
-"""Rights to decrement a bounded counter: asked for where they are, given by who has them, used by one node only."""
+"""Rights to decrement a bounded counter: requested from owners, given by them, used by one node only."""
 
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from one_node import CLIENT, ME, OneNode, to
+from several_nodes import is_write
 from two_datacenters import NAMES, STOCK, World, owner_of
 
 from crdtkv.ids import actor_name, identity_of
@@ -154,7 +155,7 @@ def test_more_than_the_counter_has_is_refused_at_once_and_no_rights_move(world: 
 
 
 def test_before_it_refuses_a_node_reads_a_quorum_because_it_may_have_missed_an_increment(world: World) -> None:
-    world.loses = lambda sender, receiver, message: receiver == "eu-2" and isinstance(message, WriteReplica)
+    world.loses = lambda sender, receiver, message: receiver == "eu-2" and is_write(message)
     world.do("increment", 5, "eu-3")
     world.settle(1)
     world.loses = lambda sender, receiver, message: False

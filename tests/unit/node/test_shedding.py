@@ -1,4 +1,4 @@
-"""A node that has too many requests in flight refuses clients, and nobody else."""
+"""A node that has too many requests in flight refuses clients, but no other nodes."""
 
 from one_node import CLIENT, OneNode, identity, to
 

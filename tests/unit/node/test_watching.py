@@ -1,4 +1,4 @@
-"""What a node tells a watching client: what is stored, then what changes; no key is skipped, whatever comes between."""
+"""The answers of a node to a watching client: stored values, then changes; no key is skipped, whatever happens."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -29,7 +29,7 @@ REGISTERS = b"default\0register\0"
 
 
 class Watcher:
-    """A client that watches one node, with one poll at a time, and keeps what it is told."""
+    """A client that watches one node, with one poll at a time, and records the changes."""
 
     def __init__(self, node: OneNode, *prefixes: bytes, limit: int = 1000, client: int = CLIENT) -> None:
         self.node = node

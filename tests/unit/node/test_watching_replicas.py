@@ -1,20 +1,20 @@
-"""Watching at one of several replicas: whatever way an entry takes to it, it is told; each replica tells its own."""
+"""Watches at one of several replicas: each replica reports every change of its own entries, whatever its origin."""
 
 from typing import Any
 
 import pytest
-from several_nodes import CLIENT, GRACE_S, Cluster, config
+from several_nodes import CLIENT, GRACE_S, Cluster, config, is_write
 
 from crdtkv.crdt.entry import Entry
 from crdtkv.ids import identity_of
 from crdtkv.node.kernel.events import Received
-from crdtkv.wire.messages import Message, MutateReply, WatchReply, WatchRequest, WriteReplica
+from crdtkv.wire.messages import Message, MutateReply, WatchReply, WatchRequest
 
 ALL = b"\1"  # of one partition
 
 
 class Watcher:
-    """A client that watches at one node at a time, and keeps the values it is told, None for a tombstone."""
+    """A client that watches at one node at a time, and records the values, None for a tombstone."""
 
     def __init__(self, cluster: Cluster, node: str) -> None:
         self.cluster = cluster
@@ -52,7 +52,7 @@ def cluster() -> Cluster:
 
 def deaf(name: str) -> Any:
     def loses(_: str, receiver: str, message: Message) -> bool:
-        return receiver == name and isinstance(message, WriteReplica)
+        return receiver == name and is_write(message)
 
     return loses
 
@@ -95,7 +95,7 @@ def test_a_write_is_told_also_when_too_few_replicas_have_it_to_be_acknowledged(c
     first = cluster.homes[0]
     watcher = Watcher(cluster, first)
     watcher.catch_up()
-    cluster.loses = lambda _, __, message: isinstance(message, WriteReplica)
+    cluster.loses = lambda _, __, message: is_write(message)
     before = len(cluster.answers)
     with pytest.raises(IndexError):
         cluster.try_to_mutate("put", b"alone", at=first, level="LOCAL_ALL")

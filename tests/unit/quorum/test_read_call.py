@@ -1,4 +1,4 @@
-"""One quorum read: whom it asks, when it asks more, what it makes of the answers, and who has to be repaired."""
+"""One quorum read: which replicas it asks, when it asks more, its result, and which replicas are repaired."""
 
 import pytest
 

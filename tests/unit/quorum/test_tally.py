@@ -1,4 +1,4 @@
-"""The tally: reached, impossible or pending; each replica counts once, and what is decided stays so."""
+"""The tally: reached, impossible or pending; each replica counts once, and a reached tally stays reached."""
 
 from hypothesis import given
 from hypothesis import strategies as st

@@ -222,7 +222,7 @@ def test_another_wire_version_is_refused_with_both_numbers(monkeypatch: pytest.M
     with monkeypatch.context() as other_peer:
         other_peer.setattr(codec, "WIRE_VERSION", version)
         payload = encode_frame(1, [Hello("shop", "eu", "node", "eu-1")])
-    with pytest.raises(ProtocolError, match=f"wire version {version} is not spoken here, only 1: upgrade"):
+    with pytest.raises(ProtocolError, match=f"wire version {version} is not supported, only 1: upgrade"):
         decode_frame(payload)
 
 

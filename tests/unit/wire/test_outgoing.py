@@ -1,4 +1,4 @@
-"""What leaves on a link: every message is sent, divided or shortened, or its requester told; none disturbs another."""
+"""Outgoing messages: each is sent, divided or shortened, or its requester gets an error; none affects another."""
 
 from typing import Any
 

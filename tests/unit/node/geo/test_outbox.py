@@ -1,4 +1,4 @@
-"""The outbox, story by story: what is sent, what is forgotten and when, what a restart and a full outbox leave."""
+"""The outbox: which rows are sent and deleted, and when; the effect of a restart and of a full outbox."""
 
 from collections.abc import Iterable
 

@@ -1,7 +1,7 @@
-"""The outbox's promise, against every failure around it: when all is quiet, every data center has every last write.
+"""The outbox's guarantee under failures: when all is idle, every data center has every last write.
 
-Streams lose, repeat and delay messages, sendings fail with and without effect, nodes crash and forget what they had
-not synced, outboxes overflow. What the other data centers have confirmed is all that may ever be forgotten.
+Streams lose, repeat and delay messages, publishes fail with and without effect, nodes crash and lose unsynced data,
+outboxes overflow. Only rows that the other data centers have confirmed may be deleted.
 """
 
 from hypothesis import given, settings

@@ -1,4 +1,4 @@
-"""Large entries rest between two sendings; small ones do not, and nothing that waits is forgotten."""
+"""Large entries rest between two transfers; small ones do not, and no waiting row is lost."""
 
 from crdtkv.node.geo.pacing import BYTES_PER_S, FREE_BYTES, Pacing
 from crdtkv.node.replica.outbox import Outbox
