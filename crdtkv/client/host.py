@@ -116,7 +116,7 @@ class ClientHost:
                     future.set_result(call.result)
                 else:
                     future.set_exception(call.error)
-        wake_at = self.core.next_timer()
+        wake_at = self.core.timers.next_at
         if wake_at < self._wake_at:
             self._set_timer(wake_at)
 

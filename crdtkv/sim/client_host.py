@@ -172,7 +172,7 @@ class ClientHost:
         self._cluster.network.send(self.name, name, frame, node.receive, self.may_double)
 
     def _set_timer(self) -> None:
-        at_s = self.core.next_timer()
+        at_s = self.core.timers.next_at
         if self._timer_at <= at_s:
             return
         self._timer_at = at_s

@@ -1,8 +1,8 @@
 """`ClientCore`: one client, as a function from what happens to effects.
 
 A host hands over the calls that callers have begun (`begin`), the frames of nodes (`received`) and whatever else has
-happened (`handle`). The core decides what to send to which node, and which calls have ended. `next_timer` says when it
-wants to be woken if nothing happens.
+happened (`handle`). The core decides what to send to which node, and which calls have ended. `timers.next_at` says when
+to call `handle` if nothing happens.
 
 Calls are objects that the host makes: `Read`, `SessionRead`, `Write`, `PartitionScan`, `Following`, `AskEach`,
 `Connect`.
@@ -38,9 +38,9 @@ class ClientCore:
 
     def __init__(self, random: Random) -> None:
         self._step = Step()
-        self._timers = Timers()
-        self.routing = Routing(self._step, self._timers)
-        self._parts = ClientParts(self._step, self._timers, random, self.routing, RetryBudget())
+        self.timers = Timers()
+        self.routing = Routing(self._step, self.timers)
+        self._parts = ClientParts(self._step, self.timers, random, self.routing, RetryBudget())
         #: Calls that also wait for links; those that are over are removed when the next one begins.
         self._waiting_for_links: list[Call] = []
 
@@ -68,7 +68,8 @@ class ClientCore:
             link.received(messages, clock_ahead_s)
             if epoch > link.epoch:
                 self.routing.saw_epoch(link, epoch)
-        self._end_step()
+        if self._step.at_end or self.timers.next_at <= now:
+            self._end_step()
         return effects
 
     def handle(self, events: Iterable[Event], now: float) -> Effects:
@@ -80,15 +81,11 @@ class ClientCore:
         self._end_step()
         return effects
 
-    def next_timer(self) -> float:
-        """Return when to call `handle` at the latest, infinity if only events matter."""
-        return self._timers.next_at
-
     def _end_step(self) -> None:
         """Run what is due, then what was left to the end of the step, and what that leaves to it."""
         step = self._step
-        if self._timers.next_at <= step.now:
-            self._timers.fire(step.now)
+        if self.timers.next_at <= step.now:
+            self.timers.fire(step.now)
         while step.at_end:
             due, step.at_end = step.at_end, []
             for act in due:

@@ -220,7 +220,10 @@ class NodeLink:
                 self._changed()
             else:
                 self._take_answer(message)
-        self._give_places()
+        if self.window.waiting or self._reads:
+            self._give_places()
+        else:
+            self.window.used = len(self._waiting) + len(self._owed)
         if self._is_leaving:
             self._leave_when_done()
 

@@ -93,7 +93,7 @@ class Stage:
     def advance(self, seconds: float) -> None:
         """Let time go on; the core is woken when it wants to be."""
         until = self.now + seconds
-        while (due := self.core.next_timer()) <= until:
+        while (due := self.core.timers.next_at) <= until:
             self.now = max(self.now, due)
             self.step()
         self.now = until
