@@ -3,13 +3,16 @@
 from typing import Any
 
 from crdtkv.crdt.entry import Entry
+from crdtkv.hashing import DIGEST_BYTES
 from crdtkv.node.enrollment.enrollment import Enrollment
 from crdtkv.node.handoff.hint_delivery import _Delivery
 from crdtkv.node.handoff.local_copy import LocalCopy
 from crdtkv.node.kernel import cluster_view
+from crdtkv.node.kernel.keys import PlacedKey
 from crdtkv.node.kernel.responsible import Responsible
 from crdtkv.node.quorum_calls import read_repair
 from crdtkv.node.replica.outbox import Outbox
+from crdtkv.node.replica.replica import Replica
 from crdtkv.storage import identity
 from crdtkv.wire.messages import WriteReplica
 
@@ -95,6 +98,18 @@ def hint_of_a_fallback_counted_beside_its_target() -> Any:
     return replaced(cluster_view, "responsibles_of", wrong)
 
 
+def entry_adopted_whatever_it_was_made_on() -> Any:
+    """A replica stores a coordinator's entry unread although it holds another one than the coordinator had."""
+    adopt = Replica.adopt
+
+    def wrong(self: Replica, key: PlacedKey, encoded: bytes, made_on: bytes, newest: int) -> bool:
+        held = self._stored(key.storage_key)
+        digest = held.digest(key.storage_key) if held is not None else 0
+        return adopt(self, key, encoded, digest.to_bytes(DIGEST_BYTES, "big"), newest)
+
+    return replaced(Replica, "adopt", wrong)
+
+
 def outbox_row_deleted_on_the_first_confirmation() -> Any:
     """One data center's confirmation counts for all."""
     confirm = Outbox.confirm
@@ -122,6 +137,7 @@ BUGS_OF_REPAIR: dict[Bug, int] = {
     write_of_a_fallback_never_sent_elsewhere: 300,
     fallback_goes_on_under_its_name: 300,
     hint_of_a_fallback_counted_beside_its_target: 300,
+    entry_adopted_whatever_it_was_made_on: 150,
     outbox_row_deleted_on_the_first_confirmation: 150,
     restored_copy_whose_incarnation_goes_on: 300,
 }
