@@ -26,6 +26,7 @@ bench: $(VENV)/.for-demo           ## measure a cluster of one data center, and 
 	$(BIN)/python benchmarks/one_datacenter.py
 	$(BIN)/python benchmarks/group_commit.py
 	$(BIN)/python benchmarks/core_path.py
+	$(BIN)/python benchmarks/client_path.py
 
 night: $(VENV)/.for-demo           ## search planted bugs, then simulate runs of all fault classes, from fresh seeds, on all cores, until stopped
 	$(BIN)/python -m tests.simulation.planted_bugs --jobs $$(nproc) $$(date +%s)000

@@ -232,7 +232,7 @@ class Bucket(Keys, Container, Generic[V]):
         return Keys(self._shelf, type_tag)
 
     def _check_common(self, consistency: Level, timeout: float | None) -> None:
-        self._shelf.caller.router.check_loop()
+        self._shelf.caller.host.check_loop()
         self._shelf.level(consistency)
         if timeout is not None:
             checked_timeout(timeout)

@@ -1,6 +1,5 @@
 """`connect` and `Client`."""
 
-import asyncio
 import json
 import os
 from collections.abc import Callable, Generator
@@ -10,16 +9,17 @@ from typing import Any, NamedTuple, NoReturn
 from crdtkv.client.arguments import checked_timeout
 from crdtkv.client.buckets import Buckets
 from crdtkv.client.caller import Caller
-from crdtkv.client.connection import LinkLost, NoAnswer
+from crdtkv.client.core.asking import AskEach
+from crdtkv.client.core.connecting import Connect
+from crdtkv.client.host import ClientHost
 from crdtkv.client.place import Level, Shelf
-from crdtkv.client.router import Router
 from crdtkv.client.session import Session
 from crdtkv.client.targets import Target, resolved
 from crdtkv.errors import InvalidRequest
-from crdtkv.ids import DEFAULT_BUCKET, parse_identity
+from crdtkv.ids import DEFAULT_BUCKET, is_name, parse_identity
 from crdtkv.quorum.level import ConsistencyLevel, level_named
 from crdtkv.ring.topology import Topology
-from crdtkv.wire.messages import InspectRequest, Message, RepairRequest, StatusRequest
+from crdtkv.wire.messages import Hello, InspectRequest, Message, RepairRequest, StatusRequest
 
 DEFAULT_TIMEOUT_S = 5.0
 
@@ -33,9 +33,10 @@ class Held(NamedTuple):
 class Client(Buckets):
     """A connection to a cluster; the verbs act on the bucket `default`. Made by `connect`."""
 
-    def __init__(self, router: Router, default_level: ConsistencyLevel | None, timeout_s: float) -> None:
-        self._router = router
-        super().__init__(Shelf(Caller(router, default_level, timeout_s), DEFAULT_BUCKET, None))
+    def __init__(self, host: ClientHost, default_level: ConsistencyLevel | None, timeout_s: float) -> None:
+        self._host = host
+        self._routing = host.core.routing
+        super().__init__(Shelf(Caller(host, default_level, timeout_s), DEFAULT_BUCKET, None))
 
     async def __aenter__(self) -> "Client":
         return self
@@ -48,31 +49,29 @@ class Client(Buckets):
     @property
     def datacenter(self) -> str:
         """The data center requests go to now: the preferred one, or the next while no node of that is reachable."""
-        return self._router.current.name
+        return self._routing.current.name
 
     @property
     def moves(self) -> int:
         """How often requests began to go to another data center."""
-        return self._router.moves
+        return self._routing.moves
 
     def on_move(self, told: Callable[[str, str], None] | None) -> None:
         """Have `told` called, from which data center to which, whenever requests begin to go to another one.
 
         It is called within the request that goes there, and must not raise. (The logger `crdtkv.client` warns, too.)
         """
-        self._router.on_move = told
+        self._host.on_move = told
 
     @property
     def topology(self) -> Topology:
         """The ring of that data center as the client knows it."""
-        ring = self._router.views[0].ring
-        assert ring is not None
-        return ring.topology
+        return self._routing.views[0].ring.topology
 
     @property
     def buckets(self) -> list[str]:
         """The names of all buckets."""
-        return sorted(self._router.views[0].buckets)
+        return sorted(self._routing.views[0].buckets)
 
     def session(self, token: str | None = None) -> Session:
         """Begin a session: its reads show all that it has written, and never go back in time.
@@ -122,7 +121,7 @@ class Client(Buckets):
 
     @property
     def _node_names(self) -> list[str]:
-        return sorted(self._router.views[0].connections)
+        return sorted(self._routing.views[0].links)
 
     async def _ask_all(self, request: Callable[[int], Message], timeout: float) -> dict[str, dict[str, Any] | None]:
         told = await self._answers(request, timeout)
@@ -130,16 +129,8 @@ class Client(Buckets):
 
     async def _answers(self, request: Callable[[int], Message], timeout: float) -> dict[str, Any]:
         """Ask every node of the data center; return what those said that answered."""
-        self._router.check_loop()
-        timeout = checked_timeout(timeout)
-        linked = self._router.views[0].linked
-        asked = [connection.ask(request(connection.next_id()), timeout) for connection in linked.values()]
-        told: dict[str, Any] = {}
-        for name, answer in zip(linked, await asyncio.gather(*asked, return_exceptions=True), strict=True):
-            if not isinstance(answer, BaseException):
-                told[name] = answer
-            elif not isinstance(answer, (LinkLost, NoAnswer)):
-                raise answer
+        self._host.check_loop()
+        told: dict[str, Any] = await self._host.run(AskEach(request, checked_timeout(timeout)))
         return told
 
     async def close(self) -> None:
@@ -148,7 +139,7 @@ class Client(Buckets):
         Raises:
             InvalidRequest, ClosedError: this is not the event loop the client was connected in.
         """
-        await self._router.close()
+        await self._host.close()
 
 
 class Connecting:
@@ -201,13 +192,14 @@ class Connecting:
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     async def _connect(self) -> Client:
-        router = Router(self._addresses, self._datacenter, f"python-{os.getpid()}")
+        preferred = self._datacenter if is_name(self._datacenter) else ""
+        host = ClientHost(Hello(self._cluster, preferred or "", "client", f"python-{os.getpid()}"))
         try:
-            await router.connect(self._cluster, self._timeout_s)
+            await host.run(Connect(self._addresses, self._datacenter, self._timeout_s))
         except BaseException:
-            await router.close()
+            await host.close()
             raise
-        return Client(router, self._level, self._timeout_s)
+        return Client(host, self._level, self._timeout_s)
 
 
 def connect(

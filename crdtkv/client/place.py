@@ -72,7 +72,7 @@ class Place:
     @property
     def entry_bytes(self) -> int:
         """What the elements of one call may take if an entry is to hold them."""
-        return self.shelf.caller.router.views[0].entry_bytes or MAX_ELEMENTS_BYTES
+        return self.shelf.caller.view.entry_bytes or MAX_ELEMENTS_BYTES
 
     async def read(self, consistency: Level, timeout: float | None) -> Found:
         """Read what is here."""
@@ -81,7 +81,7 @@ class Place:
         if encoded is None:
             return Found(None, None)
         entry = Entry.from_bytes(encoded)
-        caller.observe(entry.state.newest())
+        caller.observations.observe(entry.state.newest())
         state: CausalState | None = entry.state
         for start in range(0, len(self._path), 2):
             state = state.fields.get(self._path[start : start + 2]) if isinstance(state, Map) else None  # type: ignore[call-overload]

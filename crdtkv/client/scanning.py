@@ -1,4 +1,4 @@
-"""Scanning: all partitions, a few at a time, page by page.
+"""Scanning: all partitions, a few at a time.
 
 Keys are placed by hash, so a prefix lies everywhere: every partition is asked, and keys come in ring order. A scan that
 begins behind a key begins in that key's partition. One that ends after some keys asks one partition first, then as many
@@ -8,7 +8,6 @@ at a time as the rest will take if keys lie as dense there.
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 from crdtkv.client.caller import Caller
@@ -17,8 +16,7 @@ from crdtkv.client.entry import ValueEntry
 from crdtkv.client.values import shown_key
 from crdtkv.crdt.entry import Entry
 from crdtkv.quorum.level import ConsistencyLevel
-from crdtkv.ring.token import partition_of, storage_key_of, token_of
-from crdtkv.wire.messages import ScanRequest
+from crdtkv.ring.token import partition_at, storage_key_of
 
 PARTITIONS_AHEAD = 8
 PAGE_ROWS = 500
@@ -44,12 +42,10 @@ async def scan(
     codec: Codec[Any] = CBOR,
 ) -> AsyncIterator[tuple[str | bytes, ValueEntry[Any]]]:
     """Yield every key of the extent, without the prefix `strip`."""
-    caller.router.check_loop()
-    ring = caller.router.views[0].ring
-    assert ring is not None
+    caller.host.check_loop()
+    partitions = caller.view.ring.partitions
     _, after, limit = extent
-    first = 0 if after is None else partition_of(token_of(after), ring.partitions)
-    unread = iter(range(first, ring.partitions))
+    unread = iter(range(0 if after is None else partition_at(after, partitions), partitions))
     behind = b"" if after is None else storage_key_of(after)
     reading: deque[asyncio.Task[_Found]] = deque()
     count = partitions_read = 0
@@ -57,7 +53,7 @@ async def scan(
         while True:
             ahead = _ahead(limit, count, partitions_read)
             while len(reading) < ahead and (partition := next(unread, None)) is not None:
-                work = _read_partition(caller, ring.partitions, partition, extent, behind, level, timeout_s)
+                work = _read_partition(caller, partition, extent, behind, level, timeout_s)
                 reading.append(asyncio.create_task(work))
                 behind = b""
             if not reading:
@@ -87,36 +83,9 @@ def _ahead(limit: int | None, count: int, partitions_read: int) -> int:
 
 
 async def _read_partition(
-    caller: Caller,
-    partitions: int,
-    partition: int,
-    extent: Extent,
-    after: bytes,
-    level: ConsistencyLevel,
-    timeout_s: float,
+    caller: Caller, partition: int, extent: Extent, after: bytes, level: ConsistencyLevel, timeout_s: float
 ) -> _Found:
-    found: _Found = []
-    route_by = _identities_by_partition(partitions)[partition]
-    rows = PAGE_ROWS if extent.limit is None else min(PAGE_ROWS, extent.limit)
-    while True:
-        request = ScanRequest(0, partition, extent.prefix, after, rows, level.to_wire(), 0)
-        reply = await caller.scan(request, route_by, level, timeout_s)
-        for identity, encoded in reply.rows:
-            entry = Entry.from_bytes(encoded)
-            if not entry.is_tombstone:
-                found.append((identity, entry))
-        if reply.next_after is None or (extent.limit is not None and len(found) >= extent.limit):
-            return found
-        after = reply.next_after
-
-
-@lru_cache(maxsize=8)
-def _identities_by_partition(partitions: int) -> dict[int, bytes]:
-    """Find one made-up identity per partition, so that a partition is routed like a key in it."""
-    samples: dict[int, bytes] = {}
-    number = 0
-    while len(samples) < partitions:
-        identity = b"%d" % number
-        samples.setdefault(partition_of(token_of(identity), partitions), identity)
-        number += 1
-    return samples
+    page_rows = PAGE_ROWS if extent.limit is None else min(PAGE_ROWS, extent.limit)
+    rows = await caller.scan(partition, extent.prefix, page_rows, level, timeout_s, after, extent.limit)
+    entries = [(identity, Entry.from_bytes(encoded)) for identity, encoded in rows]
+    return [(identity, entry) for identity, entry in entries if not entry.is_tombstone]

@@ -6,9 +6,9 @@ and the cursors, which only they can read. It is bound to what is watched: under
 
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
-from typing import NamedTuple
 
 from crdtkv import cbor
+from crdtkv.client.core.following import Part
 from crdtkv.errors import InvalidRequest, ProtocolError
 from crdtkv.ring.partition_set import from_bits, to_bits
 
@@ -16,14 +16,6 @@ VERSION = 1
 _DIGEST_BYTES = 8
 #: No node makes longer ones.
 MAX_CURSOR_BYTES = 4096
-
-
-class Part(NamedTuple):
-    """What is followed at one replica: partitions as a mask, and how far everything of them was told."""
-
-    node: str
-    mask: int
-    cursor: bytes
 
 
 def to_token(prefixes: Sequence[bytes], partitions: int, parts: Iterable[Part]) -> str:

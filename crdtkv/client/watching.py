@@ -5,6 +5,7 @@ remembered, then `CAUGHT_UP`, then a `Change` whenever a key changes. Of a key t
 may come; a key may come twice; none is left out. How far that goes says `token`.
 """
 
+import asyncio
 from collections import deque
 from collections.abc import Mapping, Sequence
 from types import TracebackType
@@ -13,7 +14,8 @@ from typing import Any, Generic, Literal, TypeVar
 from crdtkv.client.caller import Caller
 from crdtkv.client.change import CAUGHT_UP, Change, Mark
 from crdtkv.client.codecs import Codec
-from crdtkv.client.following import Following, Page
+from crdtkv.client.core.events import PageTaken, PageTold
+from crdtkv.client.core.following import Following, WatchPage
 from crdtkv.client.watch_token import parts_in, to_token
 from crdtkv.crdt.entry import Entry
 from crdtkv.errors import CrdtkvError
@@ -34,12 +36,14 @@ class Watch(Generic[V]):
         self._caller = caller
         self._prefixes = prefixes
         self._codecs = codecs
-        ring = caller.router.views[0].ring
-        assert ring is not None
-        parts = parts_in(token, prefixes, ring.partitions) if token is not None else []
-        self._following = Following(caller.router, prefixes, parts)
+        view = caller.view
+        parts = parts_in(token, prefixes, view.ring.partitions) if token is not None else []
+        self._following = Following(view, prefixes, parts)
+        self._pages: asyncio.Queue[WatchPage | CrdtkvError | None] = asyncio.Queue()
+        self._end: asyncio.Future[Any] | None = None
+        self._is_closed = False
         self._rows: deque[Any] = deque()
-        self._page: Page | None = None
+        self._page: WatchPage | None = None
         self._is_marked = False
 
     @property
@@ -48,7 +52,7 @@ class Watch(Generic[V]):
 
         A little of what was told may come again. Store it when you are done with what it covers.
         """
-        return to_token(self._prefixes, self._following.partitions, self._following.parts)
+        return to_token(self._prefixes, self._following.partitions, self._following.told_parts)
 
     def __aiter__(self) -> "Watch[V]":
         return self
@@ -60,21 +64,22 @@ class Watch(Generic[V]):
             ClosedError: the client was closed.
             UnknownBucket, InvalidRequest: there is nothing to watch, or this is another event loop than the client's.
         """
-        self._caller.router.check_loop()
-        self._following.start()
+        self._caller.host.check_loop()
+        self._start()
         while not self._rows:
             if self._following.is_current and not self._is_marked:
                 self._is_marked = True
                 return CAUGHT_UP
-            try:
-                page = await self._following.next_page()
-            except CrdtkvError:
+            page = await self._pages.get()
+            if isinstance(page, CrdtkvError):
                 await self.aclose()
-                raise
+                raise page
             if page is None:
+                self._pages.put_nowait(None)
                 raise StopAsyncIteration
+            self._caller.host.step([PageTaken(page)])
             self._page = page
-            self._rows.extend(page.rows)
+            self._rows.extend(page.reply.rows)
             self._after_row()
         identity, encoded = self._rows.popleft()
         self._after_row()
@@ -90,18 +95,34 @@ class Watch(Generic[V]):
 
     async def aclose(self) -> None:
         """End the watch: whoever waits for a change is told that there are no more. `token` stays valid."""
-        self._caller.router.check_loop()
+        self._caller.host.check_loop()
         self._rows.clear()
         self._page = None
-        await self._following.close()
+        if self._end is not None and not self._is_closed:
+            self._caller.host.cancel(self._following)
+        self._is_closed = True
+        while not self._pages.empty():
+            self._pages.get_nowait()
+        self._pages.put_nowait(None)
+
+    def _start(self) -> None:
+        """Begin to follow, unless this has begun already or is closed."""
+        if self._end is None and not self._is_closed:
+            self._end = self._caller.host.begin(self._following, self._pages.put_nowait)
+            self._end.add_done_callback(self._ended)
+
+    def _ended(self, end: "asyncio.Future[Any]") -> None:
+        error = end.exception()
+        assert isinstance(error, CrdtkvError), "a watch ends with an error only"
+        self._pages.put_nowait(error)
 
     def _after_row(self) -> None:
         if not self._rows and self._page is not None:
-            self._page.taken()
+            self._caller.host.step([PageTold(self._page)])
             self._page = None
 
     def _change(self, identity: bytes, encoded: bytes | None) -> Change[V]:
         entry = Entry.from_bytes(encoded) if encoded is not None else None
         if entry is not None:
-            self._caller.observe(entry.state.newest())
+            self._caller.observations.observe(entry.state.newest())
         return Change(identity, entry, self._codecs)

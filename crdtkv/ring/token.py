@@ -21,6 +21,11 @@ def partition_of(token: int, partitions: int) -> int:
     return token * partitions >> TOKEN_BITS
 
 
+def partition_at(identity: bytes, partitions: int) -> int:
+    """Return the partition of an identity."""
+    return token_hash(identity) * partitions >> TOKEN_BITS
+
+
 def partition_start(partition: int, partitions: int) -> int:
     """Return the first token of a partition; for `partition == partitions` the end of the ring, 2**64."""
     return (partition << TOKEN_BITS) // partitions

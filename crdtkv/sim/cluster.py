@@ -12,7 +12,8 @@ from crdtkv.config.model import ClusterConfig
 from crdtkv.errors import StorageError
 from crdtkv.node.kernel.effects import Effects
 from crdtkv.node.kernel.events import Event, Peer
-from crdtkv.sim.client import SimClient
+from crdtkv.ring.topology import Topology
+from crdtkv.sim.client import clients_of
 from crdtkv.sim.coverage import Coverage
 from crdtkv.sim.host import Place, SimNode
 from crdtkv.sim.monitors import Monitors
@@ -56,30 +57,14 @@ class SimCluster:
                 self.nodes[place.node] = SimNode(
                     place, self.config, self, self.nats, self.scheduler, self.network, plan.seed
                 )
-        replicas = min(plan.shape.replication_factor, plan.shape.nodes)
         #: The last client is the judge: it reads everything at the end.
-        self.clients = [
-            SimClient(
-                f"client-{number}",
-                replicas,
-                self.scheduler,
-                Random(f"client {plan.seed} {number}"),
-                self._ask,
-                self.monitors.retrying,
-                self.times.at,
-                self.coverage.count,
-                plan.keys,
-                plan.shape.partitions,
-            )
-            for number in range(plan.shape.clients + 1)
-        ]
+        self.clients = clients_of(self)
         self.watchers = watchers_of(self)
-        self._receivers: dict[str, Callable[[str, bytes], None]]
-        self._receivers = {client.name: client.receive for client in self.clients}
-        self._receivers |= {watcher.name: watcher.receive for watcher in self.watchers}
+        hosts = [host for client in self.clients for host in client.hosts.values()]
+        self._client_hosts = {host.name: host for host in (*hosts, *(watcher.host for watcher in self.watchers))}
         self._linked: dict[tuple[str, str], None] = {}
         for node in self.nodes.values():
-            for number, client in enumerate(self._receivers, FIRST_CLIENT):
+            for number, client in enumerate(self._client_hosts, FIRST_CLIENT):
                 node.know_client(number, client)
             node.clock_offset_s = self.random.uniform(-1, 1) * plan.weather.clock_offset_s
             node.clock_drift = self.random.uniform(-1, 1) * plan.weather.clock_drift
@@ -92,6 +77,16 @@ class SimCluster:
     def digest(self) -> str:
         """The hash over everything that was sent: equal seeds must give equal digests."""
         return self._digest.hexdigest()
+
+    def connect_clients(self) -> None:
+        """Let all clients and watchers connect to the nodes."""
+        for host in self._client_hosts.values():
+            host.connect()
+
+    def topology_of(self, datacenter: str) -> Topology:
+        """Return the newest ring that a running node of a data center knows."""
+        cores = [node.core for node in self.nodes.values() if node.place.datacenter == datacenter]
+        return max((core.topology for core in cores if core is not None), key=lambda topology: topology.epoch)
 
     # Processes.
 
@@ -111,6 +106,8 @@ class SimCluster:
         self.monitors.making.watch(node)
         for other in self.neighbors(node):
             self.tend_link(node, other)
+        for host in self._client_hosts.values():
+            host.node_started(node)
         self.nats.connect(node)
 
     def stop(self, node: SimNode, survivors: int | None = None) -> None:
@@ -122,10 +119,11 @@ class SimCluster:
         self.note(f"{node.place.node} is gone, {lost} commits lost")
         if lost:
             self.coverage.count("commits_lost_in_a_power_loss", lost)
-        for name in self._receivers:
-            self.network.forget_to(node.place.node, name)
+        for host in self._client_hosts.values():
+            self.network.forget_to(node.place.node, host.name)
+            host.node_stopped(node)
         for watcher in self.watchers:
-            watcher.link_lost(node.place.node)
+            watcher.node_stopped(node.place.node)
         for other in self.neighbors(node):
             self.tend_link(node, other)
 
@@ -172,7 +170,7 @@ class SimCluster:
     def deliver(self, receiver: str) -> Callable[[str, bytes], None]:
         """See `Simulation.deliver`."""
         node = self.nodes.get(receiver)
-        return node.receive if node is not None else self._receivers[receiver]
+        return node.receive if node is not None else self._client_hosts[receiver].receive
 
     def stepping(self, host: SimNode, events: list[Event]) -> None:
         """See `Simulation.stepping`."""
@@ -222,18 +220,6 @@ class SimCluster:
         self._digest.update(text.encode())
         if self.trace_to is not None:
             self.trace_to(f"{self.scheduler.now:9.4f} * {text}")
-
-    # Behind it.
-
-    def _ask(self, client: str, datacenter: str, frame: bytes) -> str:
-        """Hand a client's frame to some node that runs; return its name, "" if there is none."""
-        running = [n for n in self.nodes.values() if n.place.datacenter == datacenter and n.is_up]
-        if not running:
-            return ""
-        node = self.random.choice(running)
-        self.trace(client, node.place.node, frame)
-        self.network.send(client, node.place.node, frame, node.receive, may_double=False)
-        return node.place.node
 
 
 def _sorted_pair(one: SimNode, other: SimNode) -> tuple[str, str]:

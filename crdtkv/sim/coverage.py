@@ -52,6 +52,7 @@ REQUIRED: Mapping[str, str] = {
     "operations_retried": "a client tried a write of unknown fate again",
     "operations_found": "an operation that was tried again had been carried out, and was completed",
     "session_reads_again": "a read did not show what its session had seen, and was repeated",
+    "calls_moved": "a call was answered in another data center than the preferred one",
     "scan_pages_continued": "a scan went on behind a full page",
     "sessions_moved": "another client went on with a session, by its token",
     "siblings_read": "a read returned concurrent writes",

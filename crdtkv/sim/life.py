@@ -12,6 +12,7 @@ from crdtkv.ids import identity_of
 from crdtkv.ring.token import storage_key_of
 from crdtkv.ring.topology import Topology
 from crdtkv.sim.chaos import Chaos
+from crdtkv.sim.client_host import LINKED_WITHIN_S
 from crdtkv.sim.cluster import SimCluster
 from crdtkv.sim.host import SimNode
 from crdtkv.sim.plan import Plan
@@ -51,6 +52,8 @@ class Life:
         """
         cluster, plan = self.cluster, self.plan
         self._wait_for_members()
+        cluster.connect_clients()
+        cluster.scheduler.run_until(cluster.scheduler.now + LINKED_WITHIN_S)
         began_s = cluster.scheduler.now
         chaos = Chaos(cluster)
         for call in plan.calls:

@@ -54,6 +54,8 @@ class Retrying:
         operation_id, counter, actor = record[:16], int.from_bytes(record[24:32], "big"), record[32:].decode()
         if not counter:
             return  # only handed on
+        if operation_id not in self._operations:
+            violated("retries", f"no client has begun the operation {operation_id.hex()}, which is carried out")
         dots = self._dots.setdefault(operation_id, set())
         dots.add((actor, counter))
         if len(dots) > 1 and not self._cluster.plan.is_forgetful:

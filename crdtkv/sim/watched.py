@@ -95,7 +95,10 @@ class Watched:
             identity = identity_of("default", type_tag, key)
             at = storage_key_of(identity)
             partition = partition_in(at, partitions)
-            node = next(group.node for group in watcher.groups if group.mask >> partition & 1)
+            node = next((group.node for group in watcher.groups if group.mask >> partition & 1), None)
+            if node is None:
+                wrong.append(f"follows no replica of {type_tag}/{key}")
+                continue
             stored = self._cluster.nodes[node].disk.visible(rows.data_row(at))
             if not self._is_newest(identity, watcher.told.get(identity), stored):
                 told = "this was told" if identity in watcher.told else "nothing was told"

@@ -1,261 +1,159 @@
 """A simulated watcher: a client that wants to know every key's newest entry, at one data center.
 
-It behaves as the real one does (`client.following`): every partition is followed at one replica that counts, with one
-poll at a time from one cursor. When an answer does not come, or the node refuses, the partitions begin elsewhere from
-an empty cursor. Sometimes it is patient instead, and asks the same node again from where it was, whether that was
-restarted meanwhile or not; sometimes it sleeps, and goes on with all its cursors, as with a token. It may be slow.
+Which replica it follows for which partitions is decided by the core of the real client (`client.core.following`).
+Here it is told pages, which it may read slowly; and it sleeps sometimes: it closes the watch, and begins another one
+with what a token would say.
 
 It keeps what it was told last of every key. At the end that must be what is stored (`watched`).
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Sequence
 from random import Random
-from typing import cast
+from typing import TYPE_CHECKING, Any, cast
 
+from crdtkv.client.core.calls import Call
+from crdtkv.client.core.events import PageTaken, PageTold
+from crdtkv.client.core.following import Following, Group, Paging, Part, WatchPage
+from crdtkv.errors import CrdtkvError
 from crdtkv.ids import identity_prefix
-from crdtkv.ring.hash_ring import HashRing
-from crdtkv.ring.partition_set import each_in, mask_of, to_bits
 from crdtkv.ring.token import partition_in, storage_key_of
-from crdtkv.sim.scheduler import Scheduler
+from crdtkv.sim.client_host import ClientHost
 from crdtkv.sim.stored import violated
-from crdtkv.wire.codec import decode_frame, encode_frame
-from crdtkv.wire.messages import ErrorReply, WatchReply, WatchRequest
+from crdtkv.wire.messages import WatchReply
+
+if TYPE_CHECKING:
+    from crdtkv.sim.cluster import SimCluster
 
 ANSWER_S = 1.5
-AVOID_S = 1.0
-RETRY_S = 0.25
-#: Groups at one node; with one more, all of them begin anew as one.
-GROUPS_MAX = 4
-#: How often it stays with a node that does not answer, and how often it falls asleep when it loses one.
-PATIENCE = 0.3
-SLEEPINESS = 0.15
-
-
-@dataclass(eq=False, slots=True)
-class Group:
-    """Partitions (a mask) that are followed at one node, from one cursor. `poll` is the one under way, 0 for none."""
-
-    node: str
-    mask: int
-    cursor: bytes = b""
-    poll: int = 0
-    is_settled: bool = False
+#: How often it falls asleep when a node is lost, and after a page.
+SLEEPINESS_AT_LOSS = 0.4
+SLEEPINESS = 0.02
 
 
 class SimWatcher:
-    """One watch.
+    """One watch at a time, of these types."""
 
-    `ring` tells the data center's ring; `is_up` whether a node runs; `send` hands it a frame, `hang_up` ends the link.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        types: list[str],
-        partitions: int,
-        scheduler: Scheduler,
-        random: Random,
-        ring: Callable[[], HashRing | None],
-        is_up: Callable[[str], bool],
-        send: Callable[[str, str, bytes], None],
-        hang_up: Callable[[str, str], None],
-        count: Callable[[str], None],
-        knows_learners: bool,
-    ) -> None:
+    def __init__(self, name: str, types: list[str], datacenter: str, cluster: "SimCluster", random: Random) -> None:
         self.name = name
         self.types = types
         self._prefixes = [identity_prefix("default", type_tag) for type_tag in types]
-        self._partitions = partitions
-        self._scheduler = scheduler
+        self._cluster = cluster
         self._random = random
-        self._ring = ring
-        self._is_up = is_up
-        self._send = send
-        self._hang_up = hang_up
-        self._count = count
-        #: Rows in an answer, the longest wait for a change, and the longest time it takes to read an answer.
-        self._limit = random.choice((1, 2, 5, 500))
-        self._wait_s = random.choice((0.2, 1.0, 3.0))
+        self.host = ClientHost(name, cluster, random, [datacenter])
+        self.host.may_double = True
+        #: The rows of a page, how long a poll waits, and the longest time it takes to read a page.
+        self._paging = Paging(random.choice((1, 2, 5, 500)), random.choice((0.2, 1.0, 3.0)), ANSWER_S)
         self._slowness_s = random.choice((0.05, 0.2, 1.0))
-        #: Whether it goes by a document from before there were learners: those refuse it.
-        self._knows_learners = knows_learners
-        self.groups: list[Group] = []
+        self._watch: Following | None = None
+        self._pages: deque[WatchPage] = deque()
+        self._is_reading = False
+        self._followed: list[Group] = []
         #: By identity: what was told last.
         self.told: dict[bytes, bytes | None] = {}
-        self._unplaced = (1 << partitions) - 1
-        self._avoided: dict[str, float] = {}
-        self._polls: dict[int, Group] = {}
-        self._last_id = 0
-        self._is_placing = False
-        self._is_asleep = False
-        #: The first poll since all is quiet, if it is.
-        self._quiet_since: int | None = None
+        #: Since all is quiet: how many pages each group has brought, and whether the last one came to the end.
+        self._quiet_pages: dict[Group, tuple[int, bool]] | None = None
 
-    def start(self, within_s: float) -> None:
-        """Begin to follow everything, sooner or later."""
-        self._is_placing = True
-        self._scheduler.after(self._random.uniform(0, within_s), self._place)
-
-    def settle(self) -> None:
-        """Hurry now, and note when a node has told all it had: nothing changes any more."""
-        self._quiet_since = self._last_id + 1
+    @property
+    def groups(self) -> list[Group]:
+        """What is followed now."""
+        return self._watch.groups if self._watch is not None else []
 
     @property
     def is_settled(self) -> bool:
         """Whether every partition is followed at a node that has told everything since `settle`."""
-        return not self._unplaced and all(group.is_settled for group in self.groups)
+        if self._watch is None or not self._watch.is_placed or self._pages or self._is_reading:
+            return False
+        quiet = self._quiet_pages or {}
+        # The poll for a second page was sent when all was quiet.
+        return all(group in quiet and quiet[group][0] > 1 and quiet[group][1] for group in self._watch.groups)
 
-    @property
-    def _is_hurrying(self) -> bool:
-        return self._quiet_since is not None
+    def start(self, within_s: float) -> None:
+        """Begin to follow everything, sooner or later."""
+        self._cluster.scheduler.after(self._random.uniform(0, within_s), lambda: self._begin([]))
 
-    def link_lost(self, node: str) -> None:
-        """Learn that a node's process has ended."""
-        for number, group in list(self._polls.items()):
-            if group.node == node and self._polls.pop(number, None) is not None:
-                self._lost(group)
+    def settle(self) -> None:
+        """Hurry now, and note when a node has told all it had: nothing changes any more."""
+        self._quiet_pages = {}
 
-    def receive(self, sender: str, payload: bytes) -> None:
-        """Take a node's answers."""
-        for message in decode_frame(payload).messages:
-            if not isinstance(message, WatchReply | ErrorReply):
-                continue
-            group = self._polls.pop(message.id, None)
-            if group is None:
-                continue  # given up, or answered twice
-            if isinstance(message, WatchReply):
-                self._take(group, message)
-            elif message.code == "overloaded":
-                group.poll = 0
-                self._later(RETRY_S, group)
-            elif message.code == "unavailable":
-                self._lost(group)
-            else:
-                violated("watch", f"{sender} refuses {self.name}: {message}")
+    def node_stopped(self, node: str) -> None:
+        """Fall asleep sometimes, when a node that is followed has gone."""
+        is_followed = any(group.node == node for group in self.groups)
+        if is_followed and self._quiet_pages is None and self._random.random() < SLEEPINESS_AT_LOSS:
+            self._sleep()
 
-    def _take(self, group: Group, reply: WatchReply) -> None:
-        for identity, entry in rows_in(reply):
+    # What the host tells (`CallUser`):
+
+    def page(self, call: Call, page: WatchPage) -> None:
+        """Take a page."""
+        if call is not self._watch:
+            return
+        self._count_moves()
+        self._pages.append(page)
+        if self._quiet_pages is not None:
+            count = self._quiet_pages.get(page.group, (0, False))[0] + 1
+            reply = page.reply
+            self._quiet_pages[page.group] = count, reply.position is not None and reply.position >= reply.head
+        if not self._is_reading:
+            self._read_next()
+
+    def ended(self, call: Call, result: Any, error: CrdtkvError | None) -> None:
+        """Learn that the watch cannot go on, which nobody has asked for."""
+        violated("watch", f"{self.name} is refused: {error!r}")
+
+    def _begin(self, parts: Sequence[Part]) -> None:
+        view = self.host.core.routing.views[0]
+        self._watch = Following(view, self._prefixes, parts, self._paging)
+        self.host.begin(self, self._watch)
+
+    def _count_moves(self) -> None:
+        """Count the groups that have ended since the last page."""
+        groups = self.groups
+        self._cluster.coverage.count("watches_moved", sum(group not in groups for group in self._followed))
+        self._followed = groups
+
+    def _read_next(self) -> None:
+        """Read a page, and note that all of it was told."""
+        self._is_reading = bool(self._pages)
+        if not self._pages:
+            return
+        watch, page = self._watch, self._pages.popleft()
+        self.host.step(PageTaken(page))
+
+        def told() -> None:
+            if watch is not self._watch:
+                return
+            self._take(page)
+            self.host.step(PageTold(page))
+            self._read_next()
+            if self._quiet_pages is None and self._random.random() < SLEEPINESS:
+                self._sleep()
+
+        slowness_s = self._slowness_s if self._quiet_pages is None else 0.0
+        self._cluster.scheduler.after(self._random.uniform(0.01, 0.01 + slowness_s), told)
+
+    def _take(self, page: WatchPage) -> None:
+        group = page.group
+        for identity, entry in rows_in(page.reply):
             if not identity.startswith(tuple(self._prefixes)):
                 violated("watch", f"{group.node} tells {self.name} of {identity!r}, which it does not watch")
-            if not group.mask >> partition_in(storage_key_of(identity), self._partitions) & 1:
+            if not group.mask >> partition_in(storage_key_of(identity), self._cluster.plan.shape.partitions) & 1:
                 violated("watch", f"{group.node} tells {self.name} of {identity!r}, which is of no partition asked for")
             self.told[identity] = entry
-        group.cursor = reply.cursor
-        # Asked since all is quiet, an answer that comes to the last change says that everything was told.
-        is_at_end = reply.position is not None and reply.position >= reply.head
-        group.is_settled = is_at_end and self._quiet_since is not None and group.poll >= self._quiet_since
-        group.poll = 0
-        if not group.is_settled:
-            slowness_s = 0.0 if self._is_hurrying else self._slowness_s
-            self._later(self._random.uniform(0.01, 0.01 + slowness_s), group)
-
-    def _later(self, delay_s: float, group: Group) -> None:
-        self._scheduler.after(delay_s, lambda: self._poll(group))
-
-    def _poll(self, group: Group) -> None:
-        if self._is_asleep or group.poll or group not in self.groups:
-            return
-        wait_s = self._random.choice((0.0, self._wait_s, self._wait_s))
-        if self._is_hurrying:
-            wait_s = 0.0
-        self._last_id += 1
-        number = group.poll = self._last_id
-        self._polls[number] = group
-        bits = to_bits(group.mask, self._partitions)
-        prefixes: list[object] = [*self._prefixes]
-        request = WatchRequest(number, prefixes, bits, group.cursor, self._limit, int(wait_s * 1000))
-
-        def give_up() -> None:
-            if self._polls.pop(number, None) is not None:
-                self._lost(group)
-
-        self._scheduler.after(wait_s + ANSWER_S, give_up)
-        self._send(self.name, group.node, encode_frame(1, [request]))
-
-    def _lost(self, group: Group) -> None:
-        """Stay with a node that did not answer, or fall asleep, or go elsewhere."""
-        group.poll = 0
-        if group not in self.groups:
-            return
-        if self._is_hurrying:
-            self._leave(group)
-        elif self._random.random() < PATIENCE:
-            self._count("watch_cursors_kept")
-            self._later(self._random.uniform(RETRY_S, 4 * RETRY_S), group)
-        elif self._random.random() < SLEEPINESS:
-            self._sleep()
-        else:
-            self._leave(group)
-
-    def _leave(self, group: Group) -> None:
-        self._count("watches_moved")
-        self.groups.remove(group)
-        self._unplaced |= group.mask
-        self._avoided[group.node] = self._scheduler.now + AVOID_S
-        self._place_later()
 
     def _sleep(self) -> None:
         """End the watch, and go on with its token after a while."""
-        self._count("watch_cursors_kept")
-        self._is_asleep = True
-        self._polls = {}
-        for group in self.groups:
-            group.poll = 0
-        for node in dict.fromkeys(group.node for group in self.groups):
-            self._hang_up(self.name, node)
-
-        def wake() -> None:
-            self._is_asleep = False
-            for group in list(self.groups):
-                self._poll(group)
-            self._place()
-
-        self._scheduler.after(self._random.uniform(0.2, 3.0), wake)
-
-    def _place_later(self) -> None:
-        if not self._is_placing:
-            self._is_placing = True
-            self._scheduler.after(RETRY_S, self._place)
-
-    def _place(self) -> None:
-        """Let what is followed nowhere begin at replicas that count and run."""
-        self._is_placing = False
-        ring = self._ring()
-        if self._is_asleep:
+        if self._watch is None:
             return
-        if ring is not None:
-            now = self._scheduler.now
-            names = sorted(node.name for node in ring.topology.nodes)
-            self._random.shuffle(names)
-            linked = [
-                name
-                for name in names
-                if self._is_up(name) and self._avoided.get(name, 0.0) <= now
-                if not (self._knows_learners and name in ring.learners)
-            ]
-            chosen: dict[str, list[int]] = {}
-            for partition in each_in(self._unplaced):
-                replicas = ring.replicas_of(partition)
-                name = next((name for name in linked if name in replicas), None)
-                if name is not None:
-                    chosen.setdefault(name, []).append(partition)
-            for name, partitions in chosen.items():
-                self._begin(name, mask_of(partitions))
-        if self._unplaced:
-            self._place_later()
-
-    def _begin(self, node: str, mask: int) -> None:
-        self._unplaced &= ~mask
-        others = [group for group in self.groups if group.node == node]
-        if len(others) >= GROUPS_MAX:
-            for group in others:
-                self._polls.pop(group.poll, None)
-                self.groups.remove(group)
-                mask |= group.mask
-        group = Group(node, mask)
-        self.groups.append(group)
-        self._poll(group)
+        watch, self._watch = self._watch, None
+        self._followed = []
+        self.host.cancel(watch)
+        self._pages.clear()
+        self._is_reading = False
+        parts = watch.told_parts
+        self._cluster.coverage.count("watch_cursors_kept", bool(parts))
+        self.host.hang_up()
+        self._cluster.scheduler.after(self._random.uniform(0.2, 3.0), lambda: self._begin(parts))
 
 
 def rows_in(reply: WatchReply) -> list[tuple[bytes, bytes | None]]:

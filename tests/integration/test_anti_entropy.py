@@ -6,11 +6,9 @@ from collections.abc import Iterable
 
 import pytest
 
-from crdtkv import Client
-from crdtkv.client.connection import Connection
+from crdtkv import Client, connect
 from crdtkv.ids import identity_of
 from crdtkv.local.cluster import LocalCluster
-from crdtkv.wire.messages import Hello
 
 from .load import Load
 from .waiting import eventually
@@ -23,16 +21,13 @@ async def held_by(cluster: LocalCluster, name: str, keys: Iterable[str]) -> set[
     """Ask one node alone which of these keys it stores."""
     found = cluster.config.find_node(name)
     assert found is not None
-    connection = Connection(found[1].host, found[1].port, Hello("", found[0], "client", "test"), lambda _: None)
-    connection.start()
-    try:
-        await connection.opened()
-        entries = {
-            key: await connection.ask_entry(identity_of("default", "register", key), "ONE", 5000) for key in keys
-        }
-    finally:
-        await connection.close()
-    return {key for key, entry in entries.items() if entry is not None}
+    stored: set[str] = set()
+    async with connect(f"{found[1].host}:{found[1].port}", datacenter=found[0]) as kv:
+        for key in keys:
+            held = (await kv.inspect(identity_of("default", "register", key)))[name]
+            if held is not None and held.encoded is not None:
+                stored.add(key)
+    return stored
 
 
 @pytest.mark.parametrize("wiped", [False, True], ids=["was down", "lost its disk"])

@@ -158,7 +158,8 @@ async def test_what_is_no_number_is_refused_at_once_and_nobody_beside_it_notices
 
 def links_of(kv: Client) -> dict[str, object]:
     """Return the links of a client by node."""
-    return {name: connection._link for name, connection in kv._router.views[0].connections.items()}
+    connections = kv._host._connections
+    return {name: connections[link.number]._link for name, link in kv._routing.views[0].links.items()}
 
 
 NO_TIMEOUTS: list[Any] = [math.inf, math.nan, 0, -1, 1e17, "5", True, Decimal(5)]

@@ -9,7 +9,7 @@ import pytest
 
 import crdtkv
 from crdtkv import CAUGHT_UP, LOCAL_ALL, Change, Client, Watch
-from crdtkv.client import following
+from crdtkv.client.core import following
 from crdtkv.local.cluster import LocalCluster
 
 from .conftest import addresses
@@ -319,7 +319,7 @@ async def test_a_watch_ends_when_it_is_closed_and_when_the_client_is(cluster: Lo
     unused = eu.watch("w13:")
     await unused.aclose()
     assert await _rest(unused) == []
-    assert unused._following._keeper is None
+    assert unused._end is None
     kv = await crdtkv.connect(*addresses(cluster.config, "eu"))
     watch = kv.watch("w13:")
     await initial(watch, {})
@@ -336,8 +336,7 @@ async def test_a_node_that_only_owes_a_watcher_its_next_change_is_not_suspected(
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(3 * 0.25):
                 await anext(watch)
-        view = eu._router.views[0]
-        assert all(connection.is_responsive for connection in view.connections.values())
+        assert all(link.is_responsive for link in eu._routing.views[0].links.values())
 
 
 async def test_the_nodes_count_watches(eu: Client) -> None:
@@ -379,7 +378,7 @@ async def test_what_is_written_while_a_replica_hangs_is_told_by_others(
             values = {f"w18:{number}": number for number in range(100)}
             await eventually(lambda: eu.put_many(values), lambda told: set(told.values()) == {None})
             await until(watch, mirror, lambda seen: seen == registers(values))
-            parts = watch._following.parts
+            parts = watch._following.told_parts
             assert sorted(part.node for part in parts) == ["eu-1", "eu-3"]
             assert parts[0].mask | parts[1].mask == (1 << eu.topology.partitions) - 1
         finally:

@@ -44,6 +44,7 @@ from crdtkv.storage import identity, rows
 from crdtkv.wire.codec import decode_frame, encode_frame
 from crdtkv.wire.messages import Confirm, GeoBatch, WriteReplica
 
+from .planted_in_clients import BUGS_OF_CLIENTS, CLASSES_OF_CLIENTS, FIRST_SEEDS_OF_CLIENTS
 from .planted_in_collection import (
     collected_counters_reused,
     collection_that_ignores_a_hint,
@@ -422,6 +423,7 @@ BUGS: dict[Bug, int] = {
     begun_after_its_time: 200,
     session_that_forgets_its_writes: 50,
     **BUGS_OF_GROUP_COMMIT,
+    **BUGS_OF_CLIENTS,
     **BUGS_OF_REPAIR,
     **BUGS_OF_SCANS,
     **BUGS_OF_TYPES,
@@ -431,7 +433,7 @@ BUGS: dict[Bug, int] = {
 
 #: Where the tests begin, if not at seed 0: shortly before a life that shows the bug, so that they find it within a few.
 FIRST_SEEDS: dict[Bug, int] = {
-    incarnation_reused_after_a_wipe: 8,
+    incarnation_reused_after_a_wipe: 44,
     counter_skipped_instead_of_a_new_incarnation: 3,
     full_outbox_forgets: 100_005,
     topology_not_written_again: 83,
@@ -445,6 +447,7 @@ FIRST_SEEDS: dict[Bug, int] = {
     collected_counters_reused: 8,
     begun_after_its_time: 100_007,
     session_that_forgets_its_writes: 200_000,
+    **FIRST_SEEDS_OF_CLIENTS,
     **FIRST_SEEDS_OF_REPAIR,
     **FIRST_SEEDS_OF_SCANS,
     **FIRST_SEEDS_OF_TYPES,
@@ -453,6 +456,7 @@ FIRST_SEEDS: dict[Bug, int] = {
 
 #: Bugs that are looked for in lives of one class, because few others show them (`sim.fault_classes`).
 CLASSES_OF: dict[Bug, str] = {
+    **CLASSES_OF_CLIENTS,
     **CLASSES_OF_REPAIR,
     **CLASSES_OF_SCANS,
     incarnation_reused_after_a_wipe: "disks",

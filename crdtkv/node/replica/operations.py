@@ -3,7 +3,7 @@
 A client that gets no answer retries through another node, under the same operation id. Every node that takes a write
 stores the id with the write's dot, in the same commit; so a node that is asked about a retry can answer whether the
 operation was carried out, and under which dot. Records are stored by the minute in which they arrived, for at least
-`KEPT_MINUTES`; a client retries for one minute (`client.attempts`). A minute is one in which the node ran, counted
+`KEPT_MINUTES`; a client retries for one minute (`client.core`). A minute is one in which the node ran, counted
 since its first start, because a wall clock that jumps would lose records.
 
 All records of a step share one row, because the cost of a commit grows with its rows. An index in memory (24 bytes a

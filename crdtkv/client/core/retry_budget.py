@@ -15,15 +15,15 @@ class RetryBudget:
     """The retries one client has left."""
 
     def __init__(self) -> None:
+        #: Requests that were sent for the first time; whoever sends one counts it here.
+        self.requests = 0
+        self._earned_until = 0
         self._saved = SAVED_MAX
-
-    def earn(self) -> None:
-        """Take note of a request that is sent for the first time."""
-        if self._saved < SAVED_MAX:
-            self._saved += SHARE
 
     def spend(self) -> bool:
         """Tell whether a request may be sent again now; if so, that counts."""
+        self._saved = min(SAVED_MAX, self._saved + SHARE * (self.requests - self._earned_until))
+        self._earned_until = self.requests
         if self._saved < 1:
             return False
         self._saved -= 1

@@ -1,0 +1,59 @@
+"""`AskEach`: one question to every linked node of the first data center, as `status` needs it."""
+
+from collections.abc import Callable
+from typing import Any
+
+from crdtkv.client.core.calls import Call
+from crdtkv.client.core.failures import LinkLost, NoAnswer
+from crdtkv.client.core.parts import ClientParts
+from crdtkv.errors import CrdtkvError
+from crdtkv.wire.messages import Message
+
+
+class AskEach(Call):
+    """The result is the answers by node; nodes that did not answer are left out. `request` makes one of an id."""
+
+    def __init__(self, request: Callable[[int], Message], timeout_s: float) -> None:
+        super().__init__()
+        self._request = request
+        self._timeout_s = timeout_s
+        self._waiting = 0
+        self._answers: dict[str, Any] = {}
+        self._error: CrdtkvError | None = None
+
+    def begin(self, parts: ClientParts) -> None:
+        """Ask all at once."""
+        self.parts = parts
+        linked = parts.routing.views[0].linked
+        self._waiting = len(linked) + 1
+        for node, link in linked.items():
+            link.ask(self._request(link.next_id()), _Asked(self, node), self._timeout_s)
+        self.part_answered("", None)
+
+    def part_answered(self, node: str, answer: Any) -> None:
+        """Take a node's answer, None for none."""
+        if answer is not None:
+            self._answers[node] = answer
+        self._waiting -= 1
+        if not self._waiting:
+            self.end(self._answers, self._error)
+
+    def part_failed(self, node: str, error: CrdtkvError) -> None:
+        """Take a node's refusal; all have to be told the first of these."""
+        if not isinstance(error, (LinkLost, NoAnswer)):
+            self._error = self._error or error
+        self.part_answered(node, None)
+
+
+class _Asked:
+    """The question to one node."""
+
+    def __init__(self, asking: AskEach, node: str) -> None:
+        self._asking = asking
+        self._node = node
+
+    def answered(self, reply: Any) -> None:
+        self._asking.part_answered(self._node, reply)
+
+    def failed(self, error: CrdtkvError) -> None:
+        self._asking.part_failed(self._node, error)

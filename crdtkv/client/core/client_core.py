@@ -1,0 +1,124 @@
+"""`ClientCore`: one client, as a function from what happens to effects.
+
+A host hands over the calls that callers have begun (`begin`), the frames of nodes (`received`) and whatever else has
+happened (`handle`). The core decides what to send to which node, and which calls have ended. `timers.next_at` says when
+to call `handle` if nothing happens.
+
+Calls are objects that the host makes: `Read`, `SessionRead`, `Write`, `PartitionScan`, `Following`, `AskEach`,
+`Connect`.
+"""
+
+from collections.abc import Iterable
+from random import Random
+
+from crdtkv.client.core.calls import Call
+from crdtkv.client.core.effects import Effects
+from crdtkv.client.core.events import (
+    Canceled,
+    Closed,
+    Event,
+    LinkDown,
+    LinkUp,
+    PageTaken,
+    PageTold,
+    Returned,
+    TopologySeen,
+)
+from crdtkv.client.core.parts import ClientParts
+from crdtkv.client.core.retry_budget import RetryBudget
+from crdtkv.client.core.routing import Routing
+from crdtkv.client.core.step import Step
+from crdtkv.client.core.timers import Timers
+from crdtkv.errors import ClosedError
+from crdtkv.wire.messages import Message
+
+
+class ClientCore:
+    """The decisions of one client. `random` makes operation ids, so a host of real clients passes a secure one."""
+
+    def __init__(self, random: Random) -> None:
+        self._step = Step()
+        self.timers = Timers()
+        self.routing = Routing(self._step, self.timers)
+        self._parts = ClientParts(self._step, self.timers, random, self.routing, RetryBudget())
+        #: Calls that also wait for links; those that are over are removed when the next one begins.
+        self._waiting_for_links: list[Call] = []
+
+    def begin(self, calls: Iterable[Call], now: float) -> Effects:
+        """Begin calls at `now` (monotonic seconds); those that read leave together."""
+        self._step.now = now
+        self._step.effects = effects = Effects()
+        for call in calls:
+            if call.waits_for_links:
+                self._waiting_for_links = [other for other in self._waiting_for_links if not other.is_over]
+                self._waiting_for_links.append(call)
+            call.begin(self._parts)
+        self._end_step()
+        return effects
+
+    def received(self, number: int, epoch: int, messages: list[Message], clock_ahead_s: float, now: float) -> Effects:
+        """Take one frame's messages, sent under the node's `epoch`.
+
+        `clock_ahead_s` tells by how much the node's monotonic clock is ahead, at least.
+        """
+        self._step.now = now
+        self._step.effects = effects = Effects()
+        link = self.routing.links.get(number)
+        if link is not None:
+            link.received(messages, clock_ahead_s)
+            if epoch > link.epoch:
+                self.routing.saw_epoch(link, epoch)
+        if self._step.at_end or self.timers.next_at <= now:
+            self._end_step()
+        return effects
+
+    def handle(self, events: Iterable[Event], now: float) -> Effects:
+        """Take what else has happened, and run what is due."""
+        self._step.now = now
+        self._step.effects = effects = Effects()
+        for event in events:
+            self._happened(event)
+        self._end_step()
+        return effects
+
+    def _end_step(self) -> None:
+        """Run what is due, then what was left to the end of the step, and what that leaves to it."""
+        step = self._step
+        if self.timers.next_at <= step.now:
+            self.timers.fire(step.now)
+        while step.at_end:
+            due, step.at_end = step.at_end, []
+            for act in due:
+                act()
+
+    def _happened(self, event: Event) -> None:
+        match event:
+            case Canceled(call):
+                call.cancel()
+            case PageTaken(page):
+                page.group.following.taken(page)
+            case PageTold(page):
+                page.told()
+            case LinkUp() | LinkDown() | Returned():
+                self._link_changed(event)
+            case TopologySeen(datacenter, rank, reply, contacts):
+                self.routing.add(datacenter, rank, reply, contacts)
+            case Closed():
+                self.routing.close()
+                for call in self._waiting_for_links:
+                    call.end(error=ClosedError("the client is closed"))
+
+    def _link_changed(self, event: LinkUp | LinkDown | Returned) -> None:
+        link = self.routing.links.get(event.link)
+        if link is None:
+            return
+        match event:
+            case LinkUp(_, hello, clock_ahead_s):
+                link.up(hello, clock_ahead_s)
+            case LinkDown(_, refused):
+                link.down(refused)
+            case Returned(_, answers):
+                link.returned(answers)
+        if link.was_opened:
+            for call in list(self._waiting_for_links):
+                call.linked(link)

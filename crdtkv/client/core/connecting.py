@@ -1,0 +1,160 @@
+"""`Connect`: how a client finds the data centers, from the addresses that it was given.
+
+Every address is dialed. The first node of a data center that answers is asked for its topology; other nodes of it are
+not. The preferred data center is waited for until the deadline, any other only a moment longer once one is known. Then
+links to the nodes of the first data center are waited for, so that the first requests go straight to replicas.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from crdtkv.client.core.calls import Call
+from crdtkv.client.core.node_link import NodeLink
+from crdtkv.client.core.parts import ClientParts
+from crdtkv.client.core.routing import TOPOLOGY_TIMEOUT_S
+from crdtkv.client.core.timers import Timer
+from crdtkv.errors import CrdtkvError, InvalidRequest, NoNodeReachable
+from crdtkv.wire.messages import TopologyReply, TopologyRequest
+
+#: How long better data centers are waited for once any has answered, and others once the best has.
+MOMENT_S = 0.5
+MOMENT_FOR_OTHERS_S = 0.1
+#: How long the first link is waited for, and others once there is one.
+FIRST_LINK_S = 2.0
+OTHER_LINKS_S = 0.3
+
+
+class Connect(Call):
+    """Reach at least one data center: the preferred one if it answers at all. The result is None.
+
+    It ends with `NoNodeReachable` if no node answers at any address, with `ProtocolError` if another cluster is there,
+    and with `InvalidRequest` if the cluster has no data center of the preferred name.
+    """
+
+    waits_for_links = True
+
+    def __init__(self, addresses: Sequence[tuple[str, int]], preferred: str | None, timeout_s: float) -> None:
+        super().__init__()
+        self._addresses = addresses
+        self._preferred = preferred
+        self._timeout_s = timeout_s
+        self._contacts: list[NodeLink] = []
+        #: Contacts that have neither told of their data center nor need to.
+        self._pending: dict[int, NodeLink] = {}
+        self._met: set[str] = set()
+        self._has_met = False
+        self._has_first_link = False
+        self._deadline = 0.0
+        self._timer: Timer | None = None
+
+    def begin(self, parts: ClientParts) -> None:
+        """Dial every address."""
+        self.parts = parts
+        self._deadline = parts.step.now + self._timeout_s
+        self._contacts = [parts.routing.dial("", host, port) for host, port in self._addresses]
+        self._pending = {contact.number: contact for contact in self._contacts}
+        self._wake_at(self._deadline)
+
+    def linked(self, link: NodeLink) -> None:
+        """Learn that a link was opened, or refused."""
+        if self.is_over:
+            return
+        if self._has_met:
+            self._wait_for_links()
+        elif link.number in self._pending:
+            self._meet(link)
+
+    def told(self, link: NodeLink, reply: TopologyReply | None) -> None:
+        """Take what a node tells of its data center, None for nothing."""
+        assert link.server is not None
+        name = link.server.datacenter
+        if self._has_met or self.is_over:
+            return
+        if reply is None:
+            self._met.discard(name)
+        else:
+            is_first_address = link.address == tuple(self._addresses[0])
+            is_preferred = name == self._preferred if self._preferred is not None else is_first_address
+            self.parts.routing.add(name, 0 if is_preferred else 1, reply)
+        self._settled(link)
+
+    def _meet(self, contact: NodeLink) -> None:
+        """Learn a data center from one of its nodes, unless another one tells already."""
+        if contact.server is None or contact.server.datacenter in self._met:
+            self._settled(contact)
+            return
+        self._met.add(contact.server.datacenter)
+        contact.ask(TopologyRequest(contact.next_id()), _Meeting(self, contact), TOPOLOGY_TIMEOUT_S)
+
+    def _settled(self, contact: NodeLink) -> None:
+        """Wait a moment only once a data center is known."""
+        self._pending.pop(contact.number, None)
+        views = self.parts.routing.views
+        if not self._pending:
+            self._all_met()
+        elif views:
+            moment_s = MOMENT_FOR_OTHERS_S if views[0].rank == 0 else MOMENT_S
+            self._deadline = min(self._deadline, self.parts.step.now + moment_s)
+            self._wake_at(self._deadline)
+
+    def cancel(self) -> None:
+        """End; the links stay until the client is closed."""
+        super().cancel()
+        self.parts.timers.cancel(self._timer)
+
+    def _all_met(self) -> None:
+        self._has_met = True
+        if not self.parts.routing.views:
+            self._finish()
+            return
+        self._wake_at(self.parts.step.now + FIRST_LINK_S)
+        self._wait_for_links()
+
+    def _wait_for_links(self) -> None:
+        opened = [link.was_opened for link in self.parts.routing.views[0].links.values()]
+        if all(opened):
+            self._finish()
+        elif any(opened) and not self._has_first_link:
+            self._has_first_link = True
+            self._wake_at(self.parts.step.now + OTHER_LINKS_S)
+
+    def _wake_at(self, at_s: float) -> None:
+        self.parts.timers.cancel(self._timer)
+        self._timer = self.parts.timers.at(at_s, self._finish if self._has_met else self._all_met)
+
+    def _finish(self) -> None:
+        """Keep the addresses that are needed, and end."""
+        self.parts.timers.cancel(self._timer)
+        routing = self.parts.routing
+        routing.keep(self._contacts)
+        refused = next((contact.refused for contact in self._contacts if contact.refused), None)
+        error = refused if not routing.views else self._unknown_datacenter()
+        if not routing.views and error is None:
+            tried = ", ".join("{}:{}".format(*address) for address in self._addresses)
+            error = NoNodeReachable(f"no node answers at {tried}: is the cluster running?")
+        self.end(error=error)
+
+    def _unknown_datacenter(self) -> InvalidRequest | None:
+        """Tell a data center that does not exist from one that is out of reach, if any node says which there are."""
+        views = self.parts.routing.views
+        known = frozenset[str]().union(*(view.datacenters for view in views))
+        met = {view.name for view in views}
+        if self._preferred is None or not known or self._preferred in known | met:
+            return None
+        return InvalidRequest(
+            f"no data center {self._preferred!r:.80} in the cluster: one of {', '.join(sorted(known))}"
+        )
+
+
+class _Meeting:
+    """The question to a contact."""
+
+    def __init__(self, connect: Connect, contact: NodeLink) -> None:
+        self._connect = connect
+        self._contact = contact
+
+    def answered(self, reply: Any) -> None:
+        self._connect.told(self._contact, reply if isinstance(reply, TopologyReply) else None)
+
+    def failed(self, _: CrdtkvError) -> None:
+        self._connect.told(self._contact, None)

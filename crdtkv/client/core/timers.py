@@ -1,0 +1,72 @@
+"""`Timers`: what is due at which time. The host asks for the earliest, and wakes the core then.
+
+Timers of equal times run in the order they were set. A canceled timer stays in the heap until its time comes, or until
+more than half of the heap is canceled; so `next_at` may be too early, never too late.
+"""
+
+import heapq
+import math
+from collections.abc import Callable
+
+_CANCELED_MIN = 64
+
+
+class Timer:
+    """One action; None once it was canceled or has run."""
+
+    __slots__ = ("act",)
+
+    def __init__(self, act: Callable[[], None]) -> None:
+        self.act: Callable[[], None] | None = act
+
+
+class Timers:
+    """All timers of one client."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int, Timer]] = []
+        self._count = 0
+        self._canceled = 0
+        #: When to call `fire`: no timer is due before; infinity if there is none.
+        self.next_at = math.inf
+
+    def at(self, at_s: float, act: Callable[[], None]) -> Timer:
+        """Set a timer for a monotonic time."""
+        timer = Timer(act)
+        self._count += 1
+        heapq.heappush(self._heap, (at_s, self._count, timer))
+        self.next_at = self._heap[0][0]
+        return timer
+
+    def cancel(self, timer: Timer | None) -> None:
+        """Cancel a timer; one that has run, or None, is ignored."""
+        if timer is None or timer.act is None:
+            return
+        timer.act = None
+        self._canceled += 1
+        if self._canceled > _CANCELED_MIN and self._canceled * 2 > len(self._heap):
+            self._heap = [item for item in self._heap if item[2].act is not None]
+            heapq.heapify(self._heap)
+            self._canceled = 0
+            self._find_next()
+
+    def fire(self, now: float) -> None:
+        """Run what is due; what it sets for now is left to the next call."""
+        due: list[Timer] = []
+        while self._heap and self._heap[0][0] <= now:
+            due.append(heapq.heappop(self._heap)[2])
+        for timer in due:
+            act, timer.act = timer.act, None
+            if act is not None:
+                act()
+            else:
+                self._canceled -= 1
+        self._find_next()
+
+    def _find_next(self) -> None:
+        """Drop canceled timers from the top of the heap."""
+        heap = self._heap
+        while heap and heap[0][2].act is None:
+            heapq.heappop(heap)
+            self._canceled -= 1
+        self.next_at = heap[0][0] if heap else math.inf

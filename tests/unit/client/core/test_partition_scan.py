@@ -1,0 +1,71 @@
+"""The pages of one partition, and what a session makes of them."""
+
+from stage import Stage, entry_of
+
+from crdtkv import LOCAL_QUORUM, ReadTimeout
+from crdtkv.causality.context import CausalContext
+from crdtkv.causality.dot import Dot
+from crdtkv.causality.seen import Seen
+from crdtkv.causality.version_vector import VersionVector
+from crdtkv.client.core.observations import Observations
+from crdtkv.client.core.scanning import PartitionScan
+from crdtkv.crdt.register import Register
+from crdtkv.ids import identity_of, identity_prefix
+from crdtkv.ring.token import partition_of, storage_key_of, token_of
+from crdtkv.wire.messages import EntriesReply, GetRequest, ScanReply, ScanRequest
+
+ACTOR = "eu-1.00000000000000aa"
+PREFIX = identity_prefix("default", "register")
+#: Keys of one partition, in the order of their places.
+PARTITION = 3
+KEYS = sorted(
+    (
+        identity
+        for number in range(200)
+        if partition_of(token_of(identity := identity_of("default", "register", f"k{number}")), 16) == PARTITION
+    ),
+    key=storage_key_of,
+)
+
+
+def entry(counter: int) -> bytes:
+    return entry_of(Register(), CausalContext(VersionVector({ACTOR: counter})))
+
+
+def scan(observations: Observations) -> PartitionScan:
+    return PartitionScan(PARTITION, PREFIX, 2, LOCAL_QUORUM, 1.0, observations)
+
+
+def test_a_page_goes_on_behind_the_one_before() -> None:
+    stage, call = Stage(), scan(Observations())
+    stage.begin(call)
+    node, first = stage.take_any(ScanRequest)
+    assert (first.after, first.limit) == (b"", 2)
+    stage.answer(node, ScanReply(first.id, [[key, entry(1)] for key in KEYS[:2]], storage_key_of(KEYS[1])))
+    node, second = stage.take_any(ScanRequest)
+    assert second.after == storage_key_of(KEYS[1])
+    stage.answer(node, ScanReply(second.id, [[KEYS[2], entry(1)]], None))
+    assert [len(page.rows) for _, page in stage.pages] == [2, 1]
+    assert stage.ended[call] is None
+
+
+def test_a_page_that_does_not_come_in_time_ends_the_scan() -> None:
+    stage, call = Stage(), scan(Observations())
+    stage.begin(call)
+    stage.advance(10.0)
+    assert isinstance(stage.ended[call], ReadTimeout)
+
+
+def test_what_a_page_lacks_of_a_session_is_read_by_itself() -> None:
+    stage, seen = Stage(), Seen()
+    for key in (KEYS[0], KEYS[1], KEYS[-1]):
+        seen.written(key, Dot(ACTOR, 2), 0)
+    call = scan(Observations(seen))
+    stage.begin(call)
+    node, request = stage.take_any(ScanRequest)
+    stage.answer(node, ScanReply(request.id, [[KEYS[0], entry(1)], [KEYS[1], entry(2)]], storage_key_of(KEYS[1])))
+    node, read = stage.take_any(GetRequest)
+    assert read.identities == [KEYS[0]], "the page shows all of the second key, and does not reach the last"
+    stage.answer(node, EntriesReply(read.id, [entry(3)]))
+    assert stage.pages[0][1].rows == [(KEYS[0], entry(3)), (KEYS[1], entry(2))]
+    assert not seen.is_in(KEYS[0], CausalContext(VersionVector({ACTOR: 2}))), "what a page shows was read"
