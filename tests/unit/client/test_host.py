@@ -90,7 +90,7 @@ def mutation(*arguments: object) -> Write:
 UNSENDABLE: list[Any] = [2**64, object(), {"a": 1}, "caf\udce9", [[b"x", {1}]]]
 
 
-@pytest.mark.parametrize("argument", UNSENDABLE, ids=repr)
+@pytest.mark.parametrize("argument", UNSENDABLE, ids=lambda argument: type(argument).__name__)
 async def test_what_nobody_can_decode_fails_alone_and_leaves_the_link_to_others(
     node: Node, host: ClientHost, argument: Any
 ) -> None:
