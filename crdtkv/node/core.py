@@ -158,9 +158,12 @@ class NodeCore:
     def next_timer(self) -> float | None:
         """Return the monotonic time of the next step that is due without an event, None if none is due."""
         parts = self.parts
-        due = [part.next_timer() for part in parts.scheduled]
-        due += [self.admission.next_timer(), parts.kernel.calls.next_timer()]
-        return min((at_s for at_s in due if at_s is not None), default=None)
+        earliest_s = parts.kernel.calls.next_timer()
+        for part in (self.admission, *parts.scheduled):
+            at_s = part.next_timer()
+            if at_s is not None and (earliest_s is None or at_s < earliest_s):
+                earliest_s = at_s
+        return earliest_s
 
     def status(self) -> dict[str, Any]:
         """Return the status of this node; the content of `StatusReply`."""

@@ -53,7 +53,10 @@ class Topology:
 
     def node(self, name: str) -> RingNode | None:
         """Return the node of that name, None if there is none."""
-        return next((node for node in self.nodes if node.name == name), None)
+        for node in self.nodes:
+            if node.name == name:
+                return node
+        return None
 
     def same_ring(self, other: "Topology") -> bool:
         """Return whether the two place every key on the same nodes at the same addresses."""

@@ -53,6 +53,7 @@ class Outbox:
         numbers = store.get(rows.OUTBOX_NUMBERS)
         # The unused numbers of the last block are skipped.
         self._next_number = self._reserved = int.from_bytes(numbers, "big") if numbers else 1
+        self._has_dropped = store.get(rows.OUTBOX_DROPPED) is not None
         self._load(now)
 
     def __len__(self) -> int:
@@ -66,7 +67,7 @@ class Outbox:
     @property
     def has_dropped(self) -> bool:
         """Whether rows were dropped and a refill is due."""
-        return self._store.get(rows.OUTBOX_DROPPED) is not None
+        return self._has_dropped
 
     def waits_with(self, storage_key: bytes) -> bool:
         """Return whether a key has a row, or may have had one that was dropped."""
@@ -83,6 +84,7 @@ class Outbox:
             self._forget(earlier)
         if len(self._rows) >= self._rows_max:
             self._store.put(rows.OUTBOX_DROPPED, b"")
+            self._has_dropped = True
             return
         outbox_seq = self._take_number()
         self._store.put(rows.outbox_row(outbox_seq), storage_key)
@@ -104,6 +106,7 @@ class Outbox:
         """
         if self._peers:
             self._store.put(rows.OUTBOX_DROPPED, b"")
+            self._has_dropped = True
 
     def next_batch(self, limit: int, now: float, resting: frozenset[bytes] = frozenset()) -> list[tuple[int, bytes]]:
         """Take up to `limit` rows to send as `(outbox_seq, storage key)`, the oldest first; they count as sent.
@@ -178,6 +181,7 @@ class Outbox:
         # Move the cursor first: if `record` drops a row again, it resets the cursor to the beginning.
         if is_whole(found, limit):
             self._store.delete(rows.OUTBOX_DROPPED)
+            self._has_dropped = False
         else:
             self._store.put(rows.OUTBOX_DROPPED, found[-1][0])
         for row, _ in found:
