@@ -11,6 +11,7 @@ from crdtkv.ring.token import storage_key_of
 from crdtkv.wire.codec import MAX_ITEMS, MAX_MESSAGES, decode_frame
 from crdtkv.wire.frames import LENGTH_BYTES, MAX_FRAME_BYTES, TARGET_FRAME_BYTES, FrameSplitter
 from crdtkv.wire.messages import (
+    WRITE_WIDTH,
     Beat,
     EntriesReply,
     ErrorReply,
@@ -30,6 +31,7 @@ from crdtkv.wire.messages import (
     StatusRequest,
     WatchReply,
     WriteReplica,
+    WriteReplicas,
 )
 from crdtkv.wire.outgoing import CONGESTED, Outgoing, packed
 from crdtkv.wire.weights import weight_of
@@ -209,6 +211,30 @@ def test_lists_that_need_not_stay_together_are_divided(kind: Any) -> None:
     outgoing = packed(1, [kind(items)])
     assert [item for message in sent(outgoing) for item in message[0]] == items
     assert max(map(len, outgoing.frames)) <= TARGET_FRAME_BYTES + LENGTH_BYTES
+
+
+def writes(count: int, size: int = 100) -> WriteReplicas:
+    rows: list[object] = []
+    for number in range(count):
+        rows += (2**60 + number, b"%d" % number, bytes(size), 0, b"", bytes(16), 7)
+    return WriteReplicas(rows)
+
+
+def test_the_writes_of_a_step_are_divided_between_writes() -> None:
+    whole = writes(10_000)
+    outgoing = packed(1, [whole])
+    assert [item for message in sent(outgoing) for item in message.rows] == whole.rows
+    assert all(len(message.rows) % WRITE_WIDTH == 0 for message in sent(outgoing))
+    assert len(outgoing.frames) > 1
+    assert max(map(len, outgoing.frames)) <= TARGET_FRAME_BYTES + LENGTH_BYTES
+
+
+def test_each_write_of_a_step_is_refused_when_the_link_has_no_room() -> None:
+    outgoing = packed(1, [writes(3)], room_bytes=0)
+    assert sent(outgoing) == []
+    assert [(refusal.id, refusal.code) for refusal in outgoing.returned] == [  # type: ignore[union-attr]
+        (2**60 + number, CONGESTED) for number in range(3)
+    ]
 
 
 def test_gossip_that_exceeds_a_frame_is_left_out_and_told_of() -> None:
