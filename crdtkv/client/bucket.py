@@ -18,7 +18,7 @@ from crdtkv.client.codecs import CBOR, Codec
 from crdtkv.client.container import Container
 from crdtkv.client.entry import ReadContext, ValueEntry
 from crdtkv.client.handles import BoundedCounterHandle, RegisterHandle
-from crdtkv.client.place import Level, Place, Shelf
+from crdtkv.client.value_ref import BucketScope, Level, ValueRef
 from crdtkv.client.watching import Watch
 from crdtkv.crdt.registry import TYPES, type_named
 from crdtkv.errors import CrdtkvError, InvalidKey, InvalidRequest
@@ -33,8 +33,8 @@ MANY_IN_FLIGHT = 256
 class Keys:
     """All keys of one type in one bucket."""
 
-    def __init__(self, shelf: Shelf, type_tag: str, codec: Codec[Any] = CBOR) -> None:
-        self._shelf = shelf
+    def __init__(self, scope: BucketScope, type_tag: str, codec: Codec[Any] = CBOR) -> None:
+        self._scope = scope
         self._type_tag = type_tag
         self._codec = codec
 
@@ -55,19 +55,19 @@ class Keys:
         ended for instance; the key itself need not exist. With `limit` it ends after so many keys. `timeout` is per
         page. Raises as `get` does.
         """
-        strip = self._shelf.prefix(self._type_tag)
-        behind = None if after is None else self._shelf.place(self._type_tag, after).identity
+        strip = self._scope.prefix(self._type_tag)
+        behind = None if after is None else self._scope.ref(self._type_tag, after).identity
         extent = scanning.Extent(strip + prefix_bytes(prefix), behind, checked_limit(limit))
-        level = self._shelf.level(consistency)
+        level = self._scope.level(consistency)
         timeout_s = scanning.PAGE_TIMEOUT_S if timeout is None else checked_timeout(timeout)
-        return scanning.scan(self._shelf.caller, extent, strip, level, timeout_s, self._codec)
+        return scanning.scan(self._scope.executor, extent, strip, level, timeout_s, self._codec)
 
 
 class Bucket(Keys, Container, Generic[V]):
     """Registers of one bucket, and the way to its other types."""
 
-    def __init__(self, shelf: Shelf, codec: Codec[V] = CBOR, type_tag: str = "register") -> None:
-        super().__init__(shelf, type_tag, codec)
+    def __init__(self, scope: BucketScope, codec: Codec[V] = CBOR, type_tag: str = "register") -> None:
+        super().__init__(scope, type_tag, codec)
 
     async def get(
         self, key: str | bytes, default: Any = None, *, consistency: Level = None, timeout: float | None = None
@@ -210,9 +210,9 @@ class Bucket(Keys, Container, Generic[V]):
             InvalidRequest: there is no such type, or the token is not one of such a watch.
         """
         types = list(TYPES) if of_type is None else [type_named(of_type).type_tag]
-        prefixes = [self._shelf.prefix(type_tag) + prefix_bytes(prefix) for type_tag in types]
+        prefixes = [self._scope.prefix(type_tag) + prefix_bytes(prefix) for type_tag in types]
         codecs = {type_tag: self._codec if type_tag == self._type_tag else CBOR for type_tag in types}
-        return Watch(self._shelf.caller, prefixes, codecs, token)
+        return Watch(self._scope.executor, prefixes, codecs, token)
 
     def bcounter(self, name: str | bytes) -> BoundedCounterHandle:
         """Return a counter that never goes below 0."""
@@ -220,7 +220,7 @@ class Bucket(Keys, Container, Generic[V]):
 
     def lww(self) -> "Bucket[V]":
         """Return the last-writer-wins values of this bucket: the same verbs, without siblings and `context`."""
-        return Bucket(self._shelf, self._codec, "lww")
+        return Bucket(self._scope, self._codec, "lww")
 
     def keys_of(self, type_tag: str) -> Keys:
         """Return the keys of any type, to scan them.
@@ -229,19 +229,19 @@ class Bucket(Keys, Container, Generic[V]):
             InvalidRequest: there is no such type.
         """
         type_named(type_tag)
-        return Keys(self._shelf, type_tag)
+        return Keys(self._scope, type_tag)
 
     def _check_common(self, consistency: Level, timeout: float | None) -> None:
-        self._shelf.caller.host.check_loop()
-        self._shelf.level(consistency)
+        self._scope.executor.host.check_loop()
+        self._scope.level(consistency)
         if timeout is not None:
             checked_timeout(timeout)
 
-    def _at(self, type_tag: str, name: str | bytes) -> Place:
-        return self._shelf.place(type_tag, name)
+    def _at(self, type_tag: str, name: str | bytes) -> ValueRef:
+        return self._scope.ref(type_tag, name)
 
     def _one(self, key: str | bytes) -> RegisterHandle[V]:
-        return RegisterHandle(self._shelf.place(self._type_tag, key), self._codec)
+        return RegisterHandle(self._scope.ref(self._type_tag, key), self._codec)
 
 
 async def _each(keys: Iterable[Any], act: Any) -> dict[Any, Any]:

@@ -5,7 +5,7 @@ from typing import Any
 from crdtkv.client.arguments import checked_codec
 from crdtkv.client.bucket import Bucket, V
 from crdtkv.client.codecs import CBOR, Codec
-from crdtkv.client.place import Level, Shelf
+from crdtkv.client.value_ref import BucketScope, Level
 
 
 class Buckets(Bucket[Any]):
@@ -18,4 +18,4 @@ class Buckets(Bucket[Any]):
             InvalidKey: no bucket can be named so. (Whether it is declared shows with the first request.)
             InvalidRequest: no such level, or no codec.
         """
-        return Bucket(Shelf(self._shelf.caller, name, consistency), checked_codec(of))
+        return Bucket(BucketScope(self._scope.executor, name, consistency), checked_codec(of))

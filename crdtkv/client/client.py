@@ -8,13 +8,13 @@ from typing import Any, NamedTuple, NoReturn
 
 from crdtkv.client.arguments import checked_timeout
 from crdtkv.client.buckets import Buckets
-from crdtkv.client.caller import Caller
 from crdtkv.client.core.asking import AskEach
 from crdtkv.client.core.connecting import Connect
 from crdtkv.client.host import ClientHost
-from crdtkv.client.place import Level, Shelf
+from crdtkv.client.request_executor import RequestExecutor
 from crdtkv.client.session import Session
 from crdtkv.client.targets import Target, resolved
+from crdtkv.client.value_ref import BucketScope, Level
 from crdtkv.errors import InvalidRequest
 from crdtkv.ids import DEFAULT_BUCKET, is_name, parse_identity
 from crdtkv.quorum.level import ConsistencyLevel, level_named
@@ -36,7 +36,7 @@ class Client(Buckets):
     def __init__(self, host: ClientHost, default_level: ConsistencyLevel | None, timeout_s: float) -> None:
         self._host = host
         self._routing = host.core.routing
-        super().__init__(Shelf(Caller(host, default_level, timeout_s), DEFAULT_BUCKET, None))
+        super().__init__(BucketScope(RequestExecutor(host, default_level, timeout_s), DEFAULT_BUCKET, None))
 
     async def __aenter__(self) -> "Client":
         return self
@@ -81,7 +81,7 @@ class Client(Buckets):
         Raises:
             InvalidRequest: it is no token.
         """
-        return Session(self._shelf.caller, token)
+        return Session(self._scope.executor, token)
 
     async def status(self, timeout: float = 2.0) -> dict[str, dict[str, Any] | None]:
         """Return what each node of the data center says of itself, None for a node that does not answer.

@@ -17,7 +17,7 @@ from crdtkv.client.handles import (
     SetHandle,
     SketchHandle,
 )
-from crdtkv.client.place import Level, Place
+from crdtkv.client.value_ref import Level, ValueRef
 from crdtkv.crdt.map import Map
 from crdtkv.crdt.registry import type_named
 from crdtkv.ids import key_bytes
@@ -28,7 +28,7 @@ V = TypeVar("V")
 class Container:
     """Makes handles. Values of one name and different types are different values."""
 
-    def _at(self, type_tag: str, name: str | bytes) -> Place:
+    def _at(self, type_tag: str, name: str | bytes) -> ValueRef:
         raise NotImplementedError
 
     def of_type(self, type_tag: str, name: str | bytes) -> Handle[Any]:
@@ -131,21 +131,21 @@ class MapHandle(Container, Handle[dict[str | bytes, Any]]):
         """
         wanted = key_bytes(name)
         type_tag = type_named(of_type).type_tag if of_type is not None else None
-        _, state = await self._place.read(consistency, timeout)
+        _, state = await self._ref.read(consistency, timeout)
         fields = [field for field, _ in state.shown()] if isinstance(state, Map) else []
         return any(field.name == wanted and type_tag in (None, field.type_tag) for field in fields)
 
     async def size(self, *, consistency: Level = None, timeout: float | None = None) -> int:
         """Return how many fields there are."""
-        _, state = await self._place.read(consistency, timeout)
+        _, state = await self._ref.read(consistency, timeout)
         return sum(1 for _ in state.shown()) if isinstance(state, Map) else 0
 
-    def _at(self, type_tag: str, name: str | bytes) -> Place:
-        return self._place.field(type_tag, name)
+    def _at(self, type_tag: str, name: str | bytes) -> ValueRef:
+        return self._ref.field(type_tag, name)
 
 
 #: The handle of every type.
-_HANDLES: dict[str, Callable[[Place], Handle[Any]]] = {
+_HANDLES: dict[str, Callable[[ValueRef], Handle[Any]]] = {
     "register": RegisterHandle,
     "lww": RegisterHandle,
     "counter": CounterHandle,

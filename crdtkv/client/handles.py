@@ -15,7 +15,7 @@ from crdtkv import cbor
 from crdtkv.client.arguments import MAX_ELEMENTS_BYTES, check_elements, checked_bound, checked_rank, checked_whole
 from crdtkv.client.codecs import CBOR, Codec, encoded
 from crdtkv.client.entry import ReadContext, ValueEntry
-from crdtkv.client.place import Level, Place
+from crdtkv.client.value_ref import Level, ValueRef
 from crdtkv.client.values import element_bytes, element_value, value_of
 from crdtkv.crdt.board import Board
 from crdtkv.crdt.hll import HyperLogLog, count_of_all
@@ -31,23 +31,23 @@ M = TypeVar("M", bound=Hashable)
 class Handle(Generic[V]):
     """What all handles share: reading with context, and deleting."""
 
-    def __init__(self, place: Place, codec: Codec[Any] = CBOR) -> None:
-        self._place = place
+    def __init__(self, ref: ValueRef, codec: Codec[Any] = CBOR) -> None:
+        self._ref = ref
         self._codec = codec
 
     async def entry(self, *, consistency: Level = None, timeout: float | None = None) -> ValueEntry[V]:
         """Return the value with its causal context."""
-        entry, state = await self._place.read(consistency, timeout)
-        return ValueEntry(self._place.identity, entry, state, self._codec)
+        entry, state = await self._ref.read(consistency, timeout)
+        return ValueEntry(self._ref.identity, entry, state, self._codec)
 
     async def delete(
         self, *, context: ReadContext | None = None, consistency: Level = None, timeout: float | None = None
     ) -> None:
         """Remove what is there, or with `context` what was read; what is written concurrently stays."""
-        await self._place.change("delete", [], consistency, timeout, context)
+        await self._ref.change("delete", [], consistency, timeout, context)
 
     async def _value(self, default: Any, consistency: Level, timeout: float | None) -> Any:
-        _, state = await self._place.read(consistency, timeout)
+        _, state = await self._ref.read(consistency, timeout)
         return default if state is None else value_of(state, default, self._codec)
 
 
@@ -68,7 +68,7 @@ class RegisterHandle(Handle[V]):
         timeout: float | None = None,
     ) -> None:
         """Write a value in the place of what is there, or with `context` of what was read."""
-        await self._place.change("put", [encoded(self._codec, value)], consistency, timeout, context, ttl)
+        await self._ref.change("put", [encoded(self._codec, value)], consistency, timeout, context, ttl)
 
 
 class CounterHandle(Handle[int]):
@@ -89,8 +89,8 @@ class CounterHandle(Handle[int]):
         Raises:
             InvalidRequest: the amount is no whole number, or too large.
         """
-        reply = await self._place.change("increment", [checked_whole(amount)], consistency, timeout, ttl=ttl)
-        return _told(reply)  # type: ignore[no-any-return]
+        reply = await self._ref.change("increment", [checked_whole(amount)], consistency, timeout, ttl=ttl)
+        return _value_in(reply)  # type: ignore[no-any-return]
 
     async def decrement(
         self, amount: int = 1, *, ttl: float | None = None, consistency: Level = None, timeout: float | None = None
@@ -108,8 +108,8 @@ class BoundedCounterHandle(Handle[int]):
 
     async def increment(self, amount: int = 1, *, consistency: Level = None, timeout: float | None = None) -> int:
         """Add to the counter. Returns it as the node that carried this out has it then, as `CounterHandle` does."""
-        reply = await self._place.change("increment", [checked_whole(amount)], consistency, timeout)
-        return _told(reply)  # type: ignore[no-any-return]
+        reply = await self._ref.change("increment", [checked_whole(amount)], consistency, timeout)
+        return _value_in(reply)  # type: ignore[no-any-return]
 
     async def decrement(self, amount: int = 1, *, consistency: Level = None, timeout: float | None = None) -> int:
         """Subtract from the counter. A node that has not enough rights to that asks others, for a second at most.
@@ -119,8 +119,8 @@ class BoundedCounterHandle(Handle[int]):
         Raises:
             InsufficientRights: less is left, or what is left belongs to nodes out of reach; nothing was written.
         """
-        reply = await self._place.change("decrement", [checked_whole(amount)], consistency, timeout)
-        return _told(reply)  # type: ignore[no-any-return]
+        reply = await self._ref.change("decrement", [checked_whole(amount)], consistency, timeout)
+        return _value_in(reply)  # type: ignore[no-any-return]
 
 
 class SetHandle(Handle[set[M]], Generic[M]):
@@ -135,8 +135,8 @@ class SetHandle(Handle[set[M]], Generic[M]):
             InvalidRequest: none given, not hashable, or more than 10,000.
             ValueTooLarge: together they take more than an entry may.
         """
-        elements = self._encoded(members, self._place.entry_bytes)
-        await self._place.change("add", elements, consistency, timeout, ttl=ttl)
+        elements = self._encoded(members, self._ref.entry_bytes)
+        await self._ref.change("add", elements, consistency, timeout, ttl=ttl)
 
     async def members(self, *, consistency: Level = None, timeout: float | None = None) -> set[M]:
         """Return the members.
@@ -156,7 +156,7 @@ class SetHandle(Handle[set[M]], Generic[M]):
         return len(await self._stored(consistency, timeout))
 
     async def _stored(self, consistency: Level, timeout: float | None) -> list[bytes]:
-        _, state = await self._place.read(consistency, timeout)
+        _, state = await self._ref.read(consistency, timeout)
         return state.members if isinstance(state, (AddWinsSet, RemoveWinsSet)) else []
 
     def _encoded(self, members: tuple[M, ...], limit_bytes: int = MAX_ELEMENTS_BYTES) -> list[object]:
@@ -180,7 +180,7 @@ class RemovableSetHandle(SetHandle[M]):
         Raises:
             InvalidRequest: none given, or not hashable.
         """
-        await self._place.change("remove", self._encoded(members), consistency, timeout, context)
+        await self._ref.change("remove", self._encoded(members), consistency, timeout, context)
 
 
 class FlagHandle(Handle[bool]):
@@ -194,13 +194,13 @@ class FlagHandle(Handle[bool]):
         self, *, ttl: float | None = None, consistency: Level = None, timeout: float | None = None
     ) -> None:
         """Turn it on."""
-        await self._place.change("enable", [], consistency, timeout, ttl=ttl)
+        await self._ref.change("enable", [], consistency, timeout, ttl=ttl)
 
     async def disable(
         self, *, context: ReadContext | None = None, consistency: Level = None, timeout: float | None = None
     ) -> None:
         """Turn it off; with `context` only what was read."""
-        await self._place.change("disable", [], consistency, timeout, context)
+        await self._ref.change("disable", [], consistency, timeout, context)
 
 
 class NumberHandle(Handle[Number]):
@@ -219,7 +219,7 @@ class NumberHandle(Handle[Number]):
         Raises:
             InvalidRequest: it is no finite number of 64 bits.
         """
-        await self._place.change("set", [checked_number(number)], consistency, timeout, ttl=ttl)
+        await self._ref.change("set", [checked_number(number)], consistency, timeout, ttl=ttl)
 
 
 class SketchHandle(Handle[int], Generic[M]):
@@ -236,7 +236,7 @@ class SketchHandle(Handle[int], Generic[M]):
         """
         found = [encoded(self._codec, element) for element in elements]
         check_elements(found, MAX_ELEMENTS_BYTES)
-        await self._place.change("add", [*found], consistency, timeout, ttl=ttl)
+        await self._ref.change("add", [*found], consistency, timeout, ttl=ttl)
 
     async def count(self, *, consistency: Level = None, timeout: float | None = None) -> int:
         """Return about how many distinct elements there are."""
@@ -251,11 +251,11 @@ class SketchHandle(Handle[int], Generic[M]):
         wherever. Each is read on its own, so the count is of no one moment.
         """
         handles = [self, *(self._beside(other) for other in others)]
-        states = await asyncio.gather(*(handle._place.read(consistency, timeout) for handle in handles))
+        states = await asyncio.gather(*(handle._ref.read(consistency, timeout) for handle in handles))
         return count_of_all(state for _, state in states if isinstance(state, HyperLogLog))
 
     def _beside(self, other: "str | bytes | SketchHandle[Any]") -> "SketchHandle[Any]":
-        return other if isinstance(other, SketchHandle) else SketchHandle(self._place.beside(other), self._codec)
+        return other if isinstance(other, SketchHandle) else SketchHandle(self._ref.beside(other), self._codec)
 
 
 class BoardHandle(Handle[dict[M, Number]], Generic[M]):
@@ -276,7 +276,7 @@ class BoardHandle(Handle[dict[M, Number]], Generic[M]):
             InvalidRequest: the score is no finite number of 64 bits, or the member not hashable.
         """
         arguments: list[object] = [element_bytes(member, self._codec), checked_number(score)]
-        await self._place.change("set", arguments, consistency, timeout, ttl=ttl)
+        await self._ref.change("set", arguments, consistency, timeout, ttl=ttl)
 
     async def increment(
         self,
@@ -292,12 +292,12 @@ class BoardHandle(Handle[dict[M, Number]], Generic[M]):
         Returns the score as the node that carried this out has it then, as `CounterHandle.increment` does.
         """
         arguments: list[object] = [element_bytes(member, self._codec), checked_number(amount)]
-        reply = await self._place.change("increment", arguments, consistency, timeout, ttl=ttl)
-        return _told(reply)  # type: ignore[no-any-return]
+        reply = await self._ref.change("increment", arguments, consistency, timeout, ttl=ttl)
+        return _value_in(reply)  # type: ignore[no-any-return]
 
     async def remove(self, member: M, *, consistency: Level = None, timeout: float | None = None) -> None:
         """Remove a member; what it scores concurrently stays."""
-        await self._place.change("remove", [element_bytes(member, self._codec)], consistency, timeout)
+        await self._ref.change("remove", [element_bytes(member, self._codec)], consistency, timeout)
 
     async def ranking(
         self, start: int = 0, stop: int | None = None, *, consistency: Level = None, timeout: float | None = None
@@ -335,13 +335,13 @@ class BoardHandle(Handle[dict[M, Number]], Generic[M]):
         return elements.index(element) if element in elements else None
 
     async def _stored(self, consistency: Level, timeout: float | None) -> list[tuple[bytes, Number]]:
-        _, state = await self._place.read(consistency, timeout)
+        _, state = await self._ref.read(consistency, timeout)
         return state.ranking() if isinstance(state, Board) else []
 
     def _decoded(self, ranking: list[tuple[bytes, Number]]) -> list[tuple[M, Number]]:
         return [(element_value(element, self._codec), score) for element, score in ranking]
 
 
-def _told(reply: MutateReply) -> Any:
+def _value_in(reply: MutateReply) -> Any:
     """Return the value that a reply tells, None from a node of an older version, which does not."""
     return cbor.decode_value(reply.value) if reply.value is not None else None

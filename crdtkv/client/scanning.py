@@ -10,9 +10,9 @@ from collections import deque
 from collections.abc import AsyncIterator
 from typing import Any, NamedTuple
 
-from crdtkv.client.caller import Caller
 from crdtkv.client.codecs import CBOR, Codec
 from crdtkv.client.entry import ValueEntry
+from crdtkv.client.request_executor import RequestExecutor
 from crdtkv.client.values import shown_key
 from crdtkv.crdt.entry import Entry
 from crdtkv.quorum.level import ConsistencyLevel
@@ -34,7 +34,7 @@ class Extent(NamedTuple):
 
 
 async def scan(
-    caller: Caller,
+    executor: RequestExecutor,
     extent: Extent,
     strip: bytes,
     level: ConsistencyLevel,
@@ -42,8 +42,8 @@ async def scan(
     codec: Codec[Any] = CBOR,
 ) -> AsyncIterator[tuple[str | bytes, ValueEntry[Any]]]:
     """Yield every key of the extent, without the prefix `strip`."""
-    caller.host.check_loop()
-    partitions = caller.view.ring.partitions
+    executor.host.check_loop()
+    partitions = executor.view.ring.partitions
     _, after, limit = extent
     unread = iter(range(0 if after is None else partition_at(after, partitions), partitions))
     behind = b"" if after is None else storage_key_of(after)
@@ -53,7 +53,7 @@ async def scan(
         while True:
             ahead = _ahead(limit, count, partitions_read)
             while len(reading) < ahead and (partition := next(unread, None)) is not None:
-                work = _read_partition(caller, partition, extent, behind, level, timeout_s)
+                work = _read_partition(executor, partition, extent, behind, level, timeout_s)
                 reading.append(asyncio.create_task(work))
                 behind = b""
             if not reading:
@@ -83,9 +83,9 @@ def _ahead(limit: int | None, count: int, partitions_read: int) -> int:
 
 
 async def _read_partition(
-    caller: Caller, partition: int, extent: Extent, after: bytes, level: ConsistencyLevel, timeout_s: float
+    executor: RequestExecutor, partition: int, extent: Extent, after: bytes, level: ConsistencyLevel, timeout_s: float
 ) -> _Found:
     page_rows = PAGE_ROWS if extent.limit is None else min(PAGE_ROWS, extent.limit)
-    rows = await caller.scan(partition, extent.prefix, page_rows, level, timeout_s, after, extent.limit)
+    rows = await executor.scan(partition, extent.prefix, page_rows, level, timeout_s, after, extent.limit)
     entries = [(identity, Entry.from_bytes(encoded)) for identity, encoded in rows]
     return [(identity, entry) for identity, entry in entries if not entry.is_tombstone]

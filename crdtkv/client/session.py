@@ -6,20 +6,20 @@ lacks something of that is asked again (`core.sessions`).
 
 from crdtkv.causality.seen import Seen
 from crdtkv.client.buckets import Buckets
-from crdtkv.client.caller import Caller
 from crdtkv.client.core.observations import Observations
-from crdtkv.client.place import Shelf
+from crdtkv.client.request_executor import RequestExecutor
+from crdtkv.client.value_ref import BucketScope
 from crdtkv.ids import DEFAULT_BUCKET
 
 
 class Session(Buckets):
     """The verbs of a client within a session; made by `Client.session`."""
 
-    def __init__(self, caller: Caller, token: str | None) -> None:
+    def __init__(self, executor: RequestExecutor, token: str | None) -> None:
         self._seen = Seen.from_token(token) if token is not None else Seen()
-        self._observations = Observations(self._seen, caller.observations.newest)
-        within = Caller(caller.host, caller.default_level, caller.timeout_s, self._observations)
-        super().__init__(Shelf(within, DEFAULT_BUCKET, None))
+        self._observations = Observations(self._seen, executor.observations.newest)
+        within = RequestExecutor(executor.host, executor.default_level, executor.timeout_s, self._observations)
+        super().__init__(BucketScope(within, DEFAULT_BUCKET, None))
 
     @property
     def token(self) -> str:

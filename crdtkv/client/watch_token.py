@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 
 from crdtkv import cbor
-from crdtkv.client.core.following import Part
+from crdtkv.client.core.subscription import Part
 from crdtkv.errors import InvalidRequest, ProtocolError
 from crdtkv.ring.partition_set import from_bits, to_bits
 

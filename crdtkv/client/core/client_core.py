@@ -4,7 +4,7 @@ A host hands over the calls that callers have begun (`begin`), the frames of nod
 happened (`handle`). The core decides what to send to which node, and which calls have ended. `timers.next_at` says when
 to call `handle` if nothing happens.
 
-Calls are objects that the host makes: `Read`, `SessionRead`, `Write`, `PartitionScan`, `Following`, `AskEach`,
+Calls are objects that the host makes: `Read`, `SessionRead`, `Write`, `PartitionScan`, `Subscription`, `AskEach`,
 `Connect`.
 """
 
@@ -19,8 +19,8 @@ from crdtkv.client.core.events import (
     Event,
     LinkDown,
     LinkUp,
+    PageDelivered,
     PageTaken,
-    PageTold,
     Returned,
     TopologySeen,
 )
@@ -96,9 +96,9 @@ class ClientCore:
             case Canceled(call):
                 call.cancel()
             case PageTaken(page):
-                page.group.following.taken(page)
-            case PageTold(page):
-                page.told()
+                page.group.subscription.taken(page)
+            case PageDelivered(page):
+                page.delivered()
             case LinkUp() | LinkDown() | Returned():
                 self._link_changed(event)
             case TopologySeen(datacenter, rank, reply, contacts):

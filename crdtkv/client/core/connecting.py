@@ -64,7 +64,7 @@ class Connect(Call):
         elif link.number in self._pending:
             self._meet(link)
 
-    def told(self, link: NodeLink, reply: TopologyReply | None) -> None:
+    def described(self, link: NodeLink, reply: TopologyReply | None) -> None:
         """Take what a node tells of its data center, None for nothing."""
         assert link.server is not None
         name = link.server.datacenter
@@ -154,7 +154,7 @@ class _Meeting:
         self._contact = contact
 
     def answered(self, reply: Any) -> None:
-        self._connect.told(self._contact, reply if isinstance(reply, TopologyReply) else None)
+        self._connect.described(self._contact, reply if isinstance(reply, TopologyReply) else None)
 
     def failed(self, _: CrdtkvError) -> None:
-        self._connect.told(self._contact, None)
+        self._connect.described(self._contact, None)

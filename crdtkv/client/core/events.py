@@ -21,7 +21,7 @@ class PageTaken(NamedTuple):
     page: Any
 
 
-class PageTold(NamedTuple):
+class PageDelivered(NamedTuple):
     """The caller has read all rows of a page of a watch: its token may name the cursor behind it."""
 
     page: Any
@@ -65,4 +65,4 @@ class Closed(NamedTuple):
     """The client is closed: all links end, and all calls with them."""
 
 
-Event = Canceled | PageTaken | PageTold | LinkUp | LinkDown | Returned | TopologySeen | Closed
+Event = Canceled | PageTaken | PageDelivered | LinkUp | LinkDown | Returned | TopologySeen | Closed

@@ -1,10 +1,10 @@
-"""`Place`: where a value is, a key or a field of a map, and the way there and back."""
+"""`ValueRef`: where a value is, a key or a field of a map, and the way there and back."""
 
 from typing import Any, NamedTuple
 
 from crdtkv.client.arguments import MAX_ELEMENTS_BYTES, ttl_ms
-from crdtkv.client.caller import Caller
 from crdtkv.client.entry import ReadContext
+from crdtkv.client.request_executor import RequestExecutor
 from crdtkv.crdt.causal import CausalState
 from crdtkv.crdt.entry import Entry
 from crdtkv.crdt.map import Map
@@ -23,24 +23,24 @@ class Found(NamedTuple):
     state: CausalState | None
 
 
-class Shelf:
+class BucketScope:
     """One bucket and the default level of what is done there."""
 
-    def __init__(self, caller: Caller, bucket: str, consistency: Level) -> None:
-        self.caller = caller
+    def __init__(self, executor: RequestExecutor, bucket: str, consistency: Level) -> None:
+        self.executor = executor
         self.name = check_name("bucket", bucket)
-        self._consistency = caller.level(consistency, bucket) if consistency is not None else None
+        self._consistency = executor.level(consistency, bucket) if consistency is not None else None
         self._prefixes: dict[str, bytes] = {}
 
     def level(self, explicit: Level) -> ConsistencyLevel:
         """Return the level of a call."""
         if explicit is None and self._consistency is not None:
             return self._consistency
-        return self.caller.level(explicit, self.name)
+        return self.executor.level(explicit, self.name)
 
-    def place(self, type_tag: str, key: str | bytes) -> "Place":
+    def ref(self, type_tag: str, key: str | bytes) -> "ValueRef":
         """Return the place of a key."""
-        return Place(self, self.prefix(type_tag) + key_bytes(key), type_tag, ())
+        return ValueRef(self, self.prefix(type_tag) + key_bytes(key), type_tag, ())
 
     def prefix(self, type_tag: str) -> bytes:
         """Return what the identities of all keys of a type begin with."""
@@ -50,38 +50,38 @@ class Shelf:
         return prefix
 
 
-class Place:
+class ValueRef:
     """A key, or with a `path` a field of the map that the key is."""
 
-    def __init__(self, shelf: Shelf, identity: bytes, type_tag: str, path: tuple[object, ...]) -> None:
-        self.shelf = shelf
+    def __init__(self, scope: BucketScope, identity: bytes, type_tag: str, path: tuple[object, ...]) -> None:
+        self.scope = scope
         self.identity = identity
         self.type_tag = type_tag
         self._path = path
 
-    def field(self, type_tag: str, name: str | bytes) -> "Place":
+    def field(self, type_tag: str, name: str | bytes) -> "ValueRef":
         """Return the place of a field of the map that is here."""
-        return Place(self.shelf, self.identity, type_tag, (*self._path, type_tag, key_bytes(name)))
+        return ValueRef(self.scope, self.identity, type_tag, (*self._path, type_tag, key_bytes(name)))
 
-    def beside(self, name: str | bytes) -> "Place":
+    def beside(self, name: str | bytes) -> "ValueRef":
         """Return the place of that name and this type in the same bucket or map."""
         if not self._path:
-            return self.shelf.place(self.type_tag, name)
-        return Place(self.shelf, self.identity, self.type_tag, (*self._path[:-1], key_bytes(name)))
+            return self.scope.ref(self.type_tag, name)
+        return ValueRef(self.scope, self.identity, self.type_tag, (*self._path[:-1], key_bytes(name)))
 
     @property
     def entry_bytes(self) -> int:
         """What the elements of one call may take if an entry is to hold them."""
-        return self.shelf.caller.view.entry_bytes or MAX_ELEMENTS_BYTES
+        return self.scope.executor.view.entry_bytes or MAX_ELEMENTS_BYTES
 
     async def read(self, consistency: Level, timeout: float | None) -> Found:
         """Read what is here."""
-        caller = self.shelf.caller
-        encoded = await caller.entry(self.identity, self.shelf.level(consistency), timeout)
+        executor = self.scope.executor
+        encoded = await executor.entry(self.identity, self.scope.level(consistency), timeout)
         if encoded is None:
             return Found(None, None)
         entry = Entry.from_bytes(encoded)
-        caller.observations.observe(entry.state.newest())
+        executor.observations.observe(entry.state.newest())
         state: CausalState | None = entry.state
         for start in range(0, len(self._path), 2):
             state = state.fields.get(self._path[start : start + 2]) if isinstance(state, Map) else None  # type: ignore[call-overload]
@@ -104,5 +104,5 @@ class Place:
             wire = context.for_key(self.identity)
         if self._path:
             operation, arguments = "update", [list(self._path), operation, *arguments]
-        level = self.shelf.level(consistency)
-        return await self.shelf.caller.mutate(self.identity, operation, arguments, wire, level, timeout, ttl_ms(ttl))
+        level = self.scope.level(consistency)
+        return await self.scope.executor.mutate(self.identity, operation, arguments, wire, level, timeout, ttl_ms(ttl))

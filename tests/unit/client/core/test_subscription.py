@@ -8,8 +8,8 @@ from stage import KEY, Stage, told, topology
 
 from crdtkv import ClosedError, InvalidRequest, Overloaded, Unavailable
 from crdtkv.client.core.client_core import ClientCore
-from crdtkv.client.core.events import Closed, PageTaken, PageTold, TopologySeen
-from crdtkv.client.core.following import ANSWER_S, LINKS_S, REFRESH_S, RETRY_S, WAIT_S, Following, Part
+from crdtkv.client.core.events import Closed, PageDelivered, PageTaken, TopologySeen
+from crdtkv.client.core.subscription import ANSWER_S, LINKS_S, REFRESH_S, RETRY_S, WAIT_S, Part, Subscription
 from crdtkv.ring.partition_set import from_bits
 from crdtkv.wire.messages import TopologyRequest, WatchReply, WatchRequest
 
@@ -21,8 +21,8 @@ class Watcher:
 
     def __init__(self, stage: Stage, parts: Sequence[Part] = ()) -> None:
         self.stage = stage
-        self.following = Following(stage.core.routing.views[0], [b"default"], parts)
-        stage.begin(self.following)
+        self.subscription = Subscription(stage.core.routing.views[0], [b"default"], parts)
+        stage.begin(self.subscription)
 
     def polls(self) -> dict[str, WatchRequest]:
         """Return the polls that were sent since this was asked last, by node; one a node."""
@@ -38,7 +38,7 @@ class Watcher:
         return self.stage.pages[-1][1]
 
     def read(self, page: Any) -> None:
-        self.stage.step(PageTaken(page), PageTold(page))
+        self.stage.step(PageTaken(page), PageDelivered(page))
 
 
 def mask(poll: WatchRequest) -> int:
@@ -61,8 +61,8 @@ def test_the_next_page_is_fetched_when_the_one_before_was_taken() -> None:
     page = watcher.tell(node, poll)
     assert not watcher.polls()
     watcher.stage.step(PageTaken(page))
-    following = watcher.polls()[node]
-    assert (following.cursor, following.wait_ms) == (b"1", int(WAIT_S * 1000))
+    next_poll = watcher.polls()[node]
+    assert (next_poll.cursor, next_poll.wait_ms) == (b"1", int(WAIT_S * 1000))
 
 
 def test_a_token_names_only_what_was_told() -> None:
@@ -70,9 +70,9 @@ def test_a_token_names_only_what_was_told() -> None:
     node, poll = next(iter(watcher.polls().items()))
     page = watcher.tell(node, poll)
     watcher.stage.step(PageTaken(page))
-    assert watcher.following.told_parts == []
-    watcher.stage.step(PageTold(page))
-    assert watcher.following.told_parts == [Part(node, mask(poll), b"1")]
+    assert watcher.subscription.delivered_parts == []
+    watcher.stage.step(PageDelivered(page))
+    assert watcher.subscription.delivered_parts == [Part(node, mask(poll), b"1")]
 
 
 def test_partitions_that_lose_their_replica_begin_elsewhere_from_an_empty_cursor() -> None:
@@ -191,7 +191,7 @@ def test_a_watch_catches_up_with_a_node_that_restarted_while_no_poll_was_under_w
     poll = watcher.polls()["eu-1"]
     watcher.stage.answer("eu-1", WatchReply(poll.id, [], b"2", 2, 2))
     watcher.read(watcher.stage.pages[-1][1])
-    assert watcher.following.is_current
+    assert watcher.subscription.is_current
     assert watcher.polls()["eu-1"].wait_ms == int(WAIT_S * 1000)
 
 
@@ -199,7 +199,7 @@ def test_a_wrong_request_ends_the_watch() -> None:
     watcher = Watcher(Stage())
     node, poll = next(iter(watcher.polls().items()))
     watcher.stage.refuse(node, poll, InvalidRequest("no such prefix"))
-    assert isinstance(watcher.stage.ended[watcher.following], InvalidRequest)
+    assert isinstance(watcher.stage.ended[watcher.subscription], InvalidRequest)
     watcher.stage.advance(30.0)
     assert not watcher.polls()
 
@@ -207,4 +207,4 @@ def test_a_wrong_request_ends_the_watch() -> None:
 def test_closing_the_client_ends_the_watch() -> None:
     watcher = Watcher(Stage())
     watcher.stage.step(Closed())
-    assert isinstance(watcher.stage.ended[watcher.following], ClosedError)
+    assert isinstance(watcher.stage.ended[watcher.subscription], ClosedError)

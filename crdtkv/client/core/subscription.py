@@ -1,4 +1,4 @@
-"""`Following`: which replicas a watch follows for which partitions, and the polls there.
+"""`Subscription`: which replicas a watch follows for which partitions, and the polls there.
 
 Every partition is followed at one replica of the client's data center: one that counts and is linked. What is followed
 at one node from one cursor is a *group*, with one poll at a time. A group whose node is lost, or refuses because it
@@ -6,7 +6,7 @@ does not count any more, ends, and its partitions begin at other replicas, from 
 none is skipped. When no replica can be reached, that is tried again for ever, and the ring is asked for again.
 
 What was fetched and not taken yet is bounded: a group polls on when its page was taken (`PageTaken`). The token names
-the cursors up to which everything was told (`PageTold`).
+the cursors up to which everything was told (`PageDelivered`).
 """
 
 from collections.abc import Sequence
@@ -59,11 +59,11 @@ class Group:
     `told` is the cursor up to which everything was told, `is_current` whether that is where the node was at the start.
     """
 
-    def __init__(self, following: "Following", node: str, mask: int, cursor: bytes) -> None:
-        self.following = following
+    def __init__(self, subscription: "Subscription", node: str, mask: int, cursor: bytes) -> None:
+        self.subscription = subscription
         self.node = node
         self.mask = mask
-        self.told = self._cursor = cursor
+        self.delivered = self._cursor = cursor
         self.is_current = self._will_be_current = False
         self._goal: int | None = None
         self._link: NodeLink | None = None
@@ -72,22 +72,24 @@ class Group:
 
     def poll(self) -> None:
         """Ask for what comes behind the cursor."""
-        following = self.following
-        link = following.view.linked.get(self.node)
+        subscription = self.subscription
+        link = subscription.view.linked.get(self.node)
         if link is None:
-            following.lost(self)
+            subscription.lost(self)
             return
-        paging, parts = following.paging, following.parts
+        paging, parts = subscription.paging, subscription.parts
         wait_s = paging.wait_s if self._will_be_current else 0.0
         self._link, self._poll = link, link.next_id()
-        bits = to_bits(self.mask, following.partitions)
-        request = WatchRequest(self._poll, [*following.prefixes], bits, self._cursor, paging.rows, int(wait_s * 1000))
+        bits = to_bits(self.mask, subscription.partitions)
+        request = WatchRequest(
+            self._poll, [*subscription.prefixes], bits, self._cursor, paging.rows, int(wait_s * 1000)
+        )
         try:
             link.poll(request, self)
         except CrdtkvError as error:
             self.failed(error)
             return
-        self._timer = parts.timers.at(parts.step.now + wait_s + paging.answer_s, lambda: following.lost(self))
+        self._timer = parts.timers.at(parts.step.now + wait_s + paging.answer_s, lambda: subscription.lost(self))
 
     def answered(self, reply: Any) -> None:
         """Take a page."""
@@ -98,18 +100,18 @@ class Group:
         is_at_goal = reply.position is not None and reply.position >= self._goal
         self._will_be_current = self._will_be_current or is_at_goal
         self._cursor = reply.cursor
-        self.following.page(WatchPage(self, reply, self._will_be_current))
+        self.subscription.page(WatchPage(self, reply, self._will_be_current))
 
     def failed(self, error: CrdtkvError) -> None:
         """Poll again, or give the group up, or end the watch."""
         self._end_poll()
         if isinstance(error, Overloaded):
-            parts = self.following.parts
+            parts = self.subscription.parts
             self._timer = parts.timers.at(parts.step.now + RETRY_S, self.poll)
         elif isinstance(error, (LinkLost, Unavailable)):
-            self.following.lost(self)
+            self.subscription.lost(self)
         else:
-            self.following.end(error=error)
+            self.subscription.end(error=error)
 
     def stop(self) -> None:
         """Follow nothing any more."""
@@ -118,7 +120,7 @@ class Group:
         self._end_poll()
 
     def _end_poll(self) -> None:
-        self.following.parts.timers.cancel(self._timer)
+        self.subscription.parts.timers.cancel(self._timer)
         self._link = self._timer = None
 
 
@@ -129,13 +131,13 @@ class WatchPage(NamedTuple):
     reply: WatchReply
     is_current: bool
 
-    def told(self) -> None:
+    def delivered(self) -> None:
         """Note that all rows have been told."""
-        self.group.told = self.reply.cursor
+        self.group.delivered = self.reply.cursor
         self.group.is_current = self.is_current
 
 
-class Following(Call):
+class Subscription(Call):
     """One watch of the keys with these prefixes, in all partitions; those in `parts` go on from their cursors."""
 
     waits_for_links = True
@@ -172,9 +174,9 @@ class Following(Call):
         return not self._unplaced
 
     @property
-    def told_parts(self) -> list[Part]:
+    def delivered_parts(self) -> list[Part]:
         """Up to where everything was told; what is not named begins with its initial state."""
-        followed = [Part(group.node, group.mask, group.told) for group in self._groups if group.told]
+        followed = [Part(group.node, group.mask, group.delivered) for group in self._groups if group.delivered]
         return followed + self._to_begin
 
     def begin(self, parts: ClientParts) -> None:
@@ -210,7 +212,7 @@ class Following(Call):
         self._place_at_end()
 
     def cancel(self) -> None:
-        """Follow nothing any more; `told_parts` stays."""
+        """Follow nothing any more; `delivered_parts` stays."""
         super().cancel()
         self._stop()
 
@@ -237,7 +239,7 @@ class Following(Call):
         self._place_at_end()
 
     def _place_at_end(self) -> None:
-        """Place what lost its replica in this step together."""
+        """ValueRef what lost its replica in this step together."""
         if not self._is_placing:
             self._is_placing = True
             self.parts.step.at_end.append(self._place)

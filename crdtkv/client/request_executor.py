@@ -1,6 +1,6 @@
-"""`Caller`: the calls of one client, or of one session, as coroutines: each makes a call of the core, and waits for it.
+"""`RequestExecutor`: the requests of one client or session as coroutines; each begins a call of the core and awaits it.
 
-After cancellation of a read nothing has changed; of a write nothing is known: it may have been carried out.
+A canceled read has no effect. A canceled write may have been applied, or may be applied later.
 """
 
 import asyncio
@@ -18,8 +18,8 @@ from crdtkv.quorum.level import ConsistencyLevel, level_named
 from crdtkv.wire.messages import MutateReply
 
 
-class Caller:
-    """Carries requests out. `observations` is what their caller has seen; in a session reads go by it."""
+class RequestExecutor:
+    """Executes requests. `observations` holds what its caller has seen; in a session every read must show all of it."""
 
     def __init__(
         self,
