@@ -1,8 +1,8 @@
-"""Scanning: all partitions, a few at a time.
+"""Prefix scans over all partitions, several at a time.
 
-Keys are placed by hash, so a prefix lies everywhere: every partition is asked, and keys come in ring order. A scan that
-begins behind a key begins in that key's partition. One that ends after some keys asks one partition first, then as many
-at a time as the rest will take if keys lie as dense there.
+Keys are placed by hash, so every partition may have keys with the prefix, and keys are returned in ring order. A scan
+with `after` begins in the partition of that key. A scan with `limit` reads one partition first; then it reads as many
+at a time as the missing keys require at the density of keys so far.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ _Found = list[tuple[bytes, Entry]]
 
 
 class Extent(NamedTuple):
-    """Which keys are read: those whose identity begins with `prefix`, behind the identity `after`, `limit` at most."""
+    """The keys to read: identities with `prefix`, behind the identity `after` in ring order, at most `limit` keys."""
 
     prefix: bytes
     after: bytes | None = None
@@ -41,7 +41,7 @@ async def scan(
     timeout_s: float,
     codec: Codec[Any] = CBOR,
 ) -> AsyncIterator[tuple[str | bytes, ValueEntry[Any]]]:
-    """Yield every key of the extent, without the prefix `strip`."""
+    """Yield (key, entry) pairs of the extent that are not tombstones; `strip`, a prefix of identities, is cut off."""
     executor.host.check_loop()
     partitions = executor.view.ring.partitions
     _, after, limit = extent
@@ -72,9 +72,10 @@ async def scan(
 
 
 def _ahead(limit: int | None, count: int, partitions_read: int) -> int:
-    """Return how many partitions to read at a time, after so many have given so many keys.
+    """Return how many partitions to read at a time, after `count` keys were read from `partitions_read` partitions.
 
-    Few at first: a key may lie at the end of its partition, where what follows it says little of how dense keys are.
+    The number starts at one and at most doubles: `after` may be near the end of its partition, so the first partition
+    may be a bad sample of the density.
     """
     if limit is None:
         return PARTITIONS_AHEAD

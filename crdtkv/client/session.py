@@ -1,7 +1,7 @@
-"""`Session`: reads that never go back in time, and show all that the session has written.
+"""`Session`: read-your-writes and monotonic reads.
 
-A session remembers the causal context of every key it has read or written (`core.observations`). A read whose answer
-lacks something of that is asked again (`core.sessions`).
+A session remembers the causal context of every key it has read or written (`core.observations`). A read is repeated if
+its answer lacks a part of that context (`core.sessions`).
 """
 
 from crdtkv.causality.seen import Seen
@@ -13,7 +13,7 @@ from crdtkv.ids import DEFAULT_BUCKET
 
 
 class Session(Buckets):
-    """The verbs of a client within a session; made by `Client.session`."""
+    """The methods of a client in a session, returned by `Client.session`. A session remembers at most 10,000 keys."""
 
     def __init__(self, executor: RequestExecutor, token: str | None) -> None:
         self._seen = Seen.from_token(token) if token is not None else Seen()
@@ -23,14 +23,14 @@ class Session(Buckets):
 
     @property
     def token(self) -> str:
-        """What the session has seen, as one word: `Client.session(token=…)` goes on from there, in any process."""
+        """The contexts that the session has seen, as text for `Client.session(token=…)` in any process."""
         return self._seen.to_token()
 
     def take(self, token: str) -> None:
-        """See from now on also what another session has seen.
+        """Add the contexts that another session has seen: later reads show these, too.
 
         Raises:
-            InvalidRequest: it is no token, or there are too many keys.
+            InvalidRequest: `token` is not a session token, or both sessions together have more than 10,000 keys.
         """
         other = Seen.from_token(token)
         self._seen.take(other)

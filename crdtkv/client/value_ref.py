@@ -1,4 +1,4 @@
-"""`ValueRef`: where a value is, a key or a field of a map, and the way there and back."""
+"""`ValueRef`: a reference to a value, which is a key or a field of a map; it reads and changes the value."""
 
 from typing import Any, NamedTuple
 
@@ -17,14 +17,14 @@ Level = ConsistencyLevel | str | None
 
 
 class Found(NamedTuple):
-    """What was read: the entry of the key, and the state at the place, None if there is none."""
+    """The result of a read: the entry of the key and the state of the referenced value, None where there is none."""
 
     entry: Entry | None
     state: CausalState | None
 
 
 class BucketScope:
-    """One bucket and the default level of what is done there."""
+    """One bucket with the default consistency level of its requests."""
 
     def __init__(self, executor: RequestExecutor, bucket: str, consistency: Level) -> None:
         self.executor = executor
@@ -33,17 +33,25 @@ class BucketScope:
         self._prefixes: dict[str, bytes] = {}
 
     def level(self, explicit: Level) -> ConsistencyLevel:
-        """Return the level of a call."""
+        """Return the level of a request: `explicit`, else the default of this scope, else that of the executor.
+
+        Raises:
+            InvalidRequest: there is no such level.
+        """
         if explicit is None and self._consistency is not None:
             return self._consistency
         return self.executor.level(explicit, self.name)
 
     def ref(self, type_tag: str, key: str | bytes) -> "ValueRef":
-        """Return the place of a key."""
+        """Return the reference to a key.
+
+        Raises:
+            InvalidKey: the key is not str or bytes, is not UTF-8, or does not have 1 to 1024 bytes.
+        """
         return ValueRef(self, self.prefix(type_tag) + key_bytes(key), type_tag, ())
 
     def prefix(self, type_tag: str) -> bytes:
-        """Return what the identities of all keys of a type begin with."""
+        """Return the common prefix of the identities of all keys of a type in this bucket."""
         prefix = self._prefixes.get(type_tag)
         if prefix is None:
             prefix = self._prefixes[type_tag] = identity_prefix(self.name, type_tag)
@@ -51,7 +59,7 @@ class BucketScope:
 
 
 class ValueRef:
-    """A key, or with a `path` a field of the map that the key is."""
+    """A key or, with a `path`, a field of the map at that key. `path` has type tag and name of each nested field."""
 
     def __init__(self, scope: BucketScope, identity: bytes, type_tag: str, path: tuple[object, ...]) -> None:
         self.scope = scope
@@ -60,22 +68,22 @@ class ValueRef:
         self._path = path
 
     def field(self, type_tag: str, name: str | bytes) -> "ValueRef":
-        """Return the place of a field of the map that is here."""
+        """Return the reference to a field of the map that this refers to."""
         return ValueRef(self.scope, self.identity, type_tag, (*self._path, type_tag, key_bytes(name)))
 
     def beside(self, name: str | bytes) -> "ValueRef":
-        """Return the place of that name and this type in the same bucket or map."""
+        """Return the reference to the value of this type and another name in the same bucket or map."""
         if not self._path:
             return self.scope.ref(self.type_tag, name)
         return ValueRef(self.scope, self.identity, self.type_tag, (*self._path[:-1], key_bytes(name)))
 
     @property
     def entry_bytes(self) -> int:
-        """What the elements of one call may take if an entry is to hold them."""
+        """The most bytes that the elements of one call may take, because one entry has to hold them."""
         return self.scope.executor.view.entry_bytes or MAX_ELEMENTS_BYTES
 
     async def read(self, consistency: Level, timeout: float | None) -> Found:
-        """Read what is here."""
+        """Read the value. Raises the errors of `RequestExecutor.entry`."""
         executor = self.scope.executor
         encoded = await executor.entry(self.identity, self.scope.level(consistency), timeout)
         if encoded is None:
@@ -96,11 +104,18 @@ class ValueRef:
         context: ReadContext | None = None,
         ttl: float | None = None,
     ) -> MutateReply:
-        """Carry out an operation here; `ttl` in seconds, 0 for never, None for what the bucket says."""
+        """Execute an operation on the value.
+
+        `ttl` is in seconds: 0 means that the value never expires, None selects the default of the bucket. Raises the
+        errors of `RequestExecutor.mutate`.
+
+        Raises:
+            InvalidRequest: `context` is not a `ReadContext`, or was read from another key.
+        """
         wire: list[Any] | None = None
         if context is not None:
             if not isinstance(context, ReadContext):
-                raise InvalidRequest(f"a context is what `entry` has read (`.context`), not {context!r:.40}")
+                raise InvalidRequest(f"a context is the `.context` of an entry, not {context!r:.40}")
             wire = context.for_key(self.identity)
         if self._path:
             operation, arguments = "update", [list(self._path), operation, *arguments]

@@ -1,8 +1,8 @@
-"""`Watch`: every key's newest entry, first as they are, then as they change.
+"""`Watch`: an asynchronous iterator over the keys with some prefixes: the initial state, then changes.
 
-It is an asynchronous iterator. It gives a `Change` for every key that is there, deleted ones as long as they are
-remembered, then `CAUGHT_UP`, then a `Change` whenever a key changes. Of a key that changes often only the newest entry
-may come; a key may come twice; none is left out. How far that goes says `token`.
+It returns a `Change` for every stored key (tombstones included), then `CAUGHT_UP`, then a `Change` whenever a key
+changes. No key is skipped, but intermediate entries of a key may be, and a key may be returned twice. `token` is the
+position of the watch.
 """
 
 import asyncio
@@ -24,10 +24,10 @@ V = TypeVar("V")
 
 
 class Watch(Generic[V]):
-    """A watch of some keys; made by `Bucket.watch`.
+    """A watch of some keys, returned by `Bucket.watch`.
 
-    It waits for ever, also when no node is reachable. To end it leave `async with`, or call `aclose`. A wait for the
-    next change that is cancelled loses nothing.
+    It has no timeout: it also waits while no node is reachable. Leave `async with`, or call `aclose`, to end it. A
+    canceled wait for the next change loses no change.
     """
 
     def __init__(
@@ -48,9 +48,10 @@ class Watch(Generic[V]):
 
     @property
     def token(self) -> str:
-        """Where a later watch goes on that is given it: behind what this one has told, the last change included.
+        """The position behind the last change that was returned, as text for `Bucket.watch(token=…)`.
 
-        A little of what was told may come again. Store it when you are done with what it covers.
+        A watch with the token may return some of the earlier changes again. Store a token after its changes have been
+        processed.
         """
         return to_token(self._prefixes, self._subscription.partitions, self._subscription.delivered_parts)
 
@@ -58,11 +59,12 @@ class Watch(Generic[V]):
         return self
 
     async def __anext__(self) -> Change[V] | Literal[Mark.CAUGHT_UP]:
-        """Wait for the next change, or the mark.
+        """Wait for the next change, or for `CAUGHT_UP`.
 
         Raises:
             ClosedError: the client was closed.
-            UnknownBucket, InvalidRequest: there is nothing to watch, or this is another event loop than the client's.
+            UnknownBucket: the bucket is not declared.
+            InvalidRequest: this is not the client's event loop, or the nodes refuse the watch.
         """
         self._executor.host.check_loop()
         self._start()
@@ -94,7 +96,7 @@ class Watch(Generic[V]):
         await self.aclose()
 
     async def aclose(self) -> None:
-        """End the watch: whoever waits for a change is told that there are no more. `token` stays valid."""
+        """End the watch: a waiting iteration ends with `StopAsyncIteration`. `token` stays valid."""
         self._executor.host.check_loop()
         self._rows.clear()
         self._page = None
@@ -106,7 +108,7 @@ class Watch(Generic[V]):
         self._pages.put_nowait(None)
 
     def _start(self) -> None:
-        """Begin to follow, unless this has begun already or is closed."""
+        """Begin the subscription, unless it has begun or the watch is closed."""
         if self._end is None and not self._is_closed:
             self._end = self._executor.host.begin(self._subscription, self._pages.put_nowait)
             self._end.add_done_callback(self._ended)
