@@ -18,11 +18,11 @@ def element_hash(element: bytes) -> int:
     return mmh3.hash64(element, 0, True, signed=False)[0]
 
 
-def entry_digest(located_key: bytes, entry: bytes) -> int:
+def entry_digest(storage_key: bytes, entry: bytes) -> int:
     """Return the 128-bit digest of an entry under its key, in Merkle trees."""
-    return mmh3.hash128(located_key + entry, 0, True, signed=False)
+    return mmh3.hash128(storage_key + entry, 0, True, signed=False)
 
 
-def digest_of(located_key: bytes, entry: bytes) -> bytes:
+def digest_of(storage_key: bytes, entry: bytes) -> bytes:
     """Return the digest as bytes."""
-    return entry_digest(located_key, entry).to_bytes(DIGEST_BYTES, "big")
+    return entry_digest(storage_key, entry).to_bytes(DIGEST_BYTES, "big")

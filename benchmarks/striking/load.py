@@ -123,17 +123,17 @@ class RecordedLoad:
 
     async def _carry_out(self, client: Client, operation: Operation, timeout_s: float | None) -> None:
         identity = identity_of("default", "register", operation.key)
-        caller, level = client._shelf.caller, level_named(operation.level)
+        executor, level = client._scope.executor, level_named(operation.level)
         if operation.kind == "put":
             seen = self._contexts.get(identity) if self._random.random() < WITH_CONTEXT_SHARE else None
             if seen is not None:
                 operation.seen = plain_context(seen)
             wire = seen.to_wire() if seen is not None else None
             value: list[object] = [cbor.encode_value(operation.argument)]
-            reply = await caller.mutate(identity, "put", value, wire, level, timeout_s)
+            reply = await executor.mutate(identity, "put", value, wire, level, timeout_s)
             operation.dot, operation.timestamp = (reply.actor, reply.counter), reply.timestamp
         else:
-            self._note_read(operation, identity, await caller.entry(identity, level, timeout_s))
+            self._note_read(operation, identity, await executor.entry(identity, level, timeout_s))
         operation.outcome, operation.ended = "ok", time.monotonic()
 
     def _note_read(self, operation: Operation, identity: bytes, encoded: bytes | None) -> None:

@@ -178,13 +178,13 @@ async def _up(config: ClusterConfig, data: Path, config_path: str, cuttable: boo
         await starting
         say(f"ready after {time.monotonic() - began:.1f} s\n")
         _explain(config, config_path)
-        cutting = None
+        cuts_task = None
         if cuts is not None:
             cuts.prepare()
-            cutting = asyncio.create_task(cuts.carry_out(cluster))
+            cuts_task = asyncio.create_task(cuts.carry_out(cluster))
         await _watch(cluster, stopping)
-        if cutting is not None and cuts is not None:
-            cutting.cancel()
+        if cuts_task is not None and cuts is not None:
+            cuts_task.cancel()
             cuts.end()
     finally:
         has_begun = bool(cluster.nodes)

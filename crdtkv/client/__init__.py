@@ -1,1 +1,1 @@
-"""The Python client: connect, buckets, keys, counters, scans."""
+"""The Python client: connections, buckets, handles of all types, sessions, scans and watches."""

@@ -1,8 +1,7 @@
-"""What callers hand in, checked in their own call, before anything of it shares a link with other calls.
+"""Checks of the arguments of public calls, before a request is made.
 
-Whoever shares a link shares its fate. So a timeout that is no number, an amount no counter can hold or a prefix that is
-no text must fail here, alone, and at once. Keys are checked by `ids`, values by `cbor`, and what goes out, once more
-and as a whole, by `wire.codec.check_outgoing`.
+Many calls share one link and one frame, so a wrong argument must fail in its own call. Keys are checked in `ids`,
+values in `cbor`; `wire.codec.check_outgoing` checks each complete request again.
 """
 
 import math
@@ -15,18 +14,18 @@ from crdtkv.crdt.number import MAX_WHOLE
 from crdtkv.errors import InvalidRequest, ValueTooLarge
 from crdtkv.ids import MAX_KEY_BYTES
 
-#: A call waits a day at most. (A node works on one request for ten minutes.)
+#: The longest timeout of a call: one day. (A node ends each request after ten minutes.)
 MAX_TIMEOUT_S = 86_400.0
 MAX_TTL_S = 100 * 365 * 86_400
-#: What the elements of one call take together, also where an entry may take more.
+#: The most bytes of all elements of one call, even if an entry may have more.
 MAX_ELEMENTS_BYTES = 8 * 1024 * 1024
 
 
 def checked_timeout(timeout: Any) -> float:
-    """Return a timeout.
+    """Return a timeout in seconds.
 
     Raises:
-        InvalidRequest: it is no number of seconds above 0, or more than a day; there is no "for ever".
+        InvalidRequest: it is not a number above 0, or is more than a day; there is no infinite timeout.
     """
     if _is_number(timeout) and 0 < timeout <= MAX_TIMEOUT_S:
         return float(timeout)
@@ -36,10 +35,12 @@ def checked_timeout(timeout: Any) -> float:
 
 
 def ttl_ms(ttl: Any) -> int | None:
-    """Return a time to live in milliseconds: 0 for ever, None as the bucket says.
+    """Return a time to live in milliseconds: 0 for never expires, None for the default of the bucket.
+
+    A positive `ttl` is at least one millisecond.
 
     Raises:
-        InvalidRequest: it is no number of seconds, negative, or more than a hundred years.
+        InvalidRequest: `ttl` is not a number of seconds from 0 to a hundred years.
     """
     if ttl is None:
         return None
@@ -49,16 +50,16 @@ def ttl_ms(ttl: Any) -> int | None:
 
 
 def prefix_bytes(prefix: Any) -> bytes:
-    """Encode what keys begin with.
+    """Encode the prefix of keys.
 
     Raises:
-        InvalidRequest: it is no text and no bytes, or longer than a key.
+        InvalidRequest: it is neither str nor bytes, cannot be encoded as UTF-8, or has more than 1024 bytes.
     """
     if isinstance(prefix, str):
         try:
             encoded = prefix.encode()
         except UnicodeEncodeError as error:
-            raise InvalidRequest(f"a prefix is encoded as UTF-8, which this one has not: {error.reason}") from None
+            raise InvalidRequest(f"a prefix must be valid Unicode to be encoded as UTF-8: {error.reason}") from None
     elif isinstance(prefix, bytes):
         encoded = bytes(prefix)
     else:
@@ -69,10 +70,10 @@ def prefix_bytes(prefix: Any) -> bytes:
 
 
 def checked_whole(amount: Any) -> int:
-    """Return what a counter is changed by.
+    """Return the amount of an increment.
 
     Raises:
-        InvalidRequest: it is no whole number (True is none), or too large.
+        InvalidRequest: it is not an int (a bool is refused, too), or not below 2**63 in absolute value.
     """
     if type(amount) is not int or abs(amount) > MAX_WHOLE:
         raise InvalidRequest(f"a counter is changed by a whole number below 2**63, not {amount!r:.40}")
@@ -80,21 +81,21 @@ def checked_whole(amount: Any) -> int:
 
 
 def checked_rank(position: Any) -> int | None:
-    """Return where a part of a ranking begins or ends.
+    """Return a rank, or None.
 
     Raises:
-        InvalidRequest: it is no whole number.
+        InvalidRequest: it is neither an int nor None.
     """
     if position is not None and type(position) is not int:
-        raise InvalidRequest(f"ranks are whole numbers, as those of a list, not {position!r:.40}")
+        raise InvalidRequest(f"ranks are whole numbers, like list indexes, not {position!r:.40}")
     return position
 
 
 def checked_limit(limit: Any) -> int | None:
-    """Return how many keys a scan ends after, None for no such end.
+    """Return the most keys of a scan, None for no limit.
 
     Raises:
-        InvalidRequest: it is no whole number above 0.
+        InvalidRequest: it is neither an int above 0 nor None.
     """
     if limit is not None and (type(limit) is not int or limit < 1):
         raise InvalidRequest(f"a limit is a whole number above 0, not {limit!r:.40}")
@@ -105,7 +106,7 @@ def checked_bound(number: Any) -> Any:
     """Return one end of a range of scores; it may be infinite.
 
     Raises:
-        InvalidRequest: it is no number.
+        InvalidRequest: it is not a number.
     """
     if not _is_number(number) or math.isnan(number):
         raise InvalidRequest(f"scores lie between two numbers, not {number!r:.40}")
@@ -113,11 +114,11 @@ def checked_bound(number: Any) -> Any:
 
 
 def check_elements(encoded: Sequence[bytes], limit_bytes: int) -> None:
-    """Check that the elements of one call may be sent, and could be stored.
+    """Check the number and the total size of the encoded elements of one call.
 
     Raises:
-        InvalidRequest: there are none, or too many for one call.
-        ValueTooLarge: together they take more than there is room for.
+        InvalidRequest: there are no elements, or more than 10,000.
+        ValueTooLarge: together they have more than `limit_bytes`.
     """
     if not encoded:
         raise InvalidRequest("name one or more members")
@@ -129,13 +130,13 @@ def check_elements(encoded: Sequence[bytes], limit_bytes: int) -> None:
 
 
 def checked_codec(codec: Any) -> Codec[Any]:
-    """Return what was given as `of=`.
+    """Return the codec that was passed as `of=`.
 
     Raises:
-        InvalidRequest: it is no codec, but perhaps the type that one is wanted for.
+        InvalidRequest: it is not a codec, for example the type itself instead of `model(type)`.
     """
     if isinstance(codec, type) or not (hasattr(codec, "to_plain") and hasattr(codec, "from_plain")):
-        raise InvalidRequest(f"of= takes a codec, as crdtkv.TEXT or crdtkv.model(User), not {codec!r:.60}")
+        raise InvalidRequest(f"of= takes a codec, such as crdtkv.TEXT or crdtkv.model(User), not {codec!r:.60}")
     return codec  # type: ignore[no-any-return]
 
 

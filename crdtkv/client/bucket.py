@@ -1,11 +1,11 @@
-"""`Bucket`: the verbs on keys. The client itself is the bucket `default`.
+"""`Bucket`: reads and writes of keys. The client itself is the bucket `default`.
 
-Values are anything CBOR can encode, up to 512 KiB, or what the bucket's codec is for. Keys are str (UTF-8) or bytes, 1
-to 1024 bytes. Every call takes `consistency=` (a level or its name) and `timeout=` in seconds, above 0 and at most a
-day; what writes takes `ttl=`, after how many seconds it expires (0: never, not given: as the bucket says). A wrong
-argument is told before anything is sent.
+Values are those that the bucket's codec accepts (default: any value that CBOR can encode), up to 512 KiB encoded. Keys
+are str (UTF-8) or bytes, 1 to 1024 bytes. Every call takes `consistency=` (a level or its name) and `timeout=` in
+seconds, above 0 and at most a day. Writes take `ttl=`, the seconds until the value expires (0: never; None: the default
+of the bucket). A wrong argument raises an error before anything is sent.
 
-After cancellation of a call nothing is known about a write: it may have been applied, or may yet be.
+A canceled write may have been applied, or may be applied later.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from crdtkv.client.codecs import CBOR, Codec
 from crdtkv.client.container import Container
 from crdtkv.client.entry import ReadContext, ValueEntry
 from crdtkv.client.handles import BoundedCounterHandle, RegisterHandle
-from crdtkv.client.place import Level, Place, Shelf
+from crdtkv.client.value_ref import BucketScope, Level, ValueRef
 from crdtkv.client.watching import Watch
 from crdtkv.crdt.registry import TYPES, type_named
 from crdtkv.errors import CrdtkvError, InvalidKey, InvalidRequest
@@ -26,15 +26,15 @@ from crdtkv.errors import CrdtkvError, InvalidKey, InvalidRequest
 KeyType = TypeVar("KeyType", str, bytes)
 V = TypeVar("V")
 
-#: How many requests `put_many` and `get_many` keep in flight.
+#: The most requests that one `put_many` or `get_many` has in flight.
 MANY_IN_FLIGHT = 256
 
 
 class Keys:
-    """All keys of one type in one bucket."""
+    """The keys of one type in one bucket."""
 
-    def __init__(self, shelf: Shelf, type_tag: str, codec: Codec[Any] = CBOR) -> None:
-        self._shelf = shelf
+    def __init__(self, scope: BucketScope, type_tag: str, codec: Codec[Any] = CBOR) -> None:
+        self._scope = scope
         self._type_tag = type_tag
         self._codec = codec
 
@@ -49,42 +49,53 @@ class Keys:
     ) -> AsyncIterator[tuple[str | bytes, ValueEntry[Any]]]:
         """Iterate over the keys with this prefix as `(key, entry)`, in ring order, not in key order.
 
-        Keys are str where they are UTF-8, else bytes. A key that exists all the time is met exactly once; one
-        written or deleted meanwhile may be met or not. Values are decoded when the entry is asked for them, so one that
-        the codec refuses ends nothing. With `after` it begins behind that key in ring order, where an earlier scan
-        ended for instance; the key itself need not exist. With `limit` it ends after so many keys. `timeout` is per
-        page. Raises as `get` does.
+        Keys are str if they are UTF-8, else bytes. A key that exists during the whole scan is returned exactly once; a
+        key that is written or deleted during the scan may be returned or not. The entry decodes its values on access,
+        so a value that the codec refuses does not end the scan.
+
+        With `after` the scan begins behind that key in ring order, for example where an earlier scan ended; the key
+        need not exist. With `limit` it ends after that many keys. `timeout` is in seconds per page (default: 10).
+        Raises the errors of `get`.
         """
-        strip = self._shelf.prefix(self._type_tag)
-        behind = None if after is None else self._shelf.place(self._type_tag, after).identity
+        strip = self._scope.prefix(self._type_tag)
+        behind = None if after is None else self._scope.ref(self._type_tag, after).identity
         extent = scanning.Extent(strip + prefix_bytes(prefix), behind, checked_limit(limit))
-        level = self._shelf.level(consistency)
+        level = self._scope.level(consistency)
         timeout_s = scanning.PAGE_TIMEOUT_S if timeout is None else checked_timeout(timeout)
-        return scanning.scan(self._shelf.caller, extent, strip, level, timeout_s, self._codec)
+        return scanning.scan(self._scope.executor, extent, strip, level, timeout_s, self._codec)
 
 
 class Bucket(Keys, Container, Generic[V]):
-    """Registers of one bucket, and the way to its other types."""
+    """The registers of one bucket; other methods return handles of its other types."""
 
-    def __init__(self, shelf: Shelf, codec: Codec[V] = CBOR, type_tag: str = "register") -> None:
-        super().__init__(shelf, type_tag, codec)
+    def __init__(self, scope: BucketScope, codec: Codec[V] = CBOR, type_tag: str = "register") -> None:
+        super().__init__(scope, type_tag, codec)
 
     async def get(
         self, key: str | bytes, default: Any = None, *, consistency: Level = None, timeout: float | None = None
     ) -> V | Any:
         """Return the value of a key, `default` if it has none.
 
+        Of concurrent values it returns the one with the highest timestamp.
+
         Raises:
             Unavailable: too few replicas are alive for the level.
-            ReadTimeout: too few answered in time.
-            InvalidKey, UnknownBucket, InvalidRequest: the call is wrong.
+            ReadTimeout: too few replicas answered in time.
+            Overloaded: the client or the nodes have too many requests in flight.
+            NoNodeReachable: no node answers.
+            StaleReplica (in a session): this data center did not receive in time what the session has seen.
+            InvalidKey, UnknownBucket, InvalidRequest: the call is wrong, or the codec refuses the value.
+            ClosedError: the client was closed.
         """
         return await self._one(key).get(default, consistency=consistency, timeout=timeout)
 
     async def entry(
         self, key: str | bytes, *, consistency: Level = None, timeout: float | None = None
     ) -> ValueEntry[V]:
-        """Return a key with its siblings and causal context. Raises as `get` does."""
+        """Return the value of a key with its siblings and causal context.
+
+        Raises the errors of `get`; a value that the codec refuses raises on access only.
+        """
         return await self._one(key).entry(consistency=consistency, timeout=timeout)
 
     async def put(
@@ -97,14 +108,16 @@ class Bucket(Keys, Container, Generic[V]):
         consistency: Level = None,
         timeout: float | None = None,
     ) -> None:
-        """Write a value. With `context` (from `entry`) it replaces exactly what was read, without it what is there.
+        """Write a value; return when as many replicas as the level requires have fsynced it.
 
-        Returns when as many replicas as the level asks have fsynced it.
+        With `context` (from `entry`) the write replaces exactly the versions that were read. Without it, it is a blind
+        write: it replaces the versions that the coordinator stores.
 
         Raises:
-            WriteTimeout: it may have been applied (`maybe_applied`).
-            Unavailable, Overloaded, InsufficientStorage, NoNodeReachable: it was not.
-            ValueTooLarge, InvalidKey, UnknownBucket, InvalidRequest: the call is wrong, it was not.
+            WriteTimeout: the write may have been applied (`maybe_applied`).
+            Unavailable, Overloaded, InsufficientStorage, NoNodeReachable, ClosedError: it was not applied.
+            StaleReplica: no reachable replica has seen `context`; it was not applied.
+            ValueTooLarge, InvalidKey, UnknownBucket, InvalidRequest: the call is wrong; it was not applied.
         """
         await self._one(key).put(value, context=context, ttl=ttl, consistency=consistency, timeout=timeout)
 
@@ -116,7 +129,10 @@ class Bucket(Keys, Container, Generic[V]):
         consistency: Level = None,
         timeout: float | None = None,
     ) -> None:
-        """Delete what was read (`context`), or what is there; a concurrent write survives. Raises as `put` does."""
+        """Delete the versions that were read (`context`), else those that the coordinator stores.
+
+        A concurrent write survives. Raises the errors of `put`.
+        """
         await self._one(key).delete(context=context, consistency=consistency, timeout=timeout)
 
     async def update(
@@ -129,16 +145,19 @@ class Bucket(Keys, Container, Generic[V]):
         consistency: Level = None,
         timeout: float | None = None,
     ) -> V:
-        """Read a value, change it, and write it in the place of exactly what was read; return what was written.
+        """Read a value, change it, and write the result over exactly the versions that were read; return the result.
 
-        `change` is given the value, None if there is none. Of concurrent values it is given what `resolve` makes of
-        them (the latest first), or else the latest; all of them are replaced by what is written. Behind those that can
-        be read `resolve` is given an `Undecodable` for each that the codec refuses; without `resolve` such a one is an
-        error, because it would be lost. Somebody who writes at the same time is not overwritten: both values are kept
-        as siblings, for the next update to resolve. This is no compare-and-set.
+        `change` gets the value, None if there is none. If there are siblings, it gets the result of `resolve`, or the
+        latest sibling without `resolve`; the write replaces all of them. `resolve` gets the siblings, the latest first,
+        then an `Undecodable` for each sibling that the codec refuses. Without `resolve` a refused sibling raises an
+        error, because the write would lose it.
+
+        A concurrent write is not overwritten: both values are kept as siblings, which the next update resolves. This
+        is not a compare-and-set. Exception: on `lww()` the write has no context, so the latest write wins.
 
         Raises:
-            InvalidRequest: the codec refuses what is stored, and there is no `resolve`. Else as `get` and `put` do.
+            InvalidRequest: the codec refuses a stored value, and there is no `resolve`. Also the errors of `get` and
+                `put`.
         """
         found = await self.entry(key, consistency=consistency, timeout=timeout)
         everything = [*found.readable, *found.undecodable]
@@ -160,10 +179,10 @@ class Bucket(Keys, Container, Generic[V]):
         consistency: Level = None,
         timeout: float | None = None,
     ) -> dict[KeyType, CrdtkvError | None]:
-        """Write many keys; returns for each key None, or the error that `put` would have raised.
+        """Write many keys; return a dictionary with None, or the `CrdtkvError` of its `put`, for each key.
 
         Raises:
-            InvalidRequest: what goes for all keys is wrong; nothing was written.
+            InvalidRequest: `values`, `ttl`, `consistency` or `timeout` is wrong; nothing was written.
         """
         if not isinstance(values, Mapping):
             raise InvalidRequest(f"put_many takes a dictionary of keys and values, not a {type(values).__name__}")
@@ -178,10 +197,11 @@ class Bucket(Keys, Container, Generic[V]):
     async def get_many(
         self, keys: Iterable[KeyType], *, consistency: Level = None, timeout: float | None = None
     ) -> dict[KeyType, Any]:
-        """Read many keys; returns for each its value, None if it has none, or the error `get` would have raised.
+        """Read many keys; return a dictionary with the value, None, or the `CrdtkvError` of its `get`, for each key.
 
         Raises:
-            InvalidRequest: what goes for all keys is wrong.
+            InvalidRequest: `keys`, `consistency` or `timeout` is wrong.
+            InvalidKey: a key is not hashable.
         """
         if isinstance(keys, (str, bytes)) or not isinstance(keys, Iterable):
             raise InvalidRequest(f"get_many takes several keys, not {keys!r:.40}")
@@ -195,10 +215,11 @@ class Bucket(Keys, Container, Generic[V]):
     def watch(
         self, prefix: str | bytes = "", *, of_type: str | None = None, token: str | None = None
     ) -> Watch[V | Any]:
-        """Watch the keys with this prefix: iterate over them as they are, a mark, and then over what changes.
+        """Watch the keys with this prefix: iterate over all keys, then `CAUGHT_UP`, then each key that changes.
 
-        Keys are of all types, or of one. With the `token` of an earlier watch of the same keys it goes on there. What
-        it tells is what one replica of this data center holds, as soon as that is durable there.
+        `of_type` selects one type (default: all types). With the `token` of an earlier watch of the same keys, the
+        watch continues behind it. Each partition is read at one replica of this data center; a change is returned as
+        soon as it is durable there.
 
             async with kv.watch("user:") as watch:
                 async for change in watch:
@@ -207,45 +228,45 @@ class Bucket(Keys, Container, Generic[V]):
                     else: change.key, change.value
 
         Raises:
-            InvalidRequest: there is no such type, or the token is not one of such a watch.
+            InvalidRequest: there is no such type, or the token does not belong to a watch of these keys.
         """
         types = list(TYPES) if of_type is None else [type_named(of_type).type_tag]
-        prefixes = [self._shelf.prefix(type_tag) + prefix_bytes(prefix) for type_tag in types]
+        prefixes = [self._scope.prefix(type_tag) + prefix_bytes(prefix) for type_tag in types]
         codecs = {type_tag: self._codec if type_tag == self._type_tag else CBOR for type_tag in types}
-        return Watch(self._shelf.caller, prefixes, codecs, token)
+        return Watch(self._scope.executor, prefixes, codecs, token)
 
     def bcounter(self, name: str | bytes) -> BoundedCounterHandle:
-        """Return a counter that never goes below 0."""
+        """Return the handle of a bounded counter: it never goes below 0."""
         return BoundedCounterHandle(self._at("bcounter", name))
 
     def lww(self) -> "Bucket[V]":
-        """Return the last-writer-wins values of this bucket: the same verbs, without siblings and `context`."""
-        return Bucket(self._shelf, self._codec, "lww")
+        """Return the last-writer-wins values of this bucket: no siblings, and `context` raises `InvalidRequest`."""
+        return Bucket(self._scope, self._codec, "lww")
 
     def keys_of(self, type_tag: str) -> Keys:
-        """Return the keys of any type, to scan them.
+        """Return the keys of one type, which can be scanned.
 
         Raises:
             InvalidRequest: there is no such type.
         """
         type_named(type_tag)
-        return Keys(self._shelf, type_tag)
+        return Keys(self._scope, type_tag)
 
     def _check_common(self, consistency: Level, timeout: float | None) -> None:
-        self._shelf.caller.host.check_loop()
-        self._shelf.level(consistency)
+        self._scope.executor.host.check_loop()
+        self._scope.level(consistency)
         if timeout is not None:
             checked_timeout(timeout)
 
-    def _at(self, type_tag: str, name: str | bytes) -> Place:
-        return self._shelf.place(type_tag, name)
+    def _at(self, type_tag: str, name: str | bytes) -> ValueRef:
+        return self._scope.ref(type_tag, name)
 
     def _one(self, key: str | bytes) -> RegisterHandle[V]:
-        return RegisterHandle(self._shelf.place(self._type_tag, key), self._codec)
+        return RegisterHandle(self._scope.ref(self._type_tag, key), self._codec)
 
 
 async def _each(keys: Iterable[Any], act: Any) -> dict[Any, Any]:
-    """Run `act` for each key, `MANY_IN_FLIGHT` at a time; errors are results."""
+    """Run `act` for each distinct key, `MANY_IN_FLIGHT` at a time; return its result or `CrdtkvError` by key."""
     try:
         waiting = iter(dict.fromkeys(keys))
     except TypeError as error:

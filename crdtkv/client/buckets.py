@@ -1,21 +1,23 @@
-"""`Buckets`: all buckets of a cluster; its verbs act on the bucket `default`."""
+"""`Buckets`: the bucket `default`, with access to all other buckets."""
 
 from typing import Any
 
 from crdtkv.client.arguments import checked_codec
 from crdtkv.client.bucket import Bucket, V
 from crdtkv.client.codecs import CBOR, Codec
-from crdtkv.client.place import Level, Shelf
+from crdtkv.client.value_ref import BucketScope, Level
 
 
 class Buckets(Bucket[Any]):
-    """The bucket `default`, and the way to others."""
+    """The bucket `default`; `bucket` returns other buckets. Base of `Client` and `Session`."""
 
     def bucket(self, name: str, *, of: Codec[V] = CBOR, consistency: Level = None) -> Bucket[V]:
-        """Return another bucket, with a codec and a default level of its own if they are given.
+        """Return another bucket. `of` is the codec of its values, `consistency` the default level of its calls.
+
+        The first request raises `UnknownBucket` if the bucket is not declared.
 
         Raises:
-            InvalidKey: no bucket can be named so. (Whether it is declared shows with the first request.)
-            InvalidRequest: no such level, or no codec.
+            InvalidKey: the name is not a valid bucket name.
+            InvalidRequest: there is no such level, or `of` is not a codec.
         """
-        return Bucket(Shelf(self._shelf.caller, name, consistency), checked_codec(of))
+        return Bucket(BucketScope(self._scope.executor, name, consistency), checked_codec(of))

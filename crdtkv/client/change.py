@@ -1,4 +1,4 @@
-"""`Change`: one key as a watch tells it, and `CAUGHT_UP`, the mark behind the initial state."""
+"""`Change`: one key that a watch returns; `CAUGHT_UP`: the mark after the initial state."""
 
 from collections.abc import Mapping
 from enum import Enum
@@ -15,24 +15,24 @@ V = TypeVar("V")
 
 
 class Mark(Enum):
-    """What a watch gives besides changes."""
+    """The items that a watch returns besides changes."""
 
     CAUGHT_UP = "caught up"
 
 
-#: Everything that was stored when the watch began, or was missed since its token, has been told.
+#: The watch has returned every key that was stored when it began, or that has changed since its token.
 CAUGHT_UP: Final = Mark.CAUGHT_UP
 
 
 class Change(Generic[V]):
-    """A key as it is now: not what changed in it. `key` is str where it is UTF-8, else bytes.
+    """A key with its new entry, not the difference to the old one.
 
-    The value is decoded when it is asked for, so a value that the codec refuses does not end the watch: `entry` tells
-    what is stored in its place (`undecodable`), and `context` is there to replace it.
+    `key` is str if it is UTF-8, else bytes; `type_tag` is the name of its type. The value is decoded on access, so a
+    value that the codec refuses does not end the watch: `entry.undecodable` has it, and `context` can replace it.
     """
 
     def __init__(self, identity: bytes, entry: Entry | None, codecs: Mapping[str, Codec[V]]) -> None:
-        """Take what a node told; `codecs` are those of the types that are watched."""
+        """Build the change from a row of a page; `codecs` has the codec of each watched type."""
         self._identity = identity
         self._stored = entry
         _, self.type_tag, key = parse_identity(identity)
@@ -44,25 +44,25 @@ class Change(Generic[V]):
 
     @property
     def is_deleted(self) -> bool:
-        """Whether nothing is there: deleted, expired, or a flag that is off."""
+        """Whether the key has no value: it was deleted or has expired, or is a flag that is off."""
         return self._stored is None or self._stored.is_tombstone
 
     @cached_property
     def entry(self) -> ValueEntry[V]:
-        """The key as `entry` reads it: `.value`, `.siblings`, `.timestamp`, `.expires_at_s`, `.context`."""
+        """The entry as `Bucket.entry` returns it: `.value`, `.siblings`, `.timestamp`, `.expires_at_s`, `.context`."""
         state = self._stored.state if self._stored is not None else None
         return ValueEntry(self._identity, self._stored, state, self._codec)
 
     @property
     def value(self) -> V | Any:
-        """The value as its handle reads it, None if it is deleted.
+        """The value as its handle returns it, None if it was deleted.
 
         Raises:
-            InvalidRequest: somebody stored what is not of the codec's type.
+            InvalidRequest: the codec refuses the stored value.
         """
         return self.entry.value
 
     @property
     def context(self) -> ReadContext:
-        """What was read: hand it to `put` or `delete` to act on exactly that."""
+        """The causal context: a `put` or `delete` with it acts on exactly this entry."""
         return self.entry.context

@@ -1,4 +1,4 @@
-"""`connect` and `Client`."""
+"""`connect`, the entry point of the package, and `Client`, a connection to a cluster."""
 
 import json
 import os
@@ -8,13 +8,13 @@ from typing import Any, NamedTuple, NoReturn
 
 from crdtkv.client.arguments import checked_timeout
 from crdtkv.client.buckets import Buckets
-from crdtkv.client.caller import Caller
 from crdtkv.client.core.asking import AskEach
 from crdtkv.client.core.connecting import Connect
 from crdtkv.client.host import ClientHost
-from crdtkv.client.place import Level, Shelf
+from crdtkv.client.request_executor import RequestExecutor
 from crdtkv.client.session import Session
 from crdtkv.client.targets import Target, resolved
+from crdtkv.client.value_ref import BucketScope, Level
 from crdtkv.errors import InvalidRequest
 from crdtkv.ids import DEFAULT_BUCKET, is_name, parse_identity
 from crdtkv.quorum.level import ConsistencyLevel, level_named
@@ -25,18 +25,22 @@ DEFAULT_TIMEOUT_S = 5.0
 
 
 class Held(NamedTuple):
-    """What one node itself holds of a key: the bytes of an entry, None for nothing."""
+    """The entry of a key that one node stores: its bytes, None if the node stores none."""
 
     encoded: bytes | None
 
 
 class Client(Buckets):
-    """A connection to a cluster; the verbs act on the bucket `default`. Made by `connect`."""
+    """A connection to a cluster, returned by `connect`. Its methods for keys use the bucket `default`.
+
+    `topology`, `buckets`, `status`, `repair` and `inspect` are about the first data center of the client: the preferred
+    one if it answered at `connect`, else one that did. Requests for keys may move to another one (`datacenter`).
+    """
 
     def __init__(self, host: ClientHost, default_level: ConsistencyLevel | None, timeout_s: float) -> None:
         self._host = host
         self._routing = host.core.routing
-        super().__init__(Shelf(Caller(host, default_level, timeout_s), DEFAULT_BUCKET, None))
+        super().__init__(BucketScope(RequestExecutor(host, default_level, timeout_s), DEFAULT_BUCKET, None))
 
     async def __aenter__(self) -> "Client":
         return self
@@ -48,56 +52,60 @@ class Client(Buckets):
 
     @property
     def datacenter(self) -> str:
-        """The data center requests go to now: the preferred one, or the next while no node of that is reachable."""
+        """The data center that requests go to: the preferred one, or the next while no node of it is reachable."""
         return self._routing.current.name
 
     @property
     def moves(self) -> int:
-        """How often requests began to go to another data center."""
+        """The number of times that requests moved to another data center."""
         return self._routing.moves
 
-    def on_move(self, told: Callable[[str, str], None] | None) -> None:
-        """Have `told` called, from which data center to which, whenever requests begin to go to another one.
+    def on_move(self, callback: Callable[[str, str], None] | None) -> None:
+        """Set a callback for moves of requests to another data center; None removes it.
 
-        It is called within the request that goes there, and must not raise. (The logger `crdtkv.client` warns, too.)
+        It is called as `callback(before, after)`, with the names of the data centers, in the request that moves, and
+        must not raise. Each move is also logged as a warning by the logger `crdtkv.client`.
         """
-        self._host.on_move = told
+        self._host.on_move = callback
 
     @property
     def topology(self) -> Topology:
-        """The ring of that data center as the client knows it."""
+        """The topology document, as the client knows it."""
         return self._routing.views[0].ring.topology
 
     @property
     def buckets(self) -> list[str]:
-        """The names of all buckets."""
+        """The names of all buckets, sorted."""
         return sorted(self._routing.views[0].buckets)
 
     def session(self, token: str | None = None) -> Session:
-        """Begin a session: its reads show all that it has written, and never go back in time.
+        """Begin a session: it reads its own writes, and never reads an older state than before.
 
-        With the `token` of another session, of whatever process and data center, it goes on from there.
+        With the `token` of an earlier session, from any process and data center, it continues that session.
 
         Raises:
-            InvalidRequest: it is no token.
+            InvalidRequest: `token` is not a session token.
         """
-        return Session(self._shelf.caller, token)
+        return Session(self._scope.executor, token)
 
     async def status(self, timeout: float = 2.0) -> dict[str, dict[str, Any] | None]:
-        """Return what each node of the data center says of itself, None for a node that does not answer.
+        """Return the status document of each node by node name, None for a node that does not answer.
+
+        `timeout` is in seconds.
 
         Raises:
-            InvalidRequest: the timeout is none.
+            InvalidRequest: the timeout is invalid, or this is not the client's event loop.
         """
         return await self._ask_all(StatusRequest, timeout)
 
     async def repair(self, partition: int | None = None, timeout: float = 2.0) -> dict[str, dict[str, Any] | None]:
-        """Have all replicas of the data center compare a partition (None: all of them) with each other now.
+        """Start anti-entropy sessions between the replicas of a partition, or of all partitions (None).
 
-        Returns at once, like `status`; `comparing` in it counts down to an empty dict while they do.
+        The call does not wait for their end. It returns the status documents as `status` does; `comparing` in later
+        ones counts down to an empty dictionary.
 
         Raises:
-            InvalidRequest: there is no such partition, or the timeout is none.
+            InvalidRequest: there is no such partition, the timeout is invalid, or this is not the client's event loop.
         """
         partitions = self.topology.partitions
         if partition is not None and (type(partition) is not int or not 0 <= partition < partitions):
@@ -105,45 +113,46 @@ class Client(Buckets):
         return await self._ask_all(lambda number: RepairRequest(number, partition), timeout)
 
     async def inspect(self, identity: bytes, timeout: float = 2.0) -> dict[str, Held | None]:
-        """Return what each node of the data center itself holds of a key, None for a node that does not answer.
+        """Return the entry of a key that each node stores, by node name; None for a node that does not answer.
 
-        Nothing is merged or mended, and what has expired is shown until it is cleared. `identity` is what
-        `ids.identity_of` returns.
+        The entries are not merged, no replica is repaired, and expired values are included until they are removed.
+        `identity` is the result of `ids.identity_of`.
 
         Raises:
-            InvalidKey, InvalidRequest, UnknownBucket: there can be no such key, or the timeout is none.
+            InvalidKey, InvalidRequest, UnknownBucket: the identity or the timeout is invalid.
         """
         if not isinstance(identity, bytes):
-            raise InvalidRequest(f"an identity is bytes, as ids.identity_of makes it, not {type(identity).__name__}")
+            raise InvalidRequest(f"an identity is bytes (see ids.identity_of), not {type(identity).__name__}")
         parse_identity(identity)
-        told = await self._answers(lambda number: InspectRequest(number, identity), timeout)
-        return {name: Held(told[name]) if name in told else None for name in self._node_names}
+        answers = await self._answers(lambda number: InspectRequest(number, identity), timeout)
+        return {name: Held(answers[name]) if name in answers else None for name in self._node_names}
 
     @property
     def _node_names(self) -> list[str]:
         return sorted(self._routing.views[0].links)
 
     async def _ask_all(self, request: Callable[[int], Message], timeout: float) -> dict[str, dict[str, Any] | None]:
-        told = await self._answers(request, timeout)
-        return {name: json.loads(told[name].document) if name in told else None for name in self._node_names}
+        answers = await self._answers(request, timeout)
+        return {name: json.loads(answers[name].document) if name in answers else None for name in self._node_names}
 
     async def _answers(self, request: Callable[[int], Message], timeout: float) -> dict[str, Any]:
-        """Ask every node of the data center; return what those said that answered."""
+        """Send a request to every linked node; return the answers by node name."""
         self._host.check_loop()
-        told: dict[str, Any] = await self._host.run(AskEach(request, checked_timeout(timeout)))
-        return told
+        answers: dict[str, Any] = await self._host.run(AskEach(request, checked_timeout(timeout)))
+        return answers
 
     async def close(self) -> None:
-        """Close all links. Writes in flight end as `WriteTimeout`; whether they were applied is unknown.
+        """Close all links. Writes in flight raise `WriteTimeout`, because they may have been applied.
 
         Raises:
-            InvalidRequest, ClosedError: this is not the event loop the client was connected in.
+            InvalidRequest: this is not the event loop in which the client was connected.
+            ClosedError: so, and that event loop is closed.
         """
         await self._host.close()
 
 
 class Connecting:
-    """What `connect` returns: await it, or use it with `async with`. Until then it is no client, and says so."""
+    """The result of `connect`: await it, or use it with `async with`. It raises an error if used as a client."""
 
     def __init__(
         self, targets: tuple[Target, ...], datacenter: str | None, consistency: Level, timeout: float | None
@@ -151,10 +160,10 @@ class Connecting:
         """Check the arguments.
 
         Raises:
-            InvalidRequest, ConfigError: as `connect` does.
+            InvalidRequest, ConfigError: a target or an argument of `connect` is wrong.
         """
         if datacenter is not None and not isinstance(datacenter, str):
-            raise InvalidRequest(f"a data center has a name, which {datacenter!r:.80} is not")
+            raise InvalidRequest(f"the name of a data center is text, not {datacenter!r:.80}")
         self._cluster, self._addresses, said = resolved(targets, datacenter)
         self._datacenter = datacenter if datacenter is not None else said.get("datacenter")
         level = consistency if consistency is not None else said.get("consistency")
@@ -181,7 +190,7 @@ class Connecting:
         raise InvalidRequest("a client is used with `async with crdtkv.connect(…) as kv:`, not with `with`")
 
     def __exit__(self, *_: object) -> None:
-        """Only here for `__enter__`, which tells what to write instead."""
+        """Complete the context manager protocol; `__enter__` always raises."""
 
     def __getattr__(self, name: str) -> NoReturn:
         if not name.startswith("_") and hasattr(Client, name):
@@ -210,18 +219,21 @@ def connect(
 ) -> Connecting:
     """Connect to a cluster: `async with crdtkv.connect("127.0.0.1:7401") as kv: …`, or `kv = await crdtkv.connect(…)`.
 
-    `targets` are addresses of any nodes, the preferred first: `"host:port"`, `"host:port,host:port"`, lists of these,
-    or `"crdtkv://host:port,host:port/?datacenter=eu"`, which may also say `consistency` and `timeout`; or a
-    `datacenters.yaml`. Requests go to `datacenter` (default: the first that answers), and to the next one when none of
-    its nodes is reachable. `consistency` is the level of calls that name none (default: the bucket's), `timeout` their
-    deadline in seconds (default: 5; above 0, at most a day). The client belongs to the event loop it is connected in.
+    `targets` are addresses of any nodes, the preferred first: `"host:port"`, `"host:port,host:port"`, lists of these;
+    `"crdtkv://host:port,host:port/?datacenter=eu"`, with optional parameters `datacenter`, `consistency` and `timeout`;
+    or the path of a `datacenters.yaml`.
+
+    Requests go to `datacenter`, and to another one while no node of it is reachable. By default it is the data center
+    of the first address if that answers in time, else another that answers. `consistency` is the level of calls
+    without a level (default: that of the bucket). `timeout` is the deadline of such calls in seconds (default: 5; above
+    0, at most a day). The client belongs to the event loop in which it is connected.
 
     Raises:
-        InvalidRequest: no target, a malformed address, an unknown level, a timeout that is none. When it is awaited or
-            entered: the cluster has no such data center.
+        InvalidRequest: there is no target, an address is malformed, the level is unknown or the timeout is invalid.
+            When awaited or entered: the cluster has no such data center.
         ConfigError: the `datacenters.yaml` is wrong.
         NoNodeReachable (when awaited or entered): no node answers.
-        ProtocolError (when awaited or entered): another cluster answers, or something else than a node.
+        ProtocolError (when awaited or entered): another cluster or another kind of server answers.
     """
     return Connecting(targets, datacenter, consistency, timeout)
 

@@ -1,7 +1,7 @@
-"""Codecs: what a value is in a program, and what is stored of it.
+"""Codecs: conversion between the values of a program and plain data, which is stored as CBOR.
 
-Everything is stored as CBOR. A codec turns a value of its type into plain data that CBOR holds, and back; it refuses
-what it is not for, before anything is sent. Handles and buckets are generic over the type their codec gives.
+A codec refuses a value of a wrong type before anything is sent. Handles and buckets are generic over the type of their
+codec.
 """
 
 import math
@@ -16,10 +16,10 @@ V = TypeVar("V")
 
 
 class Codec(Protocol[V]):
-    """Turns values into what CBOR holds, and back."""
+    """Converts values to data that CBOR can encode, and back. An implementation needs these two methods."""
 
     def to_plain(self, value: V) -> object:
-        """Return what to store.
+        """Return the data to store.
 
         Raises:
             InvalidRequest: the value is not of this codec's type.
@@ -27,38 +27,38 @@ class Codec(Protocol[V]):
         ...
 
     def from_plain(self, plain: Any) -> V:
-        """Return the value of what was stored.
+        """Return the value of stored data.
 
         Raises:
-            InvalidRequest: somebody stored something else.
+            InvalidRequest: the data is not a value of this codec's type.
         """
         ...
 
 
 class _Cbor:
-    """Anything CBOR can encode."""
+    """Accepts every value that CBOR can encode."""
 
     def to_plain(self, value: Any) -> object:
-        """Return the value itself."""
+        """Return `value` unchanged."""
         return value
 
     def from_plain(self, plain: Any) -> Any:
-        """Return the value itself."""
+        """Return `plain` unchanged."""
         return plain
 
 
 class _Only(Generic[V]):
-    """Values of one plain type."""
+    """Accepts values of exactly one type, such as `str`."""
 
     def __init__(self, of: type[V]) -> None:
         self._type = of
 
     def to_plain(self, value: V) -> object:
-        """Check the type."""
+        """Return `value` after a check of its type."""
         return self._checked(value)
 
     def from_plain(self, plain: Any) -> V:
-        """Check the type."""
+        """Return `plain` after a check of its type."""
         return self._checked(plain)
 
     def _checked(self, value: V) -> V:
@@ -68,14 +68,14 @@ class _Only(Generic[V]):
 
 
 class _Json:
-    """What JSON can say: None, booleans, numbers, text, lists, and dictionaries with text for keys."""
+    """Accepts JSON data: None, booleans, numbers, text, lists, and dictionaries with text keys."""
 
     def to_plain(self, value: Any) -> object:
-        """Check that JSON can say it; NaN and the infinite it cannot."""
+        """Return `value` after a check that JSON can represent it; NaN and infinity are refused."""
         return _checked_json(value, 0, math.isfinite)
 
     def from_plain(self, plain: Any) -> Any:
-        """Check that JSON can say it, or nearly."""
+        """Return `plain` after a check that JSON can represent it; NaN and infinity are accepted here."""
         return _checked_json(plain, 0, lambda _: True)
 
 
@@ -86,37 +86,42 @@ TEXT: Codec[str] = _Only(str)
 
 
 def model(of: type[V]) -> Codec[V]:
-    """Return the codec of a pydantic model (or of any type pydantic can check, such as `list[int]`)."""
+    """Return the codec of a pydantic model, or of any type that pydantic can validate, such as `list[int]`."""
     return Model(of)
 
 
 def encoded(codec: Codec[V], value: V) -> bytes:
-    """Return what is stored of a value.
+    """Return the encoded bytes of a value.
 
     Raises:
-        InvalidRequest: the codec refuses it, in whatever way, or it cannot be stored.
-        ValueTooLarge: it takes more than 512 KiB.
+        InvalidRequest: the codec raised an exception of any class, or CBOR cannot encode its result.
+        ValueTooLarge: the encoded value has more than 512 KiB.
     """
     try:
         plain = codec.to_plain(value)
     except CrdtkvError:
         raise
-    except Exception as error:  # a codec may be anybody's
+    except Exception as error:  # a codec of a user may raise any exception
         raise InvalidRequest(f"the codec cannot store this: {type(error).__name__}: {error}") from error
     return cbor.encode_value(plain)
 
 
 def decoded(codec: Codec[V], stored: bytes) -> V:
-    """Return the value of what is stored.
+    """Return the value of encoded bytes.
 
     Raises:
-        InvalidRequest: the codec refuses it, in whatever way.
+        InvalidRequest: the codec raised an exception of any class.
+        ProtocolError: the bytes are not valid CBOR of a value.
     """
     return from_plain(codec, cbor.decode_value(stored))
 
 
 def from_plain(codec: Codec[V], plain: Any) -> V:
-    """Return the value of plain data. Raises as `decoded` does."""
+    """Return the value of plain data.
+
+    Raises:
+        InvalidRequest: the codec raised an exception of any class.
+    """
     try:
         return codec.from_plain(plain)
     except CrdtkvError:
@@ -126,7 +131,7 @@ def from_plain(codec: Codec[V], plain: Any) -> V:
 
 
 def _refusal_to_read(error: Exception) -> InvalidRequest:
-    """Map what a codec has raised, which may be anybody's."""
+    """Convert an exception of a user's codec to an error of this package."""
     return InvalidRequest(f"the codec cannot read what is stored: {type(error).__name__}: {error}")
 
 
@@ -138,4 +143,4 @@ def _checked_json(value: Any, depth: int, takes: Callable[[float], bool]) -> Any
         return [_checked_json(item, depth + 1, takes) for item in value]
     if depth < 64 and kind is dict and all(type(key) is str for key in value):
         return {key: _checked_json(item, depth + 1, takes) for key, item in value.items()}
-    raise InvalidRequest(f"JSON cannot say a {kind.__name__} like this: use another codec")
+    raise InvalidRequest(f"JSON cannot represent this {kind.__name__}: use another codec")

@@ -1,7 +1,7 @@
-"""`Connection`: the client's side of the link to one address, which is made again whenever it breaks.
+"""`Connection`: the client's side of the link to one address; it reconnects whenever the link breaks.
 
-It tells the host what happens (`core.events`), and sends what the host hands over. What is in flight, and what becomes
-of it when the link breaks, is the core's.
+It passes events (`core.events`) to the host and sends the messages of the host. The core tracks the requests in flight,
+and decides about them when the link breaks.
 """
 
 import time
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Connection:
-    """One address, by the number that the core has given it."""
+    """The link to one address, identified by the number from the core's `Dial`."""
 
     def __init__(self, host: "ClientHost", dial: Dial, hello: Hello) -> None:
         self._host = host
@@ -32,49 +32,53 @@ class Connection:
         self._link: Link | None = None
 
     def start(self) -> None:
-        """Begin to connect."""
+        """Start connecting in the background."""
         self._dialer.start()
 
     def send(self, messages: list[Message]) -> None:
-        """Send one frame; without a link it is lost, of which the core was told or will be."""
+        """Send one frame. Without a link it is dropped; the core gets a `LinkDown` event for that link."""
         if self._link is not None:
             self._link.send(messages)
 
     def drop(self, reason: str) -> None:
-        """Close the link, and make a new one."""
+        """Close the link. The dialer reconnects, unless it was stopped."""
         if self._link is not None:
             self._link.close(reason)
 
     async def close(self) -> None:
-        """End the link for good."""
+        """Close the link and do not reconnect."""
         await self._dialer.stop()
         self.drop("the client closes")
 
-    # What the link tells (`LinkUser`):
+    # Callbacks of the link (`LinkUser`):
 
     def greeted(self, link: Link, hello: Hello) -> None:
-        """Take a new link into use, if a node of this cluster is at the other end."""
+        """Start to use a new link.
+
+        Raises:
+            ProtocolError: the other side is not a node, or belongs to another cluster.
+        """
         if hello.role != "node":
-            raise ProtocolError(f"{self._address} is no node")
+            raise ProtocolError(f"{self._address} is not a node")
         if self._hello.cluster and hello.cluster != self._hello.cluster:
             raise ProtocolError(f"{self._address} belongs to cluster {hello.cluster!r}, not {self._hello.cluster!r}")
         self._link = link
         self._host.step([LinkUp(self._number, hello, link.clock_ahead_s)])
 
     def frame(self, link: Link, frame: Frame) -> None:
-        """Hand a frame to the core."""
+        """Pass a frame to the core."""
         core, now = self._host.core, time.monotonic()
         self._host.carry_out(core.received(self._number, frame.epoch, frame.messages, link.clock_ahead_s, now))
 
     def unsent(self, link: Link, outgoing: Outgoing) -> None:
-        """Let requests that could not be sent end as if the node had refused them."""
+        """Fail requests that could not be sent, as if the node had refused them."""
         self._host.step([Returned(self._number, outgoing.returned)])
 
     def beat(self, link: Link) -> None:
-        """Take no notice of a heartbeat; the link itself watches for silence."""
+        """Ignore a heartbeat; the link itself detects silence."""
 
     def lost(self, link: Link, reason: str) -> None:
-        """Tell the core, and connect again."""
+        """Report the loss of the link to the core, and reconnect."""
         refused = None
         if reason.startswith("protocol error") and link.hello is None:
             refused = ProtocolError(f"{self._address}: {reason.removeprefix('protocol error: ')}")

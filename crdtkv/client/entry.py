@@ -1,4 +1,4 @@
-"""What a client reads of a key or field: values, siblings, context."""
+"""The result of reading a key or field: `ValueEntry`, with values, siblings and the causal context (`ReadContext`)."""
 
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -20,7 +20,7 @@ _FORMAT = 1
 
 @dataclass(frozen=True, slots=True)
 class ReadContext:
-    """What was read of one key: hand it to `put`, `remove` or `delete` of that key to act on exactly that."""
+    """The causal context of a read. A `put`, `remove` or `delete` of the key with it acts on what was read only."""
 
     identity: bytes
     seen: CausalContext
@@ -29,15 +29,15 @@ class ReadContext:
         return repr(self.seen)
 
     def to_text(self) -> str:
-        """Return the context as one word, to be kept or sent anywhere: `from_text` gives it back."""
+        """Return the context as URL-safe text, for `from_text` in any process."""
         return cbor.encode_text([_FORMAT, self.identity, self.seen.to_wire()])
 
     @classmethod
     def from_text(cls, text: str) -> "ReadContext":
-        """Return the context that `to_text` made this text of.
+        """Return the context whose `to_text` is `text`.
 
         Raises:
-            InvalidRequest: it made nothing of the kind.
+            InvalidRequest: `text` is not the text of a context.
         """
         try:
             fields = cbor.decode_text(text)
@@ -47,33 +47,32 @@ class ReadContext:
             case [int() as version, bytes() as identity, wire] if version is not True and version == _FORMAT:
                 if is_identity(identity):
                     return cls(identity, CausalContext.from_wire(wire))
-        raise InvalidRequest("this is no context that was read")
+        raise InvalidRequest("this is not a context that was read")
 
     def for_key(self, identity: bytes) -> WireContext:
-        """Return the context for the wire.
+        """Return the context in its wire format, for a request about the key `identity`.
 
         Raises:
-            InvalidRequest: it was read from another key.
+            InvalidRequest: the context was read from another key, or its fields have wrong types.
         """
         if not isinstance(self.identity, bytes) or not isinstance(self.seen, CausalContext):
-            raise InvalidRequest("this is no context that was read")
+            raise InvalidRequest("this is not a context that was read")
         if identity != self.identity:
-            raise InvalidRequest(
-                f"the context was read from {parse_identity(self.identity)!r}, it says nothing of this key"
-            )
+            raise InvalidRequest(f"the context was read from {parse_identity(self.identity)!r}, not from this key")
         return self.seen.to_wire()
 
 
 class ValueEntry(Generic[V]):
     """One key, or one field of a map, as it was read.
 
-    `context` names exactly what was read; hand it to `put(context=…)` to replace that and nothing else. `timestamp` is
-    the value's hybrid timestamp, 0 if there is none. `expires_at_s` is when the last of it expires, in Unix seconds,
-    None for never. `state` is what all of these were taken from, for tools; None if nothing is there.
-    `exists` is False for a key that was never written, or deleted, or has expired.
+    - `exists`: False for a key that was never written, was deleted or has expired.
+    - `context`: the causal context of the read; `put(context=…)` replaces exactly what was read.
+    - `timestamp`: the highest hybrid timestamp of the value, 0 if there is none.
+    - `expires_at_s`: the Unix time in seconds from which a reader sees nothing, None if there is none.
+    - `state`: the CRDT state, for tools; None if there is none.
 
-    Values are decoded when they are asked for. So what the codec refuses is no error before, and hides nothing else:
-    `readable` are the others, `undecodable` says what is stored in its place.
+    Values are decoded on access. A value that the codec refuses raises an error only then, and does not hide the
+    others: `readable` returns these, `undecodable` the refused ones.
     """
 
     __slots__ = ("_codec", "_read", "context", "exists", "expires_at_s", "state", "timestamp")
@@ -98,10 +97,11 @@ class ValueEntry(Generic[V]):
 
     @property
     def value(self) -> V | None:
-        """What `get` returns: among concurrent writes the one with the highest timestamp. None if there is none.
+        """The value that `get` returns: of siblings the one with the highest timestamp; None if there is none.
 
         Raises:
-            InvalidRequest: the codec refuses it.
+            InvalidRequest: the codec refuses that value.
+            ProtocolError: the stored bytes are not valid CBOR.
         """
         read = self._decoded
         if read.winner_refused is not None:
@@ -110,10 +110,10 @@ class ValueEntry(Generic[V]):
 
     @property
     def siblings(self) -> list[V]:
-        """All concurrent values, that of `value` first; equal values once. Only registers have more than one.
+        """All concurrent values without duplicates, first that of `value`. Only registers have more than one.
 
         Raises:
-            InvalidRequest: the codec refuses one of them; the others are in `readable`.
+            InvalidRequest: the codec refuses one of them; `readable` returns the others.
         """
         read = self._decoded
         if read.undecodable:
@@ -122,12 +122,12 @@ class ValueEntry(Generic[V]):
 
     @property
     def readable(self) -> list[V]:
-        """The siblings that the codec does not refuse; of a set or board, one value with the members it does not."""
+        """The siblings that the codec accepts. For a set or board: one value with the members that it accepts."""
         return list(self._decoded.values)
 
     @property
     def undecodable(self) -> list[Undecodable]:
-        """What the codec refuses: siblings, or members of a set or board. Mostly none."""
+        """The siblings, or members of a set or board, that the codec refuses."""
         return list(self._decoded.undecodable)
 
     @property
@@ -138,12 +138,12 @@ class ValueEntry(Generic[V]):
 
     @property
     def written_at_s(self) -> float:
-        """When the value was written, Unix seconds by its coordinator's clock."""
+        """The Unix time of the last write in seconds, by the coordinator's hybrid clock; 0 if there is no value."""
         return wall_ms_of(self.timestamp) / 1000
 
 
 def _expires_at(entry: Entry, state: CausalState) -> HybridTimestamp | None:
-    """Return from when on a reader sees nothing of a state, which is an entry's or that of a field in it."""
+    """Return the time from which a reader sees nothing of `state`, the state of `entry` or of a field in it."""
     if not entry.expiries:
         return None
     expiries = {dot: entry.expiries[dot] for dot in state.dots() if dot in entry.expiries}

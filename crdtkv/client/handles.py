@@ -1,10 +1,13 @@
-"""Handles: one value of one type, at a key or in a field of a map.
+"""Handles: a handle is a reference to one value of one type, at a key or in a field of a map.
 
-A handle holds no data. Every call takes `consistency=` (a level or its name) and `timeout=` in seconds; what writes
-takes `ttl=`, after how many seconds it expires (0: never, not given: as the bucket says). Reads raise `Unavailable` and
-`ReadTimeout`. Writes raise `WriteTimeout` when they may have been applied, and any other error when they were not;
-after cancellation of a write nothing is known about it. An argument that is wrong is an `InvalidRequest` (a key:
-`InvalidKey`, a size: `ValueTooLarge`) before anything is sent.
+A handle holds no data; every call reads or writes. Every call takes `consistency=` (a level or its name) and `timeout=`
+in seconds. Calls that write take `ttl=`, the seconds until the written value expires (0: never; None: the default of
+the bucket).
+
+Reads raise the errors of `Bucket.get`, for example `Unavailable` and `ReadTimeout`; writes raise the errors of
+`Bucket.put`. `WriteTimeout` means that a write may have been applied; every other error means that it was not, unless
+`maybe_applied` is true. A canceled write may have been applied, or may be applied later. A wrong argument raises
+`InvalidRequest`, a wrong key `InvalidKey` and a value of too many bytes `ValueTooLarge`, before anything is sent.
 """
 
 import asyncio
@@ -15,7 +18,7 @@ from crdtkv import cbor
 from crdtkv.client.arguments import MAX_ELEMENTS_BYTES, check_elements, checked_bound, checked_rank, checked_whole
 from crdtkv.client.codecs import CBOR, Codec, encoded
 from crdtkv.client.entry import ReadContext, ValueEntry
-from crdtkv.client.place import Level, Place
+from crdtkv.client.value_ref import Level, ValueRef
 from crdtkv.client.values import element_bytes, element_value, value_of
 from crdtkv.crdt.board import Board
 from crdtkv.crdt.hll import HyperLogLog, count_of_all
@@ -29,33 +32,33 @@ M = TypeVar("M", bound=Hashable)
 
 
 class Handle(Generic[V]):
-    """What all handles share: reading with context, and deleting."""
+    """Base of all handles: reads the entry and deletes the value."""
 
-    def __init__(self, place: Place, codec: Codec[Any] = CBOR) -> None:
-        self._place = place
+    def __init__(self, ref: ValueRef, codec: Codec[Any] = CBOR) -> None:
+        self._ref = ref
         self._codec = codec
 
     async def entry(self, *, consistency: Level = None, timeout: float | None = None) -> ValueEntry[V]:
         """Return the value with its causal context."""
-        entry, state = await self._place.read(consistency, timeout)
-        return ValueEntry(self._place.identity, entry, state, self._codec)
+        entry, state = await self._ref.read(consistency, timeout)
+        return ValueEntry(self._ref.identity, entry, state, self._codec)
 
     async def delete(
         self, *, context: ReadContext | None = None, consistency: Level = None, timeout: float | None = None
     ) -> None:
-        """Remove what is there, or with `context` what was read; what is written concurrently stays."""
-        await self._place.change("delete", [], consistency, timeout, context)
+        """Delete the value, or with `context` what was read of it. A concurrent write survives."""
+        await self._ref.change("delete", [], consistency, timeout, context)
 
     async def _value(self, default: Any, consistency: Level, timeout: float | None) -> Any:
-        _, state = await self._place.read(consistency, timeout)
+        _, state = await self._ref.read(consistency, timeout)
         return default if state is None else value_of(state, default, self._codec)
 
 
 class RegisterHandle(Handle[V]):
-    """A register (`register`), or a value of which the last writer wins (`lww`)."""
+    """A register (`register`), or a last-writer-wins value (`lww`)."""
 
     async def get(self, default: Any = None, *, consistency: Level = None, timeout: float | None = None) -> V | Any:
-        """Return the value, `default` if there is none."""
+        """Return the value, `default` if there is none. Of siblings it returns the one with the highest timestamp."""
         return await self._value(default, consistency, timeout)
 
     async def put(
@@ -67,64 +70,67 @@ class RegisterHandle(Handle[V]):
         consistency: Level = None,
         timeout: float | None = None,
     ) -> None:
-        """Write a value in the place of what is there, or with `context` of what was read."""
-        await self._place.change("put", [encoded(self._codec, value)], consistency, timeout, context, ttl)
+        """Write a value. With `context` it replaces exactly the versions that were read, else those stored."""
+        await self._ref.change("put", [encoded(self._codec, value)], consistency, timeout, context, ttl)
 
 
 class CounterHandle(Handle[int]):
     """A counter (`counter`)."""
 
     async def value(self, *, consistency: Level = None, timeout: float | None = None) -> int:
-        """Return the sum, 0 if nothing was counted."""
+        """Return the sum of all increments, 0 if there are none."""
         return int(await self._value(0, consistency, timeout))
 
     async def increment(
         self, amount: int = 1, *, ttl: float | None = None, consistency: Level = None, timeout: float | None = None
     ) -> int:
-        """Add to the counter; after `WriteTimeout` it may count or not.
+        """Add `amount` to the counter; return the counter at the coordinator after this increment.
 
-        Returns the counter as the node that carried this out has it then: with this increment, and all others that had
-        come to this node. Two calls on two nodes may be told the same number, so it numbers nothing.
+        The result includes this increment and all others that the coordinator has received. It is not unique: two
+        calls on two nodes may return the same number. A node of an older version returns no number; the result is then
+        None.
 
         Raises:
-            InvalidRequest: the amount is no whole number, or too large.
+            InvalidRequest: `amount` is not an int, or not below 2**63 in absolute value.
+            WriteTimeout: the increment may have been applied.
         """
-        reply = await self._place.change("increment", [checked_whole(amount)], consistency, timeout, ttl=ttl)
-        return _told(reply)  # type: ignore[no-any-return]
+        reply = await self._ref.change("increment", [checked_whole(amount)], consistency, timeout, ttl=ttl)
+        return _value_in(reply)  # type: ignore[no-any-return]
 
     async def decrement(
         self, amount: int = 1, *, ttl: float | None = None, consistency: Level = None, timeout: float | None = None
     ) -> int:
-        """Subtract from the counter. Returns and raises as `increment` does."""
+        """Subtract `amount` from the counter. Result and errors are those of `increment`."""
         return await self.increment(-checked_whole(amount), ttl=ttl, consistency=consistency, timeout=timeout)
 
 
 class BoundedCounterHandle(Handle[int]):
-    """A counter that never goes below 0 (`bcounter`). It cannot be deleted, and takes no `ttl`."""
+    """A bounded counter (`bcounter`): it never goes below 0, cannot be deleted, and takes no `ttl`."""
 
     async def value(self, *, consistency: Level = None, timeout: float | None = None) -> int:
-        """Return what may still be decremented, by all nodes of all data centers together."""
+        """Return the value of the counter: the sum of the rights of all nodes of all data centers."""
         return int(await self._value(0, consistency, timeout))
 
     async def increment(self, amount: int = 1, *, consistency: Level = None, timeout: float | None = None) -> int:
-        """Add to the counter. Returns it as the node that carried this out has it then, as `CounterHandle` does."""
-        reply = await self._place.change("increment", [checked_whole(amount)], consistency, timeout)
-        return _told(reply)  # type: ignore[no-any-return]
+        """Add `amount` to the counter. Result and errors are those of `CounterHandle.increment`."""
+        reply = await self._ref.change("increment", [checked_whole(amount)], consistency, timeout)
+        return _value_in(reply)  # type: ignore[no-any-return]
 
     async def decrement(self, amount: int = 1, *, consistency: Level = None, timeout: float | None = None) -> int:
-        """Subtract from the counter. A node that has not enough rights to that asks others, for a second at most.
+        """Subtract `amount` from the counter; return the counter as `increment` does.
 
-        Returns the counter as `increment` does.
+        A coordinator with too few rights requests rights from other nodes, for at most one second.
 
         Raises:
-            InsufficientRights: less is left, or what is left belongs to nodes out of reach; nothing was written.
+            InsufficientRights: the counter is below `amount`, or unreachable nodes have the missing rights; nothing was
+                written.
         """
-        reply = await self._place.change("decrement", [checked_whole(amount)], consistency, timeout)
-        return _told(reply)  # type: ignore[no-any-return]
+        reply = await self._ref.change("decrement", [checked_whole(amount)], consistency, timeout)
+        return _value_in(reply)  # type: ignore[no-any-return]
 
 
 class SetHandle(Handle[set[M]], Generic[M]):
-    """A set that only grows (`gset`), and what all sets share. 1, 1.0 and True are three members to the store."""
+    """A grow-only set (`gset`); base of the other sets. The store treats 1, 1.0 and True as three members."""
 
     async def add(
         self, *members: M, ttl: float | None = None, consistency: Level = None, timeout: float | None = None
@@ -132,31 +138,31 @@ class SetHandle(Handle[set[M]], Generic[M]):
         """Add members.
 
         Raises:
-            InvalidRequest: none given, not hashable, or more than 10,000.
-            ValueTooLarge: together they take more than an entry may.
+            InvalidRequest: there are no members or more than 10,000, one is not hashable, or the codec refuses one.
+            ValueTooLarge: together they have more bytes than an entry may have.
         """
-        elements = self._encoded(members, self._place.entry_bytes)
-        await self._place.change("add", elements, consistency, timeout, ttl=ttl)
+        elements = self._encoded(members, self._ref.entry_bytes)
+        await self._ref.change("add", elements, consistency, timeout, ttl=ttl)
 
     async def members(self, *, consistency: Level = None, timeout: float | None = None) -> set[M]:
         """Return the members.
 
         Raises:
-            InvalidRequest: the codec refuses one of them; `(await entry()).readable` has the others.
+            InvalidRequest: the codec refuses a member; `(await entry()).readable` has the others.
         """
         return set(await self._value((), consistency, timeout))
 
     async def contains(self, member: M, *, consistency: Level = None, timeout: float | None = None) -> bool:
-        """Return whether this is a member. The whole set is read, as always."""
+        """Return whether `member` is in the set. The call reads the whole set."""
         element = element_bytes(member, self._codec)
         return element in await self._stored(consistency, timeout)
 
     async def size(self, *, consistency: Level = None, timeout: float | None = None) -> int:
-        """Return how many members there are; to the store 1, 1.0 and True are three."""
+        """Return the number of members in the store, where 1, 1.0 and True are three members."""
         return len(await self._stored(consistency, timeout))
 
     async def _stored(self, consistency: Level, timeout: float | None) -> list[bytes]:
-        _, state = await self._place.read(consistency, timeout)
+        _, state = await self._ref.read(consistency, timeout)
         return state.members if isinstance(state, (AddWinsSet, RemoveWinsSet)) else []
 
     def _encoded(self, members: tuple[M, ...], limit_bytes: int = MAX_ELEMENTS_BYTES) -> list[object]:
@@ -166,7 +172,7 @@ class SetHandle(Handle[set[M]], Generic[M]):
 
 
 class RemovableSetHandle(SetHandle[M]):
-    """A set of which members are removed: add-wins (`set`) or remove-wins (`rwset`)."""
+    """A set whose members can be removed: add-wins (`set`) or remove-wins (`rwset`)."""
 
     async def remove(
         self,
@@ -175,51 +181,52 @@ class RemovableSetHandle(SetHandle[M]):
         consistency: Level = None,
         timeout: float | None = None,
     ) -> None:
-        """Remove members; with `context` only as they were read.
+        """Remove members. With `context` the call supersedes only the adds that were read.
 
         Raises:
-            InvalidRequest: none given, or not hashable.
+            InvalidRequest: there are no members or more than 10,000, one is not hashable, or the codec refuses one.
+            ValueTooLarge: together they have more than 8 MiB.
         """
-        await self._place.change("remove", self._encoded(members), consistency, timeout, context)
+        await self._ref.change("remove", self._encoded(members), consistency, timeout, context)
 
 
 class FlagHandle(Handle[bool]):
-    """A flag: enable-wins (`flag`) or disable-wins (`dwflag`). It begins as off."""
+    """A flag: enable-wins (`flag`) or disable-wins (`dwflag`). It is off at first."""
 
     async def is_on(self, *, consistency: Level = None, timeout: float | None = None) -> bool:
-        """Return whether it is on."""
+        """Return whether the flag is on."""
         return bool(await self._value(False, consistency, timeout))
 
     async def enable(
         self, *, ttl: float | None = None, consistency: Level = None, timeout: float | None = None
     ) -> None:
-        """Turn it on."""
-        await self._place.change("enable", [], consistency, timeout, ttl=ttl)
+        """Turn the flag on."""
+        await self._ref.change("enable", [], consistency, timeout, ttl=ttl)
 
     async def disable(
         self, *, context: ReadContext | None = None, consistency: Level = None, timeout: float | None = None
     ) -> None:
-        """Turn it off; with `context` only what was read."""
-        await self._place.change("disable", [], consistency, timeout, context)
+        """Turn the flag off. With `context` the call supersedes only the enables that were read."""
+        await self._ref.change("disable", [], consistency, timeout, context)
 
 
 class NumberHandle(Handle[Number]):
     """The greatest (`maxreg`) or smallest (`minreg`) of all numbers that were set."""
 
     async def value(self, *, consistency: Level = None, timeout: float | None = None) -> Number | None:
-        """Return the number, None if none was set."""
+        """Return the greatest or smallest number, None if none was set."""
         found: Number | None = await self._value(None, consistency, timeout)
         return found
 
     async def set(
         self, number: Number, *, ttl: float | None = None, consistency: Level = None, timeout: float | None = None
     ) -> None:
-        """Set a number; it counts if it is the greatest, or smallest.
+        """Add a number to those that were set; the value changes if it is the new greatest, or smallest.
 
         Raises:
-            InvalidRequest: it is no finite number of 64 bits.
+            InvalidRequest: `number` is not a finite number of 64 bits.
         """
-        await self._place.change("set", [checked_number(number)], consistency, timeout, ttl=ttl)
+        await self._ref.change("set", [checked_number(number)], consistency, timeout, ttl=ttl)
 
 
 class SketchHandle(Handle[int], Generic[M]):
@@ -228,34 +235,34 @@ class SketchHandle(Handle[int], Generic[M]):
     async def add(
         self, *elements: M, ttl: float | None = None, consistency: Level = None, timeout: float | None = None
     ) -> None:
-        """Count elements, each once for ever.
+        """Count elements. An element that was added before does not change the count.
 
         Raises:
-            InvalidRequest: none given, or more than 10,000.
-            ValueTooLarge: together they take more than 8 MiB.
+            InvalidRequest: there are no elements or more than 10,000, or the codec refuses one.
+            ValueTooLarge: together they have more than 8 MiB.
         """
         found = [encoded(self._codec, element) for element in elements]
         check_elements(found, MAX_ELEMENTS_BYTES)
-        await self._place.change("add", [*found], consistency, timeout, ttl=ttl)
+        await self._ref.change("add", [*found], consistency, timeout, ttl=ttl)
 
     async def count(self, *, consistency: Level = None, timeout: float | None = None) -> int:
-        """Return about how many distinct elements there are."""
+        """Return the approximate number of distinct elements, 0 if there are none."""
         return int(await self._value(0, consistency, timeout))
 
     async def count_union(
         self, *others: "str | bytes | SketchHandle[Any]", consistency: Level = None, timeout: float | None = None
     ) -> int:
-        """Return about how many distinct elements there are here and in all others together, each counted once.
+        """Return the approximate number of distinct elements in the union of this sketch and all `others`.
 
-        Others are named as this one is: keys of the same bucket, fields of the same map; or they are handles, from
-        wherever. Each is read on its own, so the count is of no one moment.
+        An element of `others` is a name (a key of the same bucket, or a field of the same map) or a handle of any
+        sketch. Each sketch is read separately, so the result is not a snapshot.
         """
         handles = [self, *(self._beside(other) for other in others)]
-        states = await asyncio.gather(*(handle._place.read(consistency, timeout) for handle in handles))
+        states = await asyncio.gather(*(handle._ref.read(consistency, timeout) for handle in handles))
         return count_of_all(state for _, state in states if isinstance(state, HyperLogLog))
 
     def _beside(self, other: "str | bytes | SketchHandle[Any]") -> "SketchHandle[Any]":
-        return other if isinstance(other, SketchHandle) else SketchHandle(self._place.beside(other), self._codec)
+        return other if isinstance(other, SketchHandle) else SketchHandle(self._ref.beside(other), self._codec)
 
 
 class BoardHandle(Handle[dict[M, Number]], Generic[M]):
@@ -273,10 +280,11 @@ class BoardHandle(Handle[dict[M, Number]], Generic[M]):
         """Set a member's score.
 
         Raises:
-            InvalidRequest: the score is no finite number of 64 bits, or the member not hashable.
+            InvalidRequest: the score is not a finite number of 64 bits, the member is not hashable, or the codec
+                refuses it.
         """
         arguments: list[object] = [element_bytes(member, self._codec), checked_number(score)]
-        await self._place.change("set", arguments, consistency, timeout, ttl=ttl)
+        await self._ref.change("set", arguments, consistency, timeout, ttl=ttl)
 
     async def increment(
         self,
@@ -287,27 +295,27 @@ class BoardHandle(Handle[dict[M, Number]], Generic[M]):
         consistency: Level = None,
         timeout: float | None = None,
     ) -> Number:
-        """Add to a member's score; one that is not there begins at 0. Raises as `set` does.
+        """Add `amount` to a member's score; a new member begins at 0. Raises the errors of `set`.
 
-        Returns the score as the node that carried this out has it then, as `CounterHandle.increment` does.
+        Returns the score at the coordinator after this increment, as `CounterHandle.increment` does.
         """
         arguments: list[object] = [element_bytes(member, self._codec), checked_number(amount)]
-        reply = await self._place.change("increment", arguments, consistency, timeout, ttl=ttl)
-        return _told(reply)  # type: ignore[no-any-return]
+        reply = await self._ref.change("increment", arguments, consistency, timeout, ttl=ttl)
+        return _value_in(reply)  # type: ignore[no-any-return]
 
     async def remove(self, member: M, *, consistency: Level = None, timeout: float | None = None) -> None:
-        """Remove a member; what it scores concurrently stays."""
-        await self._place.change("remove", [element_bytes(member, self._codec)], consistency, timeout)
+        """Remove a member. A concurrent `set` or `increment` of it survives."""
+        await self._ref.change("remove", [element_bytes(member, self._codec)], consistency, timeout)
 
     async def ranking(
         self, start: int = 0, stop: int | None = None, *, consistency: Level = None, timeout: float | None = None
     ) -> list[tuple[M, Number]]:
-        """Return members and scores from rank `start` up to, without, `stop`; rank 0 has the highest score.
+        """Return (member, score) pairs from rank `start` up to, but excluding, `stop`; rank 0 has the highest score.
 
-        Ranks are those of a list: -1 is the last. Members of equal score are ordered by their encoding.
+        Ranks are list indexes: -1 is the last member. Members of equal score are ordered by their encoding.
 
         Raises:
-            InvalidRequest: a rank is no whole number, or the codec refuses one of these members.
+            InvalidRequest: a rank is not an int, or the codec refuses one of these members.
         """
         ranks = slice(checked_rank(start), checked_rank(stop))
         return self._decoded((await self._stored(consistency, timeout))[ranks])
@@ -315,33 +323,33 @@ class BoardHandle(Handle[dict[M, Number]], Generic[M]):
     async def between(
         self, low: Number, high: Number, *, consistency: Level = None, timeout: float | None = None
     ) -> list[tuple[M, Number]]:
-        """Return members whose score is at least `low` and at most `high`, the highest first.
+        """Return (member, score) pairs with a score of at least `low` and at most `high`, the highest first.
 
         Raises:
-            InvalidRequest: one of the two is no number, or the codec refuses one of these members.
+            InvalidRequest: `low` or `high` is not a number, or the codec refuses one of these members.
         """
         low, high = checked_bound(low), checked_bound(high)
         return self._decoded([pair for pair in await self._stored(consistency, timeout) if low <= pair[1] <= high])
 
     async def score(self, member: M, *, consistency: Level = None, timeout: float | None = None) -> Number | None:
-        """Return a member's score, None if it is not there."""
+        """Return a member's score, None if the member does not exist."""
         element = element_bytes(member, self._codec)
         return dict(await self._stored(consistency, timeout)).get(element)
 
     async def rank(self, member: M, *, consistency: Level = None, timeout: float | None = None) -> int | None:
-        """Return a member's rank, 0 for the highest score, None if it is not there."""
+        """Return a member's rank, 0 for the highest score, None if the member does not exist."""
         element = element_bytes(member, self._codec)
         elements = [one for one, _ in await self._stored(consistency, timeout)]
         return elements.index(element) if element in elements else None
 
     async def _stored(self, consistency: Level, timeout: float | None) -> list[tuple[bytes, Number]]:
-        _, state = await self._place.read(consistency, timeout)
+        _, state = await self._ref.read(consistency, timeout)
         return state.ranking() if isinstance(state, Board) else []
 
     def _decoded(self, ranking: list[tuple[bytes, Number]]) -> list[tuple[M, Number]]:
         return [(element_value(element, self._codec), score) for element, score in ranking]
 
 
-def _told(reply: MutateReply) -> Any:
-    """Return the value that a reply tells, None from a node of an older version, which does not."""
+def _value_in(reply: MutateReply) -> Any:
+    """Return the value in a reply, None if the node has an older version, which sends no value."""
     return cbor.decode_value(reply.value) if reply.value is not None else None

@@ -1,7 +1,7 @@
-"""`ClientHost`: the asyncio host of `ClientCore`: its links, its timer, and the futures that callers wait for.
+"""`ClientHost`: the asyncio host of `ClientCore`: its links, its timer, and the futures that callers await.
 
-Calls that begin while the event loop runs other tasks are handed to the core together when it comes round. It decides
-nothing: what is sent where, and how calls end, is the core's.
+The host passes all calls that begin in one iteration of the event loop to the core together. It makes no decisions: the
+core decides which node gets a request and how a call ends.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ OnPage = Callable[[Any], None]
 
 
 class ClientHost:
-    """One client core in the event loop in which this was made; `hello` is what nodes are told of the client."""
+    """Runs one client core in the event loop that is running now; nodes get `hello` as the client's handshake."""
 
     def __init__(self, hello: Hello) -> None:
         self._hello = hello
@@ -41,25 +41,25 @@ class ClientHost:
         self._wake_at = math.inf
 
     def check_loop(self) -> None:
-        """Check that this is called in the event loop that the client was connected in: its links are driven there.
+        """Check that the running event loop is the one in which the client was connected.
 
         Raises:
-            InvalidRequest: it is another one; nothing was sent.
-            ClosedError: and that one has ended.
+            InvalidRequest: it is another event loop; nothing was sent.
+            ClosedError: it is another event loop, and the loop of the client is closed; nothing was sent.
         """
         if asyncio.get_running_loop() is self._loop:
             return
         if self._loop.is_closed():
-            raise ClosedError("the event loop that this client was connected in has ended: connect in this one, anew")
+            raise ClosedError("the event loop of this client is closed: connect again in the current event loop")
         raise InvalidRequest("this client belongs to another event loop: connect in the loop that uses it")
 
     def begin(self, call: Call, on_page: OnPage | None = None) -> "asyncio.Future[Any]":
-        """Begin a call; the future brings its result. Of a scan or watch `on_page` is told every page.
+        """Begin a call; return a future of its result. `on_page` is called with each page of a scan or watch.
 
-        Whoever does not wait for the future any longer must `cancel` the call.
+        A caller that stops waiting for the future must `cancel` the call.
 
         Raises:
-            InvalidRequest, ClosedError: as `check_loop` does.
+            InvalidRequest, ClosedError: the errors of `check_loop`.
         """
         if asyncio.get_running_loop() is not self._loop:
             self.check_loop()
@@ -72,7 +72,7 @@ class ClientHost:
         return future
 
     async def run(self, call: Call, on_page: OnPage | None = None) -> Any:
-        """Begin a call, wait for its end, and return its result or raise its error; cancels it when canceled."""
+        """Begin a call and await it; return its result or raise its error. Canceling the task cancels the call."""
         try:
             return await self.begin(call, on_page)
         except asyncio.CancelledError:
@@ -80,20 +80,20 @@ class ClientHost:
             raise
 
     def cancel(self, call: Call) -> None:
-        """Let nobody wait for a call any more."""
+        """Cancel a call: the core does not retry it, and its future gets no result."""
         self._on_page.pop(call, None)
         if self._begun:
             self._begin_all()
         self.step([Canceled(call)])
 
     async def close(self) -> None:
-        """Close all links; calls end. Raises as `check_loop` does."""
+        """Close all links and end all calls. Raises the errors of `check_loop`."""
         self.check_loop()
         self.step([Closed()])
         await asyncio.gather(*self._closing)
 
     def step(self, events: Iterable[Event]) -> None:
-        """Let the core take what has happened, and carry out what it wants."""
+        """Pass events to the core and carry out its effects."""
         self.carry_out(self.core.handle(events, time.monotonic()))
 
     def _begin_all(self) -> None:
@@ -102,13 +102,13 @@ class ClientHost:
             self.carry_out(self.core.begin(begun, time.monotonic()))
 
     def carry_out(self, effects: Effects) -> None:
-        """Send what is to be sent, and tell callers how their calls ended."""
+        """Carry out effects: send messages, change links, deliver pages, and set the futures of ended calls."""
         for number, messages in effects.sends.items():
             self._connections[number].send(messages)
         for change in effects.changes:
             self._change(change)
         if self._on_page:
-            self._tell_of_pages(effects)
+            self._deliver_pages(effects)
         for call in effects.ended:
             future = call.caller
             if not future.done():
@@ -120,7 +120,7 @@ class ClientHost:
         if wake_at < self._wake_at:
             self._set_timer(wake_at)
 
-    def _tell_of_pages(self, effects: Effects) -> None:
+    def _deliver_pages(self, effects: Effects) -> None:
         for call, page in effects.pages:
             on_page = self._on_page.get(call)
             if on_page is not None:
@@ -134,18 +134,18 @@ class ClientHost:
                 connection = self._connections[number] = Connection(self, change, self._hello)
                 connection.start()
             case Break(number):
-                self._connections[number].drop("the node is about to stop")
+                self._connections[number].drop("the node is stopping")
             case HangUp(number):
                 closing = self._loop.create_task(self._connections.pop(number).close())
                 self._closing.add(closing)
                 closing.add_done_callback(self._closing.discard)
             case Move(before, after):
-                log.warning("requests go to data center %s from now on, no longer to %s", after, before)
+                log.warning("requests now go to data center %s instead of %s", after, before)
                 if self.on_move is not None:
                     self.on_move(before, after)
 
     def _set_timer(self, wake_at: float) -> None:
-        """Wake the core in time; a timer that is too early stays, and is set again when it has run."""
+        """Wake the core at `wake_at`. A timer that is set too early is not moved: it is set again when it has run."""
         if self._timer is not None:
             self._timer.cancel()
         self._wake_at = wake_at

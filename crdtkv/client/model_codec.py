@@ -1,13 +1,12 @@
-"""`Model`: the codec of pydantic models, and of whatever pydantic can check.
+"""`Model`: the codec of pydantic models, and of all types that pydantic can validate.
 
-Invariant: what was stored is read again as what was put. A type may be dumped in more than one form (`_FORMS`), and not
-each can be read back for each type: text is all that JSON has for bytes, a model with aliases is read by these. So a
-value is dumped, stored in thought, and read again before it goes out; the first form that brings it back is taken, and
-remembered for the next value. A value that none brings back is refused. (Private attributes of a model are no data to
-pydantic, and none here.)
+Invariant: a value that was put is read as an equal value. A type can be dumped in several forms (`_FORMS`), and not
+every form can be read back for every type: JSON has only text for bytes, and a model with aliases is read by aliases.
+So `to_plain` dumps, encodes, decodes and validates a value before it is sent. It takes the first form whose result
+equals the value, and tries that form first for the next value. If no form does, the value is refused. Private
+attributes of a model are not stored.
 
-Reading takes any form, and is lax where a model is strict: that is for what programs hand in, and what is stored has
-lists for tuples and text for times.
+Reading accepts every form, and is lax even if a model is strict: stored data has lists for tuples and text for times.
 """
 
 import math
@@ -27,7 +26,7 @@ from crdtkv.errors import InvalidRequest, ValueTooLarge
 
 V = TypeVar("V")
 
-# What CBOR keeps as it is.
+# Types that CBOR encodes without conversion.
 _SCALARS = (
     str, bytes, int, float, bool, type(None), datetime, date, Decimal, Fraction, UUID,
     IPv4Address, IPv4Network, IPv6Address, IPv6Network,
@@ -35,7 +34,7 @@ _SCALARS = (
 
 
 class Model(Generic[V]):
-    """Values of a pydantic model, or of any type that pydantic can check."""
+    """Accepts values of a pydantic model, or of any type that pydantic can validate."""
 
     def __init__(self, of: type[V]) -> None:
         self._adapter: TypeAdapter[V] = TypeAdapter(of)
@@ -43,16 +42,16 @@ class Model(Generic[V]):
         self._forms = list(_FORMS)
 
     def to_plain(self, value: V) -> object:
-        """Return the model as plain data.
+        """Return the value as plain data.
 
         Raises:
-            InvalidRequest: it is no such model, or could not be read again as it is.
-            ValueTooLarge: it takes more than 512 KiB.
+            InvalidRequest: the value is not valid for the type, or would be read back as another value.
+            ValueTooLarge: the encoded value has more than 512 KiB.
         """
         try:
             checked = self._adapter.validate_python(value, strict=True)
         except ValidationError as error:
-            raise InvalidRequest(f"no {self._name}: {_first_line(error)}") from None
+            raise InvalidRequest(f"not a valid {self._name}: {_first_line(error)}") from None
         reason = ""
         for form in self._forms:
             try:
@@ -60,26 +59,26 @@ class Model(Generic[V]):
                 is_same = _is_same(self.from_plain(cbor.decode_value(cbor.encode_value(plain))), checked)
             except ValueTooLarge:
                 raise
-            except Exception as error:  # serializers and validators may be anybody's
+            except Exception as error:  # serializers and validators of a user may raise any exception
                 reason = reason or str(error).partition("\n")[0]
                 continue
             if is_same:
                 if form is not self._forms[0]:
                     self._forms = [form, *(other for other in self._forms if other is not form)]
                 return plain
-            reason = reason or "it would be read as another value"
-        raise InvalidRequest(f"this {self._name} could not be read again as it is: {reason}")
+            reason = reason or "a read returns another value"
+        raise InvalidRequest(f"this {self._name} cannot be read back unchanged: {reason}")
 
     def from_plain(self, plain: Any) -> V:
-        """Check what was stored and build the model.
+        """Validate stored data and return the value.
 
         Raises:
-            InvalidRequest: it is no such model.
+            InvalidRequest: the data is not valid for the type.
         """
         try:
             return self._adapter.validate_python(plain, strict=False)
         except ValidationError as error:
-            raise InvalidRequest(f"what is stored is no {self._name}: {_first_line(error)}") from None
+            raise InvalidRequest(f"the stored value is not a valid {self._name}: {_first_line(error)}") from None
 
 
 def _as_json(adapter: TypeAdapter[Any], value: Any, by_alias: bool) -> object:
@@ -90,7 +89,7 @@ def _as_cbor(adapter: TypeAdapter[Any], value: Any, by_alias: bool) -> object:
     return _plain(adapter.dump_python(value, round_trip=True, by_alias=by_alias, warnings="error"))
 
 
-#: How a value may be dumped: as JSON says it, or with bytes and times as CBOR keeps them; by names or aliases.
+#: The forms of a dump: JSON types, or bytes and times as CBOR encodes them; with field names, or with aliases.
 _FORMS: tuple[Callable[[TypeAdapter[Any], Any], object], ...] = (
     lambda adapter, value: _as_json(adapter, value, False),
     lambda adapter, value: _as_cbor(adapter, value, False),
@@ -100,7 +99,7 @@ _FORMS: tuple[Callable[[TypeAdapter[Any], Any], object], ...] = (
 
 
 def _plain(value: Any) -> Any:
-    """Return what a model was dumped as, with nothing in it that CBOR lacks."""
+    """Return dumped data with all types that CBOR lacks converted to JSON types."""
     if type(value) is datetime and value.tzinfo is None:
         return value.isoformat()
     if type(value) in _SCALARS:
@@ -113,7 +112,7 @@ def _plain(value: Any) -> Any:
 
 
 def _is_same(one: Any, other: Any) -> bool:
-    """Tell whether two values are equal, down to what differs from itself (NaN) or compares no contents."""
+    """Return whether two values are equal. NaN equals NaN; objects without equality are compared by attributes."""
     if one == other:
         return True
     if type(one) is not type(other):

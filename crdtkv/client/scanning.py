@@ -1,8 +1,8 @@
-"""Scanning: all partitions, a few at a time.
+"""Prefix scans over all partitions, several at a time.
 
-Keys are placed by hash, so a prefix lies everywhere: every partition is asked, and keys come in ring order. A scan that
-begins behind a key begins in that key's partition. One that ends after some keys asks one partition first, then as many
-at a time as the rest will take if keys lie as dense there.
+Keys are placed by hash, so every partition may have keys with the prefix, and keys are returned in ring order. A scan
+with `after` begins in the partition of that key. A scan with `limit` reads one partition first; then it reads as many
+at a time as the missing keys require at the density of keys so far.
 """
 
 import asyncio
@@ -10,9 +10,9 @@ from collections import deque
 from collections.abc import AsyncIterator
 from typing import Any, NamedTuple
 
-from crdtkv.client.caller import Caller
 from crdtkv.client.codecs import CBOR, Codec
 from crdtkv.client.entry import ValueEntry
+from crdtkv.client.request_executor import RequestExecutor
 from crdtkv.client.values import shown_key
 from crdtkv.crdt.entry import Entry
 from crdtkv.quorum.level import ConsistencyLevel
@@ -26,7 +26,7 @@ _Found = list[tuple[bytes, Entry]]
 
 
 class Extent(NamedTuple):
-    """Which keys are read: those whose identity begins with `prefix`, behind the identity `after`, `limit` at most."""
+    """The keys to read: identities with `prefix`, behind the identity `after` in ring order, at most `limit` keys."""
 
     prefix: bytes
     after: bytes | None = None
@@ -34,16 +34,16 @@ class Extent(NamedTuple):
 
 
 async def scan(
-    caller: Caller,
+    executor: RequestExecutor,
     extent: Extent,
     strip: bytes,
     level: ConsistencyLevel,
     timeout_s: float,
     codec: Codec[Any] = CBOR,
 ) -> AsyncIterator[tuple[str | bytes, ValueEntry[Any]]]:
-    """Yield every key of the extent, without the prefix `strip`."""
-    caller.host.check_loop()
-    partitions = caller.view.ring.partitions
+    """Yield (key, entry) pairs of the extent that are not tombstones; `strip`, a prefix of identities, is cut off."""
+    executor.host.check_loop()
+    partitions = executor.view.ring.partitions
     _, after, limit = extent
     unread = iter(range(0 if after is None else partition_at(after, partitions), partitions))
     behind = b"" if after is None else storage_key_of(after)
@@ -53,7 +53,7 @@ async def scan(
         while True:
             ahead = _ahead(limit, count, partitions_read)
             while len(reading) < ahead and (partition := next(unread, None)) is not None:
-                work = _read_partition(caller, partition, extent, behind, level, timeout_s)
+                work = _read_partition(executor, partition, extent, behind, level, timeout_s)
                 reading.append(asyncio.create_task(work))
                 behind = b""
             if not reading:
@@ -72,9 +72,10 @@ async def scan(
 
 
 def _ahead(limit: int | None, count: int, partitions_read: int) -> int:
-    """Return how many partitions to read at a time, after so many have given so many keys.
+    """Return how many partitions to read at a time, after `count` keys were read from `partitions_read` partitions.
 
-    Few at first: a key may lie at the end of its partition, where what follows it says little of how dense keys are.
+    The number starts at one and at most doubles: `after` may be near the end of its partition, so the first partition
+    may be a bad sample of the density.
     """
     if limit is None:
         return PARTITIONS_AHEAD
@@ -83,9 +84,9 @@ def _ahead(limit: int | None, count: int, partitions_read: int) -> int:
 
 
 async def _read_partition(
-    caller: Caller, partition: int, extent: Extent, after: bytes, level: ConsistencyLevel, timeout_s: float
+    executor: RequestExecutor, partition: int, extent: Extent, after: bytes, level: ConsistencyLevel, timeout_s: float
 ) -> _Found:
     page_rows = PAGE_ROWS if extent.limit is None else min(PAGE_ROWS, extent.limit)
-    rows = await caller.scan(partition, extent.prefix, page_rows, level, timeout_s, after, extent.limit)
+    rows = await executor.scan(partition, extent.prefix, page_rows, level, timeout_s, after, extent.limit)
     entries = [(identity, Entry.from_bytes(encoded)) for identity, encoded in rows]
     return [(identity, entry) for identity, entry in entries if not entry.is_tombstone]

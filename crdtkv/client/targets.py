@@ -1,10 +1,10 @@
-"""What people pass to `connect`: addresses, lists of them, `crdtkv://` URLs, configurations. Out come addresses.
+"""Conversion of the targets of `connect` to addresses.
 
     "host:port" · "host:port,host:port" · ["host:port", …] · "crdtkv://host:port,host:port/?datacenter=eu&timeout=2"
     "datacenters.yaml" · a Path · a ClusterConfig
 
-A URL may also say what else `connect` takes (`datacenter`, `consistency`, `timeout`); what the call itself says counts
-before that. Whatever is no such thing is refused with a word on what it seems to be.
+A URL may have the parameters `datacenter`, `consistency` and `timeout`; arguments of `connect` have precedence. Other
+targets are refused with a message that explains common mistakes, such as the URL of a NATS server.
 """
 
 from collections.abc import Iterator
@@ -16,23 +16,23 @@ from crdtkv.config.loader import load
 from crdtkv.config.model import ClusterConfig
 from crdtkv.errors import InvalidRequest
 
-#: A host and a port.
+#: Host and port.
 Address = tuple[str, int]
 Target = str | Path | ClusterConfig | list[Any] | tuple[Any, ...]
 
 SCHEME = "crdtkv"
 PARAMETERS = ("datacenter", "consistency", "timeout")
 _OTHERS = {
-    "nats": "that is a NATS server's, which carries changes between data centers",
-    "tls": "that is a NATS server's, which carries changes between data centers",
-    "http": "that is a web server's, and a node's http_port has metrics and health only",
-    "https": "that is a web server's, and a node's http_port has metrics and health only",
-    "redis": "that is a Redis server's",
+    "nats": "it belongs to a NATS server, which carries changes between data centers",
+    "tls": "it belongs to a NATS server, which carries changes between data centers",
+    "http": "it belongs to a web server; a node's http_port has metrics and health only",
+    "https": "it belongs to a web server; a node's http_port has metrics and health only",
+    "redis": "it belongs to a Redis server",
 }
 
 
 class Targets(NamedTuple):
-    """Where to connect: the cluster's name ("" if unknown), addresses in order, and what URLs say besides."""
+    """The name of the cluster ("" if unknown), the addresses in order, and the parameters of the URLs."""
 
     cluster: str
     addresses: list[Address]
@@ -40,10 +40,11 @@ class Targets(NamedTuple):
 
 
 def resolved(targets: tuple[Any, ...], datacenter: str | None) -> Targets:
-    """Return what targets name; of a configuration the nodes of `datacenter` first.
+    """Return the addresses and parameters of targets. Of a configuration, the nodes of `datacenter` come first.
 
     Raises:
-        InvalidRequest: none is named, or something that is none.
+        InvalidRequest: there is no address, a target is malformed, two URLs contradict each other, or a configuration
+            has no such data center.
         ConfigError: a configuration is wrong.
     """
     cluster = ""
@@ -61,7 +62,7 @@ def resolved(targets: tuple[Any, ...], datacenter: str | None) -> Targets:
             for name, value in said.items():
                 if parameters.setdefault(name, value) != value:
                     raise InvalidRequest(
-                        f"two addresses say different things of {name}: {parameters[name]!r}, {value!r}"
+                        f"two addresses have different values of {name}: {parameters[name]!r}, {value!r}"
                     )
         else:
             addresses += _list_of(target)
@@ -97,25 +98,23 @@ def _of_url(url: str) -> tuple[list[Address], dict[str, str]]:
         scheme, place, path, query, fragment = urlsplit(url)
         pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query))
     except ValueError as error:
-        raise InvalidRequest(f"{url!r:.200} is no URL: {error}") from None
+        raise InvalidRequest(f"{url!r:.200} is not a URL: {error}") from None
     if scheme != SCHEME:
-        what = _OTHERS.get(scheme, "that is none of crdtkv's")
+        what = _OTHERS.get(scheme, "crdtkv does not use it")
         raise InvalidRequest(
-            f"{scheme}:// is no scheme to connect with: {what}. Name nodes, as {SCHEME}://host:port or host:port, "
-            "with the `port` they have in datacenters.yaml"
+            f"{scheme}:// is not a scheme of a node: {what}. Pass nodes as {SCHEME}://host:port or host:port, "
+            "with their `port` in datacenters.yaml"
         )
     if "@" in place:
-        raise InvalidRequest(f"a {SCHEME}:// URL names no user and no password: there is no access control yet")
+        raise InvalidRequest(f"a {SCHEME}:// URL has no user and no password: there is no access control yet")
     if path not in ("", "/") or fragment:
-        raise InvalidRequest(
-            f"behind the addresses of a {SCHEME}:// URL there is nothing but /?parameters, not {path!r}"
-        )
+        raise InvalidRequest(f"only /?parameters may follow the addresses of a {SCHEME}:// URL, not {path!r}")
     said: dict[str, str] = {}
     for name, value in pairs:
         if name not in PARAMETERS:
             raise InvalidRequest(f"a {SCHEME}:// URL has no parameter {name!r:.80}: one of {', '.join(PARAMETERS)}")
         if said.setdefault(name, value) != value:
-            raise InvalidRequest(f"a {SCHEME}:// URL says {name} twice")
+            raise InvalidRequest(f"a {SCHEME}:// URL has {name} twice")
     return _list_of(place), said
 
 
@@ -128,7 +127,7 @@ def _address(text: str) -> Address:
     host, _, port = text.strip().rpartition(":")
     if not host or not (port.isascii() and port.isdecimal()) or not 0 < int(port) < 65536:
         is_without_port = text.strip() and (":" not in text or text.strip().endswith((":", "]")))
-        what = "there is no port in" if is_without_port else "which is not"
+        what = "there is no port in" if is_without_port else "not"
         raise InvalidRequest(
             f"an address is host:port, {what} {text!r:.200}: the port is the node's `port` in datacenters.yaml"
         )

@@ -1,4 +1,4 @@
-"""What the states of all types are in Python: the one place that turns stored states into values."""
+"""Conversion of the CRDT states of all types to Python values."""
 
 from collections import Counter as Counted
 from collections.abc import Callable, Collection
@@ -26,36 +26,36 @@ V = TypeVar("V")
 
 @dataclass(frozen=True, slots=True)
 class Undecodable:
-    """Something stored that a codec refuses: its encoding, and what the codec says of it."""
+    """A stored value that a codec refuses: its encoded bytes, and the error of the codec."""
 
     encoded: bytes
     error: CrdtkvError
 
     @property
     def plain(self) -> Any:
-        """What is stored, without the codec.
+        """The stored value, decoded as CBOR without the codec.
 
         Raises:
-            ProtocolError: it is no value at all.
+            ProtocolError: the bytes are not valid CBOR of a value.
         """
         return cbor.decode_value(self.encoded)
 
 
 class Read(NamedTuple, Generic[V]):
-    """The values of a state, the winner first, and what of it the codec refuses."""
+    """The decoded values of a state, the winner first, and those that the codec refuses."""
 
     values: list[V]
     undecodable: list[Undecodable]
-    #: Why there is no winner to show, though there is one.
+    #: The error of the codec if it refuses the winner.
     winner_refused: CrdtkvError | None = None
     are_siblings: bool = False
 
 
 def value_of(state: CausalState, default: Any, codec: Codec[Any] = CBOR) -> Any:
-    """Return the value of a state, `default` if it is empty.
+    """Return the value of a state, `default` if the state is empty.
 
     Raises:
-        InvalidRequest: the codec refuses it. (What it may say of other siblings does not matter.)
+        InvalidRequest: the codec refuses the value. (Other siblings are not decoded.)
     """
     if type(state) is Register and len(state.versions) == 1:
         return decoded(codec, state.versions[0].value)
@@ -67,7 +67,7 @@ def value_of(state: CausalState, default: Any, codec: Codec[Any] = CBOR) -> Any:
 
 
 def values_of(state: CausalState, codec: Codec[Any] = CBOR) -> list[Any]:
-    """Return all values of a state, the winner first; none if it is empty. Only registers have more than one.
+    """Return all values of a state, the winner first; `[]` if it is empty. Only registers have more than one.
 
     Raises:
         InvalidRequest: the codec refuses one of them.
@@ -79,7 +79,7 @@ def values_of(state: CausalState, codec: Codec[Any] = CBOR) -> list[Any]:
 
 
 def read_of(state: CausalState | None, codec: Codec[V]) -> Read[V]:
-    """Return all values of a state, and what of it the codec refuses."""
+    """Return all values of a state, and the stored values that the codec refuses."""
     if state is None or state.is_empty:
         return Read([], [])
     values: list[Any] = []
@@ -103,17 +103,17 @@ def read_of(state: CausalState | None, codec: Codec[V]) -> Read[V]:
 
 
 def fields_of(state: Map) -> dict[str | bytes, Any]:
-    """Return the fields of a map by name, each under one of its own (`shown_names`)."""
+    """Return the values of a map's fields by their unique names (`shown_names`)."""
     shown = sorted(state.shown(), key=lambda field: (field[0].name, field[0].type_tag))
     names = shown_names([field for field, _ in shown])
     return {names[field]: value_of(inner, None) for field, inner in shown}
 
 
 def shown_names(fields: Collection[Field]) -> dict[Field, str | bytes]:
-    """Return how fields are shown: by name, str where it is UTF-8, else bytes; no two of them alike.
+    """Return a unique name for each field: str if it is UTF-8, else bytes.
 
-    A name that several types share is shown as `name:type`. So is one that would be taken for such a form of another
-    field, and one that would be taken for that. `name:type` is never ambiguous: a type has no colon.
+    Fields that share a name get the form `name:type`. So does, repeatedly, a field whose name equals such a form of
+    another field. Two `name:type` forms are never equal, because a type has no colon.
     """
     shared = Counted(field.name for field in fields)
     long = {field: field.name + b":" + field.type_tag.encode() for field in fields}
@@ -129,7 +129,7 @@ def shown_names(fields: Collection[Field]) -> dict[Field, str | bytes]:
 
 
 def shown_key(key: bytes) -> str | bytes:
-    """Return a key as users see it: str where it is UTF-8, else bytes."""
+    """Return a key as str if it is UTF-8, else as bytes."""
     try:
         return key.decode()
     except UnicodeDecodeError:
@@ -140,22 +140,23 @@ def element_bytes(element: Any, codec: Codec[Any]) -> bytes:
     """Encode a member of a set or board.
 
     Raises:
-        InvalidRequest: it is not hashable, or cannot be encoded.
+        InvalidRequest: the member is not hashable, or the codec refuses it.
+        ValueTooLarge: the encoded member has more than 512 KiB.
     """
     try:
         hash(element)
     except TypeError:
         raise InvalidRequest(
-            f"a member is hashable, which a {type(element).__name__} is not: use a tuple, or text"
+            f"a member must be hashable, and a {type(element).__name__} is not: use a tuple or text"
         ) from None
     return encoded(codec, element)
 
 
 def element_value(element: bytes, codec: Codec[Any]) -> Any:
-    """Decode a member of a set or board; lists and sets in it come back as tuples and frozen sets.
+    """Decode a member of a set or board. Lists and sets in it become tuples and frozen sets.
 
     Raises:
-        InvalidRequest: the codec refuses it, or somebody stored what cannot be a member.
+        InvalidRequest: the codec refuses the member, or it is not hashable in Python.
     """
     return _element(codec, element)
 
@@ -165,7 +166,7 @@ def _element(codec: Codec[Any], element: bytes) -> Any:
     try:
         hash(value)
     except TypeError:
-        raise InvalidRequest(f"a {type(value).__name__} is stored as a member, and cannot be one in Python") from None
+        raise InvalidRequest(f"a {type(value).__name__} is stored as a member, but is not hashable in Python") from None
     return value
 
 
@@ -179,14 +180,14 @@ def _hashable(value: Any) -> Any:
 
 def _stored(state: Register | LastWriterWins) -> list[bytes]:
     if isinstance(state, Register):
-        # Equal values written twice (a retried put, say) are no conflict to a reader.
+        # Equal values that were written twice, for example by a repeated put, are no conflict for a reader.
         return list(dict.fromkeys(version.value for version in state.siblings()))
     assert state.winner is not None
     assert state.winner.value is not None
     return [state.winner.value]
 
 
-#: Decodes an element: one value, or none if that was refused and noted.
+#: Decodes an element; returns one value, or none if the codec refuses it (the caller collects the errors).
 _Decode = Callable[[bytes], tuple[Any, ...]]
 
 
@@ -198,7 +199,7 @@ def _scores(state: Board, decode: _Decode, _: Codec[Any]) -> dict[Any, Any]:
     return {value: score for member, score in state.ranking() for value in decode(member)}
 
 
-#: What the value of each type is, of a state that is not empty.
+#: Returns the value of a state that is not empty, by type.
 _VALUES: dict[str, Callable[[Any, _Decode, Codec[Any]], Any]] = {
     LastWriterWins.type_tag: lambda state, _, codec: decoded(codec, _stored(state)[0]),
     Counter.type_tag: lambda counter, *_: counter.value,

@@ -1,8 +1,8 @@
-"""`Watch`: every key's newest entry, first as they are, then as they change.
+"""`Watch`: an asynchronous iterator over the keys with some prefixes: the initial state, then changes.
 
-It is an asynchronous iterator. It gives a `Change` for every key that is there, deleted ones as long as they are
-remembered, then `CAUGHT_UP`, then a `Change` whenever a key changes. Of a key that changes often only the newest entry
-may come; a key may come twice; none is left out. How far that goes says `token`.
+It returns a `Change` for every stored key (tombstones included), then `CAUGHT_UP`, then a `Change` whenever a key
+changes. No key is skipped, but intermediate entries of a key may be, and a key may be returned twice. `token` is the
+position of the watch.
 """
 
 import asyncio
@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Generic, Literal, TypeVar
 
-from crdtkv.client.caller import Caller
 from crdtkv.client.change import CAUGHT_UP, Change, Mark
 from crdtkv.client.codecs import Codec
-from crdtkv.client.core.events import PageTaken, PageTold
-from crdtkv.client.core.following import Following, WatchPage
+from crdtkv.client.core.events import PageDelivered, PageTaken
+from crdtkv.client.core.subscription import Subscription, WatchPage
+from crdtkv.client.request_executor import RequestExecutor
 from crdtkv.client.watch_token import parts_in, to_token
 from crdtkv.crdt.entry import Entry
 from crdtkv.errors import CrdtkvError
@@ -24,21 +24,21 @@ V = TypeVar("V")
 
 
 class Watch(Generic[V]):
-    """A watch of some keys; made by `Bucket.watch`.
+    """A watch of some keys, returned by `Bucket.watch`.
 
-    It waits for ever, also when no node is reachable. To end it leave `async with`, or call `aclose`. A wait for the
-    next change that is cancelled loses nothing.
+    It has no timeout: it also waits while no node is reachable. Leave `async with`, or call `aclose`, to end it. A
+    canceled wait for the next change loses no change.
     """
 
     def __init__(
-        self, caller: Caller, prefixes: Sequence[bytes], codecs: Mapping[str, Codec[Any]], token: str | None
+        self, executor: RequestExecutor, prefixes: Sequence[bytes], codecs: Mapping[str, Codec[Any]], token: str | None
     ) -> None:
-        self._caller = caller
+        self._executor = executor
         self._prefixes = prefixes
         self._codecs = codecs
-        view = caller.view
+        view = executor.view
         parts = parts_in(token, prefixes, view.ring.partitions) if token is not None else []
-        self._following = Following(view, prefixes, parts)
+        self._subscription = Subscription(view, prefixes, parts)
         self._pages: asyncio.Queue[WatchPage | CrdtkvError | None] = asyncio.Queue()
         self._end: asyncio.Future[Any] | None = None
         self._is_closed = False
@@ -48,26 +48,28 @@ class Watch(Generic[V]):
 
     @property
     def token(self) -> str:
-        """Where a later watch goes on that is given it: behind what this one has told, the last change included.
+        """The position behind the last change that was returned, as text for `Bucket.watch(token=…)`.
 
-        A little of what was told may come again. Store it when you are done with what it covers.
+        A watch with the token may return some of the earlier changes again. Store a token after its changes have been
+        processed.
         """
-        return to_token(self._prefixes, self._following.partitions, self._following.told_parts)
+        return to_token(self._prefixes, self._subscription.partitions, self._subscription.delivered_parts)
 
     def __aiter__(self) -> "Watch[V]":
         return self
 
     async def __anext__(self) -> Change[V] | Literal[Mark.CAUGHT_UP]:
-        """Wait for the next change, or the mark.
+        """Wait for the next change, or for `CAUGHT_UP`.
 
         Raises:
             ClosedError: the client was closed.
-            UnknownBucket, InvalidRequest: there is nothing to watch, or this is another event loop than the client's.
+            UnknownBucket: the bucket is not declared.
+            InvalidRequest: this is not the client's event loop, or the nodes refuse the watch.
         """
-        self._caller.host.check_loop()
+        self._executor.host.check_loop()
         self._start()
         while not self._rows:
-            if self._following.is_current and not self._is_marked:
+            if self._subscription.is_current and not self._is_marked:
                 self._is_marked = True
                 return CAUGHT_UP
             page = await self._pages.get()
@@ -77,7 +79,7 @@ class Watch(Generic[V]):
             if page is None:
                 self._pages.put_nowait(None)
                 raise StopAsyncIteration
-            self._caller.host.step([PageTaken(page)])
+            self._executor.host.step([PageTaken(page)])
             self._page = page
             self._rows.extend(page.reply.rows)
             self._after_row()
@@ -94,21 +96,21 @@ class Watch(Generic[V]):
         await self.aclose()
 
     async def aclose(self) -> None:
-        """End the watch: whoever waits for a change is told that there are no more. `token` stays valid."""
-        self._caller.host.check_loop()
+        """End the watch: a waiting iteration ends with `StopAsyncIteration`. `token` stays valid."""
+        self._executor.host.check_loop()
         self._rows.clear()
         self._page = None
         if self._end is not None and not self._is_closed:
-            self._caller.host.cancel(self._following)
+            self._executor.host.cancel(self._subscription)
         self._is_closed = True
         while not self._pages.empty():
             self._pages.get_nowait()
         self._pages.put_nowait(None)
 
     def _start(self) -> None:
-        """Begin to follow, unless this has begun already or is closed."""
+        """Begin the subscription, unless it has begun or the watch is closed."""
         if self._end is None and not self._is_closed:
-            self._end = self._caller.host.begin(self._following, self._pages.put_nowait)
+            self._end = self._executor.host.begin(self._subscription, self._pages.put_nowait)
             self._end.add_done_callback(self._ended)
 
     def _ended(self, end: "asyncio.Future[Any]") -> None:
@@ -118,11 +120,11 @@ class Watch(Generic[V]):
 
     def _after_row(self) -> None:
         if not self._rows and self._page is not None:
-            self._caller.host.step([PageTold(self._page)])
+            self._executor.host.step([PageDelivered(self._page)])
             self._page = None
 
     def _change(self, identity: bytes, encoded: bytes | None) -> Change[V]:
         entry = Entry.from_bytes(encoded) if encoded is not None else None
         if entry is not None:
-            self._caller.observations.observe(entry.state.newest())
+            self._executor.observations.observe(entry.state.newest())
         return Change(identity, entry, self._codecs)

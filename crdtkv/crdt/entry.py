@@ -209,9 +209,9 @@ class Entry:
             known.update((dot, expires_at) for dot in state.dots() if dot not in self.context)
         return Entry(state, context, _of_state(state, known))
 
-    def _latest(self, expires_at: HybridTimestamp, continued: Iterable[Dot]) -> HybridTimestamp | None:
+    def _latest(self, expires_at: HybridTimestamp, carried_dots: Iterable[Dot]) -> HybridTimestamp | None:
         """Return when a write that carries on these dots expires: not before they do; None if one never does."""
-        for dot in continued:
+        for dot in carried_dots:
             if dot not in self.expiries:
                 return None
             expires_at = max(expires_at, self.expiries[dot])

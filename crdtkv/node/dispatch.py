@@ -153,7 +153,7 @@ class Dispatch:
         elif kind is MembersPush:
             self._membership.pushed(node, message)  # type: ignore[arg-type]
         elif kind is TopologyNews:
-            self._ring.told(message)  # type: ignore[arg-type]
+            self._ring.received(message)  # type: ignore[arg-type]
         elif kind is MembersReply:
             self._membership.replied(node, message)  # type: ignore[arg-type]
         elif kind is Refusal:

@@ -41,11 +41,11 @@ class HashRing:
         self.learners = frozenset(node.name for node in topology.nodes if node.is_learner or not node.incarnation)
         self._zones_wanted = min(self.replication_factor, len(set(self._zones.values())))
         self._preference_lists = [self._choose(self._met(partition)) for partition in range(self.partitions)]
-        self._stand_ins: dict[int, tuple[str, ...]] = {}
+        self._fallbacks: dict[int, tuple[str, ...]] = {}
 
-    def preference_list(self, located_key: bytes) -> tuple[str, ...]:
+    def preference_list(self, storage_key: bytes) -> tuple[str, ...]:
         """Return the N home replicas of a storage key, the first choice first."""
-        return self._preference_lists[partition_in(located_key, self.partitions)]
+        return self._preference_lists[partition_in(storage_key, self.partitions)]
 
     def replicas_at(self, token: int) -> tuple[str, ...]:
         """Return the N home replicas of a token."""
@@ -57,11 +57,11 @@ class HashRing:
 
     def fallbacks(self, partition: int) -> tuple[str, ...]:
         """Return the fallback replicas of a partition, the first choice first."""
-        fallbacks = self._stand_ins.get(partition)
+        fallbacks = self._fallbacks.get(partition)
         if fallbacks is None:
             replicas = self._preference_lists[partition]
             everybody = islice(self._met(partition), len(self._zones))
-            fallbacks = self._stand_ins[partition] = tuple(name for name in everybody if name not in replicas)
+            fallbacks = self._fallbacks[partition] = tuple(name for name in everybody if name not in replicas)
         return fallbacks
 
     @property

@@ -41,16 +41,16 @@ def storage_key_at(token: int, identity: bytes) -> bytes:
     return token.to_bytes(TOKEN_BYTES, "big") + identity
 
 
-def identity_in(located_key: bytes) -> bytes:
+def identity_in(storage_key: bytes) -> bytes:
     """Return the identity in a storage key."""
-    return located_key[TOKEN_BYTES:]
+    return storage_key[TOKEN_BYTES:]
 
 
-def token_in(located_key: bytes) -> int:
+def token_in(storage_key: bytes) -> int:
     """Return the token in a storage key."""
-    return int.from_bytes(located_key[:TOKEN_BYTES], "big")
+    return int.from_bytes(storage_key[:TOKEN_BYTES], "big")
 
 
-def partition_in(located_key: bytes, partitions: int) -> int:
+def partition_in(storage_key: bytes, partitions: int) -> int:
     """Return the partition of a storage key."""
-    return partition_of(token_in(located_key), partitions)
+    return partition_of(token_in(storage_key), partitions)

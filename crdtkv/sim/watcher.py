@@ -1,6 +1,6 @@
 """A simulated watcher: a client that wants to know every key's newest entry, at one data center.
 
-Which replica it follows for which partitions is decided by the core of the real client (`client.core.following`).
+Which replica it follows for which partitions is decided by the core of the real client (`client.core.subscription`).
 Here it is told pages, which it may read slowly; and it sleeps sometimes: it closes the watch, and begins another one
 with what a token would say.
 
@@ -13,8 +13,8 @@ from random import Random
 from typing import TYPE_CHECKING, Any, cast
 
 from crdtkv.client.core.calls import Call
-from crdtkv.client.core.events import PageTaken, PageTold
-from crdtkv.client.core.following import Following, Group, Paging, Part, WatchPage
+from crdtkv.client.core.events import PageDelivered, PageTaken
+from crdtkv.client.core.subscription import Group, Paging, Part, Subscription, WatchPage
 from crdtkv.errors import CrdtkvError
 from crdtkv.ids import identity_prefix
 from crdtkv.ring.token import partition_in, storage_key_of
@@ -45,7 +45,7 @@ class SimWatcher:
         #: The rows of a page, how long a poll waits, and the longest time it takes to read a page.
         self._paging = Paging(random.choice((1, 2, 5, 500)), random.choice((0.2, 1.0, 3.0)), ANSWER_S)
         self._slowness_s = random.choice((0.05, 0.2, 1.0))
-        self._watch: Following | None = None
+        self._watch: Subscription | None = None
         self._pages: deque[WatchPage] = deque()
         self._is_reading = False
         self._followed: list[Group] = []
@@ -103,7 +103,7 @@ class SimWatcher:
 
     def _begin(self, parts: Sequence[Part]) -> None:
         view = self.host.core.routing.views[0]
-        self._watch = Following(view, self._prefixes, parts, self._paging)
+        self._watch = Subscription(view, self._prefixes, parts, self._paging)
         self.host.begin(self, self._watch)
 
     def _count_moves(self) -> None:
@@ -124,7 +124,7 @@ class SimWatcher:
             if watch is not self._watch:
                 return
             self._take(page)
-            self.host.step(PageTold(page))
+            self.host.step(PageDelivered(page))
             self._read_next()
             if self._quiet_pages is None and self._random.random() < SLEEPINESS:
                 self._sleep()
@@ -150,7 +150,7 @@ class SimWatcher:
         self.host.cancel(watch)
         self._pages.clear()
         self._is_reading = False
-        parts = watch.told_parts
+        parts = watch.delivered_parts
         self._cluster.coverage.count("watch_cursors_kept", bool(parts))
         self.host.hang_up()
         self._cluster.scheduler.after(self._random.uniform(0.2, 3.0), lambda: self._begin(parts))

@@ -66,9 +66,9 @@ def incarnation_row(node: str) -> bytes:
     return _META + b"incarnation-of " + node.encode()
 
 
-def data_row(located_key: bytes) -> bytes:
+def data_row(storage_key: bytes) -> bytes:
     """Return the row of a storage key's entry."""
-    return _DATA + located_key
+    return _DATA + storage_key
 
 
 def is_data(row: bytes) -> bool:
@@ -76,15 +76,15 @@ def is_data(row: bytes) -> bool:
     return row[:1] == _DATA
 
 
-def patches_of(located_key: bytes) -> tuple[bytes, bytes]:
+def patches_of(storage_key: bytes) -> tuple[bytes, bytes]:
     """Return the first row of a storage key's patches and the first row after them."""
-    start = _PATCH + len(located_key).to_bytes(2, "big") + located_key
+    start = _PATCH + len(storage_key).to_bytes(2, "big") + storage_key
     return start, start + b"\xff\xff\xff\xff"
 
 
-def patch_row(located_key: bytes, number: int) -> bytes:
+def patch_row(storage_key: bytes, number: int) -> bytes:
     """Return the row of a storage key's patch with this number, from 1."""
-    return patches_of(located_key)[0] + number.to_bytes(4, "big")
+    return patches_of(storage_key)[0] + number.to_bytes(4, "big")
 
 
 def patched_in(row: bytes) -> bytes:
@@ -92,9 +92,9 @@ def patched_in(row: bytes) -> bytes:
     return row[3 : 3 + int.from_bytes(row[1:3], "big")]
 
 
-def tombstone_row(located_key: bytes) -> bytes:
+def tombstone_row(storage_key: bytes) -> bytes:
     """Return the row that notes a storage key's tombstone."""
-    return _TOMBSTONE + located_key
+    return _TOMBSTONE + storage_key
 
 
 def storage_key_in(row: bytes) -> bytes:
@@ -118,7 +118,7 @@ def outbox_row(outbox_seq: int) -> bytes:
     return _OUTBOX + outbox_seq.to_bytes(8, "big")
 
 
-def oseq_in(row: bytes) -> int:
+def outbox_seq_in(row: bytes) -> int:
     """Return the outbox number of a row."""
     return int.from_bytes(row[1:], "big")
 
@@ -148,15 +148,15 @@ def dead_letter_row(number: int) -> bytes:
     return _DEAD_LETTER + number.to_bytes(8, "big")
 
 
-def hints_of(located_key: bytes) -> tuple[bytes, bytes]:
+def hints_of(storage_key: bytes) -> tuple[bytes, bytes]:
     """Return the first hint row of a storage key and the first row after them."""
-    start = _HINT + len(located_key).to_bytes(2, "big") + located_key
+    start = _HINT + len(storage_key).to_bytes(2, "big") + storage_key
     return start, start + b"\xff"
 
 
-def hint_row(located_key: bytes, target: str) -> bytes:
+def hint_row(storage_key: bytes, target: str) -> bytes:
     """Return the row of a hint."""
-    return hints_of(located_key)[0] + target.encode()
+    return hints_of(storage_key)[0] + target.encode()
 
 
 def hint_in(row: bytes) -> tuple[bytes, str]:

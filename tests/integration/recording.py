@@ -113,10 +113,10 @@ class Recorder:
             replicas=REPLICAS,
         )
         self.history.append(operation)
-        caller = self._client._shelf.caller
+        executor = self._client._scope.executor
         try:
             if kind in ("get", "final"):
-                encoded = await caller.entry(identity, level, self._timeout_s)
+                encoded = await executor.entry(identity, level, self._timeout_s)
                 self._read(operation, identity, encoded)
             else:
                 seen = None
@@ -125,7 +125,7 @@ class Recorder:
                     operation.seen = plain_context(seen)
                 arguments = {"put": [cbor.encode_value(argument)], "delete": []}.get(kind, [argument])
                 wire = seen.to_wire() if seen is not None else None
-                reply = await caller.mutate(identity, kind, arguments, wire, level, self._timeout_s)
+                reply = await executor.mutate(identity, kind, arguments, wire, level, self._timeout_s)
                 operation.dot, operation.timestamp = (reply.actor, reply.counter), reply.timestamp
             operation.outcome = "ok"
         except CrdtkvError as error:

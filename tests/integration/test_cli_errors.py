@@ -137,7 +137,7 @@ CALLS: dict[str, tuple[list[str], str]] = {
     "put of text that is not UTF-8": (["put", "k", os.fsdecode(b"\xff")], "cannot be stored"),
     "add of a name twice": (["add", "k", '[{"a": 1, "a": 2}]'], "there twice"),
     "field of a large number": (["field", "k", "register:f", "put", "1e400"], "too large"),
-    "watch from nowhere": (["watch", "--token", "x"], "this is no token of a watch"),
+    "watch from nowhere": (["watch", "--token", "x"], "this is not a watch token"),
     "export to a directory": (["export", "."], "cannot be written: Is a directory"),
     "export nowhere": (["export", "/nowhere/file"], "/nowhere/file"),
     "import from nowhere": (["import", "/nowhere/file"], "/nowhere/file"),

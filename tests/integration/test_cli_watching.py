@@ -116,4 +116,4 @@ async def test_what_cannot_be_watched_is_told_in_a_line(cluster: LocalCluster) -
     assert {name: outcome.code for name, outcome in outcomes.items()} == dict.fromkeys(calls, 2)
     assert "unknown bucket 'nobody'" in outcomes["bucket"].complaint
     assert "unknown type 'nothing'" in outcomes["type"].complaint
-    assert "no token of a watch" in outcomes["token"].complaint
+    assert "not a watch token" in outcomes["token"].complaint

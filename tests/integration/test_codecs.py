@@ -59,7 +59,7 @@ async def test_a_scan_goes_on_past_a_value_that_the_codec_refuses(eu: Client, us
     await eu.bucket("carts").put("scanned 7", OLD)
     found = {key: entry async for key, entry in users.scan("scanned ")}
     assert len(found) == 20
-    with pytest.raises(InvalidRequest, match="what is stored is no User"):
+    with pytest.raises(InvalidRequest, match="the stored value is not a valid User"):
         found["scanned 7"].value  # noqa: B018 - that it raises is what is tested
     assert found["scanned 7"].undecodable[0].plain == OLD
     assert {entry.value.name for key, entry in found.items() if key != "scanned 7"} == {"x"}
@@ -98,7 +98,7 @@ async def test_update_without_resolve_replaces_nothing_that_it_cannot_read(
     eu: Client, users: crdtkv.Bucket[User]
 ) -> None:
     await beside_each_other(eu, "unresolved", OLD, {"name": "good"})
-    with pytest.raises(InvalidRequest, match="what is stored is no User"):
+    with pytest.raises(InvalidRequest, match="the stored value is not a valid User"):
         await users.update("unresolved", lambda user: user)
     assert (await eu.bucket("carts").entry("unresolved")).siblings == [{"name": "good"}, OLD]
 

@@ -83,7 +83,7 @@ WRONG: dict[str, tuple[type[CrdtkvError], str, Act]] = {
     "increment by text": (InvalidRequest, "whole number", lambda kv: kv.counter("wrong").increment("1")),  # type: ignore[arg-type]
     "increment by a truth": (InvalidRequest, "whole number", lambda kv: kv.counter("wrong").increment(True)),
     "increment by too much": (InvalidRequest, "2**63", lambda kv: kv.counter("wrong").increment(2**63)),
-    "context that is none": (InvalidRequest, "`entry` has read", lambda kv: kv.put("wrong", 1, context="c")),  # type: ignore[arg-type]
+    "context that is none": (InvalidRequest, "`.context` of an entry", lambda kv: kv.put("wrong", 1, context="c")),  # type: ignore[arg-type]
     "time to live that is none": (InvalidRequest, "time to live", lambda kv: kv.put("wrong", 1, ttl=math.nan)),
     "time to live of text": (InvalidRequest, "time to live", lambda kv: kv.counter("wrong").increment(ttl="5")),  # type: ignore[arg-type]
     "prefix that is no text": (InvalidRequest, "a prefix is", lambda kv: nothing(kv.scan(7))),  # type: ignore[arg-type]
@@ -91,7 +91,7 @@ WRONG: dict[str, tuple[type[CrdtkvError], str, Act]] = {
     "scan of no keys": (InvalidRequest, "a limit is", lambda kv: nothing(kv.scan(limit=0))),
     "watched prefix that is no text": (InvalidRequest, "a prefix is", lambda kv: nothing(kv.watch(7))),  # type: ignore[arg-type]
     "watched type that is none": (InvalidRequest, "unknown type", lambda kv: nothing(kv.watch(of_type=[]))),  # type: ignore[arg-type]
-    "token of a watch that is none": (InvalidRequest, "no token", lambda kv: nothing(kv.watch(token=7))),  # type: ignore[arg-type]
+    "token of a watch that is none": (InvalidRequest, "not a watch token", lambda kv: nothing(kv.watch(token=7))),  # type: ignore[arg-type]
     "token of a session that is none": (InvalidRequest, "not the token", lambda kv: kv.session("x").get("wrong")),
     "name of a field that is none": (InvalidKey, "not int", lambda kv: kv.map("m").counter(7).increment()),  # type: ignore[arg-type]
     "key that is no UTF-8": (InvalidKey, "UTF-8", lambda kv: kv.put("caf\udce9", 1)),

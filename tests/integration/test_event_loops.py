@@ -99,7 +99,7 @@ def test_what_was_refused_in_another_event_loop_was_not_carried_out(elsewhere: E
 def test_a_call_after_the_clients_event_loop_has_ended_is_refused(running: list[str], name: str) -> None:
     elsewhere = Elsewhere(running)
     elsewhere.end()
-    with pytest.raises(ClosedError, match="has ended: connect in this one, anew"):
+    with pytest.raises(ClosedError, match="is closed: connect again in the current event loop"):
         in_another_loop(CALLS[name], elsewhere.kv)
 
 

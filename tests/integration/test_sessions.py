@@ -28,7 +28,7 @@ async def test_a_session_that_goes_on_in_another_data_center_waits_for_what_it_h
         there.map("session:profile").value(timeout=0.2),
         _scanned(there, timeout=0.2),
     ):
-        with pytest.raises(StaleReplica, match="has not come to this data center"):
+        with pytest.raises(StaleReplica, match="this data center has not received"):
             await read
     assert await us.get("session:name") is None, "who has no session is told what is there"
     waiting = asyncio.create_task(there.get("session:name", timeout=30, consistency=ONE))

@@ -119,7 +119,7 @@ async def judged(recorder: Recorder, kv: Client) -> None:
     assert [str(violation) for violation in judge(recorder.history)] == []
 
 
-async def test_with_all_home_replicas_down_stand_ins_take_writes_and_hand_them_over(
+async def test_with_all_home_replicas_down_fallback_replicas_take_writes_and_hand_them_over(
     five: LocalCluster, kv: Client
 ) -> None:
     names = homes(five, "handed over")

@@ -378,7 +378,7 @@ async def test_what_is_written_while_a_replica_hangs_is_told_by_others(
             values = {f"w18:{number}": number for number in range(100)}
             await eventually(lambda: eu.put_many(values), lambda told: set(told.values()) == {None})
             await until(watch, mirror, lambda seen: seen == registers(values))
-            parts = watch._following.told_parts
+            parts = watch._subscription.delivered_parts
             assert sorted(part.node for part in parts) == ["eu-1", "eu-3"]
             assert parts[0].mask | parts[1].mask == (1 << eu.topology.partitions) - 1
         finally:

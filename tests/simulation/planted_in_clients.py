@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from crdtkv.client.core.following import Following, Group
 from crdtkv.client.core.observations import Observations
 from crdtkv.client.core.routing import Routing
 from crdtkv.client.core.sessions import SessionRead
+from crdtkv.client.core.subscription import Group, Subscription
 from crdtkv.client.core.writing import Write
 from crdtkv.quorum.level import LOCAL_QUORUM, ConsistencyLevel
 
@@ -82,7 +82,7 @@ def watch_token_that_names_what_was_fetched() -> Any:
     answered = Group.answered
 
     def wrong(self: Group, reply: Any) -> None:
-        self.told = reply.cursor
+        self.delivered = reply.cursor
         answered(self, reply)
 
     return replaced(Group, "answered", wrong)
@@ -90,13 +90,13 @@ def watch_token_that_names_what_was_fetched() -> Any:
 
 def watch_that_leaves_partitions_behind() -> Any:
     """Of the partitions whose replica was lost, the first is followed nowhere any more."""
-    lost = Following.lost
+    lost = Subscription.lost
 
-    def wrong(self: Following, group: Group) -> None:
+    def wrong(self: Subscription, group: Group) -> None:
         lost(self, group)
         self._unplaced &= self._unplaced - 1
 
-    return replaced(Following, "lost", wrong)
+    return replaced(Subscription, "lost", wrong)
 
 
 #: Bug: within how many seeds it must be found.

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from crdtkv.client.core.following import Following, Group
+from crdtkv.client.core.subscription import Group, Subscription
 from crdtkv.node.membership import ring_follower
 from crdtkv.node.quorum_calls.read_repair import RepairCall
 from crdtkv.node.quorum_calls.reading import GetCall
@@ -209,7 +209,7 @@ def _repairs_under_the_number_of_the_read() -> Iterator[None]:
 
 def _watches_that_never_ask_for_the_ring() -> Any:
     """A watch goes by the ring that the client knows."""
-    return replaced(Following, "_refresh_ring", lambda self: None)
+    return replaced(Subscription, "_refresh_ring", lambda self: None)
 
 
 def _goals_that_stay() -> Any:

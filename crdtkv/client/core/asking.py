@@ -1,4 +1,4 @@
-"""`AskEach`: one question to every linked node of the first data center, as `status` needs it."""
+"""`AskEach`: one request to every linked node of the first data center, for example `status`."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +11,10 @@ from crdtkv.wire.messages import Message
 
 
 class AskEach(Call):
-    """The result is the answers by node; nodes that did not answer are left out. `request` makes one of an id."""
+    """A request to each node. The result has the answers by node name, without nodes that did not answer.
+
+    `request` returns the message for a request id. If a node refuses the request, the call ends with that error.
+    """
 
     def __init__(self, request: Callable[[int], Message], timeout_s: float) -> None:
         super().__init__()
@@ -22,16 +25,16 @@ class AskEach(Call):
         self._error: CrdtkvError | None = None
 
     def begin(self, parts: ClientParts) -> None:
-        """Ask all at once."""
+        """Send the request to all nodes at once."""
         self.parts = parts
         linked = parts.routing.views[0].linked
         self._waiting = len(linked) + 1
         for node, link in linked.items():
-            link.ask(self._request(link.next_id()), _Asked(self, node), self._timeout_s)
+            link.ask(self._request(link.next_id()), _NodeRequest(self, node), self._timeout_s)
         self.part_answered("", None)
 
     def part_answered(self, node: str, answer: Any) -> None:
-        """Take a node's answer, None for none."""
+        """Handle the answer of a node, None if it did not answer; end after the last one."""
         if answer is not None:
             self._answers[node] = answer
         self._waiting -= 1
@@ -39,14 +42,14 @@ class AskEach(Call):
             self.end(self._answers, self._error)
 
     def part_failed(self, node: str, error: CrdtkvError) -> None:
-        """Take a node's refusal; all have to be told the first of these."""
+        """Handle a failure: the call ends with the first refusal; a lost link or a timeout counts as no answer."""
         if not isinstance(error, (LinkLost, NoAnswer)):
             self._error = self._error or error
         self.part_answered(node, None)
 
 
-class _Asked:
-    """The question to one node."""
+class _NodeRequest:
+    """The request to one node."""
 
     def __init__(self, asking: AskEach, node: str) -> None:
         self._asking = asking

@@ -1,7 +1,7 @@
-"""`Call`: what a caller has begun and waits for; `RoutedCall`: one request, tried at one node after another.
+"""`Call`: one call of a caller; `RoutedCall`: one request, with retries at other nodes.
 
-A call ends once, with a result or an error: in the effects, or, when it is a part of another call, there. One deadline
-covers all tries, and travels with each.
+A call ends once, with a result or an error: in the effects, or, if it is a part of another call, by a call of
+`part_ended`. All attempts share one deadline, and each attempt carries the remaining time.
 """
 
 from typing import Any, Protocol
@@ -16,19 +16,19 @@ from crdtkv.quorum.level import ConsistencyLevel
 
 
 class Owner(Protocol):
-    """A call of which others are parts."""
+    """A call that has other calls as parts."""
 
     def part_ended(self, part: "Call", result: Any, error: CrdtkvError | None) -> None:
-        """Take the end of a part."""
+        """Handle the end of a part."""
         ...
 
 
 class Call:
-    """One call; `caller` is what the host knows it by."""
+    """One call. `caller` belongs to the host, which finds the waiting caller by it."""
 
     __slots__ = ("caller", "error", "is_over", "owner", "parts", "result")
 
-    #: Whether `linked` is to be called.
+    #: Whether `ClientCore` calls `linked`.
     waits_for_links = False
     parts: ClientParts
 
@@ -40,18 +40,18 @@ class Call:
         self.error: CrdtkvError | None = None
 
     def begin(self, parts: ClientParts) -> None:
-        """Begin; may end at once."""
+        """Begin the call; it may end in here."""
         raise NotImplementedError
 
     def cancel(self) -> None:
-        """End without telling anybody."""
+        """End the call without a result; the host is not notified."""
         self.is_over = True
 
     def linked(self, link: NodeLink) -> None:
-        """Learn that a link was opened, or refused."""
+        """Handle a link that was opened or refused."""
 
     def end(self, result: Any = None, error: CrdtkvError | None = None) -> None:
-        """End, once."""
+        """End the call with a result or an error; later calls of `end` are ignored."""
         if self.is_over:
             return
         self.is_over = True
@@ -63,33 +63,33 @@ class Call:
 
 
 class RoutedCall(Call):
-    """One request for what lies where `identity` does."""
+    """One request that is routed by the partition of `identity`."""
 
     __slots__ = ("_retries", "deadline_s", "identity", "level", "timeout_s", "view")
 
     deadline_s: float
 
     def __init__(self, identity: bytes, level: ConsistencyLevel, timeout_s: float, owner: Owner | None = None) -> None:
-        # Without `super().__init__`: one is made for every request.
+        # Without `super().__init__`, to save a function call per request.
         self.owner = owner
         self.caller = self.result = self.error = None
         self.is_over = False
         self.identity = identity
         self.level = level
         self.timeout_s = timeout_s
-        #: The data center of the last try.
+        #: The data center of the last attempt.
         self.view: DatacenterView | None = None
         self._retries: Retries | None = None
 
     def begin(self, parts: ClientParts) -> None:
-        """Set the deadline, and try for the first time."""
+        """Set the deadline and begin the first attempt."""
         self.parts = parts
         self.deadline_s = parts.step.now + self.timeout_s
         parts.budget.requests += 1
         self.attempt()
 
     def attempt(self) -> None:
-        """Try once more."""
+        """Choose a node and send the request there."""
         if self.is_over:
             return
         routing, retries = self.parts.routing, self._retries
@@ -101,11 +101,15 @@ class RoutedCall(Call):
             self.failed(error)
 
     def send(self, link: NodeLink) -> None:
-        """Send the request, or wait for a place to do so. May raise what `failed` takes."""
+        """Send the request, or wait until the window of the link has room.
+
+        Raises:
+            CrdtkvError: the attempt has failed; `attempt` passes the error to `failed`.
+        """
         raise NotImplementedError
 
     def failed(self, error: CrdtkvError) -> None:
-        """Take the end of a try; try again, or end."""
+        """Handle the failure of an attempt: retry, or end the call."""
         if self.is_over:
             return
         parts = self.parts
@@ -127,9 +131,9 @@ class RoutedCall(Call):
             self.attempt()
 
     def no_answer(self) -> CrdtkvError:
-        """Return what the caller is told when no node has answered in time."""
+        """Return the error for a call that no node has answered in time."""
         raise NotImplementedError
 
     def verdict(self, error: CrdtkvError) -> CrdtkvError:
-        """Return what the caller is told if `error` is how the last try ended."""
+        """Return the error of the call, given the error of its last attempt."""
         return error

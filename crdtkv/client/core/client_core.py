@@ -1,10 +1,10 @@
-"""`ClientCore`: one client, as a function from what happens to effects.
+"""`ClientCore`: the decisions of one client; calls, frames and events in, effects out.
 
-A host hands over the calls that callers have begun (`begin`), the frames of nodes (`received`) and whatever else has
-happened (`handle`). The core decides what to send to which node, and which calls have ended. `timers.next_at` says when
-to call `handle` if nothing happens.
+A host passes the calls that callers have begun (`begin`), the frames of nodes (`received`) and all other events
+(`handle`). The core decides which messages go to which node and which calls have ended. The host must call `handle` at
+`timers.next_at` at the latest.
 
-Calls are objects that the host makes: `Read`, `SessionRead`, `Write`, `PartitionScan`, `Following`, `AskEach`,
+The host constructs the calls: `Read`, `SessionRead`, `Write`, `PartitionScan`, `Subscription`, `AskEach`,
 `Connect`.
 """
 
@@ -19,8 +19,8 @@ from crdtkv.client.core.events import (
     Event,
     LinkDown,
     LinkUp,
+    PageDelivered,
     PageTaken,
-    PageTold,
     Returned,
     TopologySeen,
 )
@@ -34,18 +34,18 @@ from crdtkv.wire.messages import Message
 
 
 class ClientCore:
-    """The decisions of one client. `random` makes operation ids, so a host of real clients passes a secure one."""
+    """One client. `random` is the source of operation ids, so real clients need a cryptographically secure one."""
 
     def __init__(self, random: Random) -> None:
         self._step = Step()
         self.timers = Timers()
         self.routing = Routing(self._step, self.timers)
         self._parts = ClientParts(self._step, self.timers, random, self.routing, RetryBudget())
-        #: Calls that also wait for links; those that are over are removed when the next one begins.
+        #: Calls that wait for links; those that have ended are removed when the next one begins.
         self._waiting_for_links: list[Call] = []
 
     def begin(self, calls: Iterable[Call], now: float) -> Effects:
-        """Begin calls at `now` (monotonic seconds); those that read leave together."""
+        """Begin calls at `now` (monotonic seconds); reads that begin together are batched."""
         self._step.now = now
         self._step.effects = effects = Effects()
         for call in calls:
@@ -57,9 +57,10 @@ class ClientCore:
         return effects
 
     def received(self, number: int, epoch: int, messages: list[Message], clock_ahead_s: float, now: float) -> Effects:
-        """Take one frame's messages, sent under the node's `epoch`.
+        """Handle the messages of one frame from link `number`; `epoch` is that of the frame.
 
-        `clock_ahead_s` tells by how much the node's monotonic clock is ahead, at least.
+        `clock_ahead_s` is a lower bound of the difference between the monotonic clocks of the node and of this client,
+        in seconds.
         """
         self._step.now = now
         self._step.effects = effects = Effects()
@@ -73,7 +74,7 @@ class ClientCore:
         return effects
 
     def handle(self, events: Iterable[Event], now: float) -> Effects:
-        """Take what else has happened, and run what is due."""
+        """Handle events and run the timers that are due."""
         self._step.now = now
         self._step.effects = effects = Effects()
         for event in events:
@@ -82,7 +83,7 @@ class ClientCore:
         return effects
 
     def _end_step(self) -> None:
-        """Run what is due, then what was left to the end of the step, and what that leaves to it."""
+        """Run the timers that are due, then all actions in `at_end`, including those that these actions add."""
         step = self._step
         if self.timers.next_at <= step.now:
             self.timers.fire(step.now)
@@ -96,9 +97,9 @@ class ClientCore:
             case Canceled(call):
                 call.cancel()
             case PageTaken(page):
-                page.group.following.taken(page)
-            case PageTold(page):
-                page.told()
+                page.group.subscription.taken(page)
+            case PageDelivered(page):
+                page.delivered()
             case LinkUp() | LinkDown() | Returned():
                 self._link_changed(event)
             case TopologySeen(datacenter, rank, reply, contacts):

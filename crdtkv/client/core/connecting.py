@@ -1,8 +1,8 @@
-"""`Connect`: how a client finds the data centers, from the addresses that it was given.
+"""`Connect`: discovers the data centers from the addresses of `connect`.
 
-Every address is dialed. The first node of a data center that answers is asked for its topology; other nodes of it are
-not. The preferred data center is waited for until the deadline, any other only a moment longer once one is known. Then
-links to the nodes of the first data center are waited for, so that the first requests go straight to replicas.
+The client dials every address, and requests the topology from the first node of each data center that answers. Once a
+data center is known, the client waits for the others a short time only, and longer while the preferred one is missing.
+Then it waits a short time for links to the nodes of the first data center, so that its first requests go to replicas.
 """
 
 from collections.abc import Sequence
@@ -16,19 +16,19 @@ from crdtkv.client.core.timers import Timer
 from crdtkv.errors import CrdtkvError, InvalidRequest, NoNodeReachable
 from crdtkv.wire.messages import TopologyReply, TopologyRequest
 
-#: How long better data centers are waited for once any has answered, and others once the best has.
+#: Once a data center is known: the wait for the others while the preferred one is missing, and after it is known.
 MOMENT_S = 0.5
 MOMENT_FOR_OTHERS_S = 0.1
-#: How long the first link is waited for, and others once there is one.
+#: The wait for the first link to a node of the first data center, and for the other links after it.
 FIRST_LINK_S = 2.0
 OTHER_LINKS_S = 0.3
 
 
 class Connect(Call):
-    """Reach at least one data center: the preferred one if it answers at all. The result is None.
+    """Connect to at least one data center. The result is None.
 
-    It ends with `NoNodeReachable` if no node answers at any address, with `ProtocolError` if another cluster is there,
-    and with `InvalidRequest` if the cluster has no data center of the preferred name.
+    The call ends with `NoNodeReachable` if no node answers at any address, with `ProtocolError` if another cluster or
+    server answers, and with `InvalidRequest` if the cluster has no data center of the preferred name.
     """
 
     waits_for_links = True
@@ -39,7 +39,7 @@ class Connect(Call):
         self._preferred = preferred
         self._timeout_s = timeout_s
         self._contacts: list[NodeLink] = []
-        #: Contacts that have neither told of their data center nor need to.
+        #: Addresses whose data center is still unknown.
         self._pending: dict[int, NodeLink] = {}
         self._met: set[str] = set()
         self._has_met = False
@@ -56,7 +56,7 @@ class Connect(Call):
         self._wake_at(self._deadline)
 
     def linked(self, link: NodeLink) -> None:
-        """Learn that a link was opened, or refused."""
+        """Handle a link that was opened or refused."""
         if self.is_over:
             return
         if self._has_met:
@@ -64,8 +64,8 @@ class Connect(Call):
         elif link.number in self._pending:
             self._meet(link)
 
-    def told(self, link: NodeLink, reply: TopologyReply | None) -> None:
-        """Take what a node tells of its data center, None for nothing."""
+    def described(self, link: NodeLink, reply: TopologyReply | None) -> None:
+        """Handle a node's description of its data center, None if it did not answer."""
         assert link.server is not None
         name = link.server.datacenter
         if self._has_met or self.is_over:
@@ -79,15 +79,15 @@ class Connect(Call):
         self._settled(link)
 
     def _meet(self, contact: NodeLink) -> None:
-        """Learn a data center from one of its nodes, unless another one tells already."""
+        """Request the topology from a node, unless another node of its data center was asked."""
         if contact.server is None or contact.server.datacenter in self._met:
             self._settled(contact)
             return
         self._met.add(contact.server.datacenter)
-        contact.ask(TopologyRequest(contact.next_id()), _Meeting(self, contact), TOPOLOGY_TIMEOUT_S)
+        contact.ask(TopologyRequest(contact.next_id()), _TopologyQuery(self, contact), TOPOLOGY_TIMEOUT_S)
 
     def _settled(self, contact: NodeLink) -> None:
-        """Wait a moment only once a data center is known."""
+        """Note that an address is settled; shorten the wait for the others once a data center is known."""
         self._pending.pop(contact.number, None)
         views = self.parts.routing.views
         if not self._pending:
@@ -98,7 +98,7 @@ class Connect(Call):
             self._wake_at(self._deadline)
 
     def cancel(self) -> None:
-        """End; the links stay until the client is closed."""
+        """End the call; the links stay open until the client is closed."""
         super().cancel()
         self.parts.timers.cancel(self._timer)
 
@@ -123,7 +123,7 @@ class Connect(Call):
         self._timer = self.parts.timers.at(at_s, self._finish if self._has_met else self._all_met)
 
     def _finish(self) -> None:
-        """Keep the addresses that are needed, and end."""
+        """Hang up on the addresses that are not needed, and end the call."""
         self.parts.timers.cancel(self._timer)
         routing = self.parts.routing
         routing.keep(self._contacts)
@@ -135,7 +135,7 @@ class Connect(Call):
         self.end(error=error)
 
     def _unknown_datacenter(self) -> InvalidRequest | None:
-        """Tell a data center that does not exist from one that is out of reach, if any node says which there are."""
+        """Return an error if the cluster has no data center of the preferred name, None if it has, or may have, one."""
         views = self.parts.routing.views
         known = frozenset[str]().union(*(view.datacenters for view in views))
         met = {view.name for view in views}
@@ -146,15 +146,15 @@ class Connect(Call):
         )
 
 
-class _Meeting:
-    """The question to a contact."""
+class _TopologyQuery:
+    """The topology request to one address."""
 
     def __init__(self, connect: Connect, contact: NodeLink) -> None:
         self._connect = connect
         self._contact = contact
 
     def answered(self, reply: Any) -> None:
-        self._connect.told(self._contact, reply if isinstance(reply, TopologyReply) else None)
+        self._connect.described(self._contact, reply if isinstance(reply, TopologyReply) else None)
 
     def failed(self, _: CrdtkvError) -> None:
-        self._connect.told(self._contact, None)
+        self._connect.described(self._contact, None)

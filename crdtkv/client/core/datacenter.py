@@ -1,8 +1,8 @@
 """`DatacenterView`: one data center as the client knows it: its ring, its buckets, and the links to its nodes.
 
-Nodes name each other by the addresses in their configuration. Where none of these can be reached from here, as behind a
-port that a container publishes, the addresses that were given are kept (`contacts`), and whichever nodes they lead to
-are asked.
+The topology document has the addresses from the configuration of the nodes. If the client can reach none of them, for
+example behind published ports of containers, it keeps the addresses passed to `connect` (`contacts`) and sends requests
+to the nodes behind these.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,28 +19,28 @@ class DatacenterView:
     def __init__(self, name: str, rank: int, reply: TopologyReply) -> None:
         self.name = name
         self.rank = rank
-        #: By name of the node; in the order of the topology document.
+        #: By node name, in the order of the topology document.
         self.links: dict[str, NodeLink] = {}
-        #: Addresses that were given, if no node was reached at the one it has in the ring.
+        #: Links to addresses passed to `connect`, if no node was reached at its address in the ring.
         self.contacts: list[NodeLink] = []
         self.is_refreshing = False
         self.learn(reply)
 
     def learn(self, reply: TopologyReply) -> None:
-        """Take what a node says of ring and buckets."""
+        """Replace ring and buckets by those that a node has sent."""
         self.ring = HashRing(Topology.from_json(reply.document))
         self.buckets = {str(row[0]): str(row[1]) for row in reply.buckets}  # type: ignore[index]
-        #: The names of all data centers, none if the node did not tell; and what an entry may take, 0 likewise.
+        #: The names of all data centers, and the most bytes of an entry; empty and 0 if the node did not send them.
         self.datacenters = frozenset(str(name) for name in reply.datacenters or ())
         self.entry_bytes = reply.entry_bytes
 
     @property
     def replication_factor(self) -> int:
-        """How many replicas a key has here."""
+        """The number of home replicas of a key in this data center."""
         return self.ring.replication_factor
 
     def candidates(self, partition: int) -> Iterator[NodeLink]:
-        """Yield the open links, home replicas of the partition first, nodes that do not answer last."""
+        """Yield the open links: home replicas of the partition first, other nodes next, suspected nodes last."""
         learners = self.ring.learners
         replicas = [name for name in self.ring.replicas_of(partition) if name not in learners]
         for name in replicas:
@@ -59,7 +59,7 @@ class DatacenterView:
 
     @property
     def linked(self) -> dict[str, NodeLink]:
-        """The nodes that are linked now, at their address in the ring, or else at one that was given."""
+        """The open links by node name, by the address in the ring, else by an address passed to `connect`."""
         linked = {name: link for name, link in self.links.items() if link.is_open}
         for contact in self.contacts:
             if contact.is_open and contact.server is not None and self._leads_here(contact):
@@ -67,7 +67,7 @@ class DatacenterView:
         return linked
 
     def keep(self, contacts: Sequence[NodeLink]) -> None:
-        """Keep to the addresses that were given, if no node is linked at the one it has in the ring."""
+        """Keep the links of `contacts`, if no node is linked at its address in the ring."""
         if not self.linked:
             self.contacts = [contact for contact in contacts if contact.server is None or self._leads_here(contact)]
 

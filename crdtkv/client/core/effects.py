@@ -1,4 +1,4 @@
-"""What a step of the client wants done. A host sends one frame per link and step, and tells callers how calls ended."""
+"""The effects of a step of `ClientCore`. The host sends one frame per link and step, and notifies callers."""
 
 from typing import Any, NamedTuple
 
@@ -6,7 +6,7 @@ from crdtkv.wire.messages import Message
 
 
 class Dial(NamedTuple):
-    """Keep a link to this address from now on, under this number; `node` is "" where it is not known who answers."""
+    """Keep a link, with the number `link`, to this address; `node` is "" if the node at the address is unknown."""
 
     link: int
     node: str
@@ -15,35 +15,35 @@ class Dial(NamedTuple):
 
 
 class Break(NamedTuple):
-    """Close this link now, and make it again."""
+    """Close this link and reconnect."""
 
     link: int
 
 
 class HangUp(NamedTuple):
-    """Close this link for good."""
+    """Close this link and do not reconnect."""
 
     link: int
 
 
 class Move(NamedTuple):
-    """Requests go to another data center from now on."""
+    """Requests now go to the data center `after` instead of `before`."""
 
     before: str
     after: str
 
 
 class Effects:
-    """The effects of one step, in the order in which they are carried out. Most steps have only `sends` and `ended`."""
+    """The effects of one step. A host carries out `pages` before `ended`."""
 
     __slots__ = ("changes", "ended", "pages", "sends")
 
     def __init__(self) -> None:
-        #: Messages by link.
+        #: Messages by link number.
         self.sends: dict[int, list[Message]] = {}
-        #: What becomes of links.
+        #: Changes of links, and moves to other data centers.
         self.changes: tuple[Dial | Break | HangUp | Move, ...] = ()
-        #: Pages of scans and watches, with the call they belong to, in the order they came.
+        #: Pages of scans and watches as (call, page), in the order of arrival.
         self.pages: tuple[tuple[Any, Any], ...] = ()
         #: Calls (`calls.Call`) that have ended, with a result or an error.
         self.ended: list[Any] = []

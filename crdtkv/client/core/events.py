@@ -1,4 +1,4 @@
-"""What can happen to a client besides new calls and frames, for which `ClientCore` has methods of their own."""
+"""Events for `ClientCore.handle`. New calls and frames have methods of their own: `begin` and `received`."""
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -10,25 +10,25 @@ if TYPE_CHECKING:
 
 
 class Canceled(NamedTuple):
-    """Nobody waits for this call any more: it is not tried again, and its end is not reported."""
+    """The caller has stopped waiting for a call: it is not retried, and its end is not reported."""
 
     call: "Call"
 
 
 class PageTaken(NamedTuple):
-    """The caller has begun to read a page of a watch: the next one may be fetched."""
+    """The caller has begun to read a page of a watch: the next page may be requested."""
 
     page: Any
 
 
-class PageTold(NamedTuple):
-    """The caller has read all rows of a page of a watch: its token may name the cursor behind it."""
+class PageDelivered(NamedTuple):
+    """The caller has read all rows of a page of a watch: the token may have the cursor behind the page."""
 
     page: Any
 
 
 class LinkUp(NamedTuple):
-    """A link stands; `clock_ahead_s` tells by how much the node's monotonic clock is ahead, at least."""
+    """A link is open; `clock_ahead_s` is a lower bound of (node's monotonic clock - client's monotonic clock)."""
 
     link: int
     hello: Hello
@@ -36,23 +36,23 @@ class LinkUp(NamedTuple):
 
 
 class LinkDown(NamedTuple):
-    """A link broke, or the node turned it away (`refused`)."""
+    """A link broke; `refused` is the error if the handshake failed."""
 
     link: int
     refused: CrdtkvError | None = None
 
 
 class Returned(NamedTuple):
-    """Requests that the host could not send, answered in the place of the node."""
+    """Error replies, made by the host, for requests that it could not send."""
 
     link: int
     answers: list[Message]
 
 
 class TopologySeen(NamedTuple):
-    """A data center, as one of its nodes describes it; `rank` 0 is the preferred one.
+    """The description of a data center by one of its nodes; `rank` 0 is the preferred data center.
 
-    `contacts` are addresses that lead to its nodes, where the addresses in the ring are out of reach.
+    `contacts` are other addresses of its nodes, if those in the ring are unreachable.
     """
 
     datacenter: str
@@ -62,7 +62,7 @@ class TopologySeen(NamedTuple):
 
 
 class Closed(NamedTuple):
-    """The client is closed: all links end, and all calls with them."""
+    """The client was closed: all links and calls end."""
 
 
-Event = Canceled | PageTaken | PageTold | LinkUp | LinkDown | Returned | TopologySeen | Closed
+Event = Canceled | PageTaken | PageDelivered | LinkUp | LinkDown | Returned | TopologySeen | Closed

@@ -1,4 +1,4 @@
-"""How a try ends without a result: the failures that only the client knows, and those after which it tries again."""
+"""Internal errors of attempts, and the list of errors that are retried."""
 
 from crdtkv.errors import (
     CrdtkvError,
@@ -12,7 +12,7 @@ from crdtkv.errors import (
 
 
 class LinkLost(CrdtkvError):
-    """The link broke before the answer; `was_sent` tells whether the request may have arrived. Internal."""
+    """The link broke before the answer; if `was_sent`, the node may have received the request. Internal."""
 
     def __init__(self, was_sent: bool) -> None:
         super().__init__("the link to the node broke")
@@ -24,13 +24,13 @@ class NoAnswer(CrdtkvError):
 
 
 class Unsettled(CrdtkvError):
-    """A try may have been carried out; at `settled_at` (monotonic seconds) it cannot begin any more. Internal."""
+    """An attempt may have been applied; no node begins it after `settled_at` (monotonic seconds). Internal."""
 
     def __init__(self, settled_at: float, timeout: WriteTimeout) -> None:
-        super().__init__("the write may have been carried out")
+        super().__init__("the write may have been applied")
         self.settled_at = settled_at
         self.timeout = timeout
 
 
-#: How a try may fail so that the same request is tried again.
+#: The errors of an attempt after which the request is retried.
 RETRIED = (LinkLost, NoAnswer, Unsettled, Overloaded, Unavailable, InsufficientStorage, StaleReplica, NoNodeReachable)

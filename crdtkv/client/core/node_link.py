@@ -1,12 +1,13 @@
-"""`NodeLink`: requests to one node, many at a time.
+"""`NodeLink`: the requests in flight to one node.
 
-Natural batching: reads that begin in the same step leave as one message, and everything that leaves in a step as one
-frame. Nothing waits for a timer. A request ends with its answer, with its deadline, or with the link; in the last case
-`LinkLost` says whether it may have reached the node. What a node may answer whenever it likes (`poll`) has no deadline
-here, and makes nobody suspect it (`silence`). How many requests are in flight is bounded (`window`).
+Natural batching: the reads that begin in one step are sent as one message per level and deadline, and all messages of a
+step as one frame, without a delay. A request ends with its answer, at its deadline, or when the link breaks; then
+`LinkLost` says whether the node may have received it. A `poll`, which the node may answer at any time, has no deadline
+here, and its silence does not make the node suspected (`silence`). The number of requests in flight is bounded
+(`window`).
 
-A node that is about to stop says so (`GoAway`). It gets nothing new then, and the link is closed once it owes no
-answer, also of requests nobody waits for any more: others may have to ask it what became of them.
+A node that is stopping sends `GoAway`. Then it gets no new requests, and the link is closed when it has answered all
+requests, including those that the client has given up, because other nodes may need their outcome.
 """
 
 import math
@@ -24,32 +25,32 @@ from crdtkv.errors import CrdtkvError, Overloaded, error_from_wire
 from crdtkv.wire.codec import check_outgoing
 from crdtkv.wire.messages import EntriesReply, ErrorReply, GetRequest, GoAway, Hello, Message
 
-#: How many reads go in one message: a frame has room for as many keys, however long they are.
+#: The most reads in one message; a frame has room for that many keys of the greatest length.
 READS_A_MESSAGE = 4096
-#: The node answers at the deadline; the client waits this much longer for that answer.
+#: The node answers at the deadline at the latest; the client waits this much longer for the answer.
 GRACE_S = 0.5
 
 
 class Asker(Protocol):
-    """Who has asked, and is told the end."""
+    """The sender of a request; it gets the answer or the error."""
 
     def answered(self, reply: Any) -> None:
-        """Take the answer: a message, or of a read the entry's bytes or None."""
+        """Handle the answer: a message, or for a read the bytes of the entry or None."""
         ...
 
     def failed(self, error: CrdtkvError) -> None:
-        """Take what the node answered instead, or `NoAnswer`, or `LinkLost`."""
+        """Handle the error reply of the node, `NoAnswer` or `LinkLost`."""
         ...
 
 
 class Reader(Asker, Protocol):
-    """Who reads one key."""
+    """The sender of a read of one key."""
 
     identity: bytes
 
 
 class NodeLink:
-    """The link to one address: whether it stands, and what is in flight on it."""
+    """The link to one address: its state, and the requests in flight on it."""
 
     def __init__(
         self, number: int, node: str, address: tuple[str, int], step: Step, timers: Timers, changed: Callable[[], None]
@@ -59,63 +60,63 @@ class NodeLink:
         self.address = address
         self._step = step
         self._timers = timers
-        #: Called whenever another node may be the better one for a request.
+        #: Called when the best node for a request may have changed.
         self._changed = changed
         self.server: Hello | None = None
         self.refused: CrdtkvError | None = None
-        #: Whether it has stood once, or was refused.
+        #: Whether the link was open at least once, or was refused.
         self.was_opened = False
         #: Whether requests can be sent now.
         self.is_open = False
         self._is_up = self._is_leaving = False
-        #: The newest epoch that this client knows of the node's data center; infinite if it need not know.
+        #: The epoch of the client's topology of the node's data center; infinite while the link has no data center.
         self.epoch = math.inf
         self._clock_ahead_s = 0.0
         self._last_id = 0
         self._waiting: dict[int, Asker] = {}
         self._polls: dict[int, Asker] = {}
-        #: Requests that nobody waits for any more, and that the node has not answered.
+        #: The ids of requests that were given up, and that the node has not answered yet.
         self._owed: set[int] = set()
-        #: The reads of this step by level and deadline: what is read, and for whom.
+        #: The reads of this step by (level, timeout in ms): identities and readers.
         self._reads: dict[tuple[str, int], tuple[list[object], list[Reader]]] = {}
         self._silence = Silence()
         self.window = Window(timers)
-        #: The request whose time is measured, and when it was sent.
+        #: The id of the request whose round trip is measured (0: none), and the time at which it was sent.
         self._probe = 0
         self._probe_sent_at = 0.0
         self._sweeper: Timer | None = None
 
     @property
     def is_suspected(self) -> bool:
-        """Whether the node does not answer."""
+        """Whether the node is suspected (`silence`)."""
         return self._silence.is_suspected
 
     @property
     def is_responsive(self) -> bool:
-        """Whether requests can be sent now to a node that answers."""
+        """Whether the link is open and the node is not suspected."""
         return self.is_open and not self._silence.is_suspected
 
     def clock_ms(self, at_s: float) -> int:
-        """Return what the node's monotonic clock shows, at least, at a time by this one, in milliseconds."""
+        """Return a lower bound of the node's monotonic clock, in ms, at `at_s` of this process's monotonic clock."""
         return int((at_s + self._clock_ahead_s) * 1000)
 
     def continue_ids_of(self, other: "NodeLink") -> None:
-        """Use no id again that another link to the same node has used: no late answer is taken for another one."""
+        """Continue the request ids of an earlier link to the same node, so that late answers match no new request."""
         self._last_id = other._last_id
 
     def next_id(self) -> int:
-        """Return the id for the next request on this link."""
+        """Return a new request id of this link."""
         self._last_id += 1
         return self._last_id
 
     def ask(self, request: Message, asker: Asker, timeout_s: float, patience_s: float = math.inf) -> None:
-        """Send a request (its first field is an id from `next_id`); `asker` is told how it ends.
+        """Send a request (its first field is an id from `next_id`); `asker` gets the answer or the error.
 
-        For `patience_s` at least it waits also for a node that is suspected.
+        The request ends with `NoAnswer` after `timeout_s`, or when the node is suspected and `patience_s` has passed.
 
         Raises:
-            LinkLost: the link does not stand; nothing was sent.
-            InvalidRequest, ValueTooLarge: nobody could decode it. So it fails alone, and not with all in its frame.
+            LinkLost: the link is not open; nothing was sent.
+            InvalidRequest, ValueTooLarge: the request cannot be encoded, or not decoded. It was not added to the frame.
         """
         check_outgoing(request)
         if not self.is_open:
@@ -127,10 +128,10 @@ class NodeLink:
         self._step.effects.sends.setdefault(self.number, []).append(request)
 
     def read(self, reader: Reader, level: str, timeout_ms: int) -> None:
-        """Read one key, together with all others that are read in this step.
+        """Read one key, in one message with the other reads of this step at the same level and timeout.
 
         Raises:
-            LinkLost: the link does not stand; nothing was sent.
+            LinkLost: the link is not open; nothing was sent.
         """
         if not self.is_open:
             raise LinkLost(was_sent=False)
@@ -148,9 +149,9 @@ class NodeLink:
         self.window.used += 1
 
     def poll(self, request: Message, asker: Asker) -> None:
-        """Send a request that the node may answer when it has something to tell; `asker` sets the deadline.
+        """Send a request that the node may answer at any time; `asker` is responsible for the deadline.
 
-        Raises as `ask` does.
+        Raises the errors of `ask`.
         """
         check_outgoing(request)
         if not self.is_open:
@@ -159,24 +160,24 @@ class NodeLink:
         self._step.effects.sends.setdefault(self.number, []).append(request)
 
     def forget_poll(self, number: int) -> None:
-        """Give a poll up; its answer is ignored."""
+        """Give up a poll; its answer will be ignored."""
         self._polls.pop(number, None)
 
-    # What happens to it.
+    # Events of the link:
 
     def up(self, hello: Hello, clock_ahead_s: float) -> None:
-        """Learn that the link stands."""
+        """Handle an open link."""
         self.server = hello
         self._clock_ahead_s = clock_ahead_s
         self.is_open = self._is_up = self.was_opened = True
         self._is_leaving = False
-        # What the old link was silent about is over.
+        # The silence of the old link does not count.
         self._silence.quiet_since = self._step.now
         self._silence.is_suspected = False
         self._changed()
 
     def down(self, refused: CrdtkvError | None = None) -> None:
-        """Learn that the link broke: everything in flight ends, and what waits for a place goes elsewhere."""
+        """Handle a broken link: requests in flight, and those that wait for the window, fail with `LinkLost`."""
         if refused is not None:
             self.refused = refused
             self.was_opened = True
@@ -197,7 +198,7 @@ class NodeLink:
             reader.failed(LinkLost(was_sent=False))
 
     def received(self, messages: list[Message], clock_ahead_s: float) -> None:
-        """Take a frame of answers."""
+        """Handle the messages of a frame."""
         self._clock_ahead_s = clock_ahead_s
         silence, take = self._silence, self._waiting.pop
         silence.quiet_since = self._step.now
@@ -228,17 +229,17 @@ class NodeLink:
             self._leave_when_done()
 
     def returned(self, answers: list[Message]) -> None:
-        """Take what the host answers for requests it could not send: they end as if the node had refused them."""
+        """Handle error replies of the host for requests that it could not send, as if the node had sent them."""
         for answer in answers:
             self._take_answer(answer)
         self._give_places()
 
     def _take_answer(self, message: Message) -> None:
-        """Take an answer to a request that was sent alone."""
+        """Handle an answer to a request, other than a batch of reads; or an `ErrorReply` without id, for the link."""
         number: int = message[0]  # type: ignore[assignment]
         error = error_from_wire(message.code, message.fields) if type(message) is ErrorReply else None
         if error is not None and number == 0:
-            self.refused = error  # the link itself is not wanted
+            self.refused = error  # the node refuses the link itself
             return
         if number == self._probe:
             self._probe = 0
@@ -255,7 +256,7 @@ class NodeLink:
         asker.failed(error)
 
     def _send_reads(self) -> None:
-        """Send the reads that have gathered, those of one level and deadline as one message."""
+        """Send the collected reads, one message per level and timeout."""
         reads, self._reads = self._reads, {}
         sends = self._step.effects.sends.setdefault(self.number, [])
         for (level, timeout_ms), (identities, readers) in reads.items():
@@ -267,19 +268,19 @@ class NodeLink:
             sends.append(GetRequest(first, identities, level, timeout_ms))
 
     def _give_places(self) -> None:
-        """Count what is in flight now, and let those who wait send."""
+        """Update the number of requests in flight, and let waiting requests send."""
         unsent = sum(len(readers) for _, readers in self._reads.values()) if self._reads else 0
         self.window.used = len(self._waiting) + len(self._owed) + unsent
         if self.window.waiting:
             self.window.give()
 
     def _leave_when_done(self) -> None:
-        """Close the link once the node owes no answer; polls, which it may owe for long, go elsewhere at once."""
+        """Close the link if the node has answered all requests; it does not wait for the answers of polls."""
         if self._is_up and not (self._waiting or self._owed or self._reads):
             self._step.effects.changes += (Break(self.number),)
 
     def _expect(self, first: int, last: int, timeout_s: float, patience_s: float) -> None:
-        """Let the requests of these ids fail when the time has passed."""
+        """Set the deadline of the requests `first` to `last`; start the sweep timer if it is not running."""
         now = self._step.now
         heappush(self._silence.deadlines, (now + timeout_s, first, last, now + patience_s))
         if not self._probe:

@@ -1,7 +1,7 @@
-"""`Observations`: what the calls of one caller have seen, which later calls of the same caller go by.
+"""`Observations`: the timestamps and contexts that the calls of one caller have seen.
 
-Every caller remembers the highest timestamp it has seen: its later writes are ordered behind it. A caller in a session
-also remembers the causal context of every key that it has read or written (`causality.seen`).
+`newest` is the highest timestamp seen: later writes of the caller get higher ones. In a session, `seen` has the causal
+context of every key that was read or written (`causality.seen`).
 """
 
 from crdtkv.causality.context import CausalContext
@@ -12,7 +12,7 @@ from crdtkv.wire.messages import MutateReply
 
 
 class Observations:
-    """The highest timestamp, and in a session what it has `seen`."""
+    """The highest timestamp seen; in a session also the contexts by key, else `seen` is None."""
 
     __slots__ = ("newest", "seen")
 
@@ -21,31 +21,31 @@ class Observations:
         self.newest = max(newest, seen.newest) if seen is not None else newest
 
     def observe(self, timestamp: HybridTimestamp) -> None:
-        """Remember the highest timestamp."""
+        """Note a timestamp; only the highest is kept."""
         self.newest = max(self.newest, timestamp)
         if self.seen is not None:
             self.seen.observe(timestamp)
 
     def written(self, identity: bytes, reply: MutateReply) -> None:
-        """Remember an acknowledged write."""
+        """Note an acknowledged write: its timestamp, and in a session its dot."""
         self.newest = max(self.newest, reply.timestamp)
         if self.seen is not None:
             self.seen.written(identity, Dot(reply.actor, reply.counter), reply.timestamp)
 
     def is_shown(self, identity: bytes, context: CausalContext) -> bool:
-        """Tell whether a key with this context shows all that a session has seen of it."""
+        """Return whether an entry with this context has everything that the session has seen of the key."""
         return self.seen is None or self.seen.is_in(identity, context)
 
     def read(self, identity: bytes, context: CausalContext) -> None:
-        """Remember what was read of a key."""
+        """Note, in a session, the context of an entry that was read."""
         if self.seen is not None:
             self.seen.read(identity, context)
 
     def check_room(self, identity: bytes) -> None:
-        """Refuse a key that a session cannot remember, before anything is done with it.
+        """Check that a session has room for a key; call before the key is read or written.
 
         Raises:
-            InvalidRequest: too many keys were seen.
+            InvalidRequest: the session remembers the most keys already, and not this one.
         """
         if self.seen is not None:
             self.seen.check_room(identity)

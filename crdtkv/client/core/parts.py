@@ -1,4 +1,4 @@
-"""`ClientParts`: what the calls of one client share."""
+"""`ClientParts`: the objects that all calls of one client share."""
 
 from random import Random
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from crdtkv.client.core.timers import Timers
 
 
 class ClientParts(NamedTuple):
-    """The step under way, the timers, the links, and the retries that are left."""
+    """The current step, the timers, the source of randomness, the links, and the retry budget."""
 
     step: Step
     timers: Timers

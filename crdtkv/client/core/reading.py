@@ -1,4 +1,4 @@
-"""`Read`: one key, tried until a node answers or the deadline has passed. The result is the entry's bytes, or None."""
+"""`Read`: a read of one key, retried until its deadline. The result is the bytes of the entry, or None."""
 
 from crdtkv.client.core.calls import RoutedCall
 from crdtkv.client.core.node_link import NodeLink
@@ -6,14 +6,14 @@ from crdtkv.errors import CrdtkvError, ReadTimeout
 
 
 class Read(RoutedCall):
-    """A read of one key, whatever its caller has seen."""
+    """A read of one key without the guarantees of a session."""
 
     __slots__ = ("_link",)
 
     _link: NodeLink
 
     def send(self, link: NodeLink) -> None:
-        """Read together with the other reads of this step, or wait for a place."""
+        """Add the read to the batch of this step, or wait until the window of the link has room."""
         if link.window.is_full:
             self._link = link
             link.window.wait(self, self.deadline_s)
@@ -23,20 +23,20 @@ class Read(RoutedCall):
             self._send_late(link)
 
     def placed(self) -> None:
-        """Send: there is a place."""
+        """Send the read: the window of the link has room."""
         try:
             self._send_late(self._link)
         except CrdtkvError as error:
             self.failed(error)
 
-    #: The entry is the result. (One call for each, instead of two.)
+    #: The entry is the result. (An alias, to save a function call per read.)
     answered = RoutedCall.end
 
     def no_answer(self) -> CrdtkvError:
-        """Return the error of a read that no node has answered."""
+        """Return `ReadTimeout` with no answers."""
         return ReadTimeout(0, self.level.read_quorum(self.parts.routing.views[0].replication_factor))
 
     def _send_late(self, link: NodeLink) -> None:
-        # Rounded, so that reads which have waited for nearly the same time are still sent together.
+        # Rounded, so that reads with nearly equal deadlines are sent in one message.
         left_s = self.deadline_s - self.parts.step.now
         link.read(self, self.level.to_wire(), max(1, int(left_s * 10) * 100))

@@ -1,8 +1,8 @@
-"""`Retries`: whether and when a failed request is tried again, and how many nodes are passed over then.
+"""`Retries`: decides whether and when a failed request is retried, and how many nodes the retry skips.
 
-`Unavailable` and `InsufficientStorage` are believed when every replica says so: the next replica is asked at once.
-After any other failure there is a jittered, growing pause, and no retry begins after the deadline. What is sent again
-because nodes refused or were silent is bounded by the client's budget (`retry_budget`).
+After `Unavailable` and `InsufficientStorage` the next replica is tried at once; the error is final when N replicas have
+returned it. After other failures there is a growing pause with jitter, and no retry begins after the deadline. A budget
+of the client limits the retries after refusals and silence (`retry_budget`).
 """
 
 from random import Random
@@ -25,7 +25,7 @@ class Retries:
         self._refusals = self._overloads = 0
 
     def skip(self, replication_factor: int) -> int:
-        """Return how many nodes the next try passes over."""
+        """Return how many nodes the next attempt skips."""
         return self._refusals + self._overloads % replication_factor
 
     def wait_s(
@@ -37,9 +37,9 @@ class Retries:
         budget: RetryBudget,
         random: Random,
     ) -> float | None:
-        """Return how long to wait before the next try, None if there is none."""
+        """Return the seconds until the next attempt, None if there is none. Times are monotonic seconds."""
         if isinstance(error, (Unavailable, InsufficientStorage)):
-            # Perhaps only that node sees too few others (it has just started), or has a full disk.
+            # Other nodes may be better: that node may have just started, or may be the only one with a full disk.
             self._refusals += 1
             return 0.0 if self._refusals < replication_factor else None
         wait_s = self._pause_s * random.uniform(0.5, 1.0)

@@ -1,8 +1,8 @@
-"""`RetryBudget`: how many requests a client may send again because nodes refused them or were silent.
+"""`RetryBudget`: limits the retries of a client after refusals and silence of nodes.
 
-While a cluster is overloaded, requests that are sent again are a load of their own, and keep it overloaded. So every
-request earns a tenth of such a retry; what is not used is saved, for the moment when a node fails. A retry beyond that
-is not given up but waits for as long as retries ever do.
+Retries add load, so they can keep an overloaded cluster overloaded. Each request adds a tenth of a retry to the budget,
+up to `SAVED_MAX`, which is used when a node fails. A retry beyond the budget is still made, but after about the longest
+pause of retries.
 
 Source: Google, "Site Reliability Engineering" (2016), chapter 21, "Handling Overload".
 """
@@ -12,16 +12,16 @@ SAVED_MAX = 1_000.0
 
 
 class RetryBudget:
-    """The retries one client has left."""
+    """The budget of one client."""
 
     def __init__(self) -> None:
-        #: Requests that were sent for the first time; whoever sends one counts it here.
+        #: The number of requests without their retries; each call increments it when it begins.
         self.requests = 0
         self._earned_until = 0
         self._saved = SAVED_MAX
 
     def spend(self) -> bool:
-        """Tell whether a request may be sent again now; if so, that counts."""
+        """Return whether the budget has a retry left, and if so, use it."""
         self._saved = min(SAVED_MAX, self._saved + SHARE * (self.requests - self._earned_until))
         self._earned_until = self.requests
         if self._saved < 1:

@@ -1,11 +1,11 @@
-"""`Routing`: which node gets a request.
+"""`Routing`: chooses the node for a request.
 
-A request goes to the first home replica of its key that is linked, else to any linked node there (which forwards it),
-else to the next data center of the list. A request at `LINEARIZABLE` stays in the first data center. When a node speaks
-under a newer epoch than its data center's ring, the topology is asked for again.
+A request goes to the first linked home replica of its key, else to any linked node of the data center (which forwards
+it), else to the next data center of the list. A request at `LINEARIZABLE` stays in the first data center. When a frame
+has a newer epoch than the known topology of its data center, the topology is requested again.
 
-The first choice for each partition of the first data center is remembered until a link or a ring changes. While one is
-remembered, requests go to that data center.
+The first choice for each partition of the first data center is cached until a link or a ring changes. While one is
+cached, requests go to that data center.
 """
 
 from collections.abc import Iterable, Sequence
@@ -25,7 +25,7 @@ TOPOLOGY_TIMEOUT_S = 5.0
 
 
 class Routing:
-    """All data centers the client may use, the preferred first, and all links."""
+    """All data centers that the client may use, the preferred one first, and all links."""
 
     def __init__(self, step: Step, timers: Timers) -> None:
         self._step = step
@@ -33,12 +33,12 @@ class Routing:
         self.views: list[DatacenterView] = []
         self.links: dict[int, NodeLink] = {}
         self._view_of: dict[int, DatacenterView] = {}
-        #: By partition.
+        #: The cached first choices by partition.
         self._first_choices: dict[int, tuple[DatacenterView, NodeLink]] = {}
         self._partitions = 1
         self._last_link = 0
         self._current: DatacenterView | None = None
-        #: How often requests began to go to another data center.
+        #: The number of times that requests moved to another data center.
         self.moves = 0
         self.is_closed = False
 
@@ -48,12 +48,12 @@ class Routing:
         return self._current or self.views[0]
 
     def route(self, identity: bytes, level: ConsistencyLevel, skip: int = 0) -> tuple[DatacenterView, NodeLink]:
-        """Return where a request for a key goes now; `skip` passes over as many nodes, if there are more.
+        """Return the data center and the link for a request; `skip` nodes are skipped if a data center has more.
 
-        At `LINEARIZABLE` that is always the first data center: another one may not have what was written there.
+        At `LINEARIZABLE` it is always the first data center, because another one may not have its writes yet.
 
         Raises:
-            NoNodeReachable: no link is open at all.
+            NoNodeReachable: no usable link is open.
             ClosedError: the client was closed.
         """
         partition = partition_at(identity, self._partitions)
@@ -83,7 +83,7 @@ class Routing:
         raise NoNodeReachable("no node is reachable now: is the cluster running?")
 
     def dial(self, node: str, host: str, port: int) -> NodeLink:
-        """Have a link kept to an address."""
+        """Add a link to an address; the host connects it (`Dial`)."""
         self._last_link += 1
         link = NodeLink(
             self._last_link, node, (host, port), self._step, self._timers, changed=self._first_choices.clear
@@ -93,7 +93,7 @@ class Routing:
         return link
 
     def hang_up(self, link: NodeLink) -> None:
-        """Close a link for good; what is in flight on it ends."""
+        """Remove a link; requests in flight on it fail with `LinkLost`."""
         if self.links.pop(link.number, None) is not None:
             self._view_of.pop(link.number, None)
             self._step.effects.changes += (HangUp(link.number),)
@@ -102,7 +102,7 @@ class Routing:
     def add(
         self, name: str, rank: int, reply: TopologyReply, contacts: Sequence[tuple[str, int]] = ()
     ) -> DatacenterView:
-        """Take a data center as one of its nodes describes it, and connect to the nodes that it names."""
+        """Add a data center by the description of one of its nodes, and connect to its nodes."""
         view = DatacenterView(name, rank, reply)
         self._connect_to_nodes(view)
         view.contacts = [self.dial("", host, port) for host, port in contacts]
@@ -114,7 +114,7 @@ class Routing:
         return view
 
     def keep(self, contacts: Sequence[NodeLink]) -> None:
-        """Keep to the addresses that were given where no other node is linked; hang up on the rest."""
+        """Keep the links to `contacts` in data centers without another link; hang up on the others."""
         for view in self.views:
             view.keep(contacts)
             self._belong_to(view, view.contacts)
@@ -124,25 +124,25 @@ class Routing:
                 self.hang_up(contact)
 
     def saw_epoch(self, link: NodeLink, epoch: int) -> None:
-        """Learn the ring again when a node speaks under a newer one (than `link.epoch`)."""
+        """Request the topology again after a frame of an epoch newer than `link.epoch`."""
         view = self._view_of.get(link.number)
         if view is not None and epoch > view.ring.topology.epoch and link.is_open:
             self.refresh(view, link)
 
     def refresh(self, view: DatacenterView, link: NodeLink) -> None:
-        """Ask a node for the newest topology, unless one is being asked."""
+        """Request the topology from a node, unless a request for it is in flight."""
         if not view.is_refreshing:
             view.is_refreshing = True
-            link.ask(TopologyRequest(link.next_id()), _Refreshing(self, view), TOPOLOGY_TIMEOUT_S)
+            link.ask(TopologyRequest(link.next_id()), _TopologyRefresh(self, view), TOPOLOGY_TIMEOUT_S)
 
     def close(self) -> None:
-        """End all links."""
+        """Close all links; later requests fail with `ClosedError`."""
         self.is_closed = True
         for link in list(self.links.values()):
             self.hang_up(link)
 
     def relearn(self, view: DatacenterView, reply: TopologyReply) -> None:
-        """Take a newer description of a data center."""
+        """Replace the description of a data center, and connect to its new nodes."""
         view.learn(reply)
         self._connect_to_nodes(view)
         self._belong_to(view, view.contacts)
@@ -160,21 +160,21 @@ class Routing:
         self._belong_to(view, view.links.values())
 
     def _belong_to(self, view: DatacenterView, links: Iterable[NodeLink]) -> None:
-        """Note which data center is behind links, and up to which epoch its ring is known."""
+        """Note the data center of links, and the epoch of its topology."""
         for link in links:
             link.epoch = view.ring.topology.epoch
             self._view_of[link.number] = view
 
     def _move_to(self, view: DatacenterView) -> None:
-        """Say that requests go to another data center from now on."""
+        """Make `view` the current data center; add a `Move` unless it is the first one."""
         before, self._current = self._current, view
         if before is not None:
             self.moves += 1
             self._step.effects.changes += (Move(before.name, view.name),)
 
 
-class _Refreshing:
-    """A question for the newest topology; when it fails, the next frame of a newer epoch asks again."""
+class _TopologyRefresh:
+    """A request for the topology. If it fails, the next frame of a newer epoch causes another one."""
 
     def __init__(self, routing: Routing, view: DatacenterView) -> None:
         self._routing = routing

@@ -1,7 +1,7 @@
-"""`PartitionScan`: all keys of one partition that begin with a prefix, page by page.
+"""`PartitionScan`: a scan of the keys of one partition with a prefix, page by page.
 
-Every page goes into the effects when it has come. In a session each key that the session knows, and that lies where the
-page does, is shown at least as new as the session has seen it: what the page lacks of that is read by itself.
+Each page is added to the effects when it is complete. In a session, the scan reads a key separately if the session has
+seen something of it that the page should have and lacks.
 """
 
 from functools import lru_cache
@@ -21,9 +21,9 @@ from crdtkv.wire.messages import ScanReply, ScanRequest
 
 
 class Page(NamedTuple):
-    """The rows, identity and entry, of what lies behind `after` up to `end`; None for the end of the partition.
+    """The rows (identity, entry) with storage keys behind `after` up to `end`; None for the end of the partition.
 
-    `asked_at` is when the page was asked for, `view` the data center that answered.
+    `asked_at` is the time of the request in monotonic seconds, `view` the data center that answered.
     """
 
     after: bytes
@@ -34,10 +34,10 @@ class Page(NamedTuple):
 
 
 class PartitionScan(Call):
-    """The pages of one partition behind storage key `after`, of `page_rows` rows at most; the result is None.
+    """The pages of one partition behind the storage key `after`, of at most `page_rows` rows; the result is None.
 
-    It ends with the page that brings the rows that are no tombstones to `enough`, if that is given. `timeout_s` is per
-    page.
+    With `enough`, the scan ends with the page after which it has at least that many rows that are not tombstones.
+    `timeout_s` is per page.
     """
 
     _part: Call
@@ -70,18 +70,18 @@ class PartitionScan(Call):
         self._asked_at = 0.0
 
     def begin(self, parts: ClientParts) -> None:
-        """Ask for the first page."""
+        """Request the first page."""
         self.parts = parts
         self._ask()
 
     def cancel(self) -> None:
-        """End, and with it the request under way."""
+        """End the call and its request in flight."""
         if not self.is_over:
             super().cancel()
             self._part.cancel()
 
     def part_ended(self, part: Call, result: Any, error: CrdtkvError | None) -> None:
-        """Take a page, or a key that was read by itself."""
+        """Handle a page, or a key that was read separately; then read the next missing key."""
         if self.is_over:
             return
         if error is not None:
@@ -117,7 +117,7 @@ class PartitionScan(Call):
         return self.parts.routing.views[0].ring.partitions
 
     def _page_is_complete(self) -> None:
-        """Hand the page on, and ask for the next one."""
+        """Add the page to the effects; request the next one, or end."""
         end = self._reply.next_after
         if self._observations.seen is not None:
             try:
@@ -139,14 +139,14 @@ class PartitionScan(Call):
             self._ask()
 
     def _is_enough(self, rows: list[tuple[bytes, bytes]]) -> bool:
-        """Count the rows of a page that are no tombstones; tell whether the caller wants no more."""
+        """Count the rows of a page that are not tombstones; return whether the scan has `enough`."""
         if self._enough is None:
             return False
         self._live_rows += sum(not Entry.from_bytes(encoded).is_tombstone for _, encoded in rows)
         return self._live_rows >= self._enough
 
     def _known_in_page(self, end: bytes | None) -> list[bytes]:
-        """Return the keys the session knows that lie where a page does."""
+        """Return the keys of the session that a page up to `end` must have."""
         seen = self._observations.seen
         if seen is None:
             return []
@@ -161,7 +161,7 @@ class PartitionScan(Call):
 
 
 class _PageCall(RoutedCall):
-    """One page; a partition is routed like a key in it."""
+    """The request for one page, routed like a request for a key of the partition."""
 
     def __init__(
         self, request: ScanRequest, partitions: int, level: ConsistencyLevel, timeout_s: float, owner: Owner
@@ -170,23 +170,23 @@ class _PageCall(RoutedCall):
         self._request = request
 
     def send(self, link: NodeLink) -> None:
-        """Ask for the page, whatever else is in flight."""
+        """Request the page; the window of the link does not apply."""
         left_s = self.deadline_s - self.parts.step.now
         fresh = self._request._replace(id=link.next_id(), timeout_ms=max(1, int(left_s * 1000)))
         link.ask(fresh, self, left_s + GRACE_S, patience_s=0.0)
 
     def answered(self, reply: Any) -> None:
-        """Take the page."""
+        """End with the page."""
         self.end(reply)
 
     def no_answer(self) -> CrdtkvError:
-        """Return the error of a page that no node has answered."""
+        """Return `ReadTimeout` with no answers."""
         return ReadTimeout(0, self.level.read_quorum(self.parts.routing.views[0].replication_factor))
 
 
 @lru_cache(maxsize=8)
 def identities_by_partition(partitions: int) -> dict[int, bytes]:
-    """Find one made-up identity per partition."""
+    """Return one artificial identity per partition."""
     samples: dict[int, bytes] = {}
     number = 0
     while len(samples) < partitions:

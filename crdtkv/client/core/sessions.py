@@ -1,9 +1,8 @@
-"""`SessionRead`: a read that shows all that its session has seen of the key.
+"""`SessionRead`: a read whose result has everything that its session has seen of the key.
 
-An answer that lacks something of that is asked again: at `LOCAL_QUORUM`, which usually has it, or at the level of the
-read if that asks as many replicas; then with growing pauses, until the data center has received it or time is up. So
-the guarantees of a session hold at every level, and wherever it goes on: at another node, in another data center, or,
-by its token, in another process.
+If an answer lacks a part of that, the read is repeated at `LOCAL_QUORUM`, or at the level of the read if that asks as
+many replicas; then with growing pauses, until the data center has received the part or the deadline passes. So the
+guarantees of a session hold at every level, at every node, in every data center and, by the token, in every process.
 """
 
 from typing import Any
@@ -21,7 +20,7 @@ from crdtkv.quorum.level import LOCAL_QUORUM, ConsistencyLevel
 
 
 class SessionRead(Call):
-    """One read in a session; the result is that of `Read`. `is_repeated` says that one answer was not new enough."""
+    """One read in a session; the result is that of `Read`. `is_repeated` is true after the first repetition."""
 
     _reading: Read
 
@@ -43,11 +42,11 @@ class SessionRead(Call):
 
     @property
     def view(self) -> Any:
-        """The data center of the last try."""
+        """The data center of the last attempt."""
         return self._reading.view
 
     def begin(self, parts: ClientParts) -> None:
-        """Read at the level that was asked for, if there is room to remember the key."""
+        """Read at the requested level, if the session has room for the key."""
         self.parts = parts
         self._deadline_s = parts.step.now + self._timeout_s
         try:
@@ -58,7 +57,7 @@ class SessionRead(Call):
         self._read(self._level, self._timeout_s)
 
     def part_ended(self, part: Call, result: Any, error: CrdtkvError | None) -> None:
-        """Take what was read, if it is new enough."""
+        """End with an answer that is new enough; else repeat the read."""
         if self.is_over:
             return
         if error is not None:
@@ -80,21 +79,21 @@ class SessionRead(Call):
             self._read_again()
 
     def cancel(self) -> None:
-        """End, and with it the read under way."""
+        """End the call and its read in flight."""
         if not self.is_over:
             super().cancel()
             self._reading.cancel()
 
     def _read_again(self) -> None:
-        """Read at a quorum at least, unless time is up."""
+        """Repeat the read, at least at a quorum, or end with `StaleReplica` if the deadline is near."""
         if self.is_over:
             return
         left_s = self._deadline_s - self.parts.step.now
         if left_s <= self._pause_s:
             self.end(
                 error=StaleReplica(
-                    f"{parse_identity(self.identity)!r} has not come to this data center as the session has seen it: "
-                    "wait, or read where it was written"
+                    f"this data center has not received {parse_identity(self.identity)!r} as the session has seen it: "
+                    "wait, or read in the data center where it was written"
                 )
             )
             return
@@ -102,7 +101,7 @@ class SessionRead(Call):
         self._read(self._repeated_level(), left_s)
 
     def _repeated_level(self) -> ConsistencyLevel:
-        """Return `LOCAL_QUORUM` if the level asks fewer replicas, or counts fallback replicas; else the level."""
+        """Return `LOCAL_QUORUM` if the level asks fewer replicas or is sloppy, else the level."""
         level, replicas = self._level, self.parts.routing.views[0].replication_factor
         asks_fewer = level.read_quorum(replicas) < LOCAL_QUORUM.read_quorum(replicas)
         return LOCAL_QUORUM if asks_fewer or level.is_sloppy else level
@@ -113,5 +112,5 @@ class SessionRead(Call):
 
 
 def context_of(encoded: bytes | None) -> CausalContext:
-    """Return the causal context of an entry's bytes."""
+    """Return the causal context of an encoded entry, an empty one for None."""
     return Entry.from_bytes(encoded).context if encoded is not None else EMPTY

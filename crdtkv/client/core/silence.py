@@ -1,11 +1,12 @@
-"""`Silence`: when a node that does not answer is given up, request by request.
+"""`Silence`: detects a silent node, and decides which of its requests are given up.
 
-A node from which nothing has come for `SUSPECT_S` while it owes answers, or for several times as long as its answers
-take when it is busy, is *suspected* until it sends something again: other nodes are asked first, and what waits for it
-ends with `NoAnswer`, to be asked elsewhere: reads at once, writes when the node would not begin them any more
-(`patience_s`). Every request ends at its own deadline in any case.
+A node is *suspected* if requests are in flight to it and it has sent nothing for `SUSPECT_S`, or for
+`SUSPECT_ROUND_TRIPS` usual round trips if that is longer, but at most `SUSPECT_MAX_S`; until it sends something again.
+Other nodes are then preferred, and requests to the suspected one end with `NoAnswer`, so that they are retried
+elsewhere: reads at once, writes when the node would not begin them any more (`patience_s`). Every request ends at its
+own deadline in any case.
 
-Silence counts only while this process runs: after a time in which it did not, answers may wait to be read.
+Silence counts only while this process runs: after a pause of the process, answers may be waiting to be read.
 """
 
 import heapq
@@ -18,37 +19,37 @@ SUSPECT_MAX_S = 2.0
 
 
 class Silence:
-    """What one node owes until when, and since when nothing has come from it."""
+    """The deadlines of the requests in flight to one node, and the time of its last frame."""
 
     __slots__ = ("_sweep_due_at", "deadlines", "is_suspected", "quiet_since")
 
     def __init__(self) -> None:
         self.is_suspected = False
         self.quiet_since = 0.0
-        #: Until when, the first and last id of requests, and from when on they do not wait for a suspected node.
+        #: A heap of (deadline, first id, last id, time from which the requests do not wait for a suspected node).
         self.deadlines: list[tuple[float, int, int, float]] = []
         self._sweep_due_at = 0.0
 
     def sweep_due(self, now: float) -> float:
-        """Return when to sweep next, a moment from now."""
+        """Return the time of the next sweep, and note it to detect pauses of the process."""
         self._sweep_due_at = now + SWEEP_S
         return self._sweep_due_at
 
     def overdue(self, now: float) -> Iterator[tuple[int, int]]:
-        """Yield the first and last id of the requests whose deadline has passed, once."""
+        """Remove the requests whose deadline has passed; yield their first and last ids."""
         while self.deadlines and self.deadlines[0][0] <= now:
             _, first, last, _ = heapq.heappop(self.deadlines)
             yield first, last
 
     def given_up(self, now: float, round_trip_s: float) -> list[tuple[int, int]]:
-        """Judge a node that owes answers; return the ids of requests that do not wait for it any longer."""
+        """Suspect the node if it is silent for too long; return the first and last ids of requests to give up then."""
         if now - self._sweep_due_at > SWEEP_S:
-            self.quiet_since = now  # it is this process that did not run
+            self.quiet_since = now  # this process did not run
         if now - self.quiet_since > min(max(SUSPECT_S, SUSPECT_ROUND_TRIPS * round_trip_s), SUSPECT_MAX_S):
             self.is_suspected = True
             return [(first, last) for _, first, last, patience_until in self.deadlines if now >= patience_until]
         return []
 
     def clear(self) -> None:
-        """Forget all deadlines: the node owes nothing."""
+        """Remove all deadlines: no request is in flight."""
         self.deadlines.clear()

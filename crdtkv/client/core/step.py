@@ -1,7 +1,7 @@
-"""`Step`: what belongs to the step that a client core makes now: the time, the effects so far, and what ends the step.
+"""`Step`: the current step of a client core: its time, its effects so far, and its final actions.
 
-Some things are decided once for a whole step: reads that began together leave as one message, and partitions that lost
-their replica together begin elsewhere together. Parts append that to `at_end`, which `ClientCore` runs.
+Some decisions are made once per step: reads that begin together are sent as one message, and partitions that lose their
+replica together are assigned together. Parts append such actions to `at_end`; `ClientCore` runs them.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from crdtkv.client.core.effects import Effects
 
 
 class Step:
-    """One object for all steps of a core, which sets the time and the effects of each."""
+    """One object for all steps of a core; the core sets `now` and `effects` at the beginning of each step."""
 
     __slots__ = ("at_end", "effects", "now")
 

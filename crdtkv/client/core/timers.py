@@ -1,7 +1,7 @@
-"""`Timers`: what is due at which time. The host asks for the earliest, and wakes the core then.
+"""`Timers`: actions at given times. The host wakes the core at the time of the earliest one.
 
-Timers of equal times run in the order they were set. A canceled timer stays in the heap until its time comes, or until
-more than half of the heap is canceled; so `next_at` may be too early, never too late.
+Timers of equal times run in the order in which they were set. A canceled timer stays in the heap until its time, or
+until more than half of the heap is canceled; so `next_at` may be too early, but never too late.
 """
 
 import heapq
@@ -12,7 +12,7 @@ _CANCELED_MIN = 64
 
 
 class Timer:
-    """One action; None once it was canceled or has run."""
+    """One action; `act` is None after it was canceled or has run."""
 
     __slots__ = ("act",)
 
@@ -27,11 +27,11 @@ class Timers:
         self._heap: list[tuple[float, int, Timer]] = []
         self._count = 0
         self._canceled = 0
-        #: When to call `fire`: no timer is due before; infinity if there is none.
+        #: The time to call `fire` (monotonic seconds): no timer is due earlier; infinity if there is none.
         self.next_at = math.inf
 
     def at(self, at_s: float, act: Callable[[], None]) -> Timer:
-        """Set a timer for a monotonic time."""
+        """Set a timer for `at_s` (monotonic seconds)."""
         timer = Timer(act)
         self._count += 1
         heapq.heappush(self._heap, (at_s, self._count, timer))
@@ -39,7 +39,7 @@ class Timers:
         return timer
 
     def cancel(self, timer: Timer | None) -> None:
-        """Cancel a timer; one that has run, or None, is ignored."""
+        """Cancel a timer. None, and a timer that has run, are ignored."""
         if timer is None or timer.act is None:
             return
         timer.act = None
@@ -51,7 +51,7 @@ class Timers:
             self._find_next()
 
     def fire(self, now: float) -> None:
-        """Run what is due; what it sets for now is left to the next call."""
+        """Run the timers that are due, but not those that they set: these run in the next call."""
         due: list[Timer] = []
         while self._heap and self._heap[0][0] <= now:
             due.append(heapq.heappop(self._heap)[2])
@@ -64,7 +64,7 @@ class Timers:
         self._find_next()
 
     def _find_next(self) -> None:
-        """Drop canceled timers from the top of the heap."""
+        """Remove canceled timers from the top of the heap, and set `next_at`."""
         heap = self._heap
         while heap and heap[0][2].act is None:
             heapq.heappop(heap)

@@ -1,11 +1,11 @@
-"""`Window`: how many requests this client keeps in flight to one node; the others wait here.
+"""`Window`: limits the requests in flight to one node; other requests wait in the client.
 
-A burst that is sent at once waits in queues that nobody sees, on the way and in the node, until its answers are too
-late. Waiting here costs nothing, and what waits here can go to another node when this one fails. The window follows the
-time that requests take, measured once a round trip: it shrinks while they take longer than `TARGET_S`, or when the
-node refuses one, and grows while there is more to send.
+A burst that is sent at once waits in queues of the network and of the node until its answers are too late. A request
+that waits in the client can go to another node if this one fails. The window follows the round trip of requests,
+sampled once per round trip: it shrinks while that is longer than `TARGET_S` and when the node refuses a request, and
+grows while the round trip is short and requests wait.
 
-Places are given in the order they were asked for. What waits is bounded: past `QUEUE_MAX` a request is refused.
+Waiting requests are sent in the order of arrival. At most `QUEUE_MAX` wait; further ones are refused.
 
 Source: Brakmo and Peterson, "TCP Vegas" (1995): a window that follows delay, before anything is lost.
 """
@@ -20,60 +20,60 @@ from crdtkv.errors import CrdtkvError, Overloaded
 FIRST = 512.0
 SMALLEST = 16.0
 LARGEST = 4096.0
-#: How long a request should take at most when there are many.
+#: The greatest intended round trip of a request under load, in seconds.
 TARGET_S = 0.2
 QUEUE_MAX = 200_000
-#: The weight of one sample in the usual round trip.
+#: The weight of one sample in the moving average of the round trip.
 _WEIGHT = 0.3
 
 
 class Waiter(Protocol):
-    """A request that waits for a place."""
+    """A request that waits until the window has room."""
 
     @property
     def is_over(self) -> bool:
-        """Whether nobody waits for the request any more."""
+        """Whether the call of the request has ended."""
         ...
 
     def placed(self) -> None:
-        """Send now: there is a place."""
+        """Send the request: the window has room."""
         ...
 
     def failed(self, error: CrdtkvError) -> None:
-        """Learn that there will be no place here."""
+        """Handle the error: the request was not sent to this node."""
         ...
 
 
 class Window:
-    """The places of one link; the link counts those that are `used`."""
+    """The window of one link. The link sets `used`, the number of requests in flight."""
 
     __slots__ = ("_cut_at", "_tickets", "_timers", "limit", "round_trip_s", "used", "waiting")
 
     def __init__(self, timers: Timers) -> None:
         self._timers = timers
-        #: How many requests are in flight.
+        #: The number of requests in flight.
         self.used = 0
-        #: By ticket, in the order they came; a waiter whose deadline has passed is not in it any more.
+        #: Waiting requests by ticket, in the order of arrival, until their deadline.
         self.waiting: OrderedDict[int, tuple[Waiter, Timer]] = OrderedDict()
         self._tickets = 0
         self._cut_at = 0.0
         self.limit = FIRST
-        #: The usual time from a request to its answer, 0 until there was one.
+        #: The moving average of the round trip in seconds, 0 before the first sample.
         self.round_trip_s = 0.0
 
     @property
     def is_full(self) -> bool:
-        """Whether a request has to wait."""
+        """Whether a new request has to wait."""
         return self.used >= self.limit or bool(self.waiting)
 
     def wait(self, waiter: Waiter, until_s: float) -> None:
-        """Let a request wait for a place, until its deadline at most.
+        """Queue a request until the window has room, at most until `until_s` (monotonic seconds).
 
-        It fails with `Overloaded` if too many wait, or none becomes free in time; nothing was sent then.
+        It fails with `Overloaded` if too many requests wait, or at `until_s`; then it was not sent.
         """
         if len(self.waiting) >= QUEUE_MAX:
             waiter.failed(
-                Overloaded(f"{QUEUE_MAX} requests of this client wait for a node already: send fewer at once")
+                Overloaded(f"{QUEUE_MAX} requests of this client already wait for this node: send fewer at once")
             )
             return
         self._tickets += 1
@@ -82,7 +82,7 @@ class Window:
         self.give()
 
     def give(self) -> None:
-        """Give free places to those who wait."""
+        """Send waiting requests while the window has room."""
         while self.waiting and self.used < int(self.limit):
             _, (waiter, timer) = self.waiting.popitem(last=False)
             self._timers.cancel(timer)
@@ -90,14 +90,14 @@ class Window:
                 waiter.placed()
 
     def fail(self, error: Callable[[], CrdtkvError]) -> None:
-        """Send those who wait elsewhere."""
+        """Fail all waiting requests, so that they are retried at other nodes."""
         waiting, self.waiting = self.waiting, OrderedDict()
         for waiter, timer in waiting.values():
             self._timers.cancel(timer)
             waiter.failed(error())
 
     def measured(self, seconds: float) -> None:
-        """Take the time of one request; call once a round trip."""
+        """Add a sample of the round trip; call once per round trip."""
         self.round_trip_s += (_WEIGHT if self.round_trip_s else 1.0) * (seconds - self.round_trip_s)
         if seconds > TARGET_S:
             self.limit = max(SMALLEST, self.limit * 0.8)
@@ -105,7 +105,7 @@ class Window:
             self.limit = min(LARGEST, self.limit * 1.25)
 
     def refused(self, now_s: float) -> None:
-        """Learn that the node has refused a request; of many refusals at once only the first counts."""
+        """Shrink the window after a refusal of the node, at most once per `TARGET_S`."""
         if now_s >= self._cut_at:
             self._cut_at = now_s + TARGET_S
             self.limit = max(SMALLEST, self.limit * 0.7)

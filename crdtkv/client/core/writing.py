@@ -1,11 +1,12 @@
-"""`Write`: one operation, tried until it is certain, and never carried out twice by that.
+"""`Write`: one operation, retried until its outcome is known, and applied at most once.
 
-A try that ends without an answer may have been carried out. So all tries have one operation id, by which nodes find out
-(`node.replica.operations`), and no try begins while an earlier one could still begin: each names a time, by the node's
-own clock, after which the node must not begin it. A further try names the nodes that were tried, which have to be asked
-before it is carried out. It stays in their data center, because others have not heard of the operation yet.
+An attempt without an answer may have been applied. So all attempts have one operation id, by which nodes recognize the
+operation (`node.replica.operations`), and no attempt is sent while an earlier one could still begin: each attempt has
+a time, by the node's clock, after which the node must not begin it. A retry has the names of the nodes that were tried;
+the new coordinator must ask these first. A retry stays in their data center, because others do not know the operation
+yet.
 
-A write of which it is not known in time whether it was carried out ends as `WriteTimeout`.
+A write whose outcome is unknown at its deadline ends with `WriteTimeout`.
 """
 
 from typing import Any, NamedTuple
@@ -21,14 +22,14 @@ from crdtkv.quorum.level import ConsistencyLevel
 from crdtkv.wire.messages import MutateReply, MutateRequest
 
 OPERATION_ID_BYTES = 16
-#: How long after it was sent a node may begin a try.
+#: A node may begin an attempt this long after it was sent.
 BEGIN_WITHIN_S = 1.0
-#: How long after the first try another one may follow: nodes remember operations for twice as long.
+#: Retries end this long after the first attempt; nodes remember operations for twice as long.
 RETRY_WITHIN_S = 60.0
 
 
 class Mutation(NamedTuple):
-    """What is to be done with a key: an operation of its type, on what `context` names, or on what is there."""
+    """An operation of the type of a key; with `context`, on what was read, else on what the coordinator stores."""
 
     operation: str
     arguments: list[object]
@@ -37,7 +38,7 @@ class Mutation(NamedTuple):
 
 
 class Write(RoutedCall):
-    """The tries of one operation; the result is the `MutateReply`, which names the write."""
+    """One write with its retries; the result is the `MutateReply`, with the dot and the timestamp of the write."""
 
     __slots__ = ("_began_at", "_link", "_mutation", "_observations", "_observed", "_sent_at", "_tried", "_unsettled",
                  "_unsettled_in", "operation_id")  # fmt: skip
@@ -58,15 +59,15 @@ class Write(RoutedCall):
         super().__init__(identity, level, timeout_s)
         self._mutation = mutation
         self._observations = observations
-        #: The id of the operation, once this has begun.
+        #: The operation id, set by `begin`.
         self.operation_id = b""
-        #: The nodes that may have carried it out, their data center, and how the last of these tries may yet end.
+        #: The nodes that may have applied the write, their data center, and the last attempt of unknown outcome.
         self._tried: tuple[str, ...] = ()
         self._unsettled_in: DatacenterView | None = None
         self._unsettled: Unsettled | None = None
 
     def begin(self, parts: ClientParts) -> None:
-        """Choose the operation id, and send; in a session, only if there is room to remember the write."""
+        """Draw the operation id and send; in a session, only if the session has room for the key."""
         self.parts = parts
         self.operation_id = parts.random.randbytes(OPERATION_ID_BYTES)
         self._began_at = parts.step.now
@@ -79,9 +80,9 @@ class Write(RoutedCall):
         super().begin(parts)
 
     def send(self, link: NodeLink) -> None:
-        """Send one more try, or wait for a place."""
+        """Send an attempt, or wait until the window of the link has room."""
         if self._unsettled_in is not None and self._unsettled_in is not self.view:
-            raise NoNodeReachable("no node is reachable where the write may have been carried out")
+            raise NoNodeReachable("no node is reachable in the data center that may have applied the write")
         self._link = link
         if link.window.is_full:
             link.window.wait(self, self.deadline_s)
@@ -89,7 +90,7 @@ class Write(RoutedCall):
             self._send_now()
 
     def placed(self) -> None:
-        """Send: there is a place."""
+        """Send the attempt: the window of the link has room."""
         try:
             self._send_now()
         except CrdtkvError as error:
@@ -118,7 +119,7 @@ class Write(RoutedCall):
         link.ask(request, self, left_s + GRACE_S, BEGIN_WITHIN_S)
 
     def answered(self, reply: Any) -> None:
-        """Take the acknowledgment."""
+        """End with the acknowledgment."""
         if self.is_over:
             return
         assert isinstance(reply, MutateReply)
@@ -126,7 +127,7 @@ class Write(RoutedCall):
         self.end(reply)
 
     def failed(self, error: CrdtkvError) -> None:
-        """Take the end of a try; if it may have been carried out, the write is unsettled from now on."""
+        """Handle the failure of an attempt; if it may have been applied, note that the outcome is unknown."""
         if isinstance(error, WriteTimeout) and self._unsettled is not None and error is self._unsettled.timeout:
             self.end(error=error)
             return
@@ -134,15 +135,15 @@ class Write(RoutedCall):
             timeout = error if isinstance(error, WriteTimeout) else self._timeout()
             error = self._unsettle(timeout)
         elif isinstance(error, Unavailable) and self._unsettled is not None:
-            error = self._unsettled  # who may know is not there: perhaps it comes back in time
+            error = self._unsettled  # the nodes that know the outcome may be back before the deadline
         super().failed(error)
 
     def no_answer(self) -> CrdtkvError:
-        """Return the error of a write that no node has taken."""
-        return NoNodeReachable("no node took the write before the deadline: it was not applied")
+        """Return `NoNodeReachable`: no node has accepted the write."""
+        return NoNodeReachable("no node accepted the write before the deadline: it was not applied")
 
     def verdict(self, error: CrdtkvError) -> CrdtkvError:
-        """Return `WriteTimeout` if an earlier try may have been carried out."""
+        """Return `WriteTimeout` if an earlier attempt may have been applied, else `error`."""
         if error.maybe_applied or self._unsettled is None:
             return error
         return self._unsettled.timeout

@@ -110,7 +110,7 @@ class Hints:
         """Return whether any hint for a key is stored."""
         return any(storage_key in kept for kept in self._of.values())
 
-    def refer(self, storage_key: bytes, target: str, now: float) -> bool:
+    def add_ref(self, storage_key: bytes, target: str, now: float) -> bool:
         """Store a hint by reference to this node's entry; return False if the target was marked instead."""
         self.on_kept(storage_key)
         earlier = self._of.get(target, {}).get(storage_key)
@@ -125,7 +125,7 @@ class Hints:
         self._note(storage_key, target, 1, now)
         return True
 
-    def keep(self, storage_key: bytes, targets: Sequence[str], entry: Entry, is_unsent: bool, now: float) -> None:
+    def store(self, storage_key: bytes, targets: Sequence[str], entry: Entry, is_unsent: bool, now: float) -> None:
         """Store an entry for some targets: for all of them or, if there is no room, for none.
 
         Raises:

@@ -96,7 +96,7 @@ class LocalCopy:
     def add_hint_ref(self, key: PlacedKey, target: str) -> None:
         """Store a hint by reference: an absent home replica lacks this node's entry of a key."""
         self._step.stats.count("hints_kept")
-        if not self._hints.refer(key.storage_key, target, self._step.now.monotonic_s):
+        if not self._hints.add_ref(key.storage_key, target, self._step.now.monotonic_s):
             self._step.stats.count("hints_dropped")
 
     def store_hint(self, key: PlacedKey, targets: Sequence[str], entry: Entry, is_unsent: bool) -> None:
@@ -106,7 +106,7 @@ class LocalCopy:
             InsufficientStorage, Overloaded: it was not stored.
         """
         self.check_disk_space()
-        self._hints.keep(key.storage_key, targets, entry, is_unsent, self._step.now.monotonic_s)
+        self._hints.store(key.storage_key, targets, entry, is_unsent, self._step.now.monotonic_s)
         self._step.stats.count("hints_kept")
 
     def accept_hint(self, key: PlacedKey, target: str, entry: Entry, is_unsent: bool) -> None:

@@ -135,19 +135,19 @@ class Membership:
         table = self._gossip.table
         return table[node].load if node in table else NO_LOAD
 
-    def told(self) -> dict[str, Any]:
+    def snapshot(self) -> dict[str, Any]:
         """Return this node's view of all nodes, for `status`."""
-        told: dict[str, Any] = {}
+        snapshot: dict[str, Any] = {}
         for node in self._gossip.table.nodes:
             row = self._gossip.table[node]
-            told[node] = {
+            snapshot[node] = {
                 "state": self._gossip.status(node).value,
                 "generation": row.generation,
                 "heartbeat": row.heartbeat,
                 "suspected_by": list(row.suspicions),
                 **row.load._asdict(),
             }
-        return told
+        return snapshot
 
     def _pass_on_memory(self) -> bool:
         remembered, self._gossip.remembered = self._gossip.remembered, None

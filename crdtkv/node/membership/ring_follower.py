@@ -70,7 +70,7 @@ class RingFollower:
         """Note that a link to a node is new: documents that were sent to it before may be lost."""
         self._told_at.pop(node, None)
 
-    def told(self, message: TopologyNews) -> None:
+    def received(self, message: TopologyNews) -> None:
         """Handle a document that another node has sent.
 
         Raises:

@@ -95,7 +95,7 @@ class GetCall(Call):
     def answered(self, replica: str, message: Message) -> None:
         """Count the answer of a replica."""
         if isinstance(message, ReplicaEntry):
-            self._answer(replica, self._told(message))
+            self._answer(replica, self._entry_in(message))
 
     def lost(self, replica: str) -> None:
         """Ask a spare replica instead of a lost one; fail if none is left."""
@@ -161,7 +161,7 @@ class GetCall(Call):
                 self._own, self._own_seen = own, list(own.context.to_wire())
         return self._own_seen
 
-    def _told(self, message: ReplicaEntry) -> bytes | None:
+    def _entry_in(self, message: ReplicaEntry) -> bytes | None:
         """Return the entry of an answer; `OLDER` if the replica lacks a part of this node's entry."""
         own, encoded = self._own, message.entry
         if own is None or not (message.is_same or message.is_older or message.is_part):

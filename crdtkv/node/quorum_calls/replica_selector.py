@@ -84,16 +84,16 @@ class ReplicaSelector:
                 return [*own, dear[explored], *cheap, *dear[:explored], *dear[explored + 1 :]]
         return own + cheap + dear
 
-    def told(self) -> dict[str, dict[str, float]]:
+    def snapshot(self) -> dict[str, dict[str, float]]:
         """Return the usual latency and the 99th percentile of every node that was asked, for `status`."""
-        told: dict[str, dict[str, float]] = {}
+        snapshot: dict[str, dict[str, float]] = {}
         for node in sorted(self._cluster.ring.topology.nodes, key=lambda node: node.name):
             usual_s, p99_s = self.latencies.usual_s(node.name), self.latencies.p99_s(node.name)
             if usual_s is not None:
-                told[node.name] = {"usual_ms": round(usual_s * 1e3, 3)}
+                snapshot[node.name] = {"usual_ms": round(usual_s * 1e3, 3)}
                 if p99_s is not None:
-                    told[node.name]["p99_ms"] = round(p99_s * 1e3, 3)
-        return told
+                    snapshot[node.name]["p99_ms"] = round(p99_s * 1e3, 3)
+        return snapshot
 
     def _ranked(self, nodes: tuple[str, ...]) -> _Ranking:
         me = self._cluster.node

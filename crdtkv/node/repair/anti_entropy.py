@@ -32,8 +32,8 @@ from crdtkv.storage.store import Store, is_whole
 from crdtkv.wire.messages import LeafReply, LeafRequest, RootsReply, RootsRequest, WriteReplica
 
 #: The bounds of one exchange: partitions, trees with differences, rows of a leaf per request, bytes of entries.
-PARTITIONS_A_VISIT = 1024
-TREES_A_VISIT = 8
+PARTITIONS_PER_EXCHANGE = 1024
+TREES_PER_EXCHANGE = 8
 ROWS_A_LEAF = 1_000
 REPLY_BYTES = 256 * 1024
 #: The shortest pause between exchanges, so that a full comparison that gets nowhere does not spin.
@@ -138,7 +138,7 @@ class AntiEntropy:
             if tree is None:
                 left.append(partition)
             elif tree.root_bytes != request.roots[number * DIGEST_BYTES : (number + 1) * DIGEST_BYTES]:
-                if len(trees) < TREES_A_VISIT:
+                if len(trees) < TREES_PER_EXCHANGE:
                     trees.append([partition, tree.leaf_bytes()])
                 else:
                     left.append(partition)
@@ -291,9 +291,9 @@ class AntiEntropy:
         built = [partition for partition in wanted if self._forest.is_built(partition)]
         if not built:
             return
-        if len(built) > PARTITIONS_A_VISIT:
-            first = int(now_s / self._config.interval_s) * PARTITIONS_A_VISIT % len(built)
-            built = (built + built)[first : first + PARTITIONS_A_VISIT]
+        if len(built) > PARTITIONS_PER_EXCHANGE:
+            first = int(now_s / self._config.interval_s) * PARTITIONS_PER_EXCHANGE % len(built)
+            built = (built + built)[first : first + PARTITIONS_PER_EXCHANGE]
         self._step.stats.count("merkle_exchanges")
         self._is_exchanging = True
         self._began_before_its_comparison = False

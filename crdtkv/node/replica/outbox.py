@@ -197,7 +197,7 @@ class Outbox:
                     self._store.delete(row)
                     continue
                 # The row may have been sent before the restart, and a late confirmation may refer to that.
-                self._add(rows.oseq_in(row), storage_key, now).sent_at = now
+                self._add(rows.outbox_seq_in(row), storage_key, now).sent_at = now
             if is_whole(found, _LOAD_ROWS):
                 return
             start = found[-1][0] + b"\0"

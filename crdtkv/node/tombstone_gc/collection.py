@@ -64,7 +64,7 @@ class Collection:
         self._waiting_for: dict[str, int] = {}
 
     @property
-    def told(self) -> dict[str, object]:
+    def snapshot(self) -> dict[str, object]:
         """The number of tombstones here, and the number of the last round that wait, by node; for `status`."""
         return {"rows": len(self._replica.tombstones), "waiting_for": dict(sorted(self._waiting_for.items()))}
 

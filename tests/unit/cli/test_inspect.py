@@ -28,7 +28,7 @@ def test_a_replica_that_does_not_answer_leaves_it_open() -> None:
     assert verdict_on(rows(None, None, None)) == (False, ["no answer from eu-1, eu-2, eu-3"])
 
 
-def test_what_a_stand_in_holds_or_does_not_answer_is_no_disagreement() -> None:
+def test_the_answer_of_a_fallback_replica_is_no_disagreement() -> None:
     assert verdict_on(rows(SOME, SOME, OTHER, homes=2)) == (True, ["all 2 home replicas hold the same"])
     assert verdict_on(rows(SOME, SOME, None, homes=2)).is_agreed
 

@@ -1,4 +1,4 @@
-"""What callers hand in: what is no such thing is refused, with a word on what is."""
+"""Arguments of public calls: wrong ones are refused with a message that says what is allowed."""
 
 import math
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""The asyncio host of a client core, over real TCP: what cannot be sent fails alone, and nothing else does."""
+"""The asyncio host of a client core, over TCP: a request that cannot be sent fails alone."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -37,7 +37,7 @@ PATIENCE_S = 20.0
 
 
 class Node:
-    """Answers everything: a `LinkUser` behind a real listener."""
+    """A node that answers every request: a `LinkUser` behind a listener."""
 
     def __init__(self) -> None:
         self.port = 0
@@ -91,7 +91,7 @@ UNSENDABLE: list[Any] = [2**64, object(), {"a": 1}, "caf\udce9", [[b"x", {1}]]]
 
 
 @pytest.mark.parametrize("argument", UNSENDABLE, ids=lambda argument: type(argument).__name__)
-async def test_what_nobody_can_decode_fails_alone_and_leaves_the_link_to_others(
+async def test_a_request_that_cannot_be_decoded_fails_alone_and_the_link_stays_open(
     node: Node, host: ClientHost, argument: Any
 ) -> None:
     good = [host.begin(mutation(number)) for number in range(5)]
@@ -100,10 +100,12 @@ async def test_what_nobody_can_decode_fails_alone_and_leaves_the_link_to_others(
     with pytest.raises(InvalidRequest):
         await wrong
     assert all(isinstance(reply, MutateReply) for reply in await asyncio.gather(*good))
-    assert node.lost_links in ([], ["closed by the other side"]), "only the address that was given may be closed"
+    assert node.lost_links in ([], ["closed by the other side"]), (
+        "only the link to the address of connect may be closed"
+    )
 
 
-async def test_more_than_a_frame_holds_fails_alone_too(host: ClientHost) -> None:
+async def test_a_request_larger_than_a_frame_fails_alone(host: ClientHost) -> None:
     good = host.begin(mutation(1))
     with pytest.raises(ValueTooLarge):
         await host.run(mutation(*[b"x" * 500_000] * 40))
@@ -113,11 +115,11 @@ async def test_more_than_a_frame_holds_fails_alone_too(host: ClientHost) -> None
 async def test_more_reads_than_a_message_may_name_go_as_several_messages(
     node: Node, host: ClientHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # A busy machine may be silent for a while.
+    # On a busy machine the node may be silent for a while.
     monkeypatch.setattr(silence, "SUSPECT_S", PATIENCE_S)
     monkeypatch.setattr(silence, "SUSPECT_MAX_S", PATIENCE_S)
     longest = len(identity_of("b" * 64, "register", b"k" * MAX_KEY_BYTES)) + 8
-    assert READS_A_MESSAGE * longest < MAX_FRAME_BYTES, "a frame has room for the longest keys there are"
+    assert READS_A_MESSAGE * longest < MAX_FRAME_BYTES, "a frame has room for keys of the greatest length"
     host.core.routing.views[0].links["eu-1"].window.limit = 3 * READS_A_MESSAGE
     keys = [b"%06d" % number for number in range(2 * READS_A_MESSAGE + 1)]
     asked = [host.begin(Read(key, LOCAL_QUORUM, PATIENCE_S)) for key in keys]
@@ -141,7 +143,7 @@ async def test_after_closing_calls_end_at_once(host: ClientHost) -> None:
         await host.run(mutation(1))
 
 
-async def test_nobody_at_any_address_is_told_with_the_addresses() -> None:
+async def test_without_an_answer_the_error_names_the_addresses() -> None:
     host = ClientHost(CLIENT)
     with pytest.raises(NoNodeReachable, match=r"no node answers at 127\.0\.0\.1:1"):
         await host.run(Connect([("127.0.0.1", 1)], None, 0.2))

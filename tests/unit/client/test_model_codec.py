@@ -1,4 +1,4 @@
-"""Models: what put takes get gives back, and what cannot come back is refused by put."""
+"""Models: a value that put accepts is read back as an equal value; put refuses all others."""
 
 import datetime as dt
 import enum
@@ -126,9 +126,9 @@ EVERYTHING = Everything(
     ],
     ids=lambda one: repr(one)[:40],
 )
-def test_what_is_put_is_what_is_read(of: Any, value: Any) -> None:
+def test_a_value_is_read_as_it_was_put(of: Any, value: Any) -> None:
     codec = crdtkv.model(of)
-    for _ in range(2):  # what was learned from the first goes for the second, too
+    for _ in range(2):  # the second value uses the form that the first one needed
         read = decoded(codec, encoded(codec, value))
         assert read == value
         assert type(read) is type(value)
@@ -150,27 +150,27 @@ def test_a_number_that_differs_from_itself_is_read_as_it_was_put() -> None:
     ],
     ids=lambda one: repr(one)[:40],
 )
-def test_what_would_come_back_as_something_else_is_refused(of: Any, value: Any) -> None:
-    with pytest.raises(InvalidRequest, match="could not be read again as it is"):
+def test_a_value_that_would_be_read_as_another_one_is_refused(of: Any, value: Any) -> None:
+    with pytest.raises(InvalidRequest, match="cannot be read back unchanged"):
         encoded(crdtkv.model(of), value)
 
 
-def test_one_codec_takes_values_of_different_forms_by_turns() -> None:
+def test_one_codec_accepts_values_of_different_forms_in_turn() -> None:
     codec = crdtkv.model(Picture)
     for data in (b"text", b"\xff", b"text", b"\xfe"):
         assert decoded(codec, encoded(codec, Picture(data=data))) == Picture(data=data)
 
 
-def test_what_an_earlier_version_stored_as_json_says_it_is_read() -> None:
+def test_a_value_that_an_earlier_version_stored_in_json_types_is_read() -> None:
     stored = encoded(crdtkv.CBOR, {"at": "2024-02-29T12:30:15.250001Z", "tags": ["a"]})
     assert decoded(crdtkv.model(Strict), stored) == Strict(at=NOW, tags=("a",))
 
 
-def test_what_is_no_such_model_is_refused_both_ways() -> None:
+def test_an_invalid_model_is_refused_by_writes_and_reads() -> None:
     codec = crdtkv.model(Picture)
-    with pytest.raises(InvalidRequest, match="no Picture"):
+    with pytest.raises(InvalidRequest, match="not a valid Picture"):
         encoded(codec, 7)  # type: ignore[arg-type]
-    with pytest.raises(InvalidRequest, match="what is stored is no Picture: data: Field required"):
+    with pytest.raises(InvalidRequest, match="the stored value is not a valid Picture: data: Field required"):
         decoded(codec, encoded(crdtkv.CBOR, {"date": 1}))
 
 
@@ -180,7 +180,7 @@ def test_a_model_that_is_too_large_says_how_large() -> None:
 
 
 class Careless:
-    """A codec of somebody who did not read how one refuses."""
+    """A codec that raises other errors than `InvalidRequest`."""
 
     def to_plain(self, value: bytes) -> object:
         return value.decode()
@@ -198,6 +198,6 @@ def test_whatever_a_codec_raises_is_an_error_of_this_package() -> None:
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, [1, -math.inf], {"a": math.nan}], ids=repr)
-def test_json_has_no_numbers_that_are_none(value: Any) -> None:
-    with pytest.raises(InvalidRequest, match="JSON cannot say a float"):
+def test_json_refuses_nan_and_infinity(value: Any) -> None:
+    with pytest.raises(InvalidRequest, match="JSON cannot represent this float"):
         encoded(crdtkv.JSON, value)

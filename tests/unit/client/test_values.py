@@ -1,4 +1,4 @@
-"""What is shown of stored states: no name hides another, and what a codec refuses hides nothing else."""
+"""Values of stored states: field names are unique, and a value that a codec refuses hides no other value."""
 
 from typing import Any
 
@@ -47,7 +47,7 @@ USERS: Codec[User] = crdtkv.model(User)
 
 
 def written(type_tag: str, *operations: tuple[Any, ...], concurrently: bool = False) -> Entry:
-    """Return an entry after operations, one after the other or all beside each other, the last the latest."""
+    """Return an entry after operations, in sequence or concurrent; the last one has the highest timestamp."""
     entry = Entry.empty(type_tag)
     for number, (operation, *arguments) in enumerate(operations, 1):
         event = Event(Dot(f"eu-{number}.0000000000000001", 1), number)
@@ -64,30 +64,30 @@ def stored(value: Any) -> bytes:
     return cbor.encode_value(value)
 
 
-# Names of fields.
+# Field names.
 
 
 @given(st.sets(st.builds(Field, TYPES, NAMES)))
-def test_no_field_of_a_map_is_shown_under_the_name_of_another(fields: set[Field]) -> None:
+def test_no_two_fields_of_a_map_get_the_same_name(fields: set[Field]) -> None:
     shown = shown_names(sorted(fields))
     assert shown.keys() == fields
     assert len(set(shown.values())) == len(fields)
 
 
 @given(st.sets(st.builds(Field, st.just("register"), st.binary(min_size=1, max_size=3))))
-def test_without_names_that_are_shared_a_field_is_shown_by_its_name_alone(fields: set[Field]) -> None:
+def test_a_field_whose_name_is_not_shared_keeps_its_name(fields: set[Field]) -> None:
     for field, name in shown_names(sorted(fields)).items():
         assert (name.encode() if isinstance(name, str) else name) == field.name
 
 
-def test_names_that_are_shared_or_look_like_that_are_shown_with_their_type() -> None:
+def test_names_that_are_shared_or_equal_such_a_form_get_their_type() -> None:
     a = [Field("counter", b"a"), Field("register", b"a"), Field("register", b"a:counter"), Field("register", b"b:set")]
     assert list(shown_names(a).values()) == ["a:counter", "a:register", "a:counter:register", "b:set"]
     a.append(Field("set", b"a:counter:register"))
     assert list(shown_names(a).values())[-1] == "a:counter:register:set"
 
 
-def test_the_fields_of_a_map_are_all_shown() -> None:
+def test_all_fields_of_a_map_are_returned() -> None:
     puts = [
         ("update", ["register", b"\xff"], "put", stored(1)),
         ("update", ["register", b"0xff"], "put", stored(2)),
@@ -99,36 +99,36 @@ def test_the_fields_of_a_map_are_all_shown() -> None:
     assert value == {b"\xff": 1, "0xff": 2, "n:counter": 3, "n:register": 4, "n:counter:register": 5}
 
 
-# What a codec refuses.
+# Values that a codec refuses.
 
 GOOD, BAD = ("put", stored({"name": "Ada"})), ("put", stored({"nom": "Ada"}))
 
 
-def test_a_value_that_the_codec_refuses_is_an_error_when_it_is_asked_for() -> None:
+def test_a_value_that_the_codec_refuses_is_an_error_on_access() -> None:
     entry = read(written("register", BAD), USERS)
     assert entry.exists
     assert repr(entry) == "ValueEntry(undecodable)"
     for ask in (lambda: entry.value, lambda: entry.siblings):
-        with pytest.raises(InvalidRequest, match="what is stored is no User"):
+        with pytest.raises(InvalidRequest, match="the stored value is not a valid User"):
             ask()
     assert entry.readable == []
     assert [one.plain for one in entry.undecodable] == [{"nom": "Ada"}]
 
 
-def test_a_winner_is_shown_beside_a_sibling_that_the_codec_refuses() -> None:
+def test_the_winner_is_returned_if_the_codec_refuses_a_sibling() -> None:
     entry = read(written("register", BAD, GOOD, concurrently=True), USERS)
     assert entry.value == User(name="Ada")
     assert entry.readable == [User(name="Ada")]
     assert [one.plain for one in entry.undecodable] == [{"nom": "Ada"}]
     assert repr(entry) == "ValueEntry(User(name='Ada') +1 siblings)"
-    with pytest.raises(InvalidRequest, match="no User"):
-        entry.siblings  # noqa: B018 - that it raises is what is tested
+    with pytest.raises(InvalidRequest, match="not a valid User"):
+        entry.siblings  # noqa: B018 - the test is that it raises
 
 
-def test_no_sibling_takes_the_place_of_a_winner_that_the_codec_refuses() -> None:
+def test_no_sibling_replaces_a_winner_that_the_codec_refuses() -> None:
     entry = read(written("register", GOOD, BAD, concurrently=True), USERS)
-    with pytest.raises(InvalidRequest, match="no User"):
-        entry.value  # noqa: B018 - that it raises is what is tested
+    with pytest.raises(InvalidRequest, match="not a valid User"):
+        entry.value  # noqa: B018 - the test is that it raises
     assert entry.readable == [User(name="Ada")]
     assert repr(entry) == "ValueEntry(undecodable +1 siblings)"
 
@@ -142,34 +142,34 @@ def test_members_that_the_codec_refuses_hide_no_others() -> None:
     assert [one.plain for one in board.undecodable] == [7]
 
 
-def test_a_member_that_cannot_be_one_in_python_is_refused() -> None:
+def test_a_member_that_is_not_hashable_is_refused() -> None:
     with pytest.raises(InvalidRequest, match="a dict is stored as a member"):
         element_value(stored({"a": 1}), crdtkv.CBOR)
 
 
-def test_what_is_there_is_read_without_decoding_anything() -> None:
+def test_a_change_is_read_without_decoding_its_value() -> None:
     change = Change(IDENTITY, written("register", BAD), {"register": USERS})
     assert not change.is_deleted
     assert repr(change) == "Change(register 'k': ValueEntry(undecodable))"
     assert change.context.seen
     assert change.entry.timestamp == 1
-    with pytest.raises(InvalidRequest, match="no User"):
-        change.value  # noqa: B018 - that it raises is what is tested
+    with pytest.raises(InvalidRequest, match="not a valid User"):
+        change.value  # noqa: B018 - the test is that it raises
 
 
-def test_what_is_absent_has_no_values_and_nothing_refused() -> None:
+def test_an_absent_value_has_no_values_and_no_refused_ones() -> None:
     for entry in (ValueEntry(IDENTITY, None, None), read(Entry.empty("register"), USERS)):
         assert (entry.exists, entry.value, entry.siblings, entry.readable, entry.undecodable) == (
             False, None, [], [], [],
         )  # fmt: skip
 
 
-def test_what_is_no_value_at_all_is_undecodable_too() -> None:
+def test_bytes_that_are_not_cbor_are_undecodable() -> None:
     (one,) = read(written("register", ("put", b"\xff\xff")), crdtkv.CBOR).undecodable
     assert isinstance(one, Undecodable)
     assert one.encoded == b"\xff\xff"
     with pytest.raises(crdtkv.ProtocolError):
-        one.plain  # noqa: B018 - that it raises is what is tested
+        one.plain  # noqa: B018 - the test is that it raises
 
 
 # Contexts as text.
@@ -199,11 +199,11 @@ NO_CONTEXTS: list[Any] = [
 
 
 @pytest.mark.parametrize("text", NO_CONTEXTS, ids=lambda text: repr(text)[:24])
-def test_what_is_no_context_is_refused(text: Any) -> None:
+def test_text_that_is_not_a_context_is_refused(text: Any) -> None:
     with pytest.raises(InvalidRequest):
         ReadContext.from_text(text)
 
 
-def test_a_context_of_made_up_parts_is_refused() -> None:
-    with pytest.raises(InvalidRequest, match="no context that was read"):
+def test_a_context_with_fields_of_wrong_types_is_refused() -> None:
+    with pytest.raises(InvalidRequest, match="not a context that was read"):
         ReadContext(IDENTITY, "seen").for_key(IDENTITY)  # type: ignore[arg-type]

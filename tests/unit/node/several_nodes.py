@@ -93,7 +93,7 @@ class Cluster:
         return list(self.cores[self.names[0]].parts.kernel.cluster.ring.preference_list(storage_key_of(KEY)))
 
     @property
-    def stand_in(self) -> str:
+    def fallback(self) -> str:
         return next(name for name in self.names if name not in self.homes)
 
     def start(self, name: str) -> None:

@@ -45,17 +45,17 @@ def test_a_key_that_is_written_again_is_not_collected(cluster: Cluster) -> None:
     cluster.mutate("put", b"books")
     cluster.run(3 * GRACE_S)
     assert cluster.holders() == sorted(cluster.homes)
-    assert cluster.cores[cluster.homes[0]].parts.collection.told == {"rows": 0, "waiting_for": {}}
+    assert cluster.cores[cluster.homes[0]].parts.collection.snapshot == {"rows": 0, "waiting_for": {}}
 
 
 @pytest.mark.parametrize("which", ["home", "fallback replica"])
 def test_a_node_that_is_down_is_waited_for_and_named(cluster: Cluster, which: str) -> None:
-    absent = cluster.homes[2] if which == "home" else cluster.stand_in
+    absent = cluster.homes[2] if which == "home" else cluster.fallback
     cluster.mutate("delete")
     cluster.stop(absent)
     cluster.run(5 * GRACE_S)
     assert set(cluster.homes) - {absent} <= set(cluster.holders())
-    assert cluster.cores[cluster.homes[0]].parts.collection.told == {"rows": 1, "waiting_for": {absent: 1}}
+    assert cluster.cores[cluster.homes[0]].parts.collection.snapshot == {"rows": 1, "waiting_for": {absent: 1}}
     cluster.start(absent)
     cluster.run(4 * GRACE_S)
     assert cluster.holders() == []
@@ -66,7 +66,7 @@ def test_with_other_data_centers_tombstones_stay() -> None:
     cluster.mutate("delete")
     cluster.run(4 * GRACE_S)
     assert cluster.holders() == sorted(cluster.homes)
-    assert cluster.cores[cluster.homes[0]].parts.collection.told == {"rows": 1, "waiting_for": {ELSEWHERE: 1}}
+    assert cluster.cores[cluster.homes[0]].parts.collection.snapshot == {"rows": 1, "waiting_for": {ELSEWHERE: 1}}
 
 
 def test_a_hint_for_the_key_anywhere_keeps_its_tombstone(cluster: Cluster) -> None:
@@ -78,10 +78,10 @@ def test_a_hint_for_the_key_anywhere_keeps_its_tombstone(cluster: Cluster) -> No
     # The fallback replica cannot reach the home replica it keeps the old version for.
     cluster.loses = lambda sender, receiver, message: is_write(message)
     hint = KeepHint(1, cluster.homes[1], KEY, old, False)
-    cluster.handle(cluster.stand_in, Received(cluster.homes[0], cluster.topology.epoch, [hint]))
+    cluster.handle(cluster.fallback, Received(cluster.homes[0], cluster.topology.epoch, [hint]))
     cluster.run(4 * GRACE_S)
     assert cluster.holders() == sorted(cluster.homes)
-    assert cluster.cores[cluster.homes[0]].parts.collection.told["waiting_for"] == {cluster.stand_in: 1}
+    assert cluster.cores[cluster.homes[0]].parts.collection.snapshot["waiting_for"] == {cluster.fallback: 1}
     cluster.loses = lambda sender, receiver, message: False
     cluster.run(4 * GRACE_S)
     assert cluster.holders() == []
@@ -96,7 +96,7 @@ def test_a_hint_that_came_and_went_meanwhile_begins_the_waiting_anew(cluster: Cl
     agreed_s = cluster.now_s
     cluster.run(GRACE_S / 2)
     hint = KeepHint(1, cluster.homes[1], KEY, tombstone, False)
-    cluster.handle(cluster.stand_in, Received(cluster.homes[0], cluster.topology.epoch, [hint]))
+    cluster.handle(cluster.fallback, Received(cluster.homes[0], cluster.topology.epoch, [hint]))
     cluster.run(agreed_s + 1.3 * GRACE_S - cluster.now_s)
     assert cluster.counted("hints_delivered") == 1
     assert cluster.holders() == sorted(cluster.homes)

@@ -40,7 +40,7 @@ def test_nothing_is_shown_that_could_still_be_lost() -> None:
     assert effects.held[CLIENT] == [EntriesReply(8, [entry(b"v")])]
 
 
-def test_a_stand_in_shows_what_it_keeps_for_another() -> None:
+def test_a_fallback_replica_shows_its_hints() -> None:
     node = OneNode(nodes=4)
     key = node.key_here(is_mine=False)
     home = node.homes(key)[0]

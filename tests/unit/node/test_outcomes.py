@@ -54,12 +54,12 @@ def test_what_has_expired_is_not_told(cluster: Cluster) -> None:
     assert told(cluster.mutate("increment", 4, at=second, key=HITS)) == 4
 
 
-def test_a_stand_in_tells_what_it_knows(cluster: Cluster) -> None:
+def test_a_fallback_replica_returns_the_value_it_has(cluster: Cluster) -> None:
     for home in homes_of(cluster, HITS):
         cluster.stop(home)
-    (stand_in,) = cluster.cores
-    assert told(cluster.mutate("increment", 3, at=stand_in, key=HITS, level="ANY")) == 3
-    assert told(cluster.mutate("increment", 3, at=stand_in, key=HITS, level="ANY")) == 6
+    (fallback,) = cluster.cores
+    assert told(cluster.mutate("increment", 3, at=fallback, key=HITS, level="ANY")) == 3
+    assert told(cluster.mutate("increment", 3, at=fallback, key=HITS, level="ANY")) == 6
 
 
 def test_a_score_is_told_and_nothing_of_what_is_set(cluster: Cluster) -> None:

@@ -125,7 +125,7 @@ def test_a_read_that_times_out_counts_as_a_slow_answer_of_those_that_were_silent
     node = OneNode()
     node.get("k")
     assert CLIENT in to(node.wait(5.1), ErrorReply)
-    told = node.core.parts.selector.told()
+    told = node.core.parts.selector.snapshot()
     assert max(one["usual_ms"] for one in told.values()) > 5000
 
 
@@ -147,7 +147,7 @@ def test_a_forwarded_read_that_one_replica_answers_is_measured_and_a_larger_one_
         (home, request), *_ = to(node.get(key, level=level), GetRequest).items()
         node.now_s += 0.004
         node.from_node(str(home), EntriesReply(request.id, [None]))
-    assert [one["usual_ms"] for one in node.core.parts.selector.told().values()] == [4.0]
+    assert [one["usual_ms"] for one in node.core.parts.selector.snapshot().values()] == [4.0]
 
 
 def test_a_scan_asks_the_faster_replica() -> None:

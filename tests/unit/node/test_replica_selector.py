@@ -26,13 +26,13 @@ def topology(names: list[str], epoch: int = 1) -> Topology:
 
 
 class Asking:
-    """A node's preference, with loads that the test sets."""
+    """A node's selector, with loads that the test sets."""
 
     def __init__(self) -> None:
         self.kernel = Kernel(ClusterView(ME, "eu", HashRing(topology(ALL))), Step(Now(100.0, 1)), CallTable())
         self.step, self.cluster = self.kernel.step, self.kernel.cluster
         self.loads: dict[str, Load] = {}
-        self.preference = ReplicaSelector(self.kernel, Random(1), lambda node: self.loads.get(node, NO_LOAD))
+        self.selector = ReplicaSelector(self.kernel, Random(1), lambda node: self.loads.get(node, NO_LOAD))
 
     def later(self, seconds: float) -> None:
         self.step.now = Now(self.step.now.monotonic_s + seconds, 1)
@@ -41,12 +41,12 @@ class Asking:
         """Let nodes have been this fast for a while."""
         for name, one in milliseconds.items():
             for _ in range(100):
-                self.preference.latencies.answered(name.replace("_", "-"), one / 1000)
+                self.selector.latencies.answered(name.replace("_", "-"), one / 1000)
 
     def firsts(self, times: int, nodes: list[str], needed: int = 2) -> Counter[str]:
         """Return which other node is asked first, how often."""
         self.later(COSTS_EVERY_S)
-        found = [self.preference.ordered(nodes, needed) for _ in range(times)]
+        found = [self.selector.ordered(nodes, needed) for _ in range(times)]
         return Counter(next(name for name in order if name != ME) for order in found)
 
 
@@ -58,15 +58,15 @@ def asking() -> Asking:
 def test_a_node_asks_itself_first(asking: Asking) -> None:
     asking.measured(eu_2=0.001)
     for _ in range(20):
-        assert asking.preference.ordered(["eu-3", "eu-2", ME], 2)[0] == ME
+        assert asking.selector.ordered(["eu-3", "eu-2", ME], 2)[0] == ME
 
 
 def test_a_node_that_is_not_among_them_is_not_asked(asking: Asking) -> None:
-    assert set(asking.preference.ordered(["eu-2", "eu-3"], 1)) == {"eu-2", "eu-3"}
+    assert set(asking.selector.ordered(["eu-2", "eu-3"], 1)) == {"eu-2", "eu-3"}
 
 
 def test_at_first_the_order_is_that_of_the_ring_and_then_equals_take_turns(asking: Asking) -> None:
-    assert [asking.preference.ordered(THREE, 2) for _ in range(3)] == [
+    assert [asking.selector.ordered(THREE, 2) for _ in range(3)] == [
         ["eu-1", "eu-2", "eu-3"],
         ["eu-1", "eu-3", "eu-2"],
         ["eu-1", "eu-2", "eu-3"],
@@ -89,8 +89,8 @@ def test_a_slow_node_is_asked_now_and_then_so_that_it_is_noticed_when_it_is_fast
 
 def test_those_that_cost_more_come_last_the_dearest_at_the_end(asking: Asking) -> None:
     asking.measured(eu_2=9.0, eu_3=1.0, eu_4=4.0, eu_5=1.1)
-    asking.preference._until_explored = 100
-    assert asking.preference.ordered(ALL, 2)[3:] == ["eu-4", "eu-2"]
+    asking.selector._until_explored = 100
+    assert asking.selector.ordered(ALL, 2)[3:] == ["eu-4", "eu-2"]
 
 
 def test_a_node_that_was_never_asked_has_its_turn(asking: Asking) -> None:
@@ -100,7 +100,7 @@ def test_a_node_that_was_never_asked_has_its_turn(asking: Asking) -> None:
 
 def test_a_read_that_asks_all_explores_nothing(asking: Asking) -> None:
     asking.measured(eu_2=30.0, eu_3=1.0)
-    assert all(asking.preference.ordered(THREE, 3) == ["eu-1", "eu-3", "eu-2"] for _ in range(100))
+    assert all(asking.selector.ordered(THREE, 3) == ["eu-1", "eu-3", "eu-2"] for _ in range(100))
     assert "explored_reads" not in asking.step.stats.counters
 
 
@@ -146,13 +146,13 @@ def test_a_node_that_has_left_the_ring_is_forgotten(asking: Asking) -> None:
     asking.cluster.ring = HashRing(topology(ALL[:4], epoch=2))
     asking.later(LOADS_EVERY_S)
     asking.firsts(1, THREE)
-    assert list(asking.preference.told()) == ["eu-2"]
+    assert list(asking.selector.snapshot()) == ["eu-2"]
 
 
 def test_the_same_history_gives_the_same_order() -> None:
     def orders() -> list[list[str]]:
         asking = Asking()
         asking.measured(eu_2=3.0, eu_3=1.0, eu_4=2.0)
-        return [asking.preference.ordered(ALL, 2) for _ in range(200)]
+        return [asking.selector.ordered(ALL, 2) for _ in range(200)]
 
     assert orders() == orders()

@@ -137,29 +137,29 @@ def test_what_the_first_coordinator_alone_may_have_is_not_done_again_before_it_i
 
 def test_who_handed_an_operation_on_names_those_who_may_have_carried_it_out(cluster: Retrying) -> None:
     first, second, _ = cluster.homes_of_hits
-    guest = next(name for name in cluster.names if name not in cluster.homes_of_hits)
+    fallback = next(name for name in cluster.names if name not in cluster.homes_of_hits)
     cluster.loses = lambda sender, receiver, message: is_write(message)
-    assert cluster.attempt(guest) is None  # handed on to the first home, which writes it and reaches nobody
+    assert cluster.attempt(fallback) is None  # handed on to the first home, which writes it and reaches nobody
     cluster.stop(first)
-    refusal = cluster.attempt(second, tried=(guest,))
+    refusal = cluster.attempt(second, tried=(fallback,))
     assert refused(refusal) == Unavailable.code
-    # The guest need not remember it: it had noted it before it handed it on.
-    cluster.stop(guest)
-    cluster.start(guest)
-    refusal = cluster.attempt(guest, tried=(guest,))
+    # The fallback need not remember it: it had noted it before it handed it on.
+    cluster.stop(fallback)
+    cluster.start(fallback)
+    refusal = cluster.attempt(fallback, tried=(fallback,))
     assert refused(refusal) == Unavailable.code
     cluster.loses = lambda sender, receiver, message: False
     cluster.start(first)
-    assert written(cluster.attempt(second, tried=(guest,)))[0].startswith(first)
+    assert written(cluster.attempt(second, tried=(fallback,)))[0].startswith(first)
     cluster.run(5)
     assert cluster.count(level="LOCAL_ALL") == 1
 
 
 def test_a_node_that_handed_nothing_on_does_not_stand_in_the_way(cluster: Retrying) -> None:
     _, second, third = cluster.homes_of_hits
-    guest = next(name for name in cluster.names if name not in cluster.homes_of_hits)
+    fallback = next(name for name in cluster.names if name not in cluster.homes_of_hits)
     cluster.stop(third)
-    assert written(cluster.attempt(second, tried=(guest,)))[0].startswith(second)
+    assert written(cluster.attempt(second, tried=(fallback,)))[0].startswith(second)
 
 
 def test_a_record_without_its_write_is_no_proof_that_the_write_is_there(cluster: Retrying) -> None:
@@ -226,7 +226,7 @@ def test_without_a_majority_a_retry_is_refused_at_the_weakest_level_too(cluster:
     assert written(cluster.attempt(second, level="ONE"))[0].startswith(second)
 
 
-def test_a_stand_in_has_seen_what_it_keeps_for_others(cluster: Retrying) -> None:
+def test_a_fallback_replica_has_seen_the_writes_of_its_hints(cluster: Retrying) -> None:
     first, second, third = cluster.homes_of_hits
     cluster.stop(second)
     cluster.stop(third)
@@ -245,10 +245,10 @@ def test_an_operation_is_not_begun_after_its_time(cluster: Retrying) -> None:
 
 
 def test_a_time_to_begin_is_told_to_another_node_by_its_own_clock(cluster: Retrying) -> None:
-    guest = next(name for name in cluster.names if name not in cluster.homes_of_hits)
+    fallback = next(name for name in cluster.names if name not in cluster.homes_of_hits)
     for home in cluster.homes_of_hits:
-        cluster.handle(guest, PeerClock(home, 5.0))
-    cluster.attempt(guest, begin_by_ms=int(cluster.now_s * 1000) + 400)
+        cluster.handle(fallback, PeerClock(home, 5.0))
+    cluster.attempt(fallback, begin_by_ms=int(cluster.now_s * 1000) + 400)
     (forwarded,) = [message for _, _, message in cluster.sent if isinstance(message, MutateRequest)]
     assert forwarded.begin_by_ms == int(cluster.now_s * 1000) + 5400
 

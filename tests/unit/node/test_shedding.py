@@ -67,7 +67,7 @@ def test_a_full_node_answers_gossip() -> None:
     node = full_node()
     row = ["eu-2", 1, 50, 0, 0, 0, 0, 0]
     assert "eu-2" in to(node.from_node("eu-2", MembersPush([row])), MembersReply)
-    assert node.core.parts.membership.told()["eu-2"]["heartbeat"] == 50
+    assert node.core.parts.membership.snapshot()["eu-2"]["heartbeat"] == 50
 
 
 def test_a_full_node_begins_rounds_of_gossip() -> None:

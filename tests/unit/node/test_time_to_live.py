@@ -73,9 +73,9 @@ def test_a_request_says_better_than_the_bucket(cluster: Cluster) -> None:
 
 @pytest.mark.parametrize("at", ["home", "another node"])
 def test_an_operation_that_is_forwarded_takes_its_time_to_live_along(cluster: Cluster, at: str) -> None:
-    node = cluster.homes[1] if at == "home" else cluster.stand_in
+    node = cluster.homes[1] if at == "home" else cluster.fallback
     reply = cluster.mutate("put", b"books", at=node, ttl_ms=TTL_MS)
-    entry = cluster.read(at=cluster.stand_in)
+    entry = cluster.read(at=cluster.fallback)
     assert entry is not None
     assert list(entry.expiries.values()) == [reply.timestamp + from_wall_ms(TTL_MS)]
 
@@ -211,7 +211,7 @@ def test_an_expired_key_that_is_written_again_within_the_grace_is_not_collected(
     cluster.mutate("put", b"lamps")
     cluster.run(5 * GRACE_S)
     assert is_there(cluster)
-    assert cluster.cores[cluster.homes[0]].parts.collection.told == {"rows": 0, "waiting_for": {}}
+    assert cluster.cores[cluster.homes[0]].parts.collection.snapshot == {"rows": 0, "waiting_for": {}}
 
 
 def test_what_a_remove_hides_is_not_collected_while_it_may_appear_again(cluster: Cluster) -> None:

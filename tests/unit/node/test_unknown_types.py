@@ -145,7 +145,7 @@ def test_a_hint_of_an_unknown_type_is_kept_and_delivered(cluster: Cluster) -> No
     absent = cluster.homes[2]
     cluster.stop(absent)
     hint = KeepHint(1, absent, KEY, NEW, False)
-    cluster.handle(cluster.stand_in, Received(cluster.homes[0], cluster.topology.epoch, [hint]))
+    cluster.handle(cluster.fallback, Received(cluster.homes[0], cluster.topology.epoch, [hint]))
     assert cluster.holders(KEY) == []
     cluster.start(absent)
     cluster.run(5)

@@ -48,7 +48,7 @@ def test_a_walk_meets_every_node_once(ring: HashRing) -> None:
 
 @settings(max_examples=40)
 @given(RINGS)
-def test_replicas_and_stand_ins_together_are_the_walk(ring: HashRing) -> None:
+def test_home_replicas_and_fallback_replicas_together_are_the_walk(ring: HashRing) -> None:
     for partition, walk in enumerate(ring.walks):
         assert ring.replicas_of(partition) + ring.fallbacks(partition) == walk
         assert not set(ring.replicas_of(partition)) & set(ring.fallbacks(partition))

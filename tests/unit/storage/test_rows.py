@@ -45,7 +45,7 @@ def test_a_tombstones_row_tells_its_storage_key(identity: bytes) -> None:
 
 @given(NUMBERS)
 def test_an_outbox_row_tells_its_number(outbox_seq: int) -> None:
-    assert rows.oseq_in(rows.outbox_row(outbox_seq)) == outbox_seq
+    assert rows.outbox_seq_in(rows.outbox_row(outbox_seq)) == outbox_seq
     assert ranges_of(rows.outbox_row(outbox_seq)) == [rows.OUTBOX_RANGE]
     assert ranges_of(rows.dead_letter_row(outbox_seq)) == [rows.DEAD_LETTER_RANGE]
 

@@ -1,4 +1,4 @@
-"""One client core among nodes that are played by the test: what it sends comes out, what they answer goes in."""
+"""`Stage`: a client core whose nodes are simulated by the test, which reads its messages and sends the answers."""
 
 from random import Random
 from typing import Any, TypeVar
@@ -15,26 +15,23 @@ from crdtkv.ring.topology import RingNode, Topology
 from crdtkv.wire.messages import ErrorReply, Hello, Message, TopologyReply
 
 KEY = identity_of("default", "register", "k")
-#: How precisely time goes on while `advance` waits.
-TICK_S = 0.01
-
 M = TypeVar("M")
 
 
 def topology(datacenter: str = "eu", nodes: int = 3, epoch: int = 1, learners: tuple[str, ...] = ()) -> Topology:
-    """Return a ring in which every node is a replica of every key, unless there are more than three."""
+    """Return a topology with replication factor 3: up to three nodes, each is a replica of every key."""
     names = [f"{datacenter}-{number}" for number in range(1, nodes + 1)]
     members = tuple(RingNode(name, name, 1, "z", 1.0, "0" * 16, name in learners) for name in names)
     return Topology("shop", datacenter, epoch, 16, min(3, nodes), members)
 
 
-def told(ring: Topology, number: int = 0) -> TopologyReply:
-    """Return a ring as a node tells it."""
+def topology_reply(ring: Topology, number: int = 0) -> TopologyReply:
+    """Return the answer of a node to a `TopologyRequest`."""
     return TopologyReply(number, ring.to_json(), [["default", "LOCAL_QUORUM"]], ["eu", "us"], 0)
 
 
 class Stage:
-    """The core, its clock, and the nodes by name; all links stand at first."""
+    """The core, its clock, and the links by node name; at first all links are open."""
 
     def __init__(self, *rings: Topology) -> None:
         self.now = 100.0
@@ -43,10 +40,10 @@ class Stage:
         self.ended: dict[Call, Any] = {}
         self.pages: list[Any] = []
         self.moves: list[tuple[str, str]] = []
-        #: What was sent to each node and not looked at yet.
+        #: The messages to each node that the test has not taken yet.
         self.sent: dict[str, list[Message]] = {}
         for rank, ring in enumerate(rings or (topology(),)):
-            self.step(TopologySeen(ring.datacenter, rank, told(ring)))
+            self.step(TopologySeen(ring.datacenter, rank, topology_reply(ring)))
         for link in list(self.core.routing.links.values()):
             self.up(link.node)
 
@@ -91,7 +88,7 @@ class Stage:
         self.answer(node, ErrorReply(request.id, error.code, fields))
 
     def advance(self, seconds: float) -> None:
-        """Let time go on; the core is woken when it wants to be."""
+        """Advance the clock; call the core at `timers.next_at`."""
         until = self.now + seconds
         while (due := self.core.timers.next_at) <= until:
             self.now = max(self.now, due)
@@ -99,14 +96,14 @@ class Stage:
         self.now = until
 
     def take(self, node: str, kind: type[M]) -> M:
-        """Return the only message to a node that was not looked at yet, and to any."""
+        """Take the only message to `node`; check that there are no messages to other nodes."""
         (message,) = self.sent.pop(node)
         assert isinstance(message, kind)
         assert not self.sent, f"also sent: {self.sent}"
         return message
 
     def take_any(self, kind: type[M]) -> tuple[str, M]:
-        """Return the only message that was not looked at yet, and to which node it went."""
+        """Take the only message to any node; return the node and the message."""
         (node,) = self.sent
         return node, self.take(node, kind)
 

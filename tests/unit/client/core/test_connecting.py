@@ -1,8 +1,8 @@
-"""How a client finds its data centers: whom it asks, and how long it waits for better ones."""
+"""`Connect`: the nodes that it asks, and how long it waits for the preferred data center."""
 
 from random import Random
 
-from stage import Stage, told, topology
+from stage import Stage, topology, topology_reply
 
 from crdtkv import InvalidRequest, NoNodeReachable, ProtocolError
 from crdtkv.client.core.client_core import ClientCore
@@ -13,7 +13,7 @@ from crdtkv.wire.messages import Hello, TopologyRequest
 
 
 class Meeting:
-    """A client that was given addresses, named after the nodes there."""
+    """A client that connects to addresses; the host of an address is the name of its node."""
 
     def __init__(self, *addresses: str, preferred: str | None = None, timeout_s: float = 5.0) -> None:
         self.stage = Stage()
@@ -30,11 +30,11 @@ class Meeting:
         self.stage.step(LinkUp(self.contact(address), Hello("shop", address[:2], "node", address)))
 
     def tell(self, address: str) -> None:
-        """Let a contact tell of its data center, whose nodes are linked at once."""
+        """Answer the topology request to an address."""
         (request,) = self.stage.sent.pop(address)
         assert isinstance(request, TopologyRequest)
         ring = topology(address[:2])
-        self.stage.receive(self.contact(address), told(ring, request.id))
+        self.stage.receive(self.contact(address), topology_reply(ring, request.id))
 
     @property
     def names(self) -> list[str]:
@@ -55,10 +55,10 @@ def test_one_node_of_each_data_center_is_asked() -> None:
     contacts = [meeting.contact("us-1")]
     assert meeting.stage.core.routing.views[1].contacts == [meeting.stage.core.routing.links[contacts[0]]]
     changes = meeting.stage.effects[-1].changes
-    assert [type(change) for change in changes] == [HangUp, HangUp], "addresses are kept where no other link stands"
+    assert [type(change) for change in changes] == [HangUp, HangUp], "addresses are kept where no other link is open"
 
 
-def test_better_data_centers_are_waited_for_a_moment_once_any_is_known() -> None:
+def test_the_client_waits_a_moment_for_the_preferred_data_center_once_another_is_known() -> None:
     meeting = Meeting("eu-1", "us-1", preferred="eu")
     meeting.greet("us-1")
     meeting.tell("us-1")
@@ -68,7 +68,7 @@ def test_better_data_centers_are_waited_for_a_moment_once_any_is_known() -> None
     assert meeting.names == ["eu", "us"]
 
 
-def test_without_links_to_the_nodes_that_are_named_the_addresses_are_kept() -> None:
+def test_without_links_to_the_nodes_of_the_topology_the_addresses_are_kept() -> None:
     meeting = Meeting("eu-1")
     meeting.greet("eu-1")
     meeting.tell("eu-1")
@@ -87,7 +87,7 @@ def test_one_link_is_enough_after_a_moment() -> None:
     assert meeting.stage.ended[meeting.call] is None
 
 
-def test_nobody_answers() -> None:
+def test_no_node_answers() -> None:
     meeting = Meeting("eu-1", timeout_s=1.0)
     meeting.stage.advance(1.0)
     error = meeting.stage.ended[meeting.call]
@@ -102,7 +102,7 @@ def test_another_cluster_answers() -> None:
     assert meeting.stage.ended[meeting.call] is refused
 
 
-def test_a_data_center_that_does_not_exist_is_an_error_that_names_those_that_do() -> None:
+def test_the_error_for_an_unknown_data_center_names_the_known_ones() -> None:
     meeting = Meeting("eu-1", preferred="asia")
     meeting.greet("eu-1")
     meeting.tell("eu-1")

@@ -1,8 +1,8 @@
-"""One node's link: what leaves together, what its silence means, and what becomes of requests when it leaves."""
+"""The link to one node: batching, silence of the node, and requests in flight when the node stops."""
 
 from dataclasses import replace
 
-from stage import KEY, Stage, told, topology
+from stage import KEY, Stage, topology, topology_reply
 
 from crdtkv import LOCAL_QUORUM, ONE
 from crdtkv.client.core.effects import Break, Dial
@@ -33,7 +33,7 @@ def test_reads_of_other_levels_leave_as_messages_of_their_own_in_the_same_frame(
     assert [(message.level, len(message.identities)) for message in messages] == [("LOCAL_QUORUM", 2), ("ONE", 1)]
 
 
-def test_more_reads_than_are_in_flight_at_most_wait_and_leave_when_there_is_room() -> None:
+def test_reads_beyond_the_window_wait_and_are_sent_when_there_is_room() -> None:
     stage = Stage()
     stage.link("eu-1").window.limit = 2 * READS_A_MESSAGE + 1
     for node in ("eu-2", "eu-3"):
@@ -67,11 +67,11 @@ def test_a_node_that_speaks_again_is_suspected_no_longer() -> None:
     assert not stage.link(first).is_suspected
 
 
-def test_a_process_that_did_not_run_itself_suspects_nobody() -> None:
+def test_a_process_that_did_not_run_suspects_no_node() -> None:
     stage = Stage()
     stage.begin(read())
     first, _ = stage.take_any(GetRequest)
-    stage.now += 3.0  # nobody has woken the core meanwhile
+    stage.now += 3.0  # the core was not called in the meantime
     stage.step()
     assert not stage.link(first).is_suspected
 
@@ -90,7 +90,7 @@ def test_a_new_link_is_not_judged_by_the_silence_of_the_old_one() -> None:
     assert not stage.link("eu-1").is_suspected
 
 
-def test_a_node_that_leaves_gets_nothing_new_and_keeps_its_link_until_it_owes_nothing() -> None:
+def test_a_stopping_node_gets_no_new_requests_and_keeps_its_link_until_it_has_answered() -> None:
     stage, call = Stage(), read()
     stage.begin(call)
     node, sent = stage.take_any(GetRequest)
@@ -108,15 +108,15 @@ def test_a_frame_of_a_newer_epoch_makes_the_client_learn_the_ring_again_once() -
     stage.answer("eu-1", epoch=2)
     stage.answer("eu-2", epoch=2)
     node, request = stage.take_any(TopologyRequest)
-    stage.answer(node, told(topology(epoch=2, nodes=4), request.id), epoch=2)
+    stage.answer(node, topology_reply(topology(epoch=2, nodes=4), request.id), epoch=2)
     assert stage.core.routing.views[0].ring.topology.epoch == 2
     assert stage.effects[-1].changes == (Dial(4, "eu-4", "eu-4", 1),)
     stage.answer("eu-2", epoch=2)
     assert not stage.sent
 
 
-def test_an_answer_from_before_a_node_has_moved_is_taken_for_no_other_request() -> None:
-    """Seed 103: the read of an old link was answered late, under the number of a write on the new one."""
+def test_an_answer_on_the_old_link_of_a_moved_node_matches_no_new_request() -> None:
+    """Seed 103: a read on the old link was answered late, under the id of a write on the new one."""
     stage = Stage(topology(nodes=1))
     stage.begin(read())
     old = stage.take("eu-1", GetRequest)
@@ -124,7 +124,7 @@ def test_an_answer_from_before_a_node_has_moved_is_taken_for_no_other_request() 
     moved = replace(moved, nodes=(replace(moved.nodes[0], host="elsewhere"),))
     stage.answer("eu-1", epoch=2)
     request = stage.take("eu-1", TopologyRequest)
-    stage.answer("eu-1", told(moved, request.id), epoch=2)
+    stage.answer("eu-1", topology_reply(moved, request.id), epoch=2)
     stage.up("eu-1")
     call = read()
     stage.begin(call)

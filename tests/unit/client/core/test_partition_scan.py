@@ -1,4 +1,4 @@
-"""The pages of one partition, and what a session makes of them."""
+"""`PartitionScan`: the pages of one partition, without and with a session."""
 
 from stage import Stage, entry_of
 
@@ -16,7 +16,7 @@ from crdtkv.wire.messages import EntriesReply, GetRequest, ScanReply, ScanReques
 
 ACTOR = "eu-1.00000000000000aa"
 PREFIX = identity_prefix("default", "register")
-#: Keys of one partition, in the order of their places.
+#: The keys of one partition, in the order of their storage keys.
 PARTITION = 3
 KEYS = sorted(
     (
@@ -36,7 +36,7 @@ def scan(observations: Observations) -> PartitionScan:
     return PartitionScan(PARTITION, PREFIX, 2, LOCAL_QUORUM, 1.0, observations)
 
 
-def test_a_page_goes_on_behind_the_one_before() -> None:
+def test_a_page_begins_behind_the_one_before() -> None:
     stage, call = Stage(), scan(Observations())
     stage.begin(call)
     node, first = stage.take_any(ScanRequest)
@@ -56,7 +56,7 @@ def test_a_page_that_does_not_come_in_time_ends_the_scan() -> None:
     assert isinstance(stage.ended[call], ReadTimeout)
 
 
-def test_what_a_page_lacks_of_a_session_is_read_by_itself() -> None:
+def test_a_key_that_is_older_in_a_page_than_in_the_session_is_read_separately() -> None:
     stage, seen = Stage(), Seen()
     for key in (KEYS[0], KEYS[1], KEYS[-1]):
         seen.written(key, Dot(ACTOR, 2), 0)
@@ -65,7 +65,9 @@ def test_what_a_page_lacks_of_a_session_is_read_by_itself() -> None:
     node, request = stage.take_any(ScanRequest)
     stage.answer(node, ScanReply(request.id, [[KEYS[0], entry(1)], [KEYS[1], entry(2)]], storage_key_of(KEYS[1])))
     node, read = stage.take_any(GetRequest)
-    assert read.identities == [KEYS[0]], "the page shows all of the second key, and does not reach the last"
+    assert read.identities == [KEYS[0]], "the page has all of the second key, and ends before the last one"
     stage.answer(node, EntriesReply(read.id, [entry(3)]))
     assert stage.pages[0][1].rows == [(KEYS[0], entry(3)), (KEYS[1], entry(2))]
-    assert not seen.is_in(KEYS[0], CausalContext(VersionVector({ACTOR: 2}))), "what a page shows was read"
+    assert not seen.is_in(KEYS[0], CausalContext(VersionVector({ACTOR: 2}))), (
+        "the session has read the keys of the page"
+    )

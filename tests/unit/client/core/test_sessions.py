@@ -1,4 +1,4 @@
-"""What a session asks when an answer lacks something: a quorum, then again, until time is up."""
+"""`SessionRead`: repetitions of a read whose answer is too old: at a quorum, then again, until the deadline."""
 
 import pytest
 from stage import KEY, Stage, entry_of
@@ -25,7 +25,7 @@ def entry(counter: int) -> bytes:
 
 
 class Reading:
-    """One read of a session that has written the second operation of `ACTOR`, and the levels it is sent at."""
+    """One read of a session that has written the second dot of `ACTOR`, with the levels of its requests."""
 
     def __init__(self, level: ConsistencyLevel, timeout_s: float = 1.0) -> None:
         self.stage = Stage()
@@ -51,7 +51,7 @@ class Reading:
         return self.stage.ended[self.call]
 
 
-def test_what_is_new_enough_is_taken_at_the_level_that_was_asked_for() -> None:
+def test_an_answer_that_is_new_enough_is_returned_at_the_requested_level() -> None:
     reading = Reading(ONE)
     reading.answer(entry(2))
     assert reading.result == entry(2)
@@ -59,16 +59,16 @@ def test_what_is_new_enough_is_taken_at_the_level_that_was_asked_for() -> None:
 
 
 @pytest.mark.parametrize("stale", [None, entry(1)], ids=["nothing", "an older entry"])
-def test_what_one_replica_lacks_a_quorum_is_asked_for(stale: bytes | None) -> None:
+def test_a_read_with_an_old_answer_is_repeated_at_a_quorum(stale: bytes | None) -> None:
     reading = Reading(ONE)
     reading.answer(stale)
     reading.answer(entry(3))
     assert reading.result == entry(3)
     assert reading.levels == ["ONE", "LOCAL_QUORUM"]
-    assert not reading.seen.is_in(KEY, context(2)), "what was read must be read again"
+    assert not reading.seen.is_in(KEY, context(2)), "later reads must show the context that was read"
 
 
-def test_without_a_quorum_the_level_that_was_asked_for_is_tried_again() -> None:
+def test_without_a_quorum_the_read_is_repeated_at_the_requested_level() -> None:
     reading = Reading(ONE)
     for answer in (entry(1), ReadTimeout(1, 2), entry(2)):
         reading.answer(answer)
@@ -86,7 +86,7 @@ def test_a_read_never_asks_fewer_replicas_than_its_level(level: ConsistencyLevel
     assert reading.levels == [level.to_wire()] * 2
 
 
-def test_a_read_that_asks_twice_has_its_time_once() -> None:
+def test_a_repeated_read_keeps_its_deadline() -> None:
     reading = Reading(ONE, timeout_s=3.0)
     for answer in (entry(1), ReadTimeout(1, 2)):
         reading.stage.now += 0.2
@@ -97,12 +97,12 @@ def test_a_read_that_asks_twice_has_its_time_once() -> None:
     assert reading.timeouts_ms == pytest.approx([3000, 2800, 2600], abs=1)
 
 
-def test_what_does_not_come_in_time_is_an_error_and_no_old_value() -> None:
+def test_a_write_that_does_not_arrive_in_time_is_an_error_and_no_old_value() -> None:
     reading = Reading(ONE, timeout_s=0.3)
     while reading.call not in reading.stage.ended:
         if reading.stage.sent:
             reading.answer(entry(1))
         reading.stage.advance(0.05)
     assert isinstance(reading.result, StaleReplica)
-    assert "wait, or read where it was written" in str(reading.result)
+    assert "wait, or read in the data center where it was written" in str(reading.result)
     assert len(reading.levels) > 2

@@ -1,4 +1,4 @@
-"""How many requests are in flight to one node, and what becomes of those that wait."""
+"""`Window`, `RetryBudget` and `Timers`: the limit of requests in flight to one node, and the requests that wait."""
 
 import math
 from typing import Any
@@ -49,7 +49,7 @@ class Request:
         self.error = error
 
 
-def test_no_more_are_in_flight_than_there_are_places() -> None:
+def test_no_more_requests_are_in_flight_than_the_limit() -> None:
     load = Load(limit=3)
     for number in range(10):
         load.send(number)
@@ -65,14 +65,14 @@ def test_a_request_that_comes_while_others_wait_does_not_overtake_them() -> None
     load = Load(limit=1)
     for number in (0, 1):
         load.send(number)
-    load.window.used = 0  # a place is free, and nobody has been told yet
+    load.window.used = 0  # the window has room, and the waiting request was not sent yet
     load.send(2)
     assert load.order == [0, 1]
     load.answer()
     assert load.order == [0, 1, 2]
 
 
-def test_who_stops_waiting_gives_its_place_to_the_next() -> None:
+def test_a_request_that_has_ended_is_skipped() -> None:
     load = Load(limit=1)
     requests = [load.send(number) for number in (0, 1, 2)]
     requests[1].is_over = True
@@ -80,7 +80,7 @@ def test_who_stops_waiting_gives_its_place_to_the_next() -> None:
     assert load.order == [0, 2]
 
 
-def test_what_has_waited_until_its_deadline_was_not_sent() -> None:
+def test_a_request_that_waits_until_its_deadline_is_not_sent() -> None:
     load = Load(limit=1)
     load.send(0)
     late = load.send(1)
@@ -91,7 +91,7 @@ def test_what_has_waited_until_its_deadline_was_not_sent() -> None:
     assert load.order == [0]
 
 
-def test_what_was_sent_has_no_deadline_in_the_window_any_more() -> None:
+def test_a_request_that_was_sent_has_no_deadline_in_the_window() -> None:
     load = Load(limit=1)
     load.send(0)
     waiting = load.send(1)
@@ -101,7 +101,7 @@ def test_what_was_sent_has_no_deadline_in_the_window_any_more() -> None:
     assert waiting.error is None
 
 
-def test_those_who_wait_for_a_node_that_is_gone_go_elsewhere() -> None:
+def test_requests_that_wait_for_a_lost_node_fail() -> None:
     load = Load(limit=1)
     load.send(0)
     waiting = load.send(1)
@@ -135,7 +135,7 @@ def test_a_window_that_is_not_used_up_stays() -> None:
     assert window.limit == FIRST
 
 
-def test_of_many_refusals_at_once_one_counts() -> None:
+def test_one_of_many_refusals_at_once_counts() -> None:
     window = Window(Timers())
     window.refused(10.0)
     once = window.limit
@@ -145,7 +145,7 @@ def test_of_many_refusals_at_once_one_counts() -> None:
     assert window.limit < once
 
 
-def test_a_tenth_of_the_requests_may_be_sent_again() -> None:
+def test_a_tenth_of_the_requests_may_be_retried() -> None:
     budget = RetryBudget()
     assert sum(budget.spend() for _ in range(5_000)) == SAVED_MAX
     budget.requests += 1_001

@@ -1,4 +1,4 @@
-"""One write and its tries: one operation id, one data center, and no two tries that could both begin."""
+"""`Write` and its attempts: one operation id, one data center, and no two attempts that could both begin."""
 
 import pytest
 from stage import KEY, Stage, topology
@@ -17,14 +17,14 @@ def put(timeout_s: float = 5.0, value: object = b"v") -> Write:
     return Write(KEY, Mutation("put", [value]), LOCAL_QUORUM, timeout_s, Observations())
 
 
-def test_a_try_that_may_have_begun_is_repeated_under_the_same_id_when_it_can_begin_no_more() -> None:
+def test_an_attempt_that_may_have_begun_is_repeated_with_the_same_id_when_it_cannot_begin_any_more() -> None:
     stage, write = Stage(), put()
     stage.begin(write)
     first, sent = stage.take_any(MutateRequest)
     sent_at = stage.now
     stage.down(first)
     stage.advance(BEGIN_WITHIN_S - 0.01)
-    assert not stage.sent, "the first try may begin now still"
+    assert not stage.sent, "the node may still begin the first attempt"
     stage.advance(0.1)
     second, again = stage.take_any(MutateRequest)
     assert second != first
@@ -35,19 +35,19 @@ def test_a_try_that_may_have_begun_is_repeated_under_the_same_id_when_it_can_beg
     assert stage.ended[write] == REPLY._replace(id=again.id)
 
 
-def test_what_was_certainly_not_done_names_no_node_as_tried() -> None:
+def test_an_attempt_that_was_refused_is_not_named_as_tried() -> None:
     stage, write = Stage(), put()
     stage.begin(write)
     node, sent = stage.take_any(MutateRequest)
     stage.refuse(node, sent, Overloaded("full"))
     stage.advance(0.1)
     other, again = stage.take_any(MutateRequest)
-    assert other != node, "after a refusal the next replica is asked"
+    assert other != node, "after a refusal the next replica is tried"
     assert again.tried is None
     assert again.operation_id == sent.operation_id
 
 
-def test_unavailable_is_believed_when_all_replicas_say_so() -> None:
+def test_unavailable_is_final_when_all_replicas_return_it() -> None:
     stage, write = Stage(), put()
     stage.begin(write)
     asked = []
@@ -59,7 +59,7 @@ def test_unavailable_is_believed_when_all_replicas_say_so() -> None:
     assert isinstance(stage.ended[write], Unavailable)
 
 
-def test_what_may_have_been_done_is_never_called_unavailable() -> None:
+def test_a_write_that_may_have_been_applied_is_never_unavailable() -> None:
     stage, write = Stage(), put(timeout_s=3.0)
     stage.begin(write)
     node, _ = stage.take_any(MutateRequest)
@@ -72,7 +72,7 @@ def test_what_may_have_been_done_is_never_called_unavailable() -> None:
     assert isinstance(stage.ended[write], WriteTimeout)
 
 
-def test_a_write_of_unknown_outcome_does_not_move_to_a_data_center_that_has_not_heard_of_it() -> None:
+def test_a_write_of_unknown_outcome_does_not_move_to_another_data_center() -> None:
     stage, write = Stage(topology("eu"), topology("us")), put(timeout_s=3.0)
     stage.begin(write)
     stage.take_any(MutateRequest)
@@ -83,7 +83,7 @@ def test_a_write_of_unknown_outcome_does_not_move_to_a_data_center_that_has_not_
     assert isinstance(stage.ended[write], WriteTimeout)
 
 
-def test_a_write_that_nobody_took_moves() -> None:
+def test_a_write_that_was_not_sent_moves() -> None:
     stage, write = Stage(topology("eu"), topology("us")), put()
     stage.begin(Read(KEY, LOCAL_QUORUM, 1.0))
     stage.take_any(GetRequest)
@@ -98,7 +98,7 @@ def test_a_write_that_nobody_took_moves() -> None:
     assert stage.ended[write].id == sent.id
 
 
-def test_a_linearizable_write_stays_where_it_is() -> None:
+def test_a_linearizable_write_stays_in_its_data_center() -> None:
     stage = Stage(topology("eu"), topology("us"))
     for node in ("eu-1", "eu-2", "eu-3"):
         stage.down(node)
@@ -110,7 +110,7 @@ def test_a_linearizable_write_stays_where_it_is() -> None:
     assert not stage.ended[write].maybe_applied
 
 
-def test_a_write_to_a_silent_node_waits_until_the_node_would_not_begin_it_and_asks_another_one_then() -> None:
+def test_a_write_to_a_silent_node_is_retried_when_the_node_would_not_begin_it_any_more() -> None:
     stage, write = Stage(), put()
     stage.begin(write)
     first, _ = stage.take_any(MutateRequest)
@@ -122,7 +122,7 @@ def test_a_write_to_a_silent_node_waits_until_the_node_would_not_begin_it_and_as
     assert again.tried == [first]
 
 
-def test_what_nobody_could_decode_fails_alone() -> None:
+def test_a_write_that_cannot_be_decoded_fails_alone() -> None:
     stage, good, wrong = Stage(), put(), put(value=object())
     stage.begin(wrong, good)
     assert isinstance(stage.ended[wrong], InvalidRequest)
@@ -143,7 +143,7 @@ def test_a_canceled_write_is_not_tried_again() -> None:
 
 
 @pytest.mark.parametrize("is_sent", [True, False], ids=["under way", "not sent"])
-def test_a_closed_client_says_whether_a_write_may_have_been_done(is_sent: bool) -> None:
+def test_a_closed_client_says_whether_a_write_may_have_been_applied(is_sent: bool) -> None:
     stage, write = Stage(), put()
     if not is_sent:
         for node in ("eu-1", "eu-2", "eu-3"):

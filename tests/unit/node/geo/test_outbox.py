@@ -35,7 +35,7 @@ def numbers_in(batch: list[tuple[int, bytes]]) -> list[int]:
 
 
 def rows_of(store: MemoryStore) -> dict[int, bytes]:
-    return {rows.oseq_in(row): storage_key for row, storage_key in store.scan(*rows.OUTBOX_RANGE, limit=10_000)}
+    return {rows.outbox_seq_in(row): storage_key for row, storage_key in store.scan(*rows.OUTBOX_RANGE, limit=10_000)}
 
 
 def confirm_everywhere(outbox: Outbox, outbox_seqs: Iterable[int]) -> None:

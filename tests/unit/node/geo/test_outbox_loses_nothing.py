@@ -26,7 +26,7 @@ class World:
         self.streams: dict[str, list[Message]] = {peer: [] for peer in PEERS}
         self.confirmations: list[tuple[str, list[int]]] = []
         self.known: dict[str, dict[bytes, int]] = {peer: {} for peer in PEERS}
-        self.located_of: dict[int, bytes] = {}
+        self.storage_key_of: dict[int, bytes] = {}
         self.outbox = self._open()
 
     def _open(self) -> Outbox:
@@ -64,7 +64,7 @@ class World:
         self.store.commit()
         self.store.sync()  # nothing leaves before it is durable
         for outbox_seq, storage_key, _ in message:
-            assert self.located_of.setdefault(outbox_seq, storage_key) == storage_key
+            assert self.storage_key_of.setdefault(outbox_seq, storage_key) == storage_key
         if choice % 4 != 1 and message:
             for stream in self.streams.values():
                 stream.append(message)

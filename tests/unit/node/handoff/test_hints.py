@@ -37,7 +37,7 @@ def keeper() -> Keeper:
 
 
 def test_an_entry_is_read_by_whoever_asks_and_delivered_to_its_target(keeper: Keeper) -> None:
-    keeper.hints.keep(KEY, ["b"], entry(b"v"), is_unsent=False, now=0.0)
+    keeper.hints.store(KEY, ["b"], entry(b"v"), is_unsent=False, now=0.0)
     assert keeper.hints.held(KEY) == entry(b"v")
     assert keeper.hints.held(OTHER) is None
     (hint,) = keeper.hints.first("b", 10)
@@ -48,30 +48,30 @@ def test_an_entry_is_read_by_whoever_asks_and_delivered_to_its_target(keeper: Ke
 
 def test_what_comes_later_for_the_same_target_is_merged_in(keeper: Keeper) -> None:
     one, two = entry(b"1", "a"), entry(b"2", "b")
-    keeper.hints.keep(KEY, ["c"], one, is_unsent=True, now=0.0)
-    keeper.hints.keep(KEY, ["c"], two, is_unsent=False, now=1.0)
+    keeper.hints.store(KEY, ["c"], one, is_unsent=True, now=0.0)
+    keeper.hints.store(KEY, ["c"], two, is_unsent=False, now=1.0)
     (hint,) = keeper.hints.first("c", 10)
     assert (hint.entry, hint.is_unsent) == (one.merge(two).to_bytes(), True)
 
 
 def test_a_hint_that_grew_while_it_was_under_way_is_delivered_again(keeper: Keeper) -> None:
-    keeper.hints.keep(KEY, ["b"], entry(b"1", "a"), is_unsent=False, now=0.0)
+    keeper.hints.store(KEY, ["b"], entry(b"1", "a"), is_unsent=False, now=0.0)
     (under_way,) = keeper.hints.first("b", 10)
-    keeper.hints.keep(KEY, ["b"], entry(b"2", "c"), is_unsent=False, now=0.0)
+    keeper.hints.store(KEY, ["b"], entry(b"2", "c"), is_unsent=False, now=0.0)
     assert not keeper.hints.delivered(under_way)
     assert len(keeper.hints) == 1
 
 
 def test_a_reference_made_again_while_it_was_under_way_is_delivered_again(keeper: Keeper) -> None:
-    keeper.hints.refer(KEY, "b", 0.0)
+    keeper.hints.add_ref(KEY, "b", 0.0)
     (under_way,) = keeper.hints.first("b", 10)
-    keeper.hints.refer(KEY, "b", 0.0)
+    keeper.hints.add_ref(KEY, "b", 0.0)
     assert (under_way.entry, keeper.hints.delivered(under_way), len(keeper.hints)) == (None, False, 1)
 
 
 def test_hints_outlive_a_restart(keeper: Keeper) -> None:
-    keeper.hints.keep(KEY, ["b", "c"], entry(b"v"), is_unsent=True, now=0.0)
-    keeper.hints.refer(OTHER, "b", 0.0)
+    keeper.hints.store(KEY, ["b", "c"], entry(b"v"), is_unsent=True, now=0.0)
+    keeper.hints.add_ref(OTHER, "b", 0.0)
     keeper.restart()
     assert (len(keeper.hints), keeper.hints.targets) == (3, ["b", "c"])
     assert {hint.storage_key: hint.is_unsent for hint in keeper.hints.first("b", 10)} == {KEY: True, OTHER: False}
@@ -79,9 +79,9 @@ def test_hints_outlive_a_restart(keeper: Keeper) -> None:
 
 def test_a_reference_without_room_becomes_a_mark_that_outlives_a_restart() -> None:
     keeper = Keeper(rows_max=1)
-    assert keeper.hints.refer(KEY, "b", 0.0)
-    assert not keeper.hints.refer(OTHER, "c", 0.0)
-    assert keeper.hints.refer(KEY, "b", 0.0)  # what is there needs no room
+    assert keeper.hints.add_ref(KEY, "b", 0.0)
+    assert not keeper.hints.add_ref(OTHER, "c", 0.0)
+    assert keeper.hints.add_ref(KEY, "b", 0.0)  # what is there needs no room
     keeper.restart()
     assert keeper.hints.needing_repair == ["c"]
     keeper.hints.repaired("c")
@@ -92,15 +92,15 @@ def test_a_reference_without_room_becomes_a_mark_that_outlives_a_restart() -> No
 def test_an_entry_without_room_for_all_its_targets_is_kept_for_none() -> None:
     keeper = Keeper(rows_max=1)
     with pytest.raises(Overloaded):
-        keeper.hints.keep(KEY, ["b", "c"], entry(b"v"), is_unsent=True, now=0.0)
+        keeper.hints.store(KEY, ["b", "c"], entry(b"v"), is_unsent=True, now=0.0)
     assert (len(keeper.hints), keeper.hints.held(KEY), keeper.hints.needing_repair) == (0, None, [])
 
 
 def test_the_bytes_of_entries_are_bounded_too() -> None:
     keeper = Keeper(bytes_max=2_000)
-    keeper.hints.keep(KEY, ["b"], entry(b"x" * 1_500), is_unsent=False, now=0.0)
+    keeper.hints.store(KEY, ["b"], entry(b"x" * 1_500), is_unsent=False, now=0.0)
     with pytest.raises(Overloaded):
-        keeper.hints.keep(OTHER, ["b"], entry(b"x" * 1_500), is_unsent=False, now=0.0)
+        keeper.hints.store(OTHER, ["b"], entry(b"x" * 1_500), is_unsent=False, now=0.0)
     waiting = keeper.hints.waiting_for("b")
     assert waiting.rows == 1
     assert 1_500 < waiting.size_bytes < 2_000

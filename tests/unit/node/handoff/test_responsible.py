@@ -7,14 +7,14 @@ from crdtkv.node.kernel.responsible import Responsible, responsibles_of
 
 HOMES = ("a", "b", "c")
 WALK = ("d", "e")
-EVERYBODY = frozenset(HOMES + WALK)
+ALL_NODES = frozenset(HOMES + WALK)
 
 
 def responsibles(me: str, alive: str, sloppy: bool = False, uncounted: str = "") -> tuple[Responsible, ...]:
     return responsibles_of(me, HOMES, uncounted, WALK, set(alive), sloppy)
 
 
-def test_with_everybody_there_the_home_replicas_have_the_seats() -> None:
+def test_with_all_nodes_alive_the_home_replicas_are_responsible() -> None:
     assert (
         responsibles("a", "abcde")
         == responsibles("a", "abcde", sloppy=True)
@@ -22,11 +22,11 @@ def test_with_everybody_there_the_home_replicas_have_the_seats() -> None:
     )
 
 
-def test_at_a_strict_level_the_coordinator_keeps_the_hints_and_the_seats_stay_empty() -> None:
+def test_at_a_strict_level_the_coordinator_stores_the_hints_and_no_fallback_replica_is_responsible() -> None:
     assert responsibles("a", "ade") == (Responsible("a", True, True, ("b", "c")),)
 
 
-def test_at_a_sloppy_level_the_walk_takes_the_seats_in_its_order() -> None:
+def test_at_a_sloppy_level_fallback_replicas_are_responsible_in_the_order_of_the_walk() -> None:
     assert responsibles("a", "ade", sloppy=True) == (
         Responsible("a", True, True),
         Responsible("d", False, True, ("b",)),
@@ -34,21 +34,21 @@ def test_at_a_sloppy_level_the_walk_takes_the_seats_in_its_order() -> None:
     )
 
 
-def test_when_the_walk_has_nobody_left_the_coordinator_keeps_the_hint() -> None:
+def test_when_the_walk_has_no_node_left_the_coordinator_stores_the_hint() -> None:
     assert responsibles("a", "ae", sloppy=True) == (
         Responsible("a", True, True, ("c",)),
         Responsible("e", False, True, ("b",)),
     )
 
 
-def test_a_guest_takes_a_seat_of_its_own() -> None:
+def test_a_fallback_coordinator_is_responsible_itself() -> None:
     assert responsibles("e", "de", sloppy=True) == (
         Responsible("e", False, True, ("a", "c")),
         Responsible("d", False, True, ("b",)),
     )
 
 
-def test_a_guest_that_was_taken_for_one_by_mistake_still_holds_what_it_writes() -> None:
+def test_a_node_that_coordinates_by_mistake_still_stores_its_writes() -> None:
     assert Responsible("d", False, False, ("a",)) in responsibles("d", "abcd", sloppy=True)
 
 
@@ -61,16 +61,16 @@ def test_a_fallback_replica_counts_only_in_the_place_of_an_absent_one() -> None:
         assert not targets & {responsible.node for responsible in counted}, alive
 
 
-def test_at_a_strict_level_who_is_no_replica_has_no_seat() -> None:
+def test_at_a_strict_level_a_node_that_is_no_replica_is_not_responsible() -> None:
     assert responsibles("d", "bcd") == (Responsible("b", True, True), Responsible("c", True, True))
 
 
-def test_a_learner_has_its_seat_and_does_not_count() -> None:
+def test_a_learner_is_responsible_and_does_not_count() -> None:
     assert responsibles("a", "abcde", uncounted="b")[1] == Responsible("b", True, False)
 
 
-@given(st.sampled_from(sorted(EVERYBODY)), st.frozensets(st.sampled_from(sorted(EVERYBODY))), st.booleans())
-def test_no_node_has_two_seats_and_nobody_absent_has_one(me: str, alive: frozenset[str], sloppy: bool) -> None:
+@given(st.sampled_from(sorted(ALL_NODES)), st.frozensets(st.sampled_from(sorted(ALL_NODES))), st.booleans())
+def test_no_node_is_responsible_twice_and_no_absent_node_is(me: str, alive: frozenset[str], sloppy: bool) -> None:
     taken = responsibles_of(me, HOMES, (), WALK, alive | {me}, sloppy)
     nodes = [responsible.node for responsible in taken]
     assert len(set(nodes)) == len(nodes)

@@ -1,6 +1,6 @@
-"""`Caller`: the calls of one client, or of one session, as coroutines: each makes a call of the core, and waits for it.
+"""`RequestExecutor`: the requests of one client or session as coroutines; each begins a call of the core and awaits it.
 
-After cancellation of a read nothing has changed; of a write nothing is known: it may have been carried out.
+A canceled read has no effect. A canceled write may have been applied, or may be applied later.
 """
 
 import asyncio
@@ -18,8 +18,8 @@ from crdtkv.quorum.level import ConsistencyLevel, level_named
 from crdtkv.wire.messages import MutateReply
 
 
-class Caller:
-    """Carries requests out. `observations` is what their caller has seen; in a session reads go by it."""
+class RequestExecutor:
+    """Executes requests. `observations` holds what its caller has seen; in a session every read must show all of it."""
 
     def __init__(
         self,
@@ -36,14 +36,14 @@ class Caller:
 
     @property
     def view(self) -> DatacenterView:
-        """The first data center."""
+        """The data center of rank 0: the preferred one if it was reached at `connect`."""
         return self.host.core.routing.views[0]
 
     def level(self, explicit: ConsistencyLevel | str | None, bucket: str) -> ConsistencyLevel:
-        """Return the level of a call: its own, else the client's, else the bucket's.
+        """Return the level of a request: its own, else the client's, else the bucket's.
 
         Raises:
-            InvalidRequest: no such level.
+            InvalidRequest: there is no such level.
         """
         if explicit is not None:
             return explicit if isinstance(explicit, ConsistencyLevel) else level_named(explicit)
@@ -56,11 +56,12 @@ class Caller:
         return level
 
     async def entry(self, identity: bytes, level: ConsistencyLevel, timeout: float | None) -> bytes | None:
-        """Read one key: its entry's bytes, None if it was never written.
+        """Read one key; return the bytes of its entry, None if there is no entry.
 
         Raises:
-            ReadTimeout, Unavailable, Overloaded, NoNodeReachable: nothing was written, as always with reads.
-            StaleReplica: what the session has seen did not come to this data center in time.
+            ReadTimeout, Unavailable, Overloaded, NoNodeReachable, ClosedError: the read failed.
+            StaleReplica: this data center did not receive in time what the session has seen.
+            InvalidRequest: the timeout is invalid, or the session remembers too many keys.
         """
         timeout_s = self.timeout_s if timeout is None else checked_timeout(timeout)
         call: Read | SessionRead
@@ -84,11 +85,11 @@ class Caller:
         timeout: float | None,
         ttl_ms: int | None = None,
     ) -> MutateReply:
-        """Carry out one operation; the reply names the write.
+        """Execute one operation; the reply has the dot and the timestamp of the write.
 
         Raises:
-            WriteTimeout: it may have been applied.
-            CrdtkvError: any other says that it was not (`maybe_applied`).
+            WriteTimeout: the operation may have been applied.
+            CrdtkvError: every other error means that it was not applied, unless `maybe_applied` is true.
         """
         timeout_s = self.timeout_s if timeout is None else checked_timeout(timeout)
         mutation = Mutation(operation, arguments, context, ttl_ms)
@@ -109,9 +110,10 @@ class Caller:
         after: bytes = b"",
         enough: int | None = None,
     ) -> list[tuple[bytes, bytes]]:
-        """Read a partition, page by page, from behind a storage key on; return identities and entries.
+        """Read the keys of a partition behind the storage key `after`, page by page; return (identity, entry) pairs.
 
-        It ends with the page that brings the entries that are no tombstones to `enough`. Raises as `entry` does.
+        The scan ends with the page after which at least `enough` live entries (no tombstones) were read. `timeout_s` is
+        per page. Raises the errors of `entry`.
         """
         rows: list[tuple[bytes, bytes]] = []
 

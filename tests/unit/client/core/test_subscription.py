@@ -1,15 +1,15 @@
-"""Which replica a watch follows, and what moves when one is lost. No key is skipped, so a new replica begins anew."""
+"""`Subscription`: the replica of each partition, and what happens when it is lost. No key may be skipped."""
 
 from collections.abc import Sequence
 from random import Random
 from typing import Any
 
-from stage import KEY, Stage, told, topology
+from stage import KEY, Stage, topology, topology_reply
 
 from crdtkv import ClosedError, InvalidRequest, Overloaded, Unavailable
 from crdtkv.client.core.client_core import ClientCore
-from crdtkv.client.core.events import Closed, PageTaken, PageTold, TopologySeen
-from crdtkv.client.core.following import ANSWER_S, LINKS_S, REFRESH_S, RETRY_S, WAIT_S, Following, Part
+from crdtkv.client.core.events import Closed, PageDelivered, PageTaken, TopologySeen
+from crdtkv.client.core.subscription import ANSWER_S, LINKS_S, REFRESH_S, RETRY_S, WAIT_S, Part, Subscription
 from crdtkv.ring.partition_set import from_bits
 from crdtkv.wire.messages import TopologyRequest, WatchReply, WatchRequest
 
@@ -17,15 +17,15 @@ ALL = (1 << 16) - 1
 
 
 class Watcher:
-    """A watch of everything among three nodes; every node is a replica of every partition."""
+    """A watch of all keys of a bucket on three nodes; every node is a replica of every partition."""
 
     def __init__(self, stage: Stage, parts: Sequence[Part] = ()) -> None:
         self.stage = stage
-        self.following = Following(stage.core.routing.views[0], [b"default"], parts)
-        stage.begin(self.following)
+        self.subscription = Subscription(stage.core.routing.views[0], [b"default"], parts)
+        stage.begin(self.subscription)
 
     def polls(self) -> dict[str, WatchRequest]:
-        """Return the polls that were sent since this was asked last, by node; one a node."""
+        """Return the polls since the last call by node; check that there is one per node."""
         sent, self.stage.sent = self.stage.sent, {}
         polls: dict[str, Any] = {}
         for node, messages in sent.items():
@@ -38,14 +38,14 @@ class Watcher:
         return self.stage.pages[-1][1]
 
     def read(self, page: Any) -> None:
-        self.stage.step(PageTaken(page), PageTold(page))
+        self.stage.step(PageTaken(page), PageDelivered(page))
 
 
 def mask(poll: WatchRequest) -> int:
     return from_bits(poll.partitions, 16)
 
 
-def test_every_partition_is_followed_at_one_replica_that_counts() -> None:
+def test_every_partition_is_polled_at_one_replica_that_is_not_a_learner() -> None:
     watcher = Watcher(Stage(topology(learners=("eu-2",))))
     polls = watcher.polls()
     assert sorted(polls) == ["eu-1", "eu-3"]
@@ -55,24 +55,24 @@ def test_every_partition_is_followed_at_one_replica_that_counts() -> None:
     assert [poll.cursor for poll in polls.values()] == [b"", b""]
 
 
-def test_the_next_page_is_fetched_when_the_one_before_was_taken() -> None:
+def test_the_next_page_is_requested_when_the_one_before_was_taken() -> None:
     watcher = Watcher(Stage())
     node, poll = next(iter(watcher.polls().items()))
     page = watcher.tell(node, poll)
     assert not watcher.polls()
     watcher.stage.step(PageTaken(page))
-    following = watcher.polls()[node]
-    assert (following.cursor, following.wait_ms) == (b"1", int(WAIT_S * 1000))
+    next_poll = watcher.polls()[node]
+    assert (next_poll.cursor, next_poll.wait_ms) == (b"1", int(WAIT_S * 1000))
 
 
-def test_a_token_names_only_what_was_told() -> None:
+def test_a_token_has_the_cursors_of_delivered_pages_only() -> None:
     watcher = Watcher(Stage())
     node, poll = next(iter(watcher.polls().items()))
     page = watcher.tell(node, poll)
     watcher.stage.step(PageTaken(page))
-    assert watcher.following.told_parts == []
-    watcher.stage.step(PageTold(page))
-    assert watcher.following.told_parts == [Part(node, mask(poll), b"1")]
+    assert watcher.subscription.delivered_parts == []
+    watcher.stage.step(PageDelivered(page))
+    assert watcher.subscription.delivered_parts == [Part(node, mask(poll), b"1")]
 
 
 def test_partitions_that_lose_their_replica_begin_elsewhere_from_an_empty_cursor() -> None:
@@ -120,7 +120,7 @@ def test_a_poll_that_is_not_answered_in_time_ends_its_group() -> None:
     assert first not in watcher.polls()
 
 
-def test_what_no_replica_can_be_reached_for_is_placed_when_one_can() -> None:
+def test_partitions_without_a_reachable_replica_are_assigned_when_one_is_reachable() -> None:
     stage = Stage()
     for node in ("eu-1", "eu-2", "eu-3"):
         stage.down(node)
@@ -133,10 +133,10 @@ def test_what_no_replica_can_be_reached_for_is_placed_when_one_can() -> None:
     assert mask(begun) == ALL
 
 
-def test_a_watch_with_a_token_waits_for_the_links_it_names_and_not_for_ever() -> None:
+def test_a_watch_with_a_token_waits_for_the_links_to_its_nodes() -> None:
     stage = Stage()
     stage.core = ClientCore(Random(1))
-    stage.step(TopologySeen("eu", 0, told(topology())))
+    stage.step(TopologySeen("eu", 0, topology_reply(topology())))
     watcher = Watcher(stage, [Part("eu-1", ALL, b"7")])
     for node in ("eu-2", "eu-3"):
         stage.up(node)
@@ -145,10 +145,10 @@ def test_a_watch_with_a_token_waits_for_the_links_it_names_and_not_for_ever() ->
     assert {node: poll.cursor for node, poll in watcher.polls().items()} == {"eu-1": b"7"}
 
 
-def test_a_node_that_a_token_names_and_that_cannot_be_reached_is_waited_for_a_moment() -> None:
+def test_a_watch_with_a_token_waits_a_moment_for_an_unreachable_node() -> None:
     stage = Stage()
     stage.core = ClientCore(Random(1))
-    stage.step(TopologySeen("eu", 0, told(topology())))
+    stage.step(TopologySeen("eu", 0, topology_reply(topology())))
     watcher = Watcher(stage, [Part("eu-1", ALL, b"7")])
     stage.up("eu-2")
     stage.advance(LINKS_S)
@@ -156,32 +156,32 @@ def test_a_node_that_a_token_names_and_that_cannot_be_reached_is_waited_for_a_mo
     assert (node, poll.cursor, mask(poll)) == ("eu-2", b"", ALL)
 
 
-def test_it_goes_by_the_newest_ring() -> None:
+def test_it_uses_the_newest_topology() -> None:
     watcher = Watcher(Stage())
     polls = watcher.polls()
     watcher.stage.answer("eu-3", epoch=2)
     asked, request = watcher.stage.take_any(TopologyRequest)
-    watcher.stage.answer(asked, told(topology(epoch=2, learners=("eu-2",)), request.id), epoch=2)
+    watcher.stage.answer(asked, topology_reply(topology(epoch=2, learners=("eu-2",)), request.id), epoch=2)
     watcher.stage.refuse("eu-1", polls["eu-1"], Unavailable(1, 0))
     assert list(watcher.polls()) == ["eu-3"]
 
 
-def test_a_watch_that_no_replica_counts_for_asks_for_the_ring_until_one_does() -> None:
-    """Seed 700000101 of disks: all replicas were learners, and nothing told the client when they counted again."""
+def test_a_watch_without_a_replica_that_counts_requests_the_topology_until_one_does() -> None:
+    """Seed 700000101 of disks: all replicas were learners; the client did not notice when they counted again."""
     learners = ("eu-1", "eu-2", "eu-3")
     watcher = Watcher(Stage(topology(learners=learners)))
     asked, request = watcher.stage.take_any(TopologyRequest)
-    watcher.stage.answer(asked, told(topology(learners=learners), request.id))
+    watcher.stage.answer(asked, topology_reply(topology(learners=learners), request.id))
     watcher.stage.advance(REFRESH_S)
     asked, request = watcher.stage.take_any(TopologyRequest)
-    watcher.stage.answer(asked, told(topology(epoch=2, learners=learners[:2]), request.id), epoch=2)
+    watcher.stage.answer(asked, topology_reply(topology(epoch=2, learners=learners[:2]), request.id), epoch=2)
     watcher.stage.advance(RETRY_S)
     (poll,) = watcher.polls().values()
     assert mask(poll) == ALL
 
 
 def test_a_watch_catches_up_with_a_node_that_restarted_while_no_poll_was_under_way() -> None:
-    """Seed 700001183 of watchers: the node's numbers had begun anew, so the old head was never reached."""
+    """Seed 700001183 of watchers: the node's numbers had restarted, so the watch never reached the old head."""
     watcher = Watcher(Stage(topology(nodes=1)))
     poll = watcher.polls()["eu-1"]
     page = watcher.tell("eu-1", poll, position=None)  # the head was 5
@@ -191,7 +191,7 @@ def test_a_watch_catches_up_with_a_node_that_restarted_while_no_poll_was_under_w
     poll = watcher.polls()["eu-1"]
     watcher.stage.answer("eu-1", WatchReply(poll.id, [], b"2", 2, 2))
     watcher.read(watcher.stage.pages[-1][1])
-    assert watcher.following.is_current
+    assert watcher.subscription.is_current
     assert watcher.polls()["eu-1"].wait_ms == int(WAIT_S * 1000)
 
 
@@ -199,7 +199,7 @@ def test_a_wrong_request_ends_the_watch() -> None:
     watcher = Watcher(Stage())
     node, poll = next(iter(watcher.polls().items()))
     watcher.stage.refuse(node, poll, InvalidRequest("no such prefix"))
-    assert isinstance(watcher.stage.ended[watcher.following], InvalidRequest)
+    assert isinstance(watcher.stage.ended[watcher.subscription], InvalidRequest)
     watcher.stage.advance(30.0)
     assert not watcher.polls()
 
@@ -207,4 +207,4 @@ def test_a_wrong_request_ends_the_watch() -> None:
 def test_closing_the_client_ends_the_watch() -> None:
     watcher = Watcher(Stage())
     watcher.stage.step(Closed())
-    assert isinstance(watcher.stage.ended[watcher.following], ClosedError)
+    assert isinstance(watcher.stage.ended[watcher.subscription], ClosedError)

@@ -1,12 +1,13 @@
-"""`Following`: which replicas a watch follows for which partitions, and the polls there.
+"""`Subscription`: the polls of a watch; it assigns each partition to a replica.
 
-Every partition is followed at one replica of the client's data center: one that counts and is linked. What is followed
-at one node from one cursor is a *group*, with one poll at a time. A group whose node is lost, or refuses because it
-does not count any more, ends, and its partitions begin at other replicas, from an empty cursor there: keys come again,
-none is skipped. When no replica can be reached, that is tried again for ever, and the ring is asked for again.
+Every partition is polled at one linked home replica of the client's data center that is not a learner. The partitions
+that are polled at one node from one cursor are a *group*, with one poll in flight. If the node of a group is lost, or
+refuses because it does not count in quorums any more, the group ends. Its partitions begin at other replicas from an
+empty cursor: keys are returned again, and no key is skipped. While no replica of a partition is reachable, the
+subscription retries without end, and requests the topology again.
 
-What was fetched and not taken yet is bounded: a group polls on when its page was taken (`PageTaken`). The token names
-the cursors up to which everything was told (`PageTold`).
+Pages that were fetched but not read are bounded: a group polls again after its page was taken (`PageTaken`). The token
+has the cursors behind the pages that were read completely (`PageDelivered`).
 """
 
 from collections.abc import Sequence
@@ -23,22 +24,22 @@ from crdtkv.ring.partition_set import each_in, mask_of, to_bits
 from crdtkv.wire.messages import WatchReply, WatchRequest
 
 PAGE_ROWS = 500
-#: How long a poll waits for a change, and how long an answer may take beyond that: links tell sooner of a dead node.
+#: How long a poll waits for a change, and how long its answer may take beyond that. Links detect dead nodes earlier.
 WAIT_S = 10.0
 ANSWER_S = 10.0
-#: How long a node that was lost or has refused is passed over, and when partitions without a replica are placed again.
+#: How long a lost node or one that has refused is avoided, and the pause before partitions are assigned again.
 AVOID_S = 1.0
 RETRY_S = 0.25
-#: How often the ring is asked for meanwhile.
+#: The shortest pause between requests for the topology while a partition has no replica.
 REFRESH_S = 1.0
-#: How long a watch that goes on from a token waits for links to the nodes it names.
+#: How long a watch with a token waits for links to the nodes of the token.
 LINKS_S = 1.0
-#: Groups at one node; with one more, all of them begin anew as one.
+#: The most groups at one node; before another one, all of them are replaced by one from an empty cursor.
 GROUPS_MAX = 4
 
 
 class Part(NamedTuple):
-    """What is followed at one replica: partitions as a mask, and how far everything of them was told."""
+    """Partitions (a bit mask) at one replica, and the cursor behind everything of them that was delivered."""
 
     node: str
     mask: int
@@ -46,7 +47,7 @@ class Part(NamedTuple):
 
 
 class Paging(NamedTuple):
-    """The rows of a page, how long a poll waits for a change, and how long its answer may take beyond that."""
+    """The most rows of a page, how long a poll waits for a change, and how long its answer may take beyond that."""
 
     rows: int
     wait_s: float
@@ -54,16 +55,17 @@ class Paging(NamedTuple):
 
 
 class Group:
-    """Partitions (a mask) that are followed at one node: the poll there, and the cursor for the next one.
+    """Partitions (a bit mask) that are polled at one node, the poll in flight, and the cursor of the next poll.
 
-    `told` is the cursor up to which everything was told, `is_current` whether that is where the node was at the start.
+    `delivered` is the cursor behind everything that was delivered. `is_current` is true once that includes all changes
+    that the node had at the first poll.
     """
 
-    def __init__(self, following: "Following", node: str, mask: int, cursor: bytes) -> None:
-        self.following = following
+    def __init__(self, subscription: "Subscription", node: str, mask: int, cursor: bytes) -> None:
+        self.subscription = subscription
         self.node = node
         self.mask = mask
-        self.told = self._cursor = cursor
+        self.delivered = self._cursor = cursor
         self.is_current = self._will_be_current = False
         self._goal: int | None = None
         self._link: NodeLink | None = None
@@ -71,72 +73,74 @@ class Group:
         self._timer: Timer | None = None
 
     def poll(self) -> None:
-        """Ask for what comes behind the cursor."""
-        following = self.following
-        link = following.view.linked.get(self.node)
+        """Request the rows behind the cursor."""
+        subscription = self.subscription
+        link = subscription.view.linked.get(self.node)
         if link is None:
-            following.lost(self)
+            subscription.lost(self)
             return
-        paging, parts = following.paging, following.parts
+        paging, parts = subscription.paging, subscription.parts
         wait_s = paging.wait_s if self._will_be_current else 0.0
         self._link, self._poll = link, link.next_id()
-        bits = to_bits(self.mask, following.partitions)
-        request = WatchRequest(self._poll, [*following.prefixes], bits, self._cursor, paging.rows, int(wait_s * 1000))
+        bits = to_bits(self.mask, subscription.partitions)
+        request = WatchRequest(
+            self._poll, [*subscription.prefixes], bits, self._cursor, paging.rows, int(wait_s * 1000)
+        )
         try:
             link.poll(request, self)
         except CrdtkvError as error:
             self.failed(error)
             return
-        self._timer = parts.timers.at(parts.step.now + wait_s + paging.answer_s, lambda: following.lost(self))
+        self._timer = parts.timers.at(parts.step.now + wait_s + paging.answer_s, lambda: subscription.lost(self))
 
     def answered(self, reply: Any) -> None:
-        """Take a page."""
+        """Handle a page."""
         assert isinstance(reply, WatchReply)
         self._end_poll()
-        # A node that has restarted numbers its changes anew: a goal from before might never be reached.
+        # A restarted node numbers its changes from the beginning, so it might never reach an earlier goal.
         self._goal = reply.head if self._goal is None else min(self._goal, reply.head)
         is_at_goal = reply.position is not None and reply.position >= self._goal
         self._will_be_current = self._will_be_current or is_at_goal
         self._cursor = reply.cursor
-        self.following.page(WatchPage(self, reply, self._will_be_current))
+        self.subscription.page(WatchPage(self, reply, self._will_be_current))
 
     def failed(self, error: CrdtkvError) -> None:
-        """Poll again, or give the group up, or end the watch."""
+        """Handle an error: poll again if the node is overloaded, move the group if the node is lost, else end."""
         self._end_poll()
         if isinstance(error, Overloaded):
-            parts = self.following.parts
+            parts = self.subscription.parts
             self._timer = parts.timers.at(parts.step.now + RETRY_S, self.poll)
         elif isinstance(error, (LinkLost, Unavailable)):
-            self.following.lost(self)
+            self.subscription.lost(self)
         else:
-            self.following.end(error=error)
+            self.subscription.end(error=error)
 
     def stop(self) -> None:
-        """Follow nothing any more."""
+        """Cancel the poll and the timer."""
         if self._link is not None:
             self._link.forget_poll(self._poll)
         self._end_poll()
 
     def _end_poll(self) -> None:
-        self.following.parts.timers.cancel(self._timer)
+        self.subscription.parts.timers.cancel(self._timer)
         self._link = self._timer = None
 
 
 class WatchPage(NamedTuple):
-    """What one poll brought. `is_current` says that it brings its group up to where the node was when it began."""
+    """The answer to one poll. `is_current` is true if the group is current (`Group`) once the page was delivered."""
 
     group: Group
     reply: WatchReply
     is_current: bool
 
-    def told(self) -> None:
-        """Note that all rows have been told."""
-        self.group.told = self.reply.cursor
+    def delivered(self) -> None:
+        """Note that the caller has read all rows."""
+        self.group.delivered = self.reply.cursor
         self.group.is_current = self.is_current
 
 
-class Following(Call):
-    """One watch of the keys with these prefixes, in all partitions; those in `parts` go on from their cursors."""
+class Subscription(Call):
+    """One watch of the keys with `prefixes` in all partitions. Partitions in `parts` continue from their cursors."""
 
     waits_for_links = True
 
@@ -158,27 +162,27 @@ class Following(Call):
 
     @property
     def groups(self) -> list[Group]:
-        """What is followed now."""
+        """The groups that are polled now."""
         return list(self._groups)
 
     @property
     def is_current(self) -> bool:
-        """Whether every partition was told up to where its replica was when it began to be followed."""
+        """Whether every partition has a replica and every group is current (`Group`)."""
         return not self._unplaced and all(group.is_current for group in self._groups)
 
     @property
     def is_placed(self) -> bool:
-        """Whether every partition is followed somewhere."""
+        """Whether every partition is assigned to a replica."""
         return not self._unplaced
 
     @property
-    def told_parts(self) -> list[Part]:
-        """Up to where everything was told; what is not named begins with its initial state."""
-        followed = [Part(group.node, group.mask, group.told) for group in self._groups if group.told]
+    def delivered_parts(self) -> list[Part]:
+        """The delivered cursors, for a token. Partitions without a part begin with their initial state."""
+        followed = [Part(group.node, group.mask, group.delivered) for group in self._groups if group.delivered]
         return followed + self._to_begin
 
     def begin(self, parts: ClientParts) -> None:
-        """Wait for links to the nodes of a token, because elsewhere everything would be told again; then follow."""
+        """Begin to poll; first wait, up to `LINKS_S`, for links to the nodes of a token: others resend all keys."""
         self.parts = parts
         if self._has_all_links():
             self._begin_parts()
@@ -186,21 +190,21 @@ class Following(Call):
             parts.timers.at(parts.step.now + LINKS_S, self._begin_parts)
 
     def linked(self, link: NodeLink) -> None:
-        """Learn that a link was opened, or refused."""
+        """Handle a link that was opened or refused."""
         if self._to_begin and not self.is_over and self._has_all_links():
             self._begin_parts()
 
     def page(self, page: WatchPage) -> None:
-        """Hand a page on."""
+        """Add a page to the effects."""
         self.parts.step.effects.pages += ((self, page),)
 
     def taken(self, page: WatchPage) -> None:
-        """Fetch the page behind one that was taken."""
+        """Request the next page of the group of `page`."""
         if page.group in self._groups and not self.is_over:
             page.group.poll()
 
     def lost(self, group: Group) -> None:
-        """Follow the partitions of a group elsewhere."""
+        """End a group, and assign its partitions to other replicas."""
         if group not in self._groups:
             return
         group.stop()
@@ -210,12 +214,12 @@ class Following(Call):
         self._place_at_end()
 
     def cancel(self) -> None:
-        """Follow nothing any more; `told_parts` stays."""
+        """End the call and all polls; `delivered_parts` stays valid."""
         super().cancel()
         self._stop()
 
     def end(self, result: Any = None, error: CrdtkvError | None = None) -> None:
-        """End, and follow nothing any more."""
+        """End the call and all polls."""
         super().end(result, error)
         self._stop()
 
@@ -237,13 +241,13 @@ class Following(Call):
         self._place_at_end()
 
     def _place_at_end(self) -> None:
-        """Place what lost its replica in this step together."""
+        """Assign partitions at the end of the step, so that all that lose their replica in it are assigned together."""
         if not self._is_placing:
             self._is_placing = True
             self.parts.step.at_end.append(self._place)
 
     def _place(self) -> None:
-        """Let what nobody is followed for begin at replicas that count and are linked."""
+        """Assign partitions without a replica; if some remain, request the topology and retry after `RETRY_S`."""
         self._is_placing = False
         self.parts.timers.cancel(self._retry)
         if self.is_over or self._to_begin:
@@ -261,14 +265,14 @@ class Following(Call):
             self._retry = self.parts.timers.at(self.parts.step.now + RETRY_S, self._place)
 
     def _refresh_ring(self) -> None:
-        """Ask for the ring, now and then: a client that only watches gets no frame that tells of a newer one."""
+        """Request the topology, at most every `REFRESH_S`: a client that only polls sees no frame of a newer epoch."""
         now, linked = self.parts.step.now, [*self.view.linked.values()]
         if linked and now >= self._refresh_at:
             self._refresh_at = now + REFRESH_S
             self.parts.routing.refresh(self.view, self.parts.random.choice(linked))
 
     def _chosen(self) -> dict[str, int]:
-        """Return the replicas at which partitions without one begin."""
+        """Return the partitions (a bit mask) to assign to each node: linked, not avoided, not a learner."""
         ring, now = self.view.ring, self.parts.step.now
         linked = {
             name: link.is_responsive
@@ -279,7 +283,7 @@ class Following(Call):
         for partition in each_in(self._unplaced):
             replicas = [name for name in ring.replicas_of(partition) if name in linked]
             if replicas:
-                # `max` takes the first of equals: the first replica, unless others are suspected less.
+                # `max` returns the first of equals: the first replica that is not suspected, else the first one.
                 chosen.setdefault(max(replicas, key=linked.__getitem__), []).append(partition)
         return {node: mask_of(partitions) for node, partitions in chosen.items()}
 
