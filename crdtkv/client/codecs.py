@@ -132,7 +132,7 @@ def from_plain(codec: Codec[V], plain: Any) -> V:
 
 def _refusal_to_read(error: Exception) -> InvalidRequest:
     """Convert an exception of a user's codec to an error of this package."""
-    return InvalidRequest(f"the codec cannot read what is stored: {type(error).__name__}: {error}")
+    return InvalidRequest(f"the codec cannot read the stored value: {type(error).__name__}: {error}")
 
 
 def _checked_json(value: Any, depth: int, takes: Callable[[float], bool]) -> Any:

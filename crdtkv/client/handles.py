@@ -46,7 +46,7 @@ class Handle(Generic[V]):
     async def delete(
         self, *, context: ReadContext | None = None, consistency: Level = None, timeout: float | None = None
     ) -> None:
-        """Delete the value, or with `context` what was read of it. A concurrent write survives."""
+        """Delete the value, or with `context` only the versions that were read. A concurrent write survives."""
         await self._ref.change("delete", [], consistency, timeout, context)
 
     async def _value(self, default: Any, consistency: Level, timeout: float | None) -> Any:

@@ -9,7 +9,7 @@ import pytest
 
 import crdtkv
 from crdtkv import CAUGHT_UP, LOCAL_ALL, Change, Client, Watch
-from crdtkv.client.core import following
+from crdtkv.client.core import subscription
 from crdtkv.local.cluster import LocalCluster
 
 from .conftest import addresses
@@ -174,7 +174,7 @@ async def test_a_token_begins_with_the_whole_state_in_another_data_center(eu: Cl
 async def test_a_token_taken_in_the_middle_of_the_initial_state_skips_nothing(
     eu: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(following, "PAGE_ROWS", 10)
+    monkeypatch.setattr(subscription, "PAGE_ROWS", 10)
     values = {f"w7:{number}": number for number in range(200)}
     await eu.put_many(values, consistency=LOCAL_ALL)
     mirror: Mirror = {}
@@ -196,7 +196,7 @@ async def test_a_token_taken_in_the_middle_of_the_initial_state_skips_nothing(
 async def test_the_mark_comes_when_everything_that_was_missed_is_told(
     eu: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(following, "PAGE_ROWS", 10)
+    monkeypatch.setattr(subscription, "PAGE_ROWS", 10)
     values = {f"w16:{number}": number for number in range(150)}
     await eu.put_many(values, consistency=LOCAL_ALL)
     mirror: Mirror = {}
@@ -269,7 +269,7 @@ async def test_a_watch_outlives_a_restart_of_the_whole_data_center(cluster: Loca
 async def test_a_slow_reader_holds_a_few_pages_and_is_told_the_newest_in_the_end(
     eu: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(following, "PAGE_ROWS", 20)
+    monkeypatch.setattr(subscription, "PAGE_ROWS", 20)
     keys = [f"w11:{number}" for number in range(600)]
     await eu.put_many(dict.fromkeys(keys, 0), consistency=LOCAL_ALL)
     async with eu.watch("w11:") as watch:
@@ -369,7 +369,7 @@ async def test_what_is_written_while_a_replica_hangs_is_told_by_others(
     cluster: LocalCluster, eu: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # What comes from the node that hangs joins what the others are followed for already.
-    monkeypatch.setattr(following, "GROUPS_MAX", 1)
+    monkeypatch.setattr(subscription, "GROUPS_MAX", 1)
     async with eu.watch("w18:") as watch:
         mirror: Mirror = {}
         await initial(watch, mirror)

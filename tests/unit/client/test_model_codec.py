@@ -193,7 +193,7 @@ def test_whatever_a_codec_raises_is_an_error_of_this_package() -> None:
     codec: Codec[bytes] = Careless()
     with pytest.raises(CrdtkvError, match="cannot store this: UnicodeDecodeError"):
         encoded(codec, b"\xff")
-    with pytest.raises(CrdtkvError, match="cannot read what is stored: AttributeError"):
+    with pytest.raises(CrdtkvError, match="cannot read the stored value: AttributeError"):
         decoded(codec, encoded(crdtkv.CBOR, 7))
 
 
