@@ -16,8 +16,8 @@ from random import Random
 
 from crdtkv.node.quorum_calls.hedging import LONGEST_S
 from crdtkv.sim.cluster import SimCluster
-from crdtkv.sim.plan import Plan, Shape, Weather
-from crdtkv.sim.workload import Call
+from crdtkv.sim.plan.plan import Plan, Shape, Weather
+from crdtkv.sim.plan.workload import Call
 
 ASKED, SLOW = ("eu-1", "eu-2"), "eu-3"
 SLOWER = 100.0

@@ -19,11 +19,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from crdtkv.checking.history import Operation
-from crdtkv.sim.fault_classes import CLASSES, EACH, class_in_turn
-from crdtkv.sim.life import Life
-from crdtkv.sim.plan import Plan
-from crdtkv.sim.runner import Total, live, live_all
-from crdtkv.sim.shrink import shrink
+from crdtkv.sim.plan.fault_classes import CLASSES, EACH, class_in_turn
+from crdtkv.sim.plan.plan import Plan
+from crdtkv.sim.runs.run import Run
+from crdtkv.sim.runs.runner import Total, live, live_all
+from crdtkv.sim.runs.shrink import shrink
 
 PROGRESS_EVERY = 200
 FAILURES_MAX = 10
@@ -32,9 +32,9 @@ FAILURES_MAX = 10
 def main() -> int:
     """Exit 0 when every invariant held, 1 when one did not, 2 on a wrong call."""
     if sys.argv[1:2] == ["scale"]:
-        from crdtkv.sim import scale  # noqa: PLC0415 - the ring and gossip alone, with options of their own
+        from crdtkv.sim.scale import command  # noqa: PLC0415 - the ring and gossip alone, with options of their own
 
-        return scale.main(sys.argv[2:])
+        return command.main(sys.argv[2:])
     parser = argparse.ArgumentParser(
         prog="python -m crdtkv.sim", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -120,7 +120,7 @@ def _many(seeds: Iterable[int], jobs: int, tell_coverage: bool, fault_class: str
 
 def _history_of(plan: Plan, trace_to: Callable[[str], None] | None = None) -> list[Operation]:
     """Live a life once more for its history, and for every line of its trace."""
-    life = Life(plan)
+    life = Run(plan)
     life.cluster.trace_to = trace_to
     with contextlib.suppress(Exception):  # the verdict tells
         life.live()

@@ -13,18 +13,18 @@ from crdtkv.errors import StorageError
 from crdtkv.node.kernel.effects import Effects
 from crdtkv.node.kernel.events import Event, Peer
 from crdtkv.ring.topology import Topology
-from crdtkv.sim.client import clients_of
-from crdtkv.sim.coverage import Coverage
-from crdtkv.sim.host import Place, SimNode
-from crdtkv.sim.monitors import Monitors
-from crdtkv.sim.nats import SimNats
-from crdtkv.sim.network import Network
-from crdtkv.sim.plan import Plan, Shape
-from crdtkv.sim.scheduler import Scheduler
-from crdtkv.sim.stored import violated
-from crdtkv.sim.times import Times
-from crdtkv.sim.tracing import readable
-from crdtkv.sim.watchers import watchers_of
+from crdtkv.sim.actors.client import clients_of
+from crdtkv.sim.actors.watchers import watchers_of
+from crdtkv.sim.monitors.coverage import Coverage
+from crdtkv.sim.monitors.monitors import Monitors
+from crdtkv.sim.monitors.times import Times
+from crdtkv.sim.plan.plan import Plan, Shape
+from crdtkv.sim.world.host import Place, SimNode
+from crdtkv.sim.world.nats import SimNats
+from crdtkv.sim.world.network import Network
+from crdtkv.sim.world.scheduler import Scheduler
+from crdtkv.sim.world.stored import violated
+from crdtkv.sim.world.tracing import readable
 from crdtkv.storage.identity import Identity
 from crdtkv.wire.messages import Message
 

@@ -36,10 +36,10 @@ from crdtkv.quorum.level import ConsistencyLevel
 from crdtkv.quorum.read_call import ReadCall
 from crdtkv.ring.hash_ring import HashRing
 from crdtkv.ring.token import identity_in
-from crdtkv.sim.disk import SimDisk
-from crdtkv.sim.host import SimNode
-from crdtkv.sim.nats import SimNats
-from crdtkv.sim.runner import Verdict, live_seed
+from crdtkv.sim.runs.runner import Verdict, live_seed
+from crdtkv.sim.world.disk import SimDisk
+from crdtkv.sim.world.host import SimNode
+from crdtkv.sim.world.nats import SimNats
 from crdtkv.storage import identity, rows
 from crdtkv.wire.codec import decode_frame, encode_frame
 from crdtkv.wire.messages import Confirm, GeoBatch, WriteReplica

@@ -6,9 +6,13 @@ import sys
 
 import pytest
 
-from crdtkv.sim.runner import live_seed
+from crdtkv.sim.runs.runner import live_seed
 
-_PROGRAM = "import sys; from crdtkv.sim.runner import live_seed; print(live_seed(int(sys.argv[1]), sys.argv[2]).digest)"
+_PROGRAM = """
+import sys
+from crdtkv.sim.runs.runner import live_seed
+print(live_seed(int(sys.argv[1]), sys.argv[2]).digest)
+"""
 
 
 def _digest_in_a_process_of_its_own(seed: int, fault_class: str, hash_seed: str) -> str:

@@ -4,7 +4,7 @@ from functools import cache
 
 import pytest
 
-from crdtkv.sim.runner import live_seed
+from crdtkv.sim.runs.runner import live_seed
 
 from .planted_bugs import BUGS, CLASSES_OF, FIRST_SEEDS, Bug, seeds_until_found
 

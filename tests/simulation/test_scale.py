@@ -13,8 +13,12 @@ import pytest
 from crdtkv.node.membership.gossip import GossipPush, GossipReply, GossipSettings
 from crdtkv.node.membership.member import Load, Member
 from crdtkv.node.membership.membership import _parsed
-from crdtkv.sim import scale, scale_geo, scale_gossip, scale_report, scale_ring
-from crdtkv.sim.scale_gossip import Conditions, GossipLife
+from crdtkv.sim.scale import command as scale
+from crdtkv.sim.scale import geo as scale_geo
+from crdtkv.sim.scale import gossip as scale_gossip
+from crdtkv.sim.scale import report as scale_report
+from crdtkv.sim.scale import ring as scale_ring
+from crdtkv.sim.scale.gossip import Conditions, GossipLife
 from crdtkv.wire.codec import decode_frame
 from crdtkv.wire.messages import MembersPush, MembersReply
 

@@ -7,10 +7,10 @@ from random import SystemRandom
 
 import pytest
 
-from crdtkv.sim.fault_classes import AT_LARGE, CLASSES, EACH, class_in_turn
-from crdtkv.sim.incidents import FORGETFUL
-from crdtkv.sim.plan import Plan
-from crdtkv.sim.runner import Total, live, live_all
+from crdtkv.sim.plan.fault_classes import AT_LARGE, CLASSES, EACH, class_in_turn
+from crdtkv.sim.plan.incidents import FORGETFUL
+from crdtkv.sim.plan.plan import Plan
+from crdtkv.sim.runs.runner import Total, live, live_all
 
 #: Twice as many lives as it took at most, from 200 seeds on, to reach every interesting path; within so many, 97 of 100
 #: searches for a planted bug end (docs/simulation.md). `make night` goes on.
@@ -51,7 +51,7 @@ def test_a_world_of_faults_makes_some_calls_fail_and_some_of_unknown_fate() -> N
 
 
 def test_every_kind_of_incident_is_drawn() -> None:
-    from crdtkv.sim.incidents import KINDS
+    from crdtkv.sim.plan.incidents import KINDS
 
     drawn = {incident.kind for seed in range(200) for incident in Plan.draw(seed).incidents}
     assert drawn == set(KINDS)

@@ -3,9 +3,9 @@
 from dataclasses import replace
 from itertools import chain, islice
 
-from crdtkv.sim.plan import Plan
-from crdtkv.sim.runner import live, live_seed
-from crdtkv.sim.shrink import shrink
+from crdtkv.sim.plan.plan import Plan
+from crdtkv.sim.runs.runner import live, live_seed
+from crdtkv.sim.runs.shrink import shrink
 
 from .planted_bugs import lost_rows_never_sent_again
 

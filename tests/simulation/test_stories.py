@@ -16,8 +16,8 @@ from crdtkv.node.membership import ring_follower
 from crdtkv.node.quorum_calls.read_repair import RepairCall
 from crdtkv.node.quorum_calls.reading import GetCall
 from crdtkv.ring import agreement
-from crdtkv.sim.plan import Plan
-from crdtkv.sim.runner import live, live_seed
+from crdtkv.sim.plan.plan import Plan
+from crdtkv.sim.runs.runner import live, live_seed
 from crdtkv.storage import identity, rows
 from tests.simulation.planting import replaced
 

@@ -6,12 +6,12 @@ import pytest
 
 from crdtkv.config.loader import load
 from crdtkv.errors import StorageError
-from crdtkv.sim.bucket import TopologyBucket
-from crdtkv.sim.disk import SimDisk
-from crdtkv.sim.network import Network
-from crdtkv.sim.plan import Weather
-from crdtkv.sim.scheduler import Scheduler
-from crdtkv.sim.stream import ACK_WAIT_S, Stream
+from crdtkv.sim.plan.plan import Weather
+from crdtkv.sim.world.bucket import TopologyBucket
+from crdtkv.sim.world.disk import SimDisk
+from crdtkv.sim.world.network import Network
+from crdtkv.sim.world.scheduler import Scheduler
+from crdtkv.sim.world.stream import ACK_WAIT_S, Stream
 from crdtkv.storage.memory import Batch
 
 

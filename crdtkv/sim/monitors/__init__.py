@@ -1,0 +1,1 @@
+"""The monitors of a simulated run."""

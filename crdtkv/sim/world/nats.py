@@ -1,0 +1,272 @@
+"""The NATS servers of all data centers of one simulated life, as nodes reach them.
+
+One stream and one topology bucket a data center. Decided here: who can reach which server, which node pulls the next
+message of a stream and how many it works on at a time, and how the topology document is read and written, as the
+server's `bus` does it. How streams and buckets forget is their own part.
+"""
+
+import itertools
+from dataclasses import replace
+from functools import partial
+from random import Random
+from typing import TYPE_CHECKING
+
+from crdtkv.node.kernel.effects import Proposal, Publish, SendBus
+from crdtkv.node.kernel.events import (
+    BusDown,
+    BusMessage,
+    BusUp,
+    ConsumerIdle,
+    Published,
+    StreamMessage,
+    TopologyChanged,
+)
+from crdtkv.ring.agreement import document_to_write
+from crdtkv.ring.topology import Topology
+from crdtkv.sim.world.bucket import TopologyBucket
+from crdtkv.sim.world.host import SimNode
+from crdtkv.sim.world.stream import UNFINISHED_MAX, Stream
+
+if TYPE_CHECKING:
+    from crdtkv.sim.cluster import SimCluster
+
+POLL_S = 1.0
+TOPOLOGY_POLL_S = 2.0
+
+
+class SimNats:
+    """All streams and buckets of one world."""
+
+    def __init__(self, cluster: "SimCluster") -> None:
+        plan = cluster.plan
+        self._cluster = cluster
+        self._config = cluster.config
+        self._scheduler = cluster.scheduler
+        self._random = cluster.random
+        self._loss = plan.weather.bus_loss
+        self.streams = {
+            dc: Stream(
+                self._scheduler,
+                Random(f"stream {plan.seed} {dc}"),
+                self._config.peers_of(dc),
+                partial(self._pump, dc),
+            )
+            for dc in plan.datacenters
+        }
+        self.buckets = {dc: TopologyBucket() for dc in plan.datacenters}
+        self._cuts: dict[tuple[str, str], int] = {}
+        self._numbers = itertools.count(1)
+        #: By the handle a node knows it by: the data center, sequence number and payload of a message.
+        self._handles: dict[int, tuple[str, int, bytes]] = {}
+        #: By node, and the data center whose stream the messages are from.
+        self._unfinished: dict[tuple[str, str], int] = {}
+        self._pumping: set[tuple[str, str]] = set()
+        self._ring_changes = 0
+
+    # Servers, and who reaches them.
+
+    def begin_polls(self) -> None:
+        """Let nodes look at consumers and topologies from time to time."""
+        self._scheduler.after(POLL_S, self._poll_consumers)
+        self._scheduler.after(TOPOLOGY_POLL_S, self._poll_topologies)
+
+    def connect(self, node: SimNode) -> None:
+        """Take a node that has just started."""
+        dc = node.place.datacenter
+        for peer in self._config.peers_of(dc):
+            self._unfinished[node.place.node, peer] = 0
+        if self.streams[dc].is_up:
+            node.put(BusUp())
+        self.pull(dc)
+
+    def turn(self, datacenter: str, is_up: bool) -> None:
+        """Start or stop the server of a data center."""
+        self.streams[datacenter].is_up = is_up
+        for node in self._cluster.nodes.values():
+            if node.place.datacenter == datacenter:
+                node.put(BusUp() if is_up else BusDown())
+        if is_up:
+            for peer in self._config.peers_of(datacenter):
+                self._pump(datacenter, peer)
+
+    def cut(self, from_dc: str, to_dc: str, is_cut: bool) -> None:
+        """Keep the nodes of one data center from reaching the server of another, or let them again."""
+        cuts = self._cuts.get((from_dc, to_dc), 0) + (1 if is_cut else -1)
+        self._cuts[from_dc, to_dc] = max(0, cuts)
+        self._pump(to_dc, from_dc)
+
+    def heal(self) -> None:
+        """Let everybody reach every server, and every server do what it should."""
+        self._cuts = {}
+        self._loss = 0.0
+        for dc, stream in self.streams.items():
+            stream.ack_loss = 0.0
+            stream.refuses = False
+            self.turn(dc, is_up=True)
+
+    def _reaches(self, from_dc: str, to_dc: str) -> bool:
+        """Tell whether nodes of one data center reach the server of another."""
+        return self.streams[to_dc].is_up and not self._cuts.get((from_dc, to_dc))
+
+    # Messages.
+
+    def publish(self, host: SimNode, publish: Publish) -> None:
+        """Take a payload for the stream of a host's data center, and tell the host whether it was taken."""
+        dc = host.place.datacenter
+        self._cluster.trace(host.place.node, f"stream of {dc}", publish.payload)
+        ok = self.streams[dc].publish(publish.payload)
+        life = host.life
+
+        def answered() -> None:
+            if host.life == life:
+                host.put(Published(publish.number, ok))
+
+        self._scheduler.after(self._random.uniform(0.001, 0.01), answered)
+
+    def send(self, host: SimNode, send: SendBus) -> None:
+        """Carry a payload to a node of another data center."""
+        self._cluster.trace(host.place.node, send.node, send.payload)
+        if not self._reaches(host.place.datacenter, send.datacenter) or self._random.random() < self._loss:
+            return
+        node = self._cluster.nodes[send.node]
+        self._scheduler.after(self._random.uniform(0.01, 0.1), lambda: node.put(BusMessage(send.payload)))
+
+    def ack(self, host: SimNode, handle: int, applied: bool) -> None:
+        """Acknowledge a stream message, or let it come again."""
+        dc, sequence, payload = self._handles.pop(handle)
+        here = host.place.datacenter
+        self._unfinished[host.place.node, dc] -= 1
+        if applied:
+            self._cluster.monitors.acknowledged(host, payload)
+        if self._reaches(here, dc):
+            if applied:
+                self.streams[dc].ack(here, sequence)
+            else:
+                self._scheduler.after(0.5, lambda: self.streams[dc].redeliver(here, sequence))
+        self._pump(dc, here)
+
+    def pull(self, datacenter: str) -> None:
+        """Let the nodes of a data center look what there is for them in the streams of all others."""
+        for peer in self._config.peers_of(datacenter):
+            self._pump(peer, datacenter)
+
+    def _pump(self, from_dc: str, to_dc: str) -> None:
+        """Hand the next message of a data center's stream to some node of another one, soon."""
+        if (from_dc, to_dc) not in self._pumping:
+            self._pumping.add((from_dc, to_dc))
+            self._scheduler.after(self._random.uniform(0.002, 0.02), lambda: self._fetch(from_dc, to_dc))
+
+    def _fetch(self, from_dc: str, to_dc: str) -> None:
+        self._pumping.discard((from_dc, to_dc))
+        pullers = [
+            node
+            for node in self._cluster.nodes.values()
+            if node.place.datacenter == to_dc
+            and node.is_up
+            and not node.is_paused
+            and self._unfinished[node.place.node, from_dc] < UNFINISHED_MAX
+        ]
+        if not pullers or not self._reaches(to_dc, from_dc):
+            return
+        message = self.streams[from_dc].fetch(to_dc)
+        if message is None:
+            return
+        node = self._random.choice(pullers)
+        handle = next(self._numbers)
+        self._handles[handle] = (from_dc, *message)
+        self._unfinished[node.place.node, from_dc] += 1
+        node.put(StreamMessage(from_dc, handle, message[1]))
+        self._pump(from_dc, to_dc)
+
+    def _poll_consumers(self) -> None:
+        """Every node that waits for confirmations asks its own stream which consumers have nothing left."""
+        for node in self._cluster.nodes.values():
+            stream = self.streams[node.place.datacenter]
+            if node.core is None or not len(node.core.parts.outbox) or not stream.is_up:
+                continue
+            for peer, consumer in stream.consumers.items():
+                if consumer.is_idle:
+                    node.put(ConsumerIdle(peer, self._scheduler.now))
+        self._scheduler.after(POLL_S, self._poll_consumers)
+
+    # Topology documents.
+
+    def first_topology(self, datacenter: str, stored: Topology | None) -> Topology:
+        """Agree on a topology at a node's start; without NATS, go on with the last one."""
+        first = self._config.first_topology(datacenter)
+        if not self.streams[datacenter].is_up:
+            return stored or first
+        bucket = self.buckets[datacenter]
+        found, revision = bucket.read()
+        mine = document_to_write(found, stored, first)
+        if mine is not None:
+            bucket.write(mine, revision)
+            return mine
+        assert found is not None
+        return found
+
+    def starts_remembered(self, host: SimNode) -> int | None:
+        """Return the highest number of a start that was noted in the topology bucket, None if NATS cannot be asked."""
+        dc = host.place.datacenter
+        return self.buckets[dc].starts_of(host.place.node) if self.streams[dc].is_up else None
+
+    def note_start(self, host: SimNode, starts: int) -> None:
+        """Note the number of a start in the topology bucket, if NATS can be reached."""
+        dc = host.place.datacenter
+        if self.streams[dc].is_up:
+            self.buckets[dc].note_start(host.place.node, starts)
+
+    def change_ring(self, datacenter: str) -> None:
+        """Write a new topology document: a node moved to another address, so all replicas stay where they are."""
+        bucket = self.buckets[datacenter]
+        found, revision = bucket.read()
+        if found is None or not self.streams[datacenter].is_up:
+            return
+        first, *others = found.nodes
+        self._ring_changes += 1
+        moved = replace(first, host=f"host-{self._ring_changes}")
+        bucket.write(replace(found, epoch=found.epoch + 1, nodes=(moved, *others)), revision)
+        self._cluster.note(f"{datacenter} has ring epoch {found.epoch + 1}")
+
+    def propose(self, host: SimNode, proposal: Proposal) -> None:
+        """Change the topology document by compare-and-set."""
+
+        def write() -> None:
+            dc = host.place.datacenter
+            if host.core is None or host.is_paused or not self.streams[dc].is_up:
+                return
+            found, revision = self.buckets[dc].read()
+            if found == proposal.known:
+                self.buckets[dc].write(proposal.wanted, revision)
+            self._look_at_topology(host)
+
+        self._scheduler.after(self._random.uniform(0.002, 0.01), write)
+
+    def refresh_topology(self, host: SimNode) -> None:
+        """Look at the topology bucket soon."""
+        self._scheduler.after(0.01, lambda: self._look_at_topology(host))
+
+    def _poll_topologies(self) -> None:
+        for node in self._cluster.nodes.values():
+            self._look_at_topology(node)
+        self._scheduler.after(TOPOLOGY_POLL_S, self._poll_topologies)
+
+    def _look_at_topology(self, node: SimNode) -> None:
+        """Follow the document, or write it again; as the server's bus does."""
+        dc = node.place.datacenter
+        if node.core is None or node.is_paused or not self.streams[dc].is_up:
+            return
+        bucket = self.buckets[dc]
+        found, revision = bucket.read()
+        mine = document_to_write(found, node.core.topology, self._config.first_topology(dc))
+        if mine is not None:
+            self._scheduler.after(0.005, lambda: self._write_topology(node, mine, revision))
+        elif found is not None and found.epoch > node.core.topology.epoch:
+            node.put(TopologyChanged(found))
+        bucket.note_start(node.place.node, node.starts_to_note)
+
+    def _write_topology(self, node: SimNode, mine: Topology, revision: int) -> None:
+        dc = node.place.datacenter
+        if self.streams[dc].is_up and self.buckets[dc].write(mine, revision):
+            self._cluster.coverage.count("topology_written_again")
+        self._look_at_topology(node)
