@@ -120,11 +120,11 @@ def _many(seeds: Iterable[int], jobs: int, tell_coverage: bool, fault_class: str
 
 def _history_of(plan: Plan, trace_to: Callable[[str], None] | None = None) -> list[Operation]:
     """Live a life once more for its history, and for every line of its trace."""
-    life = Run(plan)
-    life.cluster.trace_to = trace_to
+    run = Run(plan)
+    run.cluster.world.trace.write_to = trace_to
     with contextlib.suppress(Exception):  # the verdict tells
-        life.live()
-    return life.history
+        run.execute()
+    return run.history
 
 
 def _seeds(text: str) -> Iterable[int]:

@@ -6,7 +6,7 @@ import pytest
 
 from crdtkv.config.loader import load
 from crdtkv.errors import StorageError
-from crdtkv.sim.plan.plan import Weather
+from crdtkv.sim.plan.shape import Weather
 from crdtkv.sim.world.bucket import TopologyBucket
 from crdtkv.sim.world.disk import SimDisk
 from crdtkv.sim.world.network import Network

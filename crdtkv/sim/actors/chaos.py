@@ -8,9 +8,9 @@ from collections.abc import Callable
 from functools import partial
 
 from crdtkv.node.kernel.events import DiskSpace
-from crdtkv.sim.cluster import SimCluster
 from crdtkv.sim.plan.incidents import Incident
 from crdtkv.sim.world.host import SimNode
+from crdtkv.sim.world.sim_world import SimWorld
 from crdtkv.sim.world.stream import Stream
 from crdtkv.wire.codec import encode_frame
 from crdtkv.wire.messages import TopologyRequest
@@ -22,34 +22,34 @@ _JUMP_S = 2.4e9
 class Chaos:
     """Breaks a cluster as its plan says."""
 
-    def __init__(self, cluster: SimCluster) -> None:
-        self._cluster = cluster
-        self._scheduler = cluster.scheduler
+    def __init__(self, world: SimWorld) -> None:
+        self._world = world
+        self._scheduler = world.scheduler
         self._undoing: dict[int, Callable[[], None]] = {}
         self._incidents = 0
         self._is_healed = False
-        for incident in cluster.plan.incidents:
+        for incident in world.plan.incidents:
             self._later(incident.at_s, partial(self._strike, incident))
 
     def heal(self) -> None:
         """End all faults, and start what does not run."""
-        cluster = self._cluster
+        world = self._world
         self._is_healed = True
         for undo in list(self._undoing.values()):
             undo()
         self._undoing = {}
-        cluster.network.heal()
-        for node in cluster.nodes.values():
+        world.network.heal()
+        for node in world.nodes.values():
             node.ambush = None
             node.disk.failing = None
             node.disk.slowness = 1.0
             if node.is_paused:
-                cluster.resume(node)
-            cluster.start(node)
-        for node in cluster.nodes.values():
-            for other in cluster.neighbors(node):
-                cluster.tend_link(node, other)
-        cluster.nats.heal()
+                world.resume(node)
+            world.start(node)
+        for node in world.nodes.values():
+            for other in world.neighbors(node):
+                world.update_link(node, other)
+        world.nats.heal()
 
     def _later(self, delay_s: float, act: Callable[[], None]) -> None:
         """Do harm later, unless all has healed by then."""
@@ -61,7 +61,7 @@ class Chaos:
 
     def _strike(self, incident: Incident) -> None:
         target = f"{incident.target} {incident.other}".strip()
-        self._cluster.note(f"{incident.kind} strikes {target}, {incident.for_s:g} s, {incident.strength:g}")
+        self._world.note(f"{incident.kind} strikes {target}, {incident.for_s:g} s, {incident.strength:g}")
         getattr(self, f"_{incident.kind}")(incident)
 
     def _until(self, incident: Incident, undo: Callable[[], None]) -> None:
@@ -77,18 +77,18 @@ class Chaos:
         self._scheduler.after(incident.for_s, over)
 
     def _node(self, incident: Incident) -> SimNode:
-        return self._cluster.nodes[incident.target]
+        return self._world.nodes[incident.target]
 
     def _stream(self, incident: Incident) -> Stream:
-        return self._cluster.nats.streams[incident.target]
+        return self._world.nats.streams[incident.target]
 
     # Processes.
 
     def _kill(self, incident: Incident) -> None:
         """SIGKILL: what was written to the log but not synced is still there."""
         node = self._node(incident)
-        self._cluster.stop(node)
-        self._until(incident, lambda: self._cluster.start(node))
+        self._world.stop(node)
+        self._until(incident, lambda: self._world.start(node))
 
     def _power_loss(self, incident: Incident) -> None:
         """Lose power, preferably while something is written that is not synced yet."""
@@ -96,8 +96,8 @@ class Chaos:
 
         def lose_power() -> None:
             if node.is_up:
-                self._cluster.stop(node, round(node.disk.unsynced * incident.strength * 0.9))
-                self._until(incident, lambda: self._cluster.start(node))
+                self._world.stop(node, round(node.disk.unsynced * incident.strength * 0.9))
+                self._until(incident, lambda: self._world.start(node))
 
         node.ambush = partial(self._unless_healed, lose_power)
 
@@ -109,7 +109,7 @@ class Chaos:
 
     def _rolling_restart(self, incident: Incident) -> None:
         """Restart all nodes of a data center, one after the other."""
-        nodes = [node for node in self._cluster.nodes.values() if node.place.datacenter == incident.target]
+        nodes = [node for node in self._world.nodes.values() if node.place.datacenter == incident.target]
         for position, node in enumerate(nodes):
             step = Incident(0.0, "restart", node.place.node, "", incident.for_s / 2)
             self._later(position * incident.for_s, partial(self._restart, step))
@@ -118,14 +118,14 @@ class Chaos:
         node = self._node(incident)
         if not node.is_up or node.is_paused:
             return
-        life = node.life
+        process = node.process
         node.pause()
-        for other in self._cluster.neighbors(node):
-            self._cluster.tend_silent_link(node, other)
+        for other in self._world.neighbors(node):
+            self._world.give_up_silent_link(node, other)
 
         def resume() -> None:
-            if node.life == life and node.is_paused:
-                self._cluster.resume(node)
+            if node.process == process and node.is_paused:
+                self._world.resume(node)
 
         self._until(incident, resume)
 
@@ -168,32 +168,32 @@ class Chaos:
     def _wipe(self, incident: Incident) -> None:
         """Put a new disk into the machine, with or without the identity file."""
         node = self._node(incident)
-        self._cluster.stop(node, 0)
+        self._world.stop(node, 0)
         node.disk.wipe(with_record=incident.strength < 0.5)
-        self._until(incident, lambda: self._cluster.start(node))
+        self._until(incident, lambda: self._world.start(node))
 
     def _rollback(self, incident: Incident) -> None:
         """Put back a backup of the store, from before the last start."""
         node = self._node(incident)
-        self._cluster.stop(node, 0)
+        self._world.stop(node, 0)
         if node.disk.roll_back():
-            self._cluster.note(f"{incident.target} has an old backup of its store")
-        self._until(incident, lambda: self._cluster.start(node))
+            self._world.note(f"{incident.target} has an old backup of its store")
+        self._until(incident, lambda: self._world.start(node))
 
     def _restored_copy(self, incident: Incident) -> None:
         """Put back a copy of the whole directory, identity file included, from before the last start."""
         node = self._node(incident)
-        self._cluster.stop(node, 0)
+        self._world.stop(node, 0)
         if node.disk.roll_back(with_record=True):
-            self._cluster.note(f"{incident.target} has an old copy of its whole directory")
-        self._until(incident, lambda: self._cluster.start(node))
+            self._world.note(f"{incident.target} has an old copy of its whole directory")
+        self._until(incident, lambda: self._world.start(node))
 
     def _unreadable_disk(self, incident: Incident) -> None:
         """Put aside a store that refuses to open; the node starts with an empty one."""
         node = self._node(incident)
-        self._cluster.stop(node, 0)
+        self._world.stop(node, 0)
         node.disk.wipe(with_record=False)
-        self._until(incident, lambda: self._cluster.start(node))
+        self._until(incident, lambda: self._world.start(node))
 
     # Links inside a data center.
 
@@ -201,64 +201,64 @@ class Chaos:
         """Both sides notice at once: the connection is reset."""
         self._block(incident, [(incident.target, incident.other), (incident.other, incident.target)])
         one, other = self._pair(incident)
-        self._cluster.tend_link(one, other, is_silent=True)
+        self._world.update_link(one, other, is_silent=True)
 
     def _one_way(self, incident: Incident) -> None:
         """One direction is a black hole; both notice after a while."""
         self._block(incident, [(incident.target, incident.other)])
-        self._cluster.tend_silent_link(*self._pair(incident))
+        self._world.give_up_silent_link(*self._pair(incident))
 
     def _slow_link(self, incident: Incident) -> None:
-        network = self._cluster.network
+        network = self._world.network
         ends = (incident.target, incident.other)
         network.slow_down(*ends, 1 + 30 * incident.strength)
         self._until(incident, lambda: network.slow_down(*ends, 1.0))
 
     def _block(self, incident: Incident, directions: list[tuple[str, str]]) -> None:
-        network = self._cluster.network
+        network = self._world.network
         for direction in directions:
             network.block(*direction)
 
         def undo() -> None:
             for direction in directions:
                 network.unblock(*direction)
-            self._cluster.tend_link(*self._pair(incident))
+            self._world.update_link(*self._pair(incident))
 
         self._until(incident, undo)
 
     def _pair(self, incident: Incident) -> tuple[SimNode, SimNode]:
-        return self._cluster.nodes[incident.target], self._cluster.nodes[incident.other]
+        return self._world.nodes[incident.target], self._world.nodes[incident.other]
 
     # NATS.
 
     def _bus_down(self, incident: Incident) -> None:
-        self._cluster.nats.turn(incident.target, is_up=False)
-        self._until(incident, lambda: self._cluster.nats.turn(incident.target, is_up=True))
+        self._world.nats.turn(incident.target, is_up=False)
+        self._until(incident, lambda: self._world.nats.turn(incident.target, is_up=True))
 
     def _bus_cut(self, incident: Incident) -> None:
         cut = (incident.target, incident.other)
-        self._cluster.nats.cut(*cut, is_cut=True)
-        self._until(incident, lambda: self._cluster.nats.cut(*cut, is_cut=False))
+        self._world.nats.cut(*cut, is_cut=True)
+        self._until(incident, lambda: self._world.nats.cut(*cut, is_cut=False))
 
     def _stream_wipe(self, incident: Incident) -> None:
         self._stream(incident).wipe()
-        self._cluster.coverage.count("stream_messages_lost")
+        self._world.count("stream_messages_lost")
 
     def _stream_lose_suffix(self, incident: Incident) -> None:
         lost = self._stream(incident).lose_suffix(incident.strength, rewind=False)
-        self._cluster.coverage.count("stream_messages_lost", lost)
+        self._world.count("stream_messages_lost", lost)
 
     def _stream_lose_middle(self, incident: Incident) -> None:
         lost = self._stream(incident).lose_middle(incident.strength)
-        self._cluster.coverage.count("stream_messages_lost", lost)
+        self._world.count("stream_messages_lost", lost)
 
     def _stream_rewind(self, incident: Incident) -> None:
         lost = self._stream(incident).lose_suffix(incident.strength, rewind=True)
-        self._cluster.coverage.count("stream_messages_lost", lost)
+        self._world.count("stream_messages_lost", lost)
 
     def _stream_redeliver(self, incident: Incident) -> None:
         self._stream(incident).redeliver_all()
-        self._cluster.coverage.count("redelivered")
+        self._world.count("redelivered")
 
     def _stream_refuse(self, incident: Incident) -> None:
         stream = self._stream(incident)
@@ -277,15 +277,15 @@ class Chaos:
         stream.publish(encode_frame(0, [TopologyRequest(1)]))
 
     def _consumer_lost(self, incident: Incident) -> None:
-        for peer in self._cluster.config.peers_of(incident.target):
+        for peer in self._world.config.peers_of(incident.target):
             self._stream(incident).lose_consumer(peer)
-            self._cluster.coverage.count("redelivered")
+            self._world.count("redelivered")
 
     def _bucket_wipe(self, incident: Incident) -> None:
-        self._cluster.nats.buckets[incident.target].wipe()
+        self._world.nats.buckets[incident.target].wipe()
 
     def _bucket_rewind(self, incident: Incident) -> None:
-        self._cluster.nats.buckets[incident.target].rewind()
+        self._world.nats.buckets[incident.target].rewind()
 
     def _ring_change(self, incident: Incident) -> None:
-        self._cluster.nats.change_ring(incident.target)
+        self._world.nats.change_ring(incident.target)

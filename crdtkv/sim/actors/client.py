@@ -1,23 +1,19 @@
-"""A simulated client: it begins calls, and records in the history what came of each.
+"""A simulated client: it begins the calls of the plan, and records their outcomes.
 
-What it sends, and to whom, is decided by the core of the real client (`client.core`): it has one core for every data
-center that it prefers in turn, as a program with several clients has. They share what it has seen, so a session goes on
-wherever it reads and writes. About half of the clients are in a session; another client may go on with it, by its
-token. Its scans are `scanner`'s part.
-
-A call that moves to another data center is recorded as one of that data center, unless it is linearizable: that holds
-for the data center it was meant for, wherever it is carried out.
+The core of the real client (`client.core`) decides what is sent, and to which node. A simulated client has one core for
+every data center that it prefers in turn, as a program with several clients has. They share the observations, so a
+session spans all data centers. About half of the clients are in a session, which another client may continue by its
+token. `scanner` does the scans, `recorder` keeps the history.
 """
 
 from dataclasses import dataclass
 from itertools import cycle
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from crdtkv.causality.context import CausalContext
 from crdtkv.causality.seen import Seen
-from crdtkv.checking.history import Context, Operation
-from crdtkv.checking.levels import read_and_write_quorum
+from crdtkv.checking.history import Operation
 from crdtkv.client.core.calls import Call as CoreCall
 from crdtkv.client.core.observations import Observations
 from crdtkv.client.core.reading import Read
@@ -28,25 +24,23 @@ from crdtkv.errors import CrdtkvError
 from crdtkv.ids import identity_of
 from crdtkv.quorum.level import level_named
 from crdtkv.sim.actors.client_host import ClientHost
+from crdtkv.sim.actors.recorder import AnswerTimes, Recorder
 from crdtkv.sim.actors.scanner import Scanner
 from crdtkv.sim.plan.workload import Call
-from crdtkv.sim.world.shown import plain, values_of
+from crdtkv.sim.world.sim_world import SimWorld
 from crdtkv.wire.messages import MutateReply
 
-if TYPE_CHECKING:
-    from crdtkv.sim.cluster import SimCluster
-
-#: How long a call may take: mostly too short for a write to be tried again, now and then long enough for several tries.
+#: The timeouts of calls: most are too short for a second try of a write, one is long enough for several.
 TIMEOUTS_S = (2.0, 2.0, 5.0)
-#: How many of the clients are in a session, wherever they read and write.
+#: The share of clients that are in a session.
 SESSIONS = 0.5
-#: How many of the cores reach nodes only at addresses that they were given.
+#: The share of cores that reach nodes only at addresses that they were given.
 GIVEN_ADDRESSES = 0.5
 
 
 @dataclass(slots=True)
 class _Running:
-    """A call under way: what it is recorded as, and between which hybrid times each data center answered at first."""
+    """A call in flight: its operation, and the earliest time of an answer of each data center when it began."""
 
     operation: Operation
     identity: bytes
@@ -54,21 +48,24 @@ class _Running:
 
 
 class SimClient:
-    """One client; it may have many calls under way. Made by `clients_of`."""
+    """One client; it may have many calls in flight. Made by `clients_of`."""
 
-    def __init__(self, name: str, cluster: "SimCluster", random: Random) -> None:
+    def __init__(self, name: str, world: SimWorld, times: AnswerTimes, random: Random) -> None:
         self.name = name
-        self._cluster = cluster
+        self._world = world
         self._random = random
-        self._replicas = min(cluster.plan.shape.replication_factor, cluster.plan.shape.nodes)
         self.observations = Observations(Seen() if random.random() < SESSIONS else None)
-        self.hosts = {datacenter: self._host(datacenter) for datacenter in cluster.plan.datacenters}
-        self.scanner = Scanner(self, cluster)
-        self._session = name
+        self._recorder = Recorder(name, world, times, self.observations)
+        self.hosts = {datacenter: self._host(datacenter) for datacenter in world.plan.datacenters}
+        self.scanner = Scanner(self._recorder, self.hosts, world)
         self._sessions = 1
-        self.history: list[Operation] = []
         self._running: dict[CoreCall, _Running] = {}
         self._contexts: dict[bytes, CausalContext] = {}
+
+    @property
+    def history(self) -> list[Operation]:
+        """All its operations, in the order in which they began."""
+        return self._recorder.history
 
     @property
     def is_waiting(self) -> bool:
@@ -89,95 +86,40 @@ class SimClient:
         context: Any = seen.to_wire() if seen is not None else None
         mutation = Mutation(call.kind, wire_arguments(call), context, call.ttl_ms or None)
         write = Write(identity, mutation, level, timeout_s, self.observations)
-        operation = self._note(write, identity, self.operation(call, call.key, seen))
+        operation = self._note(write, identity, self._recorder.begin(call, call.key, seen))
         host.begin(self, write)
-        self._cluster.monitors.retrying.begins(write.operation_id, operation)
+        self._world.observer.begun(write.operation_id, operation)
         return operation
 
     def hand_session_to(self, other: "SimClient") -> None:
-        """Let another client go on with this one's session, by its token, and begin a new one."""
+        """Let another client continue this one's session, by its token, and begin a new one."""
         seen = self.observations.seen
         if seen is None or other is self:
             return
-        self._cluster.coverage.count("sessions_moved")
-        other._go_on_with(self._session, Seen.from_token(seen.to_token()))
+        self._world.count("sessions_moved")
+        other._continue_session(self._recorder.session, Seen.from_token(seen.to_token()))
         self._sessions += 1
-        self._go_on_with(f"{self.name} session {self._sessions}", Seen())
+        self._continue_session(f"{self.name} session {self._sessions}", Seen())
 
-    def _go_on_with(self, session: str, seen: Seen) -> None:
-        """Be in that session from now on, with what is under way: its answers are compared with that, too."""
-        self._session, self.observations.seen = session, seen
-        self.observations.observe(seen.newest)
+    def _continue_session(self, session: str, seen: Seen) -> None:
+        """Enter another session; calls in flight belong to it, too, because their answers are compared with it."""
+        self._recorder.continue_session(session, seen)
         for call, running in self._running.items():
             if isinstance(call, SessionRead | Write):
                 running.operation.session = session
 
-    def operation(self, call: Call, key: str, seen: CausalContext | None = None) -> Operation:
-        """Enter an operation that begins now into the history."""
-        reads, writes = read_and_write_quorum(call.level, self._replicas)
-        operation = Operation(
-            client=self.name,
-            datacenter=call.datacenter,
-            kind=call.kind,
-            type=call.type,
-            key=key,
-            began=self._cluster.scheduler.now,
-            argument=plain(call.argument),
-            seen=plain_context(seen) if seen is not None else None,
-            level=call.level,
-            reads=reads,
-            writes=writes,
-            replicas=self._replicas,
-            observed=self.observations.newest,
-            ttl_ms=call.ttl_ms,
-            earliest=self._cluster.times.at(call.datacenter)[0],
-        )
-        if self.observations.seen is not None and call.kind != "final":
-            operation.session = self._session
-        self.history.append(operation)
-        return operation
-
-    def end(self, operation: Operation, outcome: str, datacenter: str, earliest: int) -> None:
-        """Enter how an operation ended, and in which data center."""
-        operation.outcome = outcome
-        operation.ended = self._cluster.scheduler.now
-        if operation.level != "LINEARIZABLE" and datacenter != operation.datacenter:
-            self._cluster.coverage.count("calls_moved")
-            operation.datacenter = datacenter
-        now_earliest, operation.latest = self._cluster.times.at(operation.datacenter)
-        operation.earliest = min(earliest, now_earliest)
-        is_majority = min(operation.reads, operation.writes) * 2 > self._replicas
-        if not operation.session and operation.kind != "scan" and is_majority:
-            # Whoever stays with majorities in one data center reads his own writes, whichever node takes them.
-            operation.session = f"{self.name} in {operation.datacenter}"
-
-    def show(self, operation: Operation, entry: Entry | None) -> None:
-        """Enter what a read has shown."""
-        operation.values, operation.context = [], {}
-        if entry is None:
-            return
-        operation.values = plain(values_of(entry.state))
-        operation.context = plain_context(entry.context)
-        operation.timestamp = entry.state.newest()
-        self.observations.observe(operation.timestamp)
-
-    @property
-    def session(self) -> str:
-        """The session that it is in, "" for none."""
-        return self._session if self.observations.seen is not None else ""
-
-    # What the host tells (`CallUser`):
+    # What the host reports (`CallUser`):
 
     def ended(self, call: CoreCall, result: Any, error: CrdtkvError | None) -> None:
-        """Enter the end of a call into the history."""
+        """Enter the outcome of a call into the history."""
         running = self._running.pop(call)
         operation = running.operation
         view = call.view if isinstance(call, Read | SessionRead | Write) else None
         datacenter = view.name if view is not None else operation.datacenter
         outcome = "ok" if error is None else "info" if error.maybe_applied else "fail"
         if isinstance(call, SessionRead) and call.is_repeated:
-            self._cluster.coverage.count("session_reads_again")
-        self.end(operation, outcome, datacenter, running.earliest[datacenter])
+            self._world.count("session_reads_again")
+        self._recorder.end(operation, outcome, datacenter, running.earliest[datacenter])
         if error is not None:
             return
         if isinstance(result, MutateReply):
@@ -185,12 +127,12 @@ class SimClient:
             operation.timestamp = result.timestamp
             return
         entry = Entry.from_bytes(result) if result is not None else None
-        self.show(operation, entry)
+        self._recorder.show(operation, entry)
         if entry is not None:
             self._contexts[running.identity] = entry.context
 
     def page(self, call: CoreCall, page: Any) -> None:
-        """Take no page: scans are the scanner's."""
+        """Ignore a page: pages of scans go to the scanner."""
 
     def _read(self, call: Call, key: str, timeout_s: float) -> Read | SessionRead:
         identity, level = identity_of("default", call.type, key), level_named(call.level)
@@ -199,43 +141,34 @@ class SimClient:
             read = Read(identity, level, timeout_s)
         else:
             read = SessionRead(identity, level, timeout_s, self.observations)
-        self._note(read, identity, self.operation(call, key))
+        self._note(read, identity, self._recorder.begin(call, key))
         return read
 
     def _note(self, call: CoreCall, identity: bytes, operation: Operation) -> Operation:
-        earliest = {datacenter: self._cluster.times.at(datacenter)[0] for datacenter in self.hosts}
-        self._running[call] = _Running(operation, identity, earliest)
+        self._running[call] = _Running(operation, identity, self._recorder.earliest())
         return operation
 
     def _host(self, datacenter: str) -> ClientHost:
-        """Return the core that prefers a data center."""
-        cluster, random = self._cluster, Random(f"{self.name} {datacenter} {self._cluster.plan.seed}")
-        others = [other for other in cluster.plan.datacenters if other != datacenter]
-        host = ClientHost(f"{self.name}@{datacenter}", cluster, random, [datacenter, *others])
+        """Return the host of the core that prefers a data center."""
+        world, random = self._world, Random(f"{self.name} {datacenter} {self._world.plan.seed}")
+        others = [other for other in world.plan.datacenters if other != datacenter]
+        host = ClientHost(f"{self.name}@{datacenter}", world, random, [datacenter, *others])
         if random.random() < GIVEN_ADDRESSES:
-            host.given = tuple(random.sample(sorted(cluster.nodes), len(cluster.nodes)))
+            host.given = tuple(random.sample(sorted(world.nodes), len(world.nodes)))
         return host
 
 
-def clients_of(cluster: "SimCluster") -> list[SimClient]:
-    """Return as many clients as the plan says, and the judge: it reads everything at the end."""
-    seed = cluster.plan.seed
+def clients_of(world: SimWorld, times: AnswerTimes) -> list[SimClient]:
+    """Return the clients of the plan, and one more, which reads everything at the end of a run."""
+    seed = world.plan.seed
     return [
-        SimClient(f"client-{number}", cluster, Random(f"client {seed} {number}"))
-        for number in range(cluster.plan.shape.clients + 1)
+        SimClient(f"client-{number}", world, times, Random(f"client {seed} {number}"))
+        for number in range(world.plan.shape.clients + 1)
     ]
 
 
-def plain_context(context: CausalContext) -> Context:
-    """Return a context as the checkers read it."""
-    plain = {actor: [counter] for actor, counter in context.vector.items()}
-    for actor, counter in sorted(context.cloud):
-        plain.setdefault(actor, [0]).append(counter)
-    return plain
-
-
 def wire_arguments(call: Call) -> list[object]:
-    """Return what a call's operation takes, as it is sent: values, elements and names of fields are bytes."""
+    """Return the arguments of a call's operation as they are sent: values, elements and names of fields are bytes."""
     arguments = call.argument if isinstance(call.argument, tuple) else () if call.argument is None else (call.argument,)
     if call.kind != "update":
         return [encoded(argument) for argument in arguments]
@@ -245,5 +178,5 @@ def wire_arguments(call: Call) -> list[object]:
 
 
 def encoded(argument: object) -> object:
-    """Return a value as clients encode it, here simply as its text."""
+    """Return a value as clients encode it: text as UTF-8, anything else as it is."""
     return argument.encode() if isinstance(argument, str) else argument

@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from random import Random
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from crdtkv.client.core.calls import Call
 from crdtkv.client.core.client_core import ClientCore
@@ -19,12 +19,10 @@ from crdtkv.client.core.events import Canceled, Event, LinkDown, LinkUp, Topolog
 from crdtkv.errors import CrdtkvError
 from crdtkv.ring.topology import Topology
 from crdtkv.sim.world.host import SimNode
+from crdtkv.sim.world.sim_world import SimWorld
 from crdtkv.sim.world.stored import violated
 from crdtkv.wire.codec import decode_frame, encode_frame
 from crdtkv.wire.messages import Hello, Message, ScanReply, TopologyReply
-
-if TYPE_CHECKING:
-    from crdtkv.sim.cluster import SimCluster
 
 #: How soon a broken link is noticed, and how soon after that a new one stands.
 NOTICED_WITHIN_S = 0.05
@@ -51,9 +49,9 @@ class ClientHost:
     learners.
     """
 
-    def __init__(self, name: str, cluster: "SimCluster", random: Random, datacenters: Sequence[str]) -> None:
+    def __init__(self, name: str, world: SimWorld, random: Random, datacenters: Sequence[str]) -> None:
         self.name = name
-        self._cluster = cluster
+        self._world = world
         self._random = random
         self._datacenters = datacenters
         self.given: tuple[str, ...] = ()
@@ -70,7 +68,7 @@ class ClientHost:
     def connect(self) -> None:
         """Learn what the nodes know of their rings, and connect."""
         for rank, datacenter in enumerate(self._datacenters):
-            topology = self._cluster.topology_of(datacenter)
+            topology = self._world.topology_of(datacenter)
             reply = TopologyReply(0, topology.to_json(), [], [*self._datacenters], 0)
             contacts = tuple((node, 1) for node in self.given if self._datacenter(node) == datacenter)
             self.step(TopologySeen(datacenter, rank, self._shown(reply), contacts))
@@ -79,7 +77,7 @@ class ClientHost:
         """Begin calls; reads among them leave together."""
         for call in calls:
             call.caller = user
-        self._carry_out(self.core.begin(calls, self._cluster.scheduler.now))
+        self._carry_out(self.core.begin(calls, self._world.scheduler.now))
 
     def cancel(self, call: Call) -> None:
         """Let nobody wait for a call any more."""
@@ -87,7 +85,7 @@ class ClientHost:
 
     def step(self, *events: Event) -> None:
         """Let the core take what has happened, and carry out what it wants."""
-        self._carry_out(self.core.handle(events, self._cluster.scheduler.now))
+        self._carry_out(self.core.handle(events, self._world.scheduler.now))
 
     def receive(self, sender: str, payload: bytes) -> None:
         """Take a node's frame."""
@@ -98,7 +96,7 @@ class ClientHost:
         messages = [
             self._shown(message) if isinstance(message, TopologyReply) else message for message in frame.messages
         ]
-        now = self._cluster.scheduler.now
+        now = self._world.scheduler.now
         self._carry_out(self.core.received(self._number_of[sender], frame.epoch, messages, 0.0, now))
 
     # What happens to the nodes:
@@ -106,9 +104,9 @@ class ClientHost:
     def node_started(self, node: SimNode) -> None:
         """Learn that a process runs: it is linked soon."""
         if node.place.node in self._number_of:
-            life = node.life
+            process = node.process
             delay_s = self._random.uniform(NOTICED_WITHIN_S, LINKED_WITHIN_S)
-            self._cluster.scheduler.after(delay_s, lambda: self._link(node, life))
+            self._world.scheduler.after(delay_s, lambda: self._link(node, process))
 
     def node_stopped(self, node: SimNode) -> None:
         """Learn that a process has ended: its link is noticed to be broken soon."""
@@ -117,20 +115,20 @@ class ClientHost:
             self._linked.discard(name)
             self._breaking.add(name)
             number, delay_s = self._number_of[name], self._random.uniform(0, NOTICED_WITHIN_S)
-            self._cluster.scheduler.after(delay_s, lambda: self._link_broke(name, number))
+            self._world.scheduler.after(delay_s, lambda: self._link_broke(name, number))
 
     def hang_up(self) -> None:
         """Break all links, and make new ones."""
         for name in sorted(self._linked):
-            node = self._cluster.nodes[name]
-            self._cluster.network.reset(self.name, name)
+            node = self._world.nodes[name]
+            self._world.network.reset(self.name, name)
             node.client_gone(self.name)
             self.node_stopped(node)
             self.node_started(node)
 
-    def _link(self, node: SimNode, life: int) -> None:
+    def _link(self, node: SimNode, process: int) -> None:
         name = node.place.node
-        if not node.is_up or node.life != life or name in self._linked:
+        if not node.is_up or node.process != process or name in self._linked:
             return
         if node.is_paused or name in self._breaking:
             self.node_started(node)
@@ -160,16 +158,16 @@ class ClientHost:
         name = dial.node or dial.host
         if name in self._linked:  # the node has moved, and the core has hung up the old link
             self._linked.discard(name)
-            self._cluster.network.reset(self.name, name)
+            self._world.network.reset(self.name, name)
         self._number_of[name] = dial.link
         self._node_of[dial.link] = name
-        self.node_started(self._cluster.nodes[name])
+        self.node_started(self._world.nodes[name])
 
     def _send(self, name: str, messages: list[Message]) -> None:
-        node = self._cluster.nodes[name]
+        node = self._world.nodes[name]
         frame = encode_frame(0, messages)
-        self._cluster.trace(self.name, name, frame)
-        self._cluster.network.send(self.name, name, frame, node.receive, self.may_double)
+        self._world.trace.sent(self.name, name, frame)
+        self._world.network.send(self.name, name, frame, node.receive, self.may_double)
 
     def _set_timer(self) -> None:
         at_s = self.core.timers.next_at
@@ -182,10 +180,10 @@ class ClientHost:
                 self._timer_at = math.inf
             self.step()
 
-        self._cluster.scheduler.after(at_s - self._cluster.scheduler.now, wake)
+        self._world.scheduler.after(at_s - self._world.scheduler.now, wake)
 
     def _datacenter(self, node: str) -> str:
-        return self._cluster.nodes[node].place.datacenter
+        return self._world.nodes[node].place.datacenter
 
     def _shown(self, reply: TopologyReply) -> TopologyReply:
         """Return what this client makes of a topology."""

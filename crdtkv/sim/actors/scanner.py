@@ -1,15 +1,16 @@
-"""A simulated client's scans: all partitions that hold keys of one type, read by the core of the real client.
+"""A simulated client's scans: the core of the real client reads all partitions that hold keys of one type.
 
-Every page is a read of all keys that lie between its two ends, and goes into the history as such: what it shows of a
-key must be what a read at its level may show, and of a key it does not show, that there is nothing. So a key that is
-there all the time and is passed over, or an acknowledged write that a quorum's page lacks, is found by the judges of
-reads. Only that later reads show as much is not promised: a scan writes nothing back.
+Every page is recorded as a read of all keys between its two ends. The row of a key must be what a read at that level
+may return; a key without a row counts as read and absent. So the checkers of reads find a key that a scan skips, and an
+acknowledged write that a quorum's page lacks. They do not require that later reads return as much, because a scan
+repairs nothing.
 
-What no read can show is judged here: rows that are not of the page; pages that lead nowhere (`scan`).
+This module checks what no read can show: rows outside their page, and pages that do not advance (`scan`).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from crdtkv.checking.history import Operation
 from crdtkv.client.core.calls import Call as CoreCall
@@ -20,19 +21,18 @@ from crdtkv.errors import CrdtkvError
 from crdtkv.ids import identity_of, identity_prefix
 from crdtkv.quorum.level import level_named
 from crdtkv.ring.token import partition_in, storage_key_of
+from crdtkv.sim.actors.client_host import ClientHost
+from crdtkv.sim.actors.recorder import Recorder
 from crdtkv.sim.plan.workload import Call
+from crdtkv.sim.world.sim_world import SimWorld
 from crdtkv.sim.world.stored import violated
-
-if TYPE_CHECKING:
-    from crdtkv.sim.actors.client import SimClient
-    from crdtkv.sim.cluster import SimCluster
 
 TIMEOUT_S = 4.0
 
 
 @dataclass(slots=True)
 class _Scan:
-    """The scan of a partition: the keys that were not told yet have begun to be read when their page was asked for."""
+    """The scan of a partition: the reads of the keys that no page has covered yet; they began with the present page."""
 
     call: Call
     reads: dict[bytes, Operation]
@@ -40,13 +40,14 @@ class _Scan:
 
 
 class Scanner:
-    """The scans of one client, over the keys there may be."""
+    """The scans of one client, over the keys that the plan uses."""
 
-    def __init__(self, client: "SimClient", cluster: "SimCluster") -> None:
-        self._client = client
-        self._cluster = cluster
+    def __init__(self, recorder: Recorder, hosts: Mapping[str, ClientHost], world: SimWorld) -> None:
+        self._recorder = recorder
+        self._hosts = hosts
+        self._world = world
         self._running: dict[CoreCall, _Scan] = {}
-        #: Scans of a partition that were given up.
+        #: The number of partitions whose scan has failed.
         self.failures = 0
 
     @property
@@ -55,57 +56,54 @@ class Scanner:
         return bool(self._running)
 
     def scan(self, call: Call) -> None:
-        """Begin to scan all keys of a call's type, all partitions at once."""
+        """Begin to scan all keys of a type, all partitions at once."""
         assert isinstance(call.argument, int)
         prefix, level = identity_prefix("default", call.type), level_named(call.level)
-        observations = self._client.observations if call.kind == "scan" else Observations()
+        observations = self._recorder.observations if call.kind == "scan" else Observations()
         for partition, keys in self._by_partition(call.type).items():
-            reads = {identity: self._client.operation(call, key) for identity, key in keys.items()}
+            reads = {identity: self._recorder.begin(call, key) for identity, key in keys.items()}
             scan = PartitionScan(partition, prefix, call.argument, level, TIMEOUT_S, observations)
             for read in reads.values():
                 read.session = ""
-            self._running[scan] = _Scan(call, reads, self._earliest())
-            self._client.hosts[call.datacenter].begin(self, scan)
+            self._running[scan] = _Scan(call, reads, self._recorder.earliest())
+            self._hosts[call.datacenter].begin(self, scan)
 
-    # What the host tells (`CallUser`):
+    # What the host reports (`CallUser`):
 
     def page(self, scan: CoreCall, page: Page) -> None:
-        """Enter what a page shows, and does not show, into the history."""
+        """Enter the rows of a page into the history, and the absence of all other keys between its ends."""
         running = self._running[scan]
         rows = _checked(running, page)
-        self._cluster.coverage.count("scan_pages")
-        told = {identity: read for identity, read in running.reads.items() if _is_within(identity, page)}
-        for identity, read in told.items():
+        self._world.count("scan_pages")
+        covered = {identity: read for identity, read in running.reads.items() if _is_within(identity, page)}
+        for identity, read in covered.items():
             self._found(running, read, rows.get(identity), page)
         if page.end is not None:
-            self._cluster.coverage.count("scan_pages_continued")
-            running.reads = {identity: read for identity, read in running.reads.items() if identity not in told}
-            running.earliest = self._earliest()
+            self._world.count("scan_pages_continued")
+            running.reads = {identity: read for identity, read in running.reads.items() if identity not in covered}
+            running.earliest = self._recorder.earliest()
             for read in running.reads.values():
-                read.began = self._cluster.scheduler.now
+                read.began = self._world.now
 
     def ended(self, scan: CoreCall, result: Any, error: CrdtkvError | None) -> None:
-        """Learn that a scan has come to its end, or was given up."""
+        """Handle that a scan has ended or failed."""
         del self._running[scan]
         if error is not None:
             self.failures += 1
 
     def _found(self, running: _Scan, read: Operation, encoded: bytes | None, page: Page) -> None:
         if running.call.kind == "scan":
-            read.session = self._client.session
+            read.session = self._recorder.session
         datacenter = page.view.name
-        self._client.end(read, "ok", datacenter, running.earliest[datacenter])
-        self._client.show(read, Entry.from_bytes(encoded) if encoded is not None else None)
-
-    def _earliest(self) -> dict[str, int]:
-        return {datacenter: self._cluster.times.at(datacenter)[0] for datacenter in self._cluster.plan.datacenters}
+        self._recorder.end(read, "ok", datacenter, running.earliest[datacenter])
+        self._recorder.show(read, Entry.from_bytes(encoded) if encoded is not None else None)
 
     def _by_partition(self, type_tag: str) -> dict[int, dict[bytes, str]]:
         found: dict[int, dict[bytes, str]] = {}
-        for tag, key in self._cluster.plan.keys:
+        for tag, key in self._world.plan.keys:
             if tag == type_tag:
                 identity = identity_of("default", tag, key)
-                partition = partition_in(storage_key_of(identity), self._cluster.plan.shape.partitions)
+                partition = partition_in(storage_key_of(identity), self._world.plan.shape.partitions)
                 found.setdefault(partition, {})[identity] = key
         return found
 

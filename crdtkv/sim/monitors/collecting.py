@@ -1,47 +1,55 @@
-"""What must hold when tombstones go, looked at from outside the nodes; and what the judges must know of it.
+"""The collection of tombstones, checked from outside the nodes.
 
-- Rule 11: an entry goes from a disk only if it shows nothing to a reader, and when the first replica drops it, every
-  home replica of its data center has exactly these bytes on disk, or an entry that has seen all of it (a write that
-  came between the last answer and the drop), and no node keeps a hint for the key. From then on it is known to be
+- Rule 11: a node deletes an entry only if readers see nothing of it. When the first replica deletes it, every home
+  replica of its data center has exactly these bytes durably, or an entry that has seen all of it (a write that arrived
+  between the last answer and the deletion), and no node holds a hint for the key. From then on the tombstone counts as
   *collected*.
-- I8: nothing that a collected tombstone had seen is ever shown again, on whatever replica.
+- I8: no replica shows anything again that a collected tombstone had seen.
 
-A read that is answered later lacks the tombstone's context, and no promise is broken by that. So before a history is
-judged, such reads are *completed* by what had been collected before they ended: they must be what they would have been,
-had the tombstone stayed. The judges give up nothing.
+A later read lacks the context of the tombstone, which breaks no promise. So before a history is checked, `completed`
+adds to each read the contexts that were collected before it ended. The result must be what the read would have returned
+with the tombstone in place; the checkers make no exception.
 """
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from crdtkv.checking.history import Context, Dot, Operation, dots_of
 from crdtkv.ids import identity_of
 from crdtkv.ring.token import storage_key_of
+from crdtkv.sim.monitors.home_replicas import HomeReplicas
+from crdtkv.sim.monitors.monitor import Monitor
 from crdtkv.sim.world.stored import Stored, descends, has, parse, violated
+from crdtkv.sim.world.view import NodeView, WorldView
 from crdtkv.storage import rows
-
-if TYPE_CHECKING:
-    from crdtkv.sim.cluster import SimCluster
-    from crdtkv.sim.world.host import SimNode
+from crdtkv.storage.memory import Batch
 
 
 class _Collected(NamedTuple):
-    """A tombstone, and when the first replica dropped it: the time of the world, and the hybrid time."""
+    """A tombstone, with the virtual time and the hybrid time at which the first replica deleted it."""
 
     at_s: float
     now: int
     stored: Stored
 
 
-class Collecting:
-    """Looks at every entry that goes, and at every one that comes."""
+class Collecting(Monitor):
+    """Checks every entry that is deleted, and every entry that is stored after a deletion."""
 
-    def __init__(self, cluster: "SimCluster") -> None:
-        self._cluster = cluster
+    def __init__(self, world: WorldView, homes: HomeReplicas) -> None:
+        super().__init__(world)
+        self._homes = homes
         self._collected: dict[bytes, dict[bytes, _Collected]] = {}
 
-    def goes(self, node: "SimNode", row: bytes) -> None:
-        """Look at a data row that is being deleted."""
+    def committing(self, node: NodeView, batch: Batch) -> None:
+        """Check the data rows of a batch."""
+        for row, value in batch.items():
+            if row[:1] == b"d" and value is None:
+                self._deleted(node, row)
+            elif row[:1] == b"d" and value is not None and row in self._collected:
+                self._stored(node, row, parse(value))
+
+    def _deleted(self, node: NodeView, row: bytes) -> None:
         value = node.disk.visible(row)
         if value is None or value in self._collected.get(row, {}):
             return
@@ -50,36 +58,35 @@ class Collecting:
         now = node.core.parts.replica.hybrid_now
         if stored.live(now):
             violated("rule 11", f"{node.place.node} drops {row!r}, which is alive: {stored.live(now)}")
-        for name in self._cluster.monitors.replicas(node.place.datacenter, row):
-            held = self._cluster.nodes[name].disk.durable(row)
+        for name in self._homes.of(node.place.datacenter, row):
+            held = self._world.nodes[name].disk.durable(row)
             if held is None or (held != value and not descends(parse(held), stored)):
                 what = parse(held).vector if held is not None else None
                 violated("rule 11", f"{node.place.node} drops {row!r} {stored.vector}, but {name} has {what} on disk")
-        for other in (node, *self._cluster.neighbors(node)):
+        for other in (node, *self._world.neighbors(node)):
             if other.disk.durable_rows(*rows.hints_of(rows.storage_key_in(row))):
                 violated("rule 11", f"{node.place.node} drops {row!r}, for which {other.place.node} keeps a hint")
-        self._collected.setdefault(row, {})[value] = _Collected(self._cluster.scheduler.now, now, stored)
+        self._collected.setdefault(row, {})[value] = _Collected(self._world.now, now, stored)
 
-    def comes(self, node: "SimNode", row: bytes, stored: Stored) -> None:
-        """Look at an entry that is being stored."""
-        for collected in self._collected.get(row, {}).values():
-            # What had expired by then may come again: it shows nothing, and goes again.
+    def _stored(self, node: NodeView, row: bytes, stored: Stored) -> None:
+        for collected in self._collected[row].values():
+            # Values that had expired by then may return: readers do not see them, and they are collected again.
             back = [dot for dot in stored.live(collected.now) if has(collected.stored, dot)]
             if back:
                 violated("I8", f"{node.place.node} {row!r}: {back} came back after its tombstone was collected")
 
     def is_gone(self, identity: bytes, stored: Stored) -> bool:
-        """Tell whether all that an entry has seen was collected: it need not be on any disk."""
+        """Tell whether all that an entry has seen was collected, so that no disk needs to hold it."""
         collected = self._collected.get(rows.data_row(storage_key_of(identity)), {}).values()
         return any(descends(one.stored, stored) for one in collected)
 
     def dots_gone(self, identity: bytes) -> frozenset[Dot]:
-        """Return all dots of a key that were collected by now."""
+        """Return all dots of a key that have been collected."""
         collected = self._collected.get(rows.data_row(storage_key_of(identity)), {}).values()
         return frozenset(dot for one in collected for dot in dots_of(_union({}, one.stored)))
 
     def completed(self, operation: Operation) -> Operation:
-        """Return a read as it would have been, had all tombstones stayed; anything else as it is."""
+        """Return a read with the contexts of collected tombstones added, any other operation as it is."""
         if operation.context is None or operation.outcome != "ok":
             return operation
         row = rows.data_row(storage_key_of(identity_of("default", operation.type, operation.key)))
@@ -93,7 +100,7 @@ class Collecting:
 
 
 def _union(context: Context, stored: Stored) -> Context:
-    """Return a reader's context and an entry's together."""
+    """Return the union of a reader's context and the context of an entry."""
     runs = {actor: max(run[0], stored.vector.get(actor, 0)) for actor, run in context.items()}
     runs |= {actor: counter for actor, counter in stored.vector.items() if actor not in runs}
     more = {(actor, counter) for actor, run in context.items() for counter in run[1:]} | stored.cloud

@@ -11,6 +11,8 @@ from crdtkv.checking.history import Dot, Operation, covers
 from crdtkv.checking.specification.operation import Operation as Made
 from crdtkv.checking.verdict import AllMade
 from crdtkv.node.core import NodeCore
+from crdtkv.sim.world.observer import WorldObserver
+from crdtkv.sim.world.view import NodeView
 
 #: Counter: what it shows.
 REQUIRED: Mapping[str, str] = {
@@ -67,18 +69,23 @@ REQUIRED: Mapping[str, str] = {
 }
 
 
-class Coverage:
+class Coverage(WorldObserver):
     """Counters of one life, or the sum of many."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
 
-    def count(self, name: str, amount: int = 1) -> None:
+    def counted(self, name: str, amount: int) -> None:
         """Add to a counter."""
         self.counts[name] += amount
 
+    def stopping(self, node: NodeView) -> None:
+        """Add the counters of a process that ends."""
+        assert node.core is not None
+        self.take(node.core)
+
     def take(self, core: NodeCore) -> None:
-        """Add what a node has counted; called when its process ends."""
+        """Add the counters of a node."""
         stats = core.parts.kernel.step.stats
         self.counts.update(stats.counters)
         self.counts["clock_ahead"] += core.parts.replica.clock.ahead

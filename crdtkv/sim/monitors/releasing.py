@@ -1,35 +1,35 @@
-"""What a step holds back leaves when a power loss can no longer take its commit: once, in the order of the steps.
+"""`Releasing`: the held effects of a step are released once, in the order of the steps, after its commit is durable.
 
-`revealing` looks at what messages say, as far as it understands them. This looks at no message: it notes at every step
-how many commits the disk has, and compares that with what is durable when the host lets the step's held effects go. It
-knows nothing of commit numbers, nor of what `GroupCommit` keeps.
+`durability` reads the messages. This monitor reads none: it notes after every step how many commits the disk has, and
+compares that with the durable commits when the host releases the held effects of the step. It uses neither commit
+numbers nor the state of `GroupCommit`.
 """
 
 from collections import deque
-from typing import TYPE_CHECKING
 
 from crdtkv.node.kernel.effects import Effects
+from crdtkv.node.kernel.events import Event
+from crdtkv.sim.monitors.monitor import Monitor
 from crdtkv.sim.world.stored import violated
-
-if TYPE_CHECKING:
-    from crdtkv.sim.world.host import SimNode
+from crdtkv.sim.world.view import NodeView, WorldView
 
 
-class Releasing:
-    """The steps of all nodes that have not left as a whole yet."""
+class Releasing(Monitor):
+    """The steps of all nodes whose held effects have not been released."""
 
-    def __init__(self) -> None:
-        #: By node and its life: the effects of each step, and how many commits the disk had at its end.
+    def __init__(self, world: WorldView) -> None:
+        super().__init__(world)
+        #: By node and process: the effects of each step, and how many commits the disk had at its end.
         self._waiting: dict[tuple[str, int], deque[tuple[Effects, int]]] = {}
 
-    def stepped(self, node: "SimNode", effects: Effects) -> None:
-        """Note a step that has committed."""
-        waiting = self._waiting.setdefault((node.place.node, node.life), deque())
+    def stepped(self, node: NodeView, events: list[Event], effects: Effects) -> None:
+        """Note how many commits the disk has after a step."""
+        waiting = self._waiting.setdefault((node.place.node, node.process), deque())
         waiting.append((effects, node.disk.commits))
 
-    def released(self, node: "SimNode", effects: Effects) -> None:
-        """Look at held effects that leave now."""
-        name, waiting = node.place.node, self._waiting[node.place.node, node.life]
+    def releasing(self, node: NodeView, effects: Effects) -> None:
+        """Check that the effects are those of the oldest waiting step, and that its commit is durable."""
+        name, waiting = node.place.node, self._waiting[node.place.node, node.process]
         if not waiting or waiting[0][0] is not effects:
             violated("order", f"{name} lets a step's effects go twice, or before those of an earlier step: {effects}")
         _, commits = waiting.popleft()

@@ -1,46 +1,42 @@
-"""What watchers are told: nothing that is not durable, by nobody who does not count, and in the end everything.
+"""`WatchMonitor`: watchers receive durable entries only, from full members only, and in the end the newest ones.
 
-- Whoever answers a poll is a replica that counts of every key it tells of, by its own ring.
-- What it tells is on its own disk for good when it leaves.
-- When all is quiet, what a watcher was told last of each key is what the replica that it follows stores. Of a key that
-  is stored no more it was told last that it is gone, or its tombstone, or what a tombstone had seen that was collected:
-  who is told the whole state again does not hear of such a key.
+- A node that answers a poll is a home replica of every key in the answer, by its own ring, and counts in quorums.
+- The entries in an answer are durable on the node that sends it.
+- At the end the last entry that a watcher has received of each key is the one that the replica stores which it follows.
+  Of a key that is not stored, the last entry is a deletion, a tombstone, or one whose dots were collected: an initial
+  state does not contain such a key.
 """
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
 from crdtkv.checking.violation import Violation
 from crdtkv.ids import identity_of
 from crdtkv.node.kernel.effects import Effects
-from crdtkv.node.kernel.events import Event
+from crdtkv.node.kernel.events import Event, Peer
 from crdtkv.ring.token import partition_in, storage_key_of
-from crdtkv.sim.actors.watcher import SimWatcher, rows_in
+from crdtkv.sim.monitors.collecting import Collecting
+from crdtkv.sim.monitors.monitor import Monitor
+from crdtkv.sim.world.expanded import rows_in
 from crdtkv.sim.world.stored import InvariantViolated, descends, parse, violated
+from crdtkv.sim.world.view import NodeView, WatcherView, WorldView
 from crdtkv.storage import rows
 from crdtkv.wire.messages import Message, WatchReply
 
-if TYPE_CHECKING:
-    from crdtkv.sim.cluster import SimCluster
-    from crdtkv.sim.world.host import SimNode
 
-#: Virtual seconds within which a watcher has been told everything when all is quiet, and how often that is looked at.
-SETTLED_WITHIN_S = 30.0
-LOOK_EVERY_S = 0.5
+class WatchMonitor(Monitor):
+    """Checks all answers to polls, and what watchers have received in the end."""
 
+    def __init__(self, world: WorldView, collecting: Collecting) -> None:
+        super().__init__(world)
+        self._collecting = collecting
+        self._has_watchers = world.plan.shape.watchers > 0
 
-class WatchMonitor:
-    """Looks at all answers to polls, and at what watchers know in the end."""
-
-    def __init__(self, cluster: "SimCluster") -> None:
-        self._cluster = cluster
-        self._has_watchers = cluster.plan.shape.watchers > 0
-
-    def stepped(self, node: "SimNode", events: list[Event], effects: Effects) -> None:
-        """Look at who answers, when it does."""
+    def stepped(self, node: NodeView, events: list[Event], effects: Effects) -> None:
+        """Check that a node that answers is a home replica, and counts."""
         if not self._has_watchers:
             return
         if effects.new_incarnation is not None or effects.topology is not None:
-            return  # what came before that in the same step was answered by who counted then
+            return  # earlier requests in the same step were answered under the former topology
         assert node.core is not None
         cluster = node.core.parts.kernel.cluster
         for messages in (*effects.at_once.values(), *effects.held.values()):
@@ -49,10 +45,12 @@ class WatchMonitor:
                     for identity, _ in rows_in(message):
                         name, homes = node.place.node, cluster.ring.preference_list(storage_key_of(identity))
                         if name not in homes or name in cluster.uncounted:
-                            violated("watch", f"{name} tells of {identity!r}, and is no replica of it that counts")
+                            violated(
+                                "watch", f"{name} answers a poll with {identity!r}, and is no replica of it that counts"
+                            )
 
-    def sent(self, node: "SimNode", messages: list[Message]) -> None:
-        """Look at what really leaves: it must be on the node's disk."""
+    def sent(self, node: NodeView, peer: Peer, messages: list[Message]) -> None:
+        """Check that the entries in an answer are durable."""
         if not self._has_watchers:
             return
         for message in messages:
@@ -61,35 +59,27 @@ class WatchMonitor:
                     if entry is not None:
                         self._is_durable(node, identity, entry)
 
-    def _is_durable(self, node: "SimNode", identity: bytes, entry: bytes) -> None:
-        told = parse(entry)
+    def _is_durable(self, node: NodeView, identity: bytes, entry: bytes) -> None:
+        sent = parse(entry)
         held = node.disk.durable(rows.data_row(storage_key_of(identity)))
-        if held is not None and descends(parse(held), told):
+        if held is not None and descends(parse(held), sent):
             return
-        if not self._cluster.monitors.collecting.is_gone(identity, told):
-            violated("durability", f"{node.place.node} tells a watcher what is not durable: {identity!r}")
+        if not self._collecting.is_gone(identity, sent):
+            violated("durability", f"{node.place.node} sends a watcher what is not durable: {identity!r}")
 
-    def settle(self) -> None:
-        """Let all watchers be told everything, and look at what they know."""
-        scheduler, watchers = self._cluster.scheduler, self._cluster.watchers
-        for watcher in watchers:
-            watcher.settle()
-        until_s = scheduler.now + SETTLED_WITHIN_S
-        while not all(watcher.is_settled for watcher in watchers):
-            if scheduler.now >= until_s:
-                violated("watch", f"all is quiet, but after {SETTLED_WITHIN_S:g} s a watcher is still not told so")
-            scheduler.run_until(scheduler.now + LOOK_EVERY_S)
+    def check(self, watchers: Iterable[WatcherView]) -> None:
+        """Compare the entries that watchers have received with the stored ones, when nothing changes any more."""
         wrong = [
             Violation("watch", f"{watcher.name} {story}") for watcher in watchers for story in self._wrong_in(watcher)
         ]
         if wrong:
             raise InvariantViolated(wrong)
 
-    def _wrong_in(self, watcher: SimWatcher) -> list[str]:
-        """Tell of the keys whose last entry a watcher was not told."""
-        partitions = self._cluster.plan.shape.partitions
+    def _wrong_in(self, watcher: WatcherView) -> list[str]:
+        """Return the keys whose stored entry a watcher has not received."""
+        partitions = self._world.plan.shape.partitions
         wrong: list[str] = []
-        for type_tag, key in self._cluster.plan.keys:
+        for type_tag, key in self._world.plan.keys:
             if type_tag not in watcher.types:
                 continue
             identity = identity_of("default", type_tag, key)
@@ -99,19 +89,19 @@ class WatchMonitor:
             if node is None:
                 wrong.append(f"follows no replica of {type_tag}/{key}")
                 continue
-            stored = self._cluster.nodes[node].disk.visible(rows.data_row(at))
-            if not self._is_newest(identity, watcher.told.get(identity), stored):
-                told = "this was told" if identity in watcher.told else "nothing was told"
-                wrong.append(f"does not know what {node} stores of {type_tag}/{key}: {told} last")
+            stored = self._world.nodes[node].disk.visible(rows.data_row(at))
+            if not self._is_newest(identity, watcher.received.get(identity), stored):
+                last = "an older entry" if identity in watcher.received else "nothing"
+                wrong.append(f"lacks what {node} stores of {type_tag}/{key}: it has received {last}")
         return wrong
 
-    def _is_newest(self, identity: bytes, told: bytes | None, stored: bytes | None) -> bool:
+    def _is_newest(self, identity: bytes, received: bytes | None, stored: bytes | None) -> bool:
         if stored is None:
-            is_gone = self._cluster.monitors.collecting.is_gone
-            # Disks that forget may have lost the key altogether.
-            return told is None or self._cluster.plan.is_forgetful or is_gone(identity, parse(told))
-        if told is None:
+            is_gone = self._collecting.is_gone
+            # A disk that has lost data may have lost the key altogether.
+            return received is None or self._is_forgetful or is_gone(identity, parse(received))
+        if received is None:
             return False
         if parse(stored).expiries:
-            return parse(told).seen == parse(stored).seen  # what expires is left out of what is told
-        return told == stored
+            return parse(received).seen == parse(stored).seen  # expired parts are left out of what is sent
+        return received == stored

@@ -11,16 +11,13 @@ A life of a class is named by both, its class and its seed. Without a class a se
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from random import Random
-from typing import TYPE_CHECKING
 
 from crdtkv.sim.plan.incidents import FORGETFUL, KINDS, Incident, draw_focused
+from crdtkv.sim.plan.shape import Shape, Weather
 
-if TYPE_CHECKING:
-    from crdtkv.sim.plan.plan import Shape, Weather
-
-_Shaping = Callable[[Random, "Shape"], "Shape"]
-_Weathering = Callable[[Random, "Weather"], "Weather"]
-_Adding = Callable[[Random, "Shape", tuple[str, ...], float], Iterable[Incident]]
+_Shaping = Callable[[Random, Shape], Shape]
+_Weathering = Callable[[Random, Weather], Weather]
+_Adding = Callable[[Random, Shape, tuple[str, ...], float], Iterable[Incident]]
 
 _SLOPPY_LEVELS = ("ANY", "SLOPPY_QUORUM")
 
@@ -48,7 +45,7 @@ class FaultClass:
     is_watched: bool = False
     collects: bool = False
 
-    def incidents(self, random: Random, shape: "Shape", datacenters: tuple[str, ...], seconds: float) -> list[Incident]:
+    def incidents(self, random: Random, shape: Shape, datacenters: tuple[str, ...], seconds: float) -> list[Incident]:
         """Draw what breaks."""
         forgets = random.choice(self.forgets)
         drawn = draw_focused(random, datacenters, shape.nodes, seconds, self.kinds, forgets)
@@ -62,50 +59,50 @@ class FaultClass:
         return random.choice(_SLOPPY_LEVELS)
 
 
-def _node(random: Random, shape: "Shape", datacenters: tuple[str, ...]) -> tuple[str, str]:
+def _node(random: Random, shape: Shape, datacenters: tuple[str, ...]) -> tuple[str, str]:
     """Draw a data center, and two of its nodes."""
     datacenter = random.choice(datacenters)
     one, other = random.sample(range(1, shape.nodes + 1), 2)
     return f"{datacenter}-{one}", f"{datacenter}-{other}"
 
 
-def _three_replicas(random: Random, shape: "Shape") -> "Shape":
+def _three_replicas(random: Random, shape: Shape) -> Shape:
     return replace(shape, nodes=random.choice((3, 3, 4)), replication_factor=3, partitions=random.choice((1, 2, 2, 8)))
 
 
-def _few_replicas_of_many(random: Random, shape: "Shape") -> "Shape":
+def _few_replicas_of_many(random: Random, shape: Shape) -> Shape:
     factor = random.choice((1, 2, 2, 3))
     hints_max = random.choice((100_000, 100_000, 100_000, 2))
     return replace(shape, nodes=random.choice((factor + 1, factor + 2)), replication_factor=factor, hints_max=hints_max)
 
 
-def _one_datacenter(random: Random, shape: "Shape") -> "Shape":
+def _one_datacenter(random: Random, shape: Shape) -> Shape:
     return replace(_three_replicas(random, shape), datacenters=1, nodes=random.choice((3, 4, 4, 5)))
 
 
-def _several_datacenters(random: Random, shape: "Shape") -> "Shape":
+def _several_datacenters(random: Random, shape: Shape) -> Shape:
     return replace(shape, datacenters=random.choice((2, 3)), nodes=random.choice((1, 2, 3, 3)))
 
 
-def _few_partitions(random: Random, shape: "Shape") -> "Shape":
+def _few_partitions(random: Random, shape: Shape) -> Shape:
     return replace(shape, nodes=max(3, shape.nodes), partitions=random.choice((1, 1, 8)))
 
 
-def _at_least_three_nodes(_: Random, shape: "Shape") -> "Shape":
+def _at_least_three_nodes(_: Random, shape: Shape) -> Shape:
     return replace(shape, nodes=max(3, shape.nodes))
 
 
-def _wrong_clocks(random: Random, weather: "Weather") -> "Weather":
+def _wrong_clocks(random: Random, weather: Weather) -> Weather:
     offset_s = random.choice((1, 5, 5, 60, 3600, 1.7e9, 2.4e9))
     return replace(weather, clock_offset_s=offset_s, clock_drift=random.choice((0.0, 0.01, 0.05)))
 
 
-def _lossy(random: Random, weather: "Weather") -> "Weather":
+def _lossy(random: Random, weather: Weather) -> Weather:
     return replace(weather, loss=round(random.uniform(0.02, 0.25), 4), reordering=round(random.uniform(0, 0.3), 4))
 
 
 def _replicas_that_differ(
-    random: Random, shape: "Shape", datacenters: tuple[str, ...], seconds: float
+    random: Random, shape: Shape, datacenters: tuple[str, ...], seconds: float
 ) -> Iterable[Incident]:
     """Let nodes miss writes: links are cut all the time, one after the other."""
     for number in range(4):
@@ -114,9 +111,7 @@ def _replicas_that_differ(
         yield Incident(round(at_s, 4), random.choice(("cut", "one_way")), one, other, round(seconds / 3, 4))
 
 
-def _absent_replicas(
-    random: Random, shape: "Shape", datacenters: tuple[str, ...], seconds: float
-) -> Iterable[Incident]:
+def _absent_replicas(random: Random, shape: Shape, datacenters: tuple[str, ...], seconds: float) -> Iterable[Incident]:
     """Let several nodes be away at one time, twice."""
     for number in range(2):
         datacenter = random.choice(datacenters)
@@ -127,9 +122,7 @@ def _absent_replicas(
             yield Incident(round(at_s, 4), kind, f"{datacenter}-{node}", "", round(random.uniform(1, seconds), 4))
 
 
-def _hints_that_stay(
-    random: Random, shape: "Shape", datacenters: tuple[str, ...], seconds: float
-) -> Iterable[Incident]:
+def _hints_that_stay(random: Random, shape: Shape, datacenters: tuple[str, ...], seconds: float) -> Iterable[Incident]:
     """Let two nodes not reach each other while all others reach both: what one keeps for the other stays."""
     if random.random() < 0.7:
         for _ in range(random.randint(1, 2)):

@@ -15,47 +15,10 @@ from crdtkv.checking.history import WRITES
 from crdtkv.sim.plan.fault_classes import AT_LARGE, CLASSES, FaultClass
 from crdtkv.sim.plan.incidents import FORGETFUL, KINDS, Incident, draw_incidents
 from crdtkv.sim.plan.more_types import NOT_DELETED, with_expiries, with_sets, with_types
+from crdtkv.sim.plan.shape import GC_GRACE_S, Shape, Weather
 from crdtkv.sim.plan.workload import NO_KEY, Call, draw_calls, draw_moves, draw_scans
 
 DATACENTERS = ("eu", "us", "ap")
-#: As long as no life lasts: nothing is collected.
-GC_GRACE_S = 864_000.0
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """How large everything is. `nodes` are per data center."""
-
-    datacenters: int = 2
-    nodes: int = 3
-    replication_factor: int = 3
-    partitions: int = 8
-    clients: int = 3
-    calls_in_flight_max: int = 20_000
-    batch_max: int = 512
-    outbox_max: int = 1_000_000
-    entry_cache_mib: int = 32
-    whole_entry_bytes: int = 1024
-    gossip_interval_s: float = 2.0
-    hints_max: int = 100_000
-    gc_grace_s: float = GC_GRACE_S
-    read_share: float = 0.01
-    watchers: int = 0
-    watch_log_max: int = 50_000
-
-
-@dataclass(frozen=True, slots=True)
-class Weather:
-    """What is always there: probabilities per message, the longest delays in seconds, clocks that are wrong."""
-
-    delay_max_s: float = 0.002
-    loss: float = 0.0
-    duplication: float = 0.0
-    reordering: float = 0.0
-    fsync_max_s: float = 0.002
-    bus_loss: float = 0.0
-    clock_offset_s: float = 0.0
-    clock_drift: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
-"""One simulated life: faults and calls, then healing and quiet, then the judgement.
+"""`Run`: one simulated run: faults and calls, then healing until the cluster is quiet, then the checks.
 
-Quiet means that nobody has to repair anything by hand: within a bounded time every outbox empties, every call ends,
-every node knows the same ring, and all replicas hold the same bytes (I7). Then everything is read in every data
-center, and the whole history is judged.
+The cluster becomes quiet without intervention: within a bounded time every outbox empties, every call ends, all nodes
+have the same topology, and all replicas hold the same bytes (I7). Then every key is read in every data center, and the
+whole history is checked.
 """
 
 from crdtkv.checking.history import Operation
@@ -20,21 +20,26 @@ from crdtkv.sim.world.host import SimNode
 from crdtkv.sim.world.stored import InvariantViolated
 from crdtkv.storage import rows
 
-#: Virtual seconds within which a healed cluster must be quiet, and how often that is looked at.
+#: The virtual time within which a healed cluster must be quiet, and the interval of the checks for that.
 QUIET_WITHIN_S = 120.0
-LOOK_EVERY_S = 1.0
+CHECK_EVERY_S = 1.0
+#: The same for watchers, which must receive all changes after that.
+SETTLED_WITHIN_S = 30.0
+CHECK_WATCHERS_EVERY_S = 0.5
 FIRST_START_WITHIN_S = 20.0
 READ_WITHIN_S = 6.0
 READ_STEP_S = 0.1
 
 
 class Run:
-    """One life; `live` lives it."""
+    """One run; `execute` carries it out."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.cluster = SimCluster(plan)
-        self._judge = self.cluster.clients[-1]
+        self._world = self.cluster.world
+        self._scheduler = self._world.scheduler
+        self._reader = self.cluster.clients[-1]
         self._keys = plan.keys
 
     @property
@@ -43,40 +48,49 @@ class Run:
         operations = [operation for client in self.cluster.clients for operation in client.history]
         return sorted(operations, key=lambda operation: operation.began)
 
-    def live(self) -> None:
-        """Live through both phases and judge.
+    def execute(self) -> None:
+        """Go through both phases, and check the history.
 
         Raises:
-            InvariantViolated: with all that was found.
-            AssertionError: the product's own assertions.
+            InvariantViolated: some invariants do not hold.
+            AssertionError: an assertion of the product fails.
         """
-        cluster, plan = self.cluster, self.plan
         self._wait_for_members()
-        cluster.connect_clients()
-        cluster.scheduler.run_until(cluster.scheduler.now + LINKED_WITHIN_S)
-        began_s = cluster.scheduler.now
-        chaos = Chaos(cluster)
-        for call in plan.calls:
-            cluster.scheduler.after(call.at_s, lambda call=call: self._begin(call))  # type: ignore[misc]
-        for watcher in cluster.watchers:
-            watcher.start(plan.seconds / 2)
-        cluster.scheduler.run_until(began_s + plan.seconds)
-        cluster.note("everything heals")
-        chaos.heal()
+        self._world.connect_clients()
+        self._scheduler.run_until(self._scheduler.now + LINKED_WITHIN_S)
+        self._break()
         self._wait_for_quiet()
-        cluster.monitors.watched.settle()
+        self._wait_for_watchers()
+        self.cluster.monitors.watch.check(self.cluster.watchers)
         self._read_everything()
-        # These reads repair what they find: a tombstone that one replica has just dropped is written back to it.
+        # These reads repair replicas: they write a tombstone back to a replica that has just collected it.
         self._wait_for_quiet()
-        for node in cluster.nodes.values():
+        self._check()
+
+    def _break(self) -> None:
+        """Carry out the calls and the incidents of the plan, then heal everything."""
+        plan, began_s = self.plan, self._scheduler.now
+        chaos = Chaos(self._world)
+        for call in plan.calls:
+            self._scheduler.after(call.at_s, lambda call=call: self._begin(call))  # type: ignore[misc]
+        for watcher in self.cluster.watchers:
+            watcher.start(plan.seconds / 2)
+        self._scheduler.run_until(began_s + plan.seconds)
+        self._world.note("everything heals")
+        chaos.heal()
+
+    def _check(self) -> None:
+        """Check the history of the whole run."""
+        plan, monitors = self.plan, self.cluster.monitors
+        for node in self._world.nodes.values():
             assert node.core is not None
-            cluster.coverage.take(node.core)
-        if cluster.coverage.counts["merkle_trees_corrected"]:
+            monitors.coverage.take(node.core)
+        if monitors.coverage.counts["merkle_trees_corrected"]:
             raise InvariantViolated([Violation("I7", "a Merkle tree was not that of its disk")])
-        cluster.monitors.retrying.completed()
-        history = [self.cluster.monitors.collecting.completed(operation) for operation in self.history]
-        made = self.cluster.monitors.making.by_key()
-        cluster.coverage.take_history(history, made)
+        monitors.retrying.completed()
+        history = [monitors.collecting.completed(operation) for operation in self.history]
+        made = monitors.operation_log.by_key()
+        monitors.coverage.take_history(history, made)
         violations = judge(history, plan.lost_disks, made)
         if plan.has_good_clocks:
             violations += [
@@ -99,16 +113,16 @@ class Run:
             client.call(call)
 
     def _wait_for_members(self) -> None:
-        """Let all nodes enter themselves into the topology: a cluster that has just been started is not used yet."""
-        scheduler = self.cluster.scheduler
-        nodes = self.cluster.nodes.values()
+        """Wait until all nodes have entered themselves into the topology: a new cluster is not used before."""
+        scheduler = self._scheduler
+        nodes = self._world.nodes.values()
         while any(node.core is None or node.core.parts.enrollment.state != "member" for node in nodes):
             if scheduler.now > FIRST_START_WITHIN_S:
                 raise InvariantViolated([Violation("I7", "a new cluster does not come up")])
             scheduler.run_until(scheduler.now + READ_STEP_S)
 
     def _wait_for_quiet(self) -> None:
-        scheduler = self.cluster.scheduler
+        scheduler = self._scheduler
         until_s = scheduler.now + QUIET_WITHIN_S
         while True:
             why = self._why_not_quiet()
@@ -116,12 +130,24 @@ class Run:
                 return
             if scheduler.now >= until_s:
                 raise InvariantViolated([Violation("I7", f"{QUIET_WITHIN_S:g} s after healing: {why}")])
-            scheduler.run_until(scheduler.now + LOOK_EVERY_S)
+            scheduler.run_until(scheduler.now + CHECK_EVERY_S)
+
+    def _wait_for_watchers(self) -> None:
+        """Wait until all watchers have received all changes."""
+        scheduler, watchers = self._scheduler, self.cluster.watchers
+        for watcher in watchers:
+            watcher.settle()
+        until_s = scheduler.now + SETTLED_WITHIN_S
+        while not all(watcher.is_settled for watcher in watchers):
+            if scheduler.now >= until_s:
+                story = f"all is quiet, but after {SETTLED_WITHIN_S:g} s a watcher has not received all changes"
+                raise InvariantViolated([Violation("watch", story)])
+            scheduler.run_until(scheduler.now + CHECK_WATCHERS_EVERY_S)
 
     def _why_not_quiet(self) -> str:
-        """Say what is still going on, "" if nothing is."""
+        """Return the first thing that still goes on, "" if the cluster is quiet."""
         documents: dict[str, set[Topology]] = {}
-        for node in self.cluster.nodes.values():
+        for node in self._world.nodes.values():
             why = _why_busy(node, self.plan.collects and self.plan.has_good_clocks)
             if why:
                 return f"{node.place.node} {why}"
@@ -135,29 +161,29 @@ class Run:
         return self._why_not_equal() or self._why_roots_differ()
 
     def _read_everything(self) -> None:
-        """Read every key at `LOCAL_ALL` in every data center; and scan all of them, by small pages."""
-        cluster = self.cluster
+        """Read every key at `LOCAL_ALL` in every data center, and scan all of them, by pages of two rows."""
+        scheduler = self._scheduler
         finals = [
-            self._judge.call(Call(0.0, 0, dc, "final", type_tag, key, None, "LOCAL_ALL", False))
+            self._reader.call(Call(0.0, 0, dc, "final", type_tag, key, None, "LOCAL_ALL", False))
             for dc in self.plan.datacenters
             for type_tag, key in self._keys
         ]
         for dc in self.plan.datacenters:
             for type_tag in dict.fromkeys(type_tag for type_tag, _ in self._keys):
-                self._judge.scanner.scan(Call(0.0, 0, dc, "final", type_tag, "", 2, "LOCAL_QUORUM", False))
-        until_s = cluster.scheduler.now + READ_WITHIN_S
-        while cluster.scheduler.now < until_s and self._judge.is_waiting:
-            cluster.scheduler.run_until(cluster.scheduler.now + READ_STEP_S)
-        if self._judge.scanner.failures or self._judge.scanner.is_waiting:
+                self._reader.scanner.scan(Call(0.0, 0, dc, "final", type_tag, "", 2, "LOCAL_QUORUM", False))
+        until_s = scheduler.now + READ_WITHIN_S
+        while scheduler.now < until_s and self._reader.is_waiting:
+            scheduler.run_until(scheduler.now + READ_STEP_S)
+        if self._reader.scanner.failures or self._reader.scanner.is_waiting:
             raise InvariantViolated([Violation("I7", "all is healed, but a scan does not end")])
         unread = [Violation("I7", f"all is healed, but: {final}") for final in finals if final.outcome != "ok"]
         if unread:
             raise InvariantViolated(unread)
 
     def _why_roots_differ(self) -> str:
-        """Say which partition's Merkle roots differ within a data center, "" if none."""
+        """Return a partition whose Merkle roots differ within a data center, "" if there is none."""
         roots: dict[tuple[str, int], dict[str, int]] = {}
-        for name, node in self.cluster.nodes.items():
+        for name, node in self._world.nodes.items():
             assert node.core is not None
             for partition, root in node.core.parts.anti_entropy.roots().items():
                 roots.setdefault((node.place.datacenter, partition), {})[name] = root
@@ -167,12 +193,11 @@ class Run:
         return ""
 
     def _why_not_equal(self) -> str:
-        """Say which home replicas differ: of all data centers, unless disks have forgotten."""
-        cluster = self.cluster
+        """Return a key whose home replicas differ: within a data center if disks have lost data, else anywhere."""
         for type_tag, key in self._keys:
             at = storage_key_of(identity_of("default", type_tag, key))
             copies: dict[str, dict[str, bytes | None]] = {}
-            for name, node in cluster.nodes.items():
+            for name, node in self._world.nodes.items():
                 assert node.core is not None
                 if name in node.core.parts.kernel.cluster.ring.preference_list(at):
                     group = node.place.datacenter if self.plan.is_forgetful else "all"
@@ -198,7 +223,7 @@ def _why_busy(node: SimNode, collects: bool) -> str:
         (core.parts.replica.commits.has_dirty_keys, "waits for its disk"),
         (not core.parts.anti_entropy.is_built, "has not built its Merkle trees"),
         (collects and len(core.parts.replica.tombstones), f"keeps {len(core.parts.replica.tombstones)} tombstones"),
-        # Rounds go on for as long as there are tombstones, some of which wait for a clock that is years behind.
+        # Collection rounds continue while there are tombstones; some of those wait for a clock that is years behind.
         (calls, f"has {calls} calls in flight"),
     )
     return next((why for is_so, why in busy if is_so), "")

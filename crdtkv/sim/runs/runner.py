@@ -1,4 +1,4 @@
-"""Many lives: one verdict each, over as many processes as wanted."""
+"""Carry out runs, one or many, in one process or several; each ends in a `Verdict`."""
 
 import multiprocessing
 import time
@@ -92,19 +92,19 @@ class Total:
 def live(plan: Plan) -> Verdict:
     """Live one life."""
     verdict = Verdict(plan)
-    life = Run(plan)
+    run = Run(plan)
     try:
-        life.live()
+        run.execute()
     except InvariantViolated as violated:
         verdict.failure = "".join(f"  {violation}\n" for violation in violated.violations[:5]).rstrip()
         verdict.invariant = violated.violations[0].invariant
     except Exception as error:  # whatever the product raises is a finding
         verdict.failure = "  " + "\n  ".join(traceback.format_exc().splitlines()[-6:])
         verdict.invariant = type(error).__name__
-    verdict.digest = life.cluster.digest
-    verdict.messages = life.cluster.messages
-    verdict.coverage = life.cluster.coverage
-    outcomes = [operation.outcome for operation in life.history]
+    verdict.digest = run.cluster.world.trace.digest
+    verdict.messages = run.cluster.world.trace.messages
+    verdict.coverage = run.cluster.monitors.coverage
+    outcomes = [operation.outcome for operation in run.history]
     verdict.outcomes = {kind: outcomes.count(kind) for kind in ("ok", "fail", "info")}
     return verdict
 

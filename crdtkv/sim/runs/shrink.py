@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
-from crdtkv.sim.plan.plan import Plan, Shape, Weather
+from crdtkv.sim.plan.plan import Plan
+from crdtkv.sim.plan.shape import Shape, Weather
 from crdtkv.sim.runs.runner import Verdict, live
 
 Fails = Callable[[Plan], bool]

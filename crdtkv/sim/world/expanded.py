@@ -1,8 +1,9 @@
-"""What monitors and people look at: every write of a step on its own, as if it had been sent alone."""
+"""Messages as monitors and traces read them: every write of a step on its own, and the rows of a watch's page."""
 
 from collections.abc import Iterable, Iterator
+from typing import cast
 
-from crdtkv.wire.messages import WRITE_WIDTH, Message, WriteReplica, WriteReplicas
+from crdtkv.wire.messages import WRITE_WIDTH, Message, WatchReply, WriteReplica, WriteReplicas
 
 
 def expanded(messages: Iterable[Message]) -> Iterator[Message]:
@@ -14,3 +15,8 @@ def expanded(messages: Iterable[Message]) -> Iterator[Message]:
                 yield WriteReplica(number, identity, entry, supersede_before, None, record)  # type: ignore[arg-type]
         else:
             yield message
+
+
+def rows_in(reply: WatchReply) -> list[tuple[bytes, bytes | None]]:
+    """Return the identities and entries in the answer to a poll."""
+    return cast("list[tuple[bytes, bytes | None]]", reply.rows)

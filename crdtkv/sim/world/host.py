@@ -6,11 +6,10 @@ established by the product's own code. A paused process does nothing, but what a
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from random import Random
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-from crdtkv.config.model import ClusterConfig
 from crdtkv.errors import StorageError
 from crdtkv.node.assembly import NodeSettings
 from crdtkv.node.core import NodeCore
@@ -20,66 +19,64 @@ from crdtkv.node.kernel.group_commit import GroupCommit
 from crdtkv.node.kernel.world import carry_out, release
 from crdtkv.ring.topology import Topology
 from crdtkv.sim.world.disk import SimDisk
-from crdtkv.sim.world.network import Network
-from crdtkv.sim.world.scheduler import Scheduler
+from crdtkv.sim.world.environment import Environment
+from crdtkv.sim.world.observer import NodeWrites
+from crdtkv.sim.world.view import Place
 from crdtkv.storage import identity, rows
 from crdtkv.wire.codec import decode_frame
 from crdtkv.wire.frames import LENGTH_BYTES
 from crdtkv.wire.messages import Message, MutateRequest
 from crdtkv.wire.outgoing import packed
 
-if TYPE_CHECKING:
-    from crdtkv.sim.world.nats import SimNats
-
 EPOCH_MS = 1_700_000_000_000
 
 
-class Simulation(Protocol):
-    """What a host needs of the simulation beside the `World` of its node: the other ends, and who watches."""
+class Bus(Protocol):
+    """The NATS servers, as a node uses them."""
+
+    def publish(self, host: "SimNode", publish: Publish) -> None:
+        """Publish a payload to the stream of the node's data center, and report whether the stream accepted it."""
+        ...
+
+    def send(self, host: "SimNode", send: SendBus) -> None:
+        """Send a payload to a node of another data center."""
+        ...
+
+    def ack(self, host: "SimNode", handle: int, applied: bool) -> None:
+        """Acknowledge a stream message, or request its redelivery."""
+        ...
+
+    def propose(self, host: "SimNode", proposal: Proposal) -> None:
+        """Replace the topology document by compare-and-set."""
+        ...
+
+    def refresh_topology(self, host: "SimNode") -> None:
+        """Read the topology document soon."""
+        ...
+
+    def first_topology(self, datacenter: str, stored: Topology | None) -> Topology:
+        """Return the topology with which a node starts."""
+        ...
+
+    def starts_remembered(self, host: "SimNode") -> int | None:
+        """Return the highest number of a start in the topology bucket, None if NATS is unreachable."""
+        ...
+
+    def note_start(self, host: "SimNode", starts: int) -> None:
+        """Store the number of a start in the topology bucket, if NATS is reachable."""
+        ...
+
+
+class Surroundings(Protocol):
+    """The world around one node: the other ends of its links, and the supervisor of its process."""
 
     def deliver(self, receiver: str) -> Callable[[str, bytes], None]:
-        """Return where frames for a node or client go."""
+        """Return the method that receives the frames for a node or client."""
         ...
 
     def disk_failed(self, host: "SimNode") -> None:
-        """Learn that the process has to stop."""
+        """Stop the process, and start it again later."""
         ...
-
-    def new_incarnation(self, host: "SimNode", who: identity.Identity) -> None:
-        """Learn that a start has begun a new incarnation."""
-        ...
-
-    def stepping(self, host: "SimNode", events: list[Event]) -> None:
-        """Look at what a step is about to take in."""
-        ...
-
-    def stepped(self, host: "SimNode", events: list[Event], effects: Effects) -> None:
-        """Look at what a step did."""
-        ...
-
-    def releasing(self, host: "SimNode", effects: Effects) -> None:
-        """Look at a step's held effects that are about to leave."""
-        ...
-
-    def sending(self, host: "SimNode", peer: Peer, messages: list[Message]) -> None:
-        """Look at what is really sent."""
-        ...
-
-    def trace(self, sender: str, receiver: str, payload: bytes) -> None:
-        """Note what is sent for the trace and its digest."""
-        ...
-
-    def note(self, text: str) -> None:
-        """Note for people what happened."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Which node a host is."""
-
-    datacenter: str
-    node: str
 
 
 class SimNode:
@@ -88,26 +85,26 @@ class SimNode:
     def __init__(
         self,
         place: Place,
-        config: ClusterConfig,
-        simulation: Simulation,
-        nats: "SimNats",
-        scheduler: Scheduler,
-        network: Network,
-        seed: int,
+        environment: Environment,
+        bus: Bus,
+        surroundings: Surroundings,
     ) -> None:
         self.place = place
-        self._config = config
-        self._simulation = simulation
-        self._nats = nats
-        self._scheduler = scheduler
-        self._network = network
-        self._random = Random(f"node {seed} {place.node}")
-        self._owner = identity.Owner(config.cluster, place.datacenter, place.node)
+        self._environment = environment
+        self._bus = bus
+        self._surroundings = surroundings
+        self._config = environment.config
+        self._scheduler = environment.scheduler
+        self._network = environment.network
+        self._random = Random(f"node {environment.plan.seed} {place.node}")
+        self._owner = identity.Owner(self._config.cluster, place.datacenter, place.node)
         self.disk = SimDisk(place.node, self._random)
+        self.disk.on_commit = lambda batch: environment.observer.committing(self, batch)
+        self.disk.on_durable = lambda batch: environment.observer.durable(self, batch)
         self.clock_offset_s = 0.0
         self.clock_drift = 0.0
         self.core: NodeCore | None = None
-        self.life = 0
+        self.process = 0
         self.is_paused = False
         #: Done once, soon after the next commit: what strikes while something is not synced yet.
         self.ambush: Callable[[], None] | None = None
@@ -140,22 +137,22 @@ class SimNode:
         Raises:
             StorageError: the disk failed at once.
         """
-        self.life += 1
+        self.process += 1
         self.is_paused = False
         disk, owner = self.disk, self._owner
         who = identity.establish(disk.record, disk, owner, self._random.getrandbits(64))
-        remembered = self._nats.starts_remembered(self)
+        remembered = self._bus.starts_remembered(self)
         self._who = identity.outlive(disk.record, disk, owner, who, remembered, self._random.getrandbits(64))
         self._starts_to_note = self._who.starts if remembered is not None else 0
-        self._nats.note_start(self, self._starts_to_note)
+        self._bus.note_start(self, self._starts_to_note)
         if identity.is_fenced(self._who, disk, self._now().wall_ms, self._config.collection.gc_grace_s):
-            self._simulation.note(f"{self.place.node} sets an old copy aside")
+            self._environment.note(f"{self.place.node} sets an old copy aside")
             disk.wipe(with_record=False)
             self._who = identity.establish(disk.record, disk, owner, self._random.getrandbits(64))
         self.disk.keep_backup()
         stored = self.disk.get(rows.TOPOLOGY)
         known = Topology.from_json(stored) if stored is not None else None
-        topology = self._nats.first_topology(self.place.datacenter, known)
+        topology = self._bus.first_topology(self.place.datacenter, known)
         self.disk.put(rows.TOPOLOGY, topology.to_json())
         self.disk.commit()
         self.disk.sync()
@@ -169,13 +166,21 @@ class SimNode:
             is_checked=remembered is not None,
         )
         if self._who.renewed_because:
-            self._simulation.new_incarnation(self, self._who)
+            self._note_renewal(self._who.renewed_because)
         self.core = NodeCore(settings, self.disk, self._random, self._now())
+        self.core.parts.replica.observer = NodeWrites(self, self._environment.observer)
         self._inbox: list[Event] = []
         self._step_is_due = False
         self._group = GroupCommit()
         self._timer_at: float | None = None
         self._postponed: list[Callable[[], None]] = []
+
+    def _note_renewal(self, reason: str) -> None:
+        """Report a start under a new incarnation, unless it is the first one of the node."""
+        self._environment.note(f"{self.place.node} starts as a new incarnation: {reason}")
+        if reason != "first start" or self._who.starts > 1:
+            self._environment.count("incarnations_new_at_start")
+            self._environment.observer.forgot(self, reason)
 
     def stop(self, survivors: int | None = None) -> int:
         """End the process, with that many unsynced commits left (None: all); return how many are lost."""
@@ -226,13 +231,13 @@ class SimNode:
         assert self.core is not None
         self._step_is_due = False
         events, self._inbox = self._inbox, []
-        self._simulation.stepping(self, events)
+        self._environment.observer.stepping(self, events)
         try:
             effects = self.core.handle(events, self._now())
         except StorageError as error:
             self._stop_because(error)
             return
-        self._simulation.stepped(self, events, effects)
+        self._environment.observer.stepped(self, events, effects)
         self._carry_out(effects)
         if self.core is not None:
             self._arm_timer()
@@ -245,33 +250,33 @@ class SimNode:
         outgoing = packed(self.core.topology.epoch, messages)
         may_double = not any(isinstance(message, MutateRequest) for message in messages)
         receiver = peer if isinstance(peer, str) else self.clients[peer]
-        self._simulation.sending(self, peer, messages)
+        self._environment.observer.sent(self, peer, messages)
         for frame in outgoing.frames:
             payload = frame[LENGTH_BYTES:]
-            self._simulation.trace(self.place.node, receiver, payload)
-            self._network.send(self.place.node, receiver, payload, self._simulation.deliver(receiver), may_double)
+            self._environment.trace.sent(self.place.node, receiver, payload)
+            self._network.send(self.place.node, receiver, payload, self._surroundings.deliver(receiver), may_double)
         if outgoing.returned:
             self.put(Received(peer, 0, outgoing.returned))
 
     def publish(self, publish: Publish) -> None:
         """See `World.publish`."""
-        self._nats.publish(self, publish)
+        self._bus.publish(self, publish)
 
     def send_bus(self, send: SendBus) -> None:
         """See `World.send_bus`."""
-        self._nats.send(self, send)
+        self._bus.send(self, send)
 
     def propose(self, proposal: Proposal) -> None:
         """See `World.propose`."""
-        self._nats.propose(self, proposal)
+        self._bus.propose(self, proposal)
 
     def ack(self, ack: AckStream) -> None:
         """See `World.ack`."""
-        self._nats.ack(self, ack.handle, ack.applied)
+        self._bus.ack(self, ack.handle, ack.applied)
 
     def note(self, text: str) -> None:
         """See `World.note`."""
-        self._simulation.note(f"{self.place.node}: {text}")
+        self._environment.note(f"{self.place.node}: {text}")
 
     def save_incarnation(self, incarnation: int) -> None:
         """See `World.save_incarnation`."""
@@ -283,7 +288,7 @@ class SimNode:
 
     def refresh_topology(self) -> None:
         """See `World.refresh_topology`."""
-        self._nats.refresh_topology(self)
+        self._bus.refresh_topology(self)
 
     def halt(self, reason: str) -> None:
         """See `World.halt`: there is one process of each name, so no node may ask for it."""
@@ -301,7 +306,7 @@ class SimNode:
 
     def _release(self, released: list[Effects]) -> None:
         for effects in released:
-            self._simulation.releasing(self, effects)
+            self._environment.observer.releasing(self, effects)
             release(effects, self)
 
     def _sync(self) -> None:
@@ -327,8 +332,8 @@ class SimNode:
         self._later(self._random.uniform(0, longest_s), synced)
 
     def _stop_because(self, error: StorageError) -> None:
-        self._simulation.note(f"{self.place.node} stops: {error}")
-        self._simulation.disk_failed(self)
+        self._environment.note(f"{self.place.node} stops: {error}")
+        self._surroundings.disk_failed(self)
 
     def _arm_timer(self) -> None:
         assert self.core is not None
@@ -348,10 +353,10 @@ class SimNode:
 
     def _later(self, delay_s: float, act: Callable[[], None]) -> None:
         """Run something later, unless this life of the process has ended by then, or when its pause has."""
-        life = self.life
+        process = self.process
 
         def run() -> None:
-            if self.core is None or self.life != life:
+            if self.core is None or self.process != process:
                 return
             if self.is_paused:
                 self._postponed.append(act)

@@ -6,10 +6,10 @@ server's `bus` does it. How streams and buckets forget is their own part.
 """
 
 import itertools
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from random import Random
-from typing import TYPE_CHECKING
 
 from crdtkv.node.kernel.effects import Proposal, Publish, SendBus
 from crdtkv.node.kernel.events import (
@@ -24,11 +24,9 @@ from crdtkv.node.kernel.events import (
 from crdtkv.ring.agreement import document_to_write
 from crdtkv.ring.topology import Topology
 from crdtkv.sim.world.bucket import TopologyBucket
+from crdtkv.sim.world.environment import Environment
 from crdtkv.sim.world.host import SimNode
 from crdtkv.sim.world.stream import UNFINISHED_MAX, Stream
-
-if TYPE_CHECKING:
-    from crdtkv.sim.cluster import SimCluster
 
 POLL_S = 1.0
 TOPOLOGY_POLL_S = 2.0
@@ -37,12 +35,13 @@ TOPOLOGY_POLL_S = 2.0
 class SimNats:
     """All streams and buckets of one world."""
 
-    def __init__(self, cluster: "SimCluster") -> None:
-        plan = cluster.plan
-        self._cluster = cluster
-        self._config = cluster.config
-        self._scheduler = cluster.scheduler
-        self._random = cluster.random
+    def __init__(self, environment: Environment, nodes: Mapping[str, SimNode]) -> None:
+        plan = environment.plan
+        self._environment = environment
+        self._nodes = nodes
+        self._config = environment.config
+        self._scheduler = environment.scheduler
+        self._random = environment.random
         self._loss = plan.weather.bus_loss
         self.streams = {
             dc: Stream(
@@ -82,7 +81,7 @@ class SimNats:
     def turn(self, datacenter: str, is_up: bool) -> None:
         """Start or stop the server of a data center."""
         self.streams[datacenter].is_up = is_up
-        for node in self._cluster.nodes.values():
+        for node in self._nodes.values():
             if node.place.datacenter == datacenter:
                 node.put(BusUp() if is_up else BusDown())
         if is_up:
@@ -113,22 +112,22 @@ class SimNats:
     def publish(self, host: SimNode, publish: Publish) -> None:
         """Take a payload for the stream of a host's data center, and tell the host whether it was taken."""
         dc = host.place.datacenter
-        self._cluster.trace(host.place.node, f"stream of {dc}", publish.payload)
+        self._environment.trace.sent(host.place.node, f"stream of {dc}", publish.payload)
         ok = self.streams[dc].publish(publish.payload)
-        life = host.life
+        process = host.process
 
         def answered() -> None:
-            if host.life == life:
+            if host.process == process:
                 host.put(Published(publish.number, ok))
 
         self._scheduler.after(self._random.uniform(0.001, 0.01), answered)
 
     def send(self, host: SimNode, send: SendBus) -> None:
         """Carry a payload to a node of another data center."""
-        self._cluster.trace(host.place.node, send.node, send.payload)
+        self._environment.trace.sent(host.place.node, send.node, send.payload)
         if not self._reaches(host.place.datacenter, send.datacenter) or self._random.random() < self._loss:
             return
-        node = self._cluster.nodes[send.node]
+        node = self._nodes[send.node]
         self._scheduler.after(self._random.uniform(0.01, 0.1), lambda: node.put(BusMessage(send.payload)))
 
     def ack(self, host: SimNode, handle: int, applied: bool) -> None:
@@ -137,7 +136,7 @@ class SimNats:
         here = host.place.datacenter
         self._unfinished[host.place.node, dc] -= 1
         if applied:
-            self._cluster.monitors.acknowledged(host, payload)
+            self._environment.observer.acknowledged(host, payload)
         if self._reaches(here, dc):
             if applied:
                 self.streams[dc].ack(here, sequence)
@@ -160,7 +159,7 @@ class SimNats:
         self._pumping.discard((from_dc, to_dc))
         pullers = [
             node
-            for node in self._cluster.nodes.values()
+            for node in self._nodes.values()
             if node.place.datacenter == to_dc
             and node.is_up
             and not node.is_paused
@@ -180,7 +179,7 @@ class SimNats:
 
     def _poll_consumers(self) -> None:
         """Every node that waits for confirmations asks its own stream which consumers have nothing left."""
-        for node in self._cluster.nodes.values():
+        for node in self._nodes.values():
             stream = self.streams[node.place.datacenter]
             if node.core is None or not len(node.core.parts.outbox) or not stream.is_up:
                 continue
@@ -226,7 +225,7 @@ class SimNats:
         self._ring_changes += 1
         moved = replace(first, host=f"host-{self._ring_changes}")
         bucket.write(replace(found, epoch=found.epoch + 1, nodes=(moved, *others)), revision)
-        self._cluster.note(f"{datacenter} has ring epoch {found.epoch + 1}")
+        self._environment.note(f"{datacenter} has ring epoch {found.epoch + 1}")
 
     def propose(self, host: SimNode, proposal: Proposal) -> None:
         """Change the topology document by compare-and-set."""
@@ -247,7 +246,7 @@ class SimNats:
         self._scheduler.after(0.01, lambda: self._look_at_topology(host))
 
     def _poll_topologies(self) -> None:
-        for node in self._cluster.nodes.values():
+        for node in self._nodes.values():
             self._look_at_topology(node)
         self._scheduler.after(TOPOLOGY_POLL_S, self._poll_topologies)
 
@@ -268,5 +267,5 @@ class SimNats:
     def _write_topology(self, node: SimNode, mine: Topology, revision: int) -> None:
         dc = node.place.datacenter
         if self.streams[dc].is_up and self.buckets[dc].write(mine, revision):
-            self._cluster.coverage.count("topology_written_again")
+            self._environment.count("topology_written_again")
         self._look_at_topology(node)

@@ -9,7 +9,7 @@ can be blocked without anybody being told: that is a black hole.
 from collections.abc import Callable
 from random import Random
 
-from crdtkv.sim.plan.plan import Weather
+from crdtkv.sim.plan.shape import Weather
 from crdtkv.sim.world.scheduler import Scheduler
 
 Deliver = Callable[[str, bytes], None]

@@ -6,6 +6,8 @@
 from collections.abc import Callable
 from typing import Any
 
+from crdtkv.causality.context import CausalContext
+from crdtkv.checking.history import Context
 from crdtkv.crdt.causal import CausalState
 from crdtkv.crdt.hll import registers_of
 
@@ -20,6 +22,14 @@ def plain(something: Any) -> Any:
     if isinstance(something, bytes):
         return something.decode()
     return [plain(one) for one in something] if isinstance(something, (list, tuple)) else something
+
+
+def plain_context(context: CausalContext) -> Context:
+    """Return a context in the form that the checkers read."""
+    plain = {actor: [counter] for actor, counter in context.vector.items()}
+    for actor, counter in sorted(context.cloud):
+        plain.setdefault(actor, [0]).append(counter)
+    return plain
 
 
 def _members(state: Any) -> list[Any]:

@@ -1,10 +1,43 @@
-"""Messages as people read them in a trace."""
+"""`Trace`: the hash over everything that is sent and noted, and the same for people to read."""
+
+import hashlib
+from collections.abc import Callable
 
 from crdtkv.crdt.entry import Entry
 from crdtkv.ids import parse_identity
 from crdtkv.sim.world.expanded import expanded
+from crdtkv.sim.world.scheduler import Scheduler
 from crdtkv.wire.codec import decode_frame
 from crdtkv.wire.messages import Message
+
+
+class Trace:
+    """The trace of one run. `write_to` receives each line of it, if it is set."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+        self._hash = hashlib.sha256()
+        self.messages = 0
+        self.write_to: Callable[[str], None] | None = None
+
+    @property
+    def digest(self) -> str:
+        """The hash so far: equal plans must give equal digests."""
+        return self._hash.hexdigest()
+
+    def sent(self, sender: str, receiver: str, payload: bytes) -> None:
+        """Add a payload that is sent."""
+        self.messages += 1
+        self._hash.update(b"%.6f %b %b " % (self._scheduler.now, sender.encode(), receiver.encode()))
+        self._hash.update(payload)
+        if self.write_to is not None:
+            self.write_to(f"{self._scheduler.now:9.4f} {sender} > {receiver}: {readable(payload)}")
+
+    def note(self, text: str) -> None:
+        """Add an event, in words."""
+        self._hash.update(text.encode())
+        if self.write_to is not None:
+            self.write_to(f"{self._scheduler.now:9.4f} * {text}")
 
 
 def readable(payload: bytes) -> str:
