@@ -16,8 +16,9 @@ from random import Random
 
 from crdtkv.node.quorum_calls.hedging import LONGEST_S
 from crdtkv.sim.cluster import SimCluster
-from crdtkv.sim.plan import Plan, Shape, Weather
-from crdtkv.sim.workload import Call
+from crdtkv.sim.plan.plan import Plan
+from crdtkv.sim.plan.shape import Shape, Weather
+from crdtkv.sim.plan.workload import Call
 
 ASKED, SLOW = ("eu-1", "eu-2"), "eu-3"
 SLOWER = 100.0
@@ -37,14 +38,16 @@ def ready(seed: int, seconds: float) -> Cluster:
     """Return a cluster whose nodes have all come up."""
     shape = Shape(datacenters=1, nodes=3, partitions=64, clients=1, gossip_interval_s=0.5, read_share=0.0)
     cluster = Cluster(Plan(seed, seconds, shape, Weather(delay_max_s=0.0005), (), ()))
-    while any(node.core is None or node.core.parts.enrollment.state != "member" for node in cluster.nodes.values()):
-        cluster.scheduler.run_until(cluster.scheduler.now + 0.1)
+    while any(
+        node.core is None or node.core.parts.enrollment.state != "member" for node in cluster.world.nodes.values()
+    ):
+        cluster.world.scheduler.run_until(cluster.world.scheduler.now + 0.1)
     return cluster
 
 
 def without(cluster: Cluster, has_preference: bool, has_hedging: bool) -> None:
     """Switch off the features that are not measured."""
-    for name, node in cluster.nodes.items():
+    for name, node in cluster.world.nodes.items():
         assert node.core is not None
         if not has_preference:
             node.core.parts.selector.ordered = (  # type: ignore[method-assign]
@@ -56,11 +59,11 @@ def without(cluster: Cluster, has_preference: bool, has_hedging: bool) -> None:
 
 def slow_down(cluster: Cluster, how: str, began_s: float, seconds: float) -> None:
     """Delay the third node's answers, all the time or periodically."""
-    scheduler = cluster.scheduler
+    scheduler = cluster.world.scheduler
 
     def turn(factor: float) -> None:
         for name in ASKED:
-            cluster.network.slow_down(SLOW, name, factor)
+            cluster.world.network.slow_down(SLOW, name, factor)
 
     if how == "slow":
         turn(SLOWER)
@@ -73,19 +76,19 @@ def run(how: str, has_preference: bool, has_hedging: bool, arguments: argparse.N
     """Return a row of the table."""
     cluster = ready(arguments.seed, arguments.seconds)
     without(cluster, has_preference, has_hedging)
-    slow_down(cluster, how, cluster.scheduler.now, arguments.seconds)
+    slow_down(cluster, how, cluster.world.scheduler.now, arguments.seconds)
     random, client = Random(arguments.seed), cluster.clients[0]
-    until_s = cluster.scheduler.now + arguments.seconds
-    while cluster.scheduler.now < until_s:
+    until_s = cluster.world.scheduler.now + arguments.seconds
+    while cluster.world.scheduler.now < until_s:
         key = f"k{random.randrange(KEYS)}"
         client.call(Call(0.0, 0, "eu", "get", "register", key, None, "LOCAL_QUORUM", False))
-        cluster.scheduler.run_until(cluster.scheduler.now + random.expovariate(arguments.reads_per_s))
-    cluster.scheduler.run_until(until_s + 3)
+        cluster.world.scheduler.run_until(cluster.world.scheduler.now + random.expovariate(arguments.reads_per_s))
+    cluster.world.scheduler.run_until(until_s + 3)
     history = [operation for operation in client.history if operation.outcome == "ok"]
     took_ms = sorted((operation.ended - operation.began) * 1e3 for operation in history)
     hedged = sum(
         node.core.parts.kernel.step.stats.counters.get("hedged_reads", 0)
-        for node in cluster.nodes.values()
+        for node in cluster.world.nodes.values()
         if node.core
     )
     parts = [how, "yes" if has_preference else "no", "yes" if has_hedging else "no"]

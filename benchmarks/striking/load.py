@@ -20,7 +20,7 @@ from crdtkv.crdt.entry import Entry
 from crdtkv.crdt.register import Register
 from crdtkv.ids import identity_of
 from crdtkv.quorum.level import level_named
-from crdtkv.sim.client import plain_context
+from crdtkv.sim.world.shown import plain_context
 
 HOT_KEYS = 16
 HOT_SHARE = 0.05

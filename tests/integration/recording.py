@@ -14,7 +14,7 @@ from crdtkv.client.values import values_of
 from crdtkv.crdt.entry import Entry
 from crdtkv.ids import identity_of
 from crdtkv.quorum.level import level_named
-from crdtkv.sim.client import plain_context
+from crdtkv.sim.world.shown import plain_context
 
 LEVELS = ("ANY", "ONE", "SLOPPY_QUORUM", "LOCAL_QUORUM", "LOCAL_QUORUM", "LOCAL_ALL", "2,2", "1,3")
 TYPES = ("register", "lww", "counter")

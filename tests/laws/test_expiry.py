@@ -15,7 +15,7 @@ from specifications import expected
 from crdtkv.causality.dot import Dot
 from crdtkv.crdt.entry import Entry, may_expire
 from crdtkv.crdt.registry import TYPES
-from crdtkv.sim.shown import values_of
+from crdtkv.sim.world.shown import values_of
 
 EXPIRING = sorted(set(TYPES) - {"bcounter"})
 every_type = pytest.mark.parametrize("type_tag", sorted(TYPES))

@@ -9,7 +9,7 @@ from specifications import expected
 from crdtkv.crdt.entry import Entry
 from crdtkv.crdt.register import Register
 from crdtkv.crdt.registry import TYPES
-from crdtkv.sim.shown import values_of
+from crdtkv.sim.world.shown import values_of
 
 every_type = pytest.mark.parametrize("type_tag", sorted(TYPES))
 

@@ -34,7 +34,7 @@ from crdtkv.node.kernel.events import (
 )
 from crdtkv.ring.token import identity_in
 from crdtkv.ring.topology import Topology
-from crdtkv.sim.expanded import expanded
+from crdtkv.sim.world.expanded import expanded
 from crdtkv.storage.memory import MemoryStore
 from crdtkv.wire.codec import decode_frame, encode_frame
 from crdtkv.wire.messages import GeoBatch, GetRequest, LeafReply, MembersPush, MembersReply, Message, MutateRequest

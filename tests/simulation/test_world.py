@@ -6,12 +6,12 @@ import pytest
 
 from crdtkv.config.loader import load
 from crdtkv.errors import StorageError
-from crdtkv.sim.bucket import TopologyBucket
-from crdtkv.sim.disk import SimDisk
-from crdtkv.sim.network import Network
-from crdtkv.sim.plan import Weather
-from crdtkv.sim.scheduler import Scheduler
-from crdtkv.sim.stream import ACK_WAIT_S, Stream
+from crdtkv.sim.plan.shape import Weather
+from crdtkv.sim.world.bucket import TopologyBucket
+from crdtkv.sim.world.disk import SimDisk
+from crdtkv.sim.world.network import Network
+from crdtkv.sim.world.scheduler import Scheduler
+from crdtkv.sim.world.stream import ACK_WAIT_S, Stream
 from crdtkv.storage.memory import Batch
 
 
@@ -68,7 +68,7 @@ def test_a_stream_that_is_down_takes_and_gives_nothing(us: StreamOfUs) -> None:
     assert us.fetch_all() == [b"1"]
 
 
-def test_a_publisher_may_not_be_told_of_what_was_taken(us: StreamOfUs) -> None:
+def test_a_publisher_may_get_no_acknowledgment_of_a_stored_message(us: StreamOfUs) -> None:
     us.stream.ack_loss = 1.0
     assert not us.stream.publish(b"1")
     assert us.fetch_all() == [b"1"]

@@ -14,7 +14,7 @@ from crdtkv.node.core import NodeCore
 from crdtkv.node.kernel.effects import AckStream, Publish
 from crdtkv.node.kernel.events import Durable, Event, Now, PeerDown, PeerUp, Received
 from crdtkv.ring.token import storage_key_of
-from crdtkv.sim.expanded import expanded
+from crdtkv.sim.world.expanded import expanded
 from crdtkv.storage import rows
 from crdtkv.storage.memory import MemoryStore
 from crdtkv.storage.patching import PatchingStore
