@@ -45,8 +45,8 @@ def test_a_node_that_has_just_restarted_is_not_found_down_by_what_was_seen_befor
 
 
 def test_a_fallback_replica_without_room_for_all_its_hints_stores_none() -> None:
-    """Seed 42, I5: both home replicas are down, eu-1 takes a write at `ANY` as a fallback replica and
-    needs a hint for each. There was room for one; the client got `Overloaded`, and the write that was certainly refused came up later.
+    """Seed 42, I5: both home replicas are down, eu-1 takes a write at `ANY` as a fallback replica and needs a hint for
+    each. There was room for one; the client got `Overloaded`, and the write that was certainly refused came up later.
     """
     holds("a-guest-refused-by-half")
 
