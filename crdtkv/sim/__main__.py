@@ -1,11 +1,11 @@
-"""`python -m crdtkv.sim`: live simulated lives and say how they ended.
+"""`python -m crdtkv.sim`: carry out simulated runs of a cluster, and print a verdict on each.
 
-python -m crdtkv.sim 42                       one life
-python -m crdtkv.sim 42 --trace               with everything that was sent
+python -m crdtkv.sim 42                       one run
+python -m crdtkv.sim 42 --trace               with all messages and events
 python -m crdtkv.sim --seeds 0..10000 --jobs 2
-python -m crdtkv.sim --seeds 0..              until it is stopped
-python -m crdtkv.sim --seeds 0..500 --class disks   lives of one class of faults; `each` takes all in turn
-python -m crdtkv.sim 42 --shrink              cut a failing life down to the smallest story
+python -m crdtkv.sim --seeds 0..              until stopped
+python -m crdtkv.sim --seeds 0..500 --class disks   runs of one class of faults; `each` takes all classes in turn
+python -m crdtkv.sim 42 --shrink              cut a failing run down to the smallest one
 python -m crdtkv.sim --plan FILE              replay a stored plan
 python -m crdtkv.sim scale --help             ring and gossip of up to thousands of nodes
 """
@@ -22,7 +22,7 @@ from crdtkv.checking.history import Operation
 from crdtkv.sim.plan.fault_classes import CLASSES, EACH, class_in_turn
 from crdtkv.sim.plan.plan import Plan
 from crdtkv.sim.runs.run import Run
-from crdtkv.sim.runs.runner import Total, live, live_all
+from crdtkv.sim.runs.runner import Total, run_plan, run_seeds
 from crdtkv.sim.runs.shrink import shrink
 
 PROGRESS_EVERY = 200
@@ -30,31 +30,33 @@ FAILURES_MAX = 10
 
 
 def main() -> int:
-    """Exit 0 when every invariant held, 1 when one did not, 2 on a wrong call."""
+    """Exit 0 if all invariants hold, 1 if one does not, 2 on wrong arguments."""
     if sys.argv[1:2] == ["scale"]:
-        from crdtkv.sim.scale import command  # noqa: PLC0415 - the ring and gossip alone, with options of their own
+        from crdtkv.sim.scale import command  # noqa: PLC0415 - the ring and gossip only, with its own options
 
         return command.main(sys.argv[2:])
     parser = argparse.ArgumentParser(
         prog="python -m crdtkv.sim", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("seed", type=int, nargs="?", help="one life")
-    parser.add_argument("--seeds", type=_seeds, metavar="A..B", help="many lives; A.. goes on until stopped")
+    parser.add_argument("seed", type=int, nargs="?", help="one run")
+    parser.add_argument("--seeds", type=_seeds, metavar="A..B", help="many runs; A.. continues until stopped")
     parser.add_argument(
         "--class",
         dest="fault_class",
         choices=[*CLASSES, EACH],
         default="",
-        help=f"lives of one class of faults, or of each in turn: {', '.join(CLASSES)}, {EACH}",
+        help=f"runs of one class of faults, or of all in turn: {', '.join(CLASSES)}, {EACH}",
         metavar="CLASS",
     )
-    parser.add_argument("--plan", type=Path, metavar="FILE", help="the life of a stored plan")
+    parser.add_argument("--plan", type=Path, metavar="FILE", help="the run of a stored plan")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes (default 1)")
-    parser.add_argument("--trace", action="store_true", help="print everything that is sent and happens")
-    parser.add_argument("--shrink", action="store_true", help="cut a failing life down, and print its story")
+    parser.add_argument("--trace", action="store_true", help="print all messages and events")
+    parser.add_argument("--shrink", action="store_true", help="cut a failing run down, and print its trace")
     parser.add_argument("--save", type=Path, metavar="FILE", help="store the plan (the shrunk one with --shrink)")
-    parser.add_argument("--history", type=Path, metavar="FILE", help="store what the clients did, for crdtkv.checking")
-    parser.add_argument("--coverage", action="store_true", help="tell which interesting paths were reached")
+    parser.add_argument(
+        "--history", type=Path, metavar="FILE", help="store the operations of the clients, for crdtkv.checking"
+    )
+    parser.add_argument("--coverage", action="store_true", help="print how often each interesting path was reached")
     arguments = parser.parse_args()
     if sum(given is not None for given in (arguments.seed, arguments.seeds, arguments.plan)) != 1:
         parser.error("give one of: a seed, --seeds A..B, --plan FILE")
@@ -78,11 +80,11 @@ def _drawn(arguments: argparse.Namespace) -> Plan:
 
 
 def _one(plan: Plan, arguments: argparse.Namespace) -> int:
-    verdict = live(plan)
+    verdict = run_plan(plan)
     if verdict.failure is not None and arguments.shrink:
         print(verdict)
         verdict = shrink(verdict, lambda line: print(line, file=sys.stderr))
-        print("\nThe smallest life found that breaks the same invariant:")
+        print("\nThe smallest run found that breaks the same invariant:")
     if arguments.trace or (arguments.shrink and verdict.failure is not None):
         for operation in _history_of(verdict.plan, trace_to=print):
             print(operation)
@@ -96,33 +98,33 @@ def _one(plan: Plan, arguments: argparse.Namespace) -> int:
     return 1 if verdict.failure is not None else 0
 
 
-def _many(seeds: Iterable[int], jobs: int, tell_coverage: bool, fault_class: str) -> int:
+def _many(seeds: Iterable[int], jobs: int, with_coverage: bool, fault_class: str) -> int:
     total = Total()
     try:
-        for verdict in live_all(seeds, jobs, fault_class):
+        for verdict in run_seeds(seeds, jobs, fault_class):
             total.add(verdict)
             if verdict.failure is not None:
                 print(verdict, flush=True)
                 if len(total.failures) == FAILURES_MAX:
                     print(f"{FAILURES_MAX} failures are enough", flush=True)
                     break
-            elif total.lives % PROGRESS_EVERY == 0:
+            elif total.runs % PROGRESS_EVERY == 0:
                 print(total.line(jobs), file=sys.stderr, flush=True)
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
     print(total.line(jobs))
     if total.classes():
         print(total.classes())
-    if tell_coverage:
+    if with_coverage:
         print(total.coverage.table())
     return 1 if total.failures else 0
 
 
 def _history_of(plan: Plan, trace_to: Callable[[str], None] | None = None) -> list[Operation]:
-    """Live a life once more for its history, and for every line of its trace."""
+    """Repeat a run, for its history and its trace."""
     run = Run(plan)
     run.cluster.world.trace.write_to = trace_to
-    with contextlib.suppress(Exception):  # the verdict tells
+    with contextlib.suppress(Exception):  # the verdict has reported it
         run.execute()
     return run.history
 
@@ -138,6 +140,6 @@ def _seeds(text: str) -> Iterable[int]:
 
 
 if __name__ == "__main__":
-    # Whoever reads a trace through `head` has seen enough: end quietly, as other programs do.
+    # `head` closes the pipe when it has enough lines: end without a traceback, as other programs do.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     sys.exit(main())

@@ -1,4 +1,4 @@
-"""The mistakes that stores of this kind really made, as switches that only these tests have.
+"""Mistakes that stores of this kind have made, as switches that only these tests have.
 
 Each replaces one small piece of the product by a wrong one, for as long as the context manager lasts. `BUGS` names
 them all; `python -m tests.simulation.planted_bugs` counts how many seeds it takes to find each, which is the table in
@@ -36,7 +36,7 @@ from crdtkv.quorum.level import ConsistencyLevel
 from crdtkv.quorum.read_call import ReadCall
 from crdtkv.ring.hash_ring import HashRing
 from crdtkv.ring.token import identity_in
-from crdtkv.sim.runs.runner import Verdict, live_seed
+from crdtkv.sim.runs.runner import Verdict, run_seed
 from crdtkv.sim.world.disk import SimDisk
 from crdtkv.sim.world.host import SimNode
 from crdtkv.sim.world.nats import SimNats
@@ -67,7 +67,7 @@ from .planting import Bug, replaced
 
 
 def ack_before_flush() -> Any:
-    """The client is told before the fsync."""
+    """The client gets its acknowledgment before the fsync."""
     carry_out = SimNode._carry_out
 
     def wrong(self: SimNode, effects: Effects) -> None:
@@ -101,7 +101,7 @@ def incarnation_reused_after_a_wipe() -> Any:
 
 
 def counter_skipped_instead_of_a_new_incarnation() -> Any:
-    """On doubt the old name is kept, and counting goes on behind whatever somebody shows."""
+    """In doubt a node keeps its actor, and continues after the highest counter that another node shows."""
     establish = identity.establish
 
     def wrong(record: Any, store: Any, owner: Any, fresh_incarnation: int) -> identity.Identity:
@@ -140,7 +140,7 @@ def deduplication_by_stream_sequence() -> Any:
     put = SimNode.put
 
     def wrong(self: SimNode, event: Any) -> None:
-        nats: Any = self._nats
+        nats: Any = self._bus
         handle = getattr(event, "handle", None)
         if handle is not None and self.core is not None:
             dc, sequence, payload = nats._handles[handle]
@@ -330,7 +330,7 @@ def part_merged_without_its_basis() -> Any:
 
 
 def add_that_takes_the_others_with_it() -> Any:
-    """An add tells that it has seen everything, and holds only itself: the other elements are lost."""
+    """An add claims to have seen everything, and contains only itself: the other elements are lost."""
 
     def wrong(self: AddWinsSet, context: Any, operation: str, arguments: list[object], event: Any, seen: Any) -> Delta:
         delta = right(self, context, operation, arguments, event, seen)
@@ -341,7 +341,7 @@ def add_that_takes_the_others_with_it() -> Any:
 
 
 def remove_that_removes_nothing_elsewhere() -> Any:
-    """A remove's delta does not tell which adds it has seen."""
+    """The delta of a remove lacks the adds that it has seen."""
 
     def wrong(self: AddWinsSet, context: Any, operation: str, arguments: list[object], event: Any, seen: Any) -> Delta:
         delta = right(self, context, operation, arguments, event, seen)
@@ -431,7 +431,7 @@ BUGS: dict[Bug, int] = {
 }
 
 
-#: Where the tests begin, if not at seed 0: shortly before a life that shows the bug, so that they find it within a few.
+#: Where the tests begin, if not at seed 0: shortly before a run that shows the bug, so that they find it soon.
 FIRST_SEEDS: dict[Bug, int] = {
     incarnation_reused_after_a_wipe: 44,
     counter_skipped_instead_of_a_new_incarnation: 3,
@@ -454,7 +454,7 @@ FIRST_SEEDS: dict[Bug, int] = {
     **FIRST_SEEDS_OF_WATCHES,
 }
 
-#: Bugs that are looked for in lives of one class, because few others show them (`sim.fault_classes`).
+#: The class of runs in which a bug is searched, because few others show it (`plan.fault_classes`).
 CLASSES_OF: dict[Bug, str] = {
     **CLASSES_OF_CLIENTS,
     **CLASSES_OF_REPAIR,
@@ -472,15 +472,15 @@ CLASSES_OF: dict[Bug, str] = {
 }
 
 
-#: Errors of code that does not fit together; no judge raises them.
+#: Errors of code that does not fit together; no check raises them.
 NO_FINDINGS = frozenset(("AttributeError", "NameError", "TypeError", "ImportError"))
 
 
 def seeds_until_found(bug: Bug, first: int, limit: int, fault_class: str = "") -> tuple[int, Verdict] | None:
-    """Live from seed `first` on until the bug shows; return after how many seeds, None if it never does."""
+    """Carry out runs from seed `first` on until the bug shows; return the number of runs, None if it never does."""
     with bug():
         for count in range(1, limit + 1):
-            verdict = live_seed(first + count - 1, fault_class)
+            verdict = run_seed(first + count - 1, fault_class)
             # A plant that does not fit the product any more finds nothing, whatever it breaks.
             assert verdict.invariant not in NO_FINDINGS, f"{bug.__name__} is broken itself: {verdict.failure}"
             if verdict.failure is not None:
@@ -493,10 +493,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation.planted_bugs", description=main.__doc__)
     parser.add_argument("firsts", type=int, nargs="*", default=[0, 100_000, 200_000], help="where to begin")
     parser.add_argument("--bugs", nargs="+", default=[], metavar="NAME", help="these only (default: all)")
-    parser.add_argument("--class", dest="classes", nargs="+", metavar="CLASS", help="lives of these; '' is at large")
+    parser.add_argument("--class", dest="classes", nargs="+", metavar="CLASS", help="runs of these; '' is at large")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes (default 1)")
     arguments = parser.parse_args()
-    print("| planted bug | lives | seeds until found | median | found by |\n|---|---|---|---|---|")
+    print("| planted bug | runs | seeds until found | median | found by |\n|---|---|---|---|---|")
     wanted = [
         (bug, name)
         for bug in BUGS
@@ -517,9 +517,9 @@ def _row(bug: Bug, fault_class: str, limit: int, found: list[tuple[int, Verdict]
     counts = [one[0] if one is not None else limit + 1 for one in found]
     middle = int(median(counts))
     shown = ", ".join(str(count) if count <= limit else f"not in {limit}" for count in counts)
-    judges = ", ".join(sorted({one[1].invariant for one in found if one}))
+    checks = ", ".join(sorted({one[1].invariant for one in found if one}))
     what = bug.__name__.replace("_", " ")
-    return f"| {what} | {fault_class or 'at large'} | {shown} | {middle if middle <= limit else 'none'} | {judges} |"
+    return f"| {what} | {fault_class or 'at large'} | {shown} | {middle if middle <= limit else 'none'} | {checks} |"
 
 
 if __name__ == "__main__":

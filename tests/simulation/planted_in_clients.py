@@ -37,7 +37,7 @@ def retry_that_names_no_node() -> Any:
 
 
 def write_that_is_given_up_as_not_done() -> Any:
-    """What the caller of a write is told is how its last try ended, whatever the tries before have done."""
+    """The caller of a write gets the outcome of its last try, whatever the tries before have done."""
     return replaced(Write, "verdict", lambda self, error: error)
 
 
@@ -62,7 +62,7 @@ def session_that_forgets_when_it_moves() -> Any:
 def session_that_reads_again_at_a_quorum_whatever_was_asked() -> Any:
     """A read at `LOCAL_ALL` that is asked again is asked at `LOCAL_QUORUM`.
 
-    No life has shown it yet: `tests/unit/client/core/test_sessions.py` does. It is not in `BUGS_OF_CLIENTS`.
+    No run has shown it yet: `tests/unit/client/core/test_sessions.py` does. It is not in `BUGS_OF_CLIENTS`.
     """
     return replaced(SessionRead, "_repeated_level", lambda self: LOCAL_QUORUM)
 
@@ -78,7 +78,7 @@ def linearizable_call_that_fails_over() -> Any:
 
 
 def watch_token_that_names_what_was_fetched() -> Any:
-    """A watch goes on behind what was fetched, told or not."""
+    """A watch continues after the pages that were fetched, read or not."""
     answered = Group.answered
 
     def wrong(self: Group, reply: Any) -> None:
@@ -110,9 +110,9 @@ BUGS_OF_CLIENTS: dict[Bug, int] = {
     watch_token_that_names_what_was_fetched: 150,
     watch_that_leaves_partitions_behind: 150,
 }
-#: In lives of which class they are looked for.
+#: The class of runs in which they are searched.
 CLASSES_OF_CLIENTS: dict[Bug, str] = {watch_token_that_names_what_was_fetched: "watchers"}
-#: Where the tests begin: shortly before a life that shows the bug (`planted_bugs.FIRST_SEEDS`).
+#: Where the tests begin: shortly before a run that shows the bug (`planted_bugs.FIRST_SEEDS`).
 FIRST_SEEDS_OF_CLIENTS: dict[Bug, int] = {
     session_that_takes_any_answer: 17,
     session_that_forgets_when_it_moves: 35,

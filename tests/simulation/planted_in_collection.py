@@ -14,7 +14,7 @@ from .planting import replaced
 
 
 def tombstones_collected_by_time_only() -> Any:
-    """A replica drops what is older than the grace, and asks nobody."""
+    """A replica drops tombstones that are older than the grace, and asks no other node."""
 
     def wrong(self: Collection) -> None:
         if self._step.now.monotonic_s < self._next_at:
@@ -80,7 +80,7 @@ def collected_counters_reused() -> Any:
 
 
 def collection_that_ignores_a_hint() -> Any:
-    """A node agrees to a tombstone although it keeps a hint for the key: for whoever has not heard of the delete."""
+    """A node agrees to a tombstone although it holds a hint for the key, whose target has not received the delete."""
 
     @contextmanager
     def planted() -> Iterator[None]:
@@ -94,7 +94,7 @@ def collection_that_ignores_a_hint() -> Any:
 
 
 def collection_with_one_node_unasked() -> Any:
-    """The last node of the ring is not asked, and told nothing."""
+    """The last node of the ring is not asked, and receives nothing."""
 
     def wrong(self: Collection, due: list[Any]) -> None:
         self._is_asking = True

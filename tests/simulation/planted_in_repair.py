@@ -20,7 +20,7 @@ from .planting import Bug, replaced
 
 
 def read_repair_that_supersedes() -> Any:
-    """Read repair tells replicas to drop what is older than the newest value it has read."""
+    """Read repair requests that replicas drop versions older than the newest value it has read."""
 
     def wrong(number: int, key: bytes, merged: bytes, _: int) -> WriteReplica:
         return WriteReplica(number, key, merged, Entry.from_bytes(merged).state.newest())
@@ -29,7 +29,7 @@ def read_repair_that_supersedes() -> Any:
 
 
 def coordinator_supersedes_what_it_has_read() -> Any:
-    """A coordinator that merges what a quorum has told drops older siblings."""
+    """A coordinator that merges the answers of a quorum drops older siblings."""
     merge_local = LocalCopy.merge_local
 
     def wrong(self: LocalCopy, key: Any, entry: Entry, responsibles: Any) -> None:
@@ -84,7 +84,7 @@ def write_of_a_fallback_never_sent_elsewhere() -> Any:
 
 
 def fallback_goes_on_under_its_name() -> Any:
-    """A fallback makes dots under the same name after it has forgotten a key: it counts from 1 again."""
+    """A fallback coordinator mints dots under the same actor after it has dropped a key: it counts from 1 again."""
     return replaced(LocalCopy, "hint_delivered", lambda self, hint: None)
 
 
@@ -141,7 +141,7 @@ BUGS_OF_REPAIR: dict[Bug, int] = {
     outbox_row_deleted_on_the_first_confirmation: 150,
     restored_copy_whose_incarnation_goes_on: 300,
 }
-#: In lives of which class they are looked for.
+#: The class of runs in which they are searched.
 CLASSES_OF_REPAIR: dict[Bug, str] = {
     learner_promoted_one_partition_early: "disks",
     learner_promoted_after_the_first_peer: "disks",

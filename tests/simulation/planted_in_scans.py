@@ -32,9 +32,9 @@ def scan_that_skips_the_row_at_the_end_of_a_page() -> Any:
 
 
 def scan_page_as_long_as_the_longest() -> Any:
-    """A page of several replicas ends where the longest of theirs does: the others have not told all of it.
+    """A page of several replicas ends where the longest of theirs does: the others have not returned all of it.
 
-    450 lives did not show it: `tests/unit/node/test_scanning.py` does. It is not in `BUGS_OF_SCANS`.
+    450 runs did not show it: `tests/unit/node/test_scanning.py` does. It is not in `BUGS_OF_SCANS`.
     """
     right = scanning._merged
 
@@ -75,7 +75,7 @@ BUGS_OF_SCANS: dict[Bug, int] = {
     scan_of_one_replica: 150,
     session_token_that_drops_a_key: 150,
 }
-#: In lives of which class they are looked for.
+#: The class of runs in which they are searched.
 CLASSES_OF_SCANS: dict[Bug, str] = {scan_of_one_replica: "partitions"}
 #: Where the tests begin, to stay short.
 FIRST_SEEDS_OF_SCANS: dict[Bug, int] = {scan_of_one_replica: 100_014, session_token_that_drops_a_key: 139}

@@ -34,7 +34,7 @@ def later_instead_of_greater() -> Any:
 
 
 def sketch_of_the_last_add() -> Any:
-    """An `hll` forgets what it has counted before, when something is added."""
+    """An add to an `hll` drops all that was counted before."""
     return replaced(HyperLogLog, "_join", classmethod(lambda cls, one, other: other))
 
 
@@ -49,7 +49,7 @@ def rights_of_the_whole_counter() -> Any:
 
 
 def field_removed_with_all_that_is_beside_it() -> Any:
-    """Removing a field of a map tells that everything in the map was seen: other fields go with it elsewhere."""
+    """The removal of a field of a map claims to have seen the whole map: other replicas remove other fields, too."""
     right = Map.apply
 
     def wrong(self: Map, context: Any, operation: str, arguments: list[object], event: Any, seen: Any) -> Delta:
@@ -115,7 +115,7 @@ def short_time_to_live_takes_the_longer_with_it() -> Any:
 
 
 def expires_a_little_early() -> Any:
-    """Times to live are taken for a tenth of what they are."""
+    """A time to live has a tenth of its length."""
     right = Replica.made
 
     def wrong(self: Replica, *request: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Planted bugs in what watchers are told (`planted_bugs`)."""
+"""Planted bugs of watches (`planted_bugs`)."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from .planting import Bug, replaced
 
 
 def log_forgets_without_a_floor() -> Any:
-    """The change log forgets what has not changed for longest, and does not say so."""
+    """The change log drops its oldest entries without a higher floor."""
     forget = ChangeLog._forget_oldest
 
     def wrong(self: ChangeLog) -> None:
@@ -55,7 +55,7 @@ def merges_not_told() -> Any:
 
 
 def number_taken_after_the_scan() -> Any:
-    """What changes while the initial state is told does not come again."""
+    """A change during the initial state is not sent again."""
     right = Watching._tell_stored
 
     def wrong(self: Watching, poll: Any, since: int, start: int, after: bytes) -> None:
@@ -65,7 +65,7 @@ def number_taken_after_the_scan() -> Any:
 
 
 def told_before_flush() -> Any:
-    """A watcher is told before the fsync."""
+    """A watcher receives a change before the fsync."""
     when_durable = Effects.send_when_durable
 
     def wrong(self: Effects, peer: Any, message: Any) -> None:
@@ -75,7 +75,7 @@ def told_before_flush() -> Any:
 
 
 def watchers_told_by_a_learner() -> Any:
-    """A node that does not count tells watchers what it has."""
+    """A node that does not count answers watchers."""
 
     def served(self: Watching) -> int:
         ring = self._cluster.ring
@@ -90,7 +90,7 @@ def waiting_poll_forgotten() -> Any:
 
 
 def watch_that_skips_at_the_end_of_a_page() -> Any:
-    """After a full page of the initial state a watcher goes on behind a key that it was not told of."""
+    """After a full page of the initial state a watcher continues after a key that it has not received."""
     right = watching.read_page
 
     def wrong(store: Any, partitions: int, partition: int, prefix: Any, after: bytes, limit: int) -> Any:

@@ -6,12 +6,12 @@ import sys
 
 import pytest
 
-from crdtkv.sim.runs.runner import live_seed
+from crdtkv.sim.runs.runner import run_seed
 
 _PROGRAM = """
 import sys
-from crdtkv.sim.runs.runner import live_seed
-print(live_seed(int(sys.argv[1]), sys.argv[2]).digest)
+from crdtkv.sim.runs.runner import run_seed
+print(run_seed(int(sys.argv[1]), sys.argv[2]).digest)
 """
 
 
@@ -24,8 +24,8 @@ def _digest_in_a_process_of_its_own(seed: int, fault_class: str, hash_seed: str)
 @pytest.mark.parametrize(("seed", "fault_class"), [(3, ""), (17, "disks"), (3627, ""), (18, "fallbacks")])
 def test_the_same_seed_gives_the_same_trace_under_different_hash_seeds(seed: int, fault_class: str) -> None:
     digests = {_digest_in_a_process_of_its_own(seed, fault_class, hash_seed) for hash_seed in ("0", "1", "4711")}
-    assert digests == {live_seed(seed, fault_class).digest}
+    assert digests == {run_seed(seed, fault_class).digest}
 
 
 def test_different_seeds_give_different_traces() -> None:
-    assert len({live_seed(seed, fault_class).digest for seed in (1, 2, 3) for fault_class in ("", "disks")}) == 6
+    assert len({run_seed(seed, fault_class).digest for seed in (1, 2, 3) for fault_class in ("", "disks")}) == 6

@@ -1,10 +1,10 @@
-"""The checks are checked: every planted bug is found within a stated number of lives."""
+"""Tests of the checks: every planted bug is found within a stated number of runs."""
 
 from functools import cache
 
 import pytest
 
-from crdtkv.sim.runs.runner import live_seed
+from crdtkv.sim.runs.runner import run_seed
 
 from .planted_bugs import BUGS, CLASSES_OF, FIRST_SEEDS, Bug, seeds_until_found
 
@@ -13,7 +13,7 @@ FIRST_SEED = 0
 
 @cache
 def failure_without_a_bug(seed: int, fault_class: str) -> str | None:
-    verdict = live_seed(seed, fault_class)
+    verdict = run_seed(seed, fault_class)
     return str(verdict) if verdict.failure else None
 
 
@@ -22,5 +22,5 @@ def test_a_planted_bug_is_found(bug: Bug) -> None:
     first, fault_class = FIRST_SEEDS.get(bug, FIRST_SEED), CLASSES_OF.get(bug, "")
     found = seeds_until_found(bug, first, BUGS[bug], fault_class)
     assert found is not None, f"not found within {BUGS[bug]} seeds"
-    # Otherwise anything but the bug would have been found.
+    # Otherwise the violation would not be due to the bug.
     assert failure_without_a_bug(first + found[0] - 1, fault_class) is None

@@ -1,4 +1,4 @@
-"""Growth, simulated and computed: gossip finds who is gone and alarms falsely about nobody; the report says it all."""
+"""Scale, simulated and computed: gossip detects failed nodes, without false alarms; the report has all figures."""
 
 import dataclasses
 import json
@@ -18,7 +18,7 @@ from crdtkv.sim.scale import geo as scale_geo
 from crdtkv.sim.scale import gossip as scale_gossip
 from crdtkv.sim.scale import report as scale_report
 from crdtkv.sim.scale import ring as scale_ring
-from crdtkv.sim.scale.gossip import Conditions, GossipLife
+from crdtkv.sim.scale.gossip import Conditions, GossipRun
 from crdtkv.wire.codec import decode_frame
 from crdtkv.wire.messages import MembersPush, MembersReply
 
@@ -36,9 +36,9 @@ def test_the_same_seed_gives_the_same_report_under_different_hash_seeds() -> Non
     assert report_in_a_process_of_its_own("0") == report_in_a_process_of_its_own("4711")
 
 
-def test_different_seeds_give_different_lives() -> None:
-    lives = [scale_gossip.measure(10, Conditions(seed=seed, seconds=12), GossipSettings()) for seed in (1, 2)]
-    assert lives[0] != lives[1]
+def test_different_seeds_give_different_runs() -> None:
+    runs = [scale_gossip.measure(10, Conditions(seed=seed, seconds=12), GossipSettings()) for seed in (1, 2)]
+    assert runs[0] != runs[1]
 
 
 @pytest.mark.parametrize("nodes", [3, 5, 10, 20])
@@ -53,7 +53,7 @@ def test_a_killed_node_is_down_for_all_within_two_seconds_and_a_black_holed_one_
 
 @pytest.mark.parametrize("nodes", [3, 10, 20])
 def test_links_that_lose_every_twentieth_message_delay_that_little(nodes: int) -> None:
-    """Over many lives of 20 nodes the latest of 760 observers needs 2.04 s for a killed node."""
+    """Over many runs of 20 nodes the latest of 760 observers needs 2.04 s for a killed node."""
     figures = scale_gossip.measure(nodes, BAD_LINKS, GossipSettings())
     assert figures.undetected == 0
     assert figures.killed_max_s is not None
@@ -63,25 +63,25 @@ def test_links_that_lose_every_twentieth_message_delay_that_little(nodes: int) -
 
 
 @pytest.mark.parametrize("nodes", [3, 5, 12])
-def test_nobody_is_taken_for_down_in_ten_minutes_of_bad_links(nodes: int) -> None:
-    life = GossipLife(nodes, 0, dataclasses.replace(BAD_LINKS, seconds=600), GossipSettings())
-    life.run_quietly()
-    assert (life.opinions.false_suspicions, life.opinions.false_alarms) == (0, 0)
+def test_no_node_is_taken_for_down_in_ten_minutes_of_bad_links(nodes: int) -> None:
+    run = GossipRun(nodes, 0, dataclasses.replace(BAD_LINKS, seconds=600), GossipSettings())
+    run.execute_quietly()
+    assert (run.opinions.false_suspicions, run.opinions.false_alarms) == (0, 0)
 
 
-def test_nobody_is_taken_for_down_in_two_minutes_of_fifty_nodes_on_bad_links() -> None:
-    life = GossipLife(50, 0, dataclasses.replace(BAD_LINKS, seconds=120), GossipSettings())
-    life.run_quietly()
-    assert (life.opinions.false_suspicions, life.opinions.false_alarms) == (0, 0)
+def test_no_node_is_taken_for_down_in_two_minutes_of_fifty_nodes_on_bad_links() -> None:
+    run = GossipRun(50, 0, dataclasses.replace(BAD_LINKS, seconds=120), GossipSettings())
+    run.execute_quietly()
+    assert (run.opinions.false_suspicions, run.opinions.false_alarms) == (0, 0)
 
 
 def test_a_detector_that_waits_too_shortly_is_caught() -> None:
     """Otherwise the two tests above would prove little."""
     hasty = dataclasses.replace(GossipSettings().detector, suspect_base_s=0.4, suspect_per_doubling_s=0.0)
-    life = GossipLife(12, 0, dataclasses.replace(BAD_LINKS, seconds=60), GossipSettings(detector=hasty))
-    life.run_quietly()
-    assert life.opinions.false_suspicions > 0
-    assert life.opinions.false_alarms > 0
+    run = GossipRun(12, 0, dataclasses.replace(BAD_LINKS, seconds=60), GossipSettings(detector=hasty))
+    run.execute_quietly()
+    assert run.opinions.false_suspicions > 0
+    assert run.opinions.false_alarms > 0
 
 
 @pytest.mark.parametrize("count", [0, 1, 23, 24, 300])
@@ -174,7 +174,7 @@ def test_the_plot_is_the_same_for_the_same_report(tmp_path: Path) -> None:
     "arguments",
     [["--nodes", "1"], ["--nodes", "ten"], ["--partitions", "100"], ["--loss", "2"], ["--seconds", "1"], ["extra"]],
 )
-def test_a_wrong_call_is_told_and_exits_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_arguments_exit_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         scale.main(arguments)
     assert stopped.value.code == 2

@@ -1,4 +1,4 @@
-"""Whole simulated lives: every fault, healing, and all invariants."""
+"""Whole simulated runs: all faults, healing, and all invariants."""
 
 import os
 from collections import Counter
@@ -8,11 +8,11 @@ from random import SystemRandom
 import pytest
 
 from crdtkv.sim.plan.fault_classes import AT_LARGE, CLASSES, EACH, class_in_turn
-from crdtkv.sim.plan.incidents import FORGETFUL
+from crdtkv.sim.plan.incidents import DATA_LOSSES
 from crdtkv.sim.plan.plan import Plan
-from crdtkv.sim.runs.runner import Total, live, live_all
+from crdtkv.sim.runs.runner import Total, run_plan, run_seeds
 
-#: Twice as many lives as it took at most, from 200 seeds on, to reach every interesting path; within so many, 97 of 100
+#: Twice as many runs as it took at most, from 200 seeds on, to reach every interesting path; within so many, 97 of 100
 #: searches for a planted bug end (docs/simulation.md). `make night` goes on.
 ENOUGH = 120
 FRESH = int(os.environ.get("SIM_FRESH_SEEDS", ENOUGH))
@@ -24,10 +24,10 @@ def test_fresh_seeds_hold_every_invariant_and_reach_every_interesting_path() -> 
     """Other seeds at every run: a failure names its seed, which then becomes a named story."""
     first = int(os.environ.get("SIM_FIRST_SEED", SystemRandom().randrange(10**6, 10**9)))
     total = Total()
-    for verdict in live_all(range(first, first + FRESH), jobs=JOBS, fault_class=EACH):
+    for verdict in run_seeds(range(first, first + FRESH), jobs=JOBS, fault_class=EACH):
         total.add(verdict)
     assert not total.failures, "\n".join(str(verdict) for verdict in total.failures)
-    assert total.lives == FRESH
+    assert total.runs == FRESH
     if FRESH >= ENOUGH:
         assert not total.coverage.missing(), f"never reached in seeds {first}..{first + FRESH}"
 
@@ -36,7 +36,7 @@ def test_fresh_seeds_hold_every_invariant_and_reach_every_interesting_path() -> 
 def test_in_a_perfect_world_every_call_succeeds(seed: int) -> None:
     plan = Plan.draw(seed)
     shape = replace(plan.shape, nodes=3, calls_in_flight_max=20_000, outbox_max=1_000_000)
-    verdict = live(replace(plan, shape=shape).without_faults())
+    verdict = run_plan(replace(plan, shape=shape).without_faults())
     assert verdict.failure is None, str(verdict)
     assert verdict.outcomes["fail"] == verdict.coverage.counts["rights_refused"]
     assert verdict.outcomes["info"] == 0
@@ -46,7 +46,7 @@ def test_in_a_perfect_world_every_call_succeeds(seed: int) -> None:
 
 def test_a_world_of_faults_makes_some_calls_fail_and_some_of_unknown_fate() -> None:
     """Otherwise the seeds above would prove little."""
-    outcomes = [live(Plan.draw(seed)).outcomes for seed in range(12)]
+    outcomes = [run_plan(Plan.draw(seed)).outcomes for seed in range(12)]
     assert all(sum(one[kind] for one in outcomes) for kind in ("ok", "fail", "info"))
 
 
@@ -68,13 +68,13 @@ def test_a_plan_survives_being_stored() -> None:
 def test_most_lives_of_a_class_have_its_kinds_of_faults(fault_class: str) -> None:
     focus = CLASSES[fault_class]
     plans = [Plan.draw(seed, fault_class) for seed in range(60)]
-    lives = Counter(kind for plan in plans for kind in {incident.kind for incident in plan.incidents})
-    assert focus.kinds <= set(lives)
-    assert [kind for kind in focus.kinds - FORGETFUL if lives[kind] < 24] == []
-    if focus.forgets == ("never",):
-        assert not any(plan.is_forgetful for plan in plans)
-    elif "never" not in focus.forgets:
-        assert all(plan.is_forgetful for plan in plans)
+    runs = Counter(kind for plan in plans for kind in {incident.kind for incident in plan.incidents})
+    assert focus.kinds <= set(runs)
+    assert [kind for kind in focus.kinds - DATA_LOSSES if runs[kind] < 24] == []
+    if focus.disk_losses == ("never",):
+        assert not any(plan.loses_data for plan in plans)
+    elif "never" not in focus.disk_losses:
+        assert all(plan.loses_data for plan in plans)
 
 
 def test_every_class_has_its_turn_as_often_as_its_weight_says() -> None:

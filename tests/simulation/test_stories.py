@@ -1,4 +1,4 @@
-"""Every bug the simulator has found in the product keeps the life that showed it, cut down to the smallest.
+"""Every bug that the simulator has found in the product has a stored run that shows it, the smallest one found.
 
 A story is a stored plan (`python -m crdtkv.sim SEED --shrink --save FILE`), because what a seed draws changes as
 the simulator learns new faults.
@@ -17,7 +17,7 @@ from crdtkv.node.quorum_calls.read_repair import RepairCall
 from crdtkv.node.quorum_calls.reading import GetCall
 from crdtkv.ring import agreement
 from crdtkv.sim.plan.plan import Plan
-from crdtkv.sim.runs.runner import live, live_seed
+from crdtkv.sim.runs.runner import run_plan, run_seed
 from crdtkv.storage import identity, rows
 from tests.simulation.planting import replaced
 
@@ -25,7 +25,7 @@ STORIES = Path(__file__).parent / "stories"
 
 
 def holds(name: str) -> None:
-    verdict = live(Plan.from_json((STORIES / f"{name}.json").read_text()))
+    verdict = run_plan(Plan.from_json((STORIES / f"{name}.json").read_text()))
     assert verdict.failure is None, str(verdict)
 
 
@@ -44,9 +44,10 @@ def test_a_node_that_has_just_restarted_is_not_found_down_by_what_was_seen_befor
     holds("old-evidence-after-a-restart")
 
 
-def test_a_guest_that_has_no_room_for_all_its_hints_keeps_none() -> None:
-    """Seed 42, I5: both home replicas are down, eu-1 takes a write at `ANY` as a guest and needs a hint for each. There
-    was room for one; the client was told `Overloaded`, and the write that was certainly refused came up later.
+def test_a_fallback_replica_without_room_for_all_its_hints_stores_none() -> None:
+    """Seed 42, I5: both home replicas are down, eu-1 takes a write at `ANY` as a fallback replica and
+    needs a hint for each. There was room for one; the client got `Overloaded`, and the write that was certainly
+    refused came up later.
     """
     holds("a-guest-refused-by-half")
 
@@ -73,13 +74,13 @@ def test_a_seed_of_a_class_that_once_misled_the_checkers_holds(seed: int, fault_
     and the first drop; a fallback replica that gave a reader a part of what it held; a last read that wrote a tombstone
     back to replicas that had just dropped it.
     """
-    verdict = live_seed(seed, fault_class)
+    verdict = run_seed(seed, fault_class)
     assert verdict.failure is None, str(verdict)
 
 
 def test_a_watch_goes_on_when_all_replicas_were_learners_and_count_again() -> None:
     """Seed 700000101 of the class disks, watch: all disks are lost, so every replica is a learner when the watch looks
-    for one. Nothing told the watch's client of the ring in which they counted again, so it waited for ever.
+    for one. The watch's client never received the ring in which they counted again, so it waited for ever.
     """
     holds("a-watch-of-learners")
 
@@ -96,13 +97,13 @@ def test_the_hint_of_a_fallback_coordinator_is_no_second_copy() -> None:
     """Seed 610000664, level: us-4 is no home replica of dwflag/k0 and coordinates a write at SLOPPY_QUORUM when both
     home replicas have just come back. It counted itself and us-3, and then handed its hint to us-3.
     """
-    verdict = live_seed(610000664, "fallbacks")
+    verdict = run_seed(610000664, "fallbacks")
     assert verdict.failure is None, str(verdict)
 
 
-def test_every_story_is_told() -> None:
-    told = Path(__file__).read_text()
-    assert [path.stem for path in STORIES.glob("*.json") if f'holds("{path.stem}")' not in told] == []
+def test_every_stored_run_is_used() -> None:
+    text = Path(__file__).read_text()
+    assert [path.stem for path in STORIES.glob("*.json") if f'holds("{path.stem}")' not in text] == []
 
 
 @pytest.mark.parametrize("seed", [8, 126, 188, 208, 3278, 400837, 1002970, 2002705, 2002930, 7100501, 9000466])
@@ -112,7 +113,7 @@ def test_a_seed_that_once_misled_the_checkers_holds(seed: int) -> None:
     restart that went on after everything had healed; a write that was done twice, because a disk was lost, looked for
     under its last dot only; an acknowledgment that a node passed on from another one.
     """
-    verdict = live(Plan.draw(seed))
+    verdict = run_plan(Plan.draw(seed))
     assert verdict.failure is None, str(verdict)
 
 
@@ -238,5 +239,5 @@ def test_a_story_tells_the_mistake_it_is_about(mistake: Callable[[], Any], name:
     seed decides what the network does, and another order of messages shows the mistake since clients run the core.
     """
     with mistake():
-        verdict = live(Plan.from_json((STORIES / f"{name}.json").read_text()))
+        verdict = run_plan(Plan.from_json((STORIES / f"{name}.json").read_text()))
     assert verdict.failure is not None

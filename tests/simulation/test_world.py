@@ -68,7 +68,7 @@ def test_a_stream_that_is_down_takes_and_gives_nothing(us: StreamOfUs) -> None:
     assert us.fetch_all() == [b"1"]
 
 
-def test_a_publisher_may_not_be_told_of_what_was_taken(us: StreamOfUs) -> None:
+def test_a_publisher_may_get_no_acknowledgment_of_a_stored_message(us: StreamOfUs) -> None:
     us.stream.ack_loss = 1.0
     assert not us.stream.publish(b"1")
     assert us.fetch_all() == [b"1"]

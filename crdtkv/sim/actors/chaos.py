@@ -1,7 +1,7 @@
-"""How incidents are carried out: one method a kind, and the healing of everything.
+"""`Chaos`: carries out the incidents of a plan, with one method for each kind, and heals everything at the end.
 
-An incident that lasts undoes itself after its time; `heal` undoes all that still last, and nothing strikes after it.
-Incidents overlap freely, so each is written to be harmless when what it strikes is down already.
+An incident with a duration is undone after that; `heal` undoes the remaining ones, and no incident begins after it.
+Incidents overlap, so each has no effect on a target that is already down.
 """
 
 from collections.abc import Callable
@@ -15,12 +15,12 @@ from crdtkv.sim.world.stream import Stream
 from crdtkv.wire.codec import encode_frame
 from crdtkv.wire.messages import TopologyRequest
 
-#: From 1970 to 2100, seen from the simulated now.
+#: From the simulated present beyond 1970 or 2100.
 _JUMP_S = 2.4e9
 
 
 class Chaos:
-    """Breaks a cluster as its plan says."""
+    """Carries out the incidents of the plan of a world."""
 
     def __init__(self, world: SimWorld) -> None:
         self._world = world
@@ -32,7 +32,7 @@ class Chaos:
             self._later(incident.at_s, partial(self._strike, incident))
 
     def heal(self) -> None:
-        """End all faults, and start what does not run."""
+        """End all faults, and start all processes."""
         world = self._world
         self._is_healed = True
         for undo in list(self._undoing.values()):
@@ -52,7 +52,7 @@ class Chaos:
         world.nats.heal()
 
     def _later(self, delay_s: float, act: Callable[[], None]) -> None:
-        """Do harm later, unless all has healed by then."""
+        """Call `act` later, unless everything has been healed by then."""
         self._scheduler.after(delay_s, partial(self._unless_healed, act))
 
     def _unless_healed(self, act: Callable[[], None]) -> None:
@@ -65,7 +65,7 @@ class Chaos:
         getattr(self, f"_{incident.kind}")(incident)
 
     def _until(self, incident: Incident, undo: Callable[[], None]) -> None:
-        """Undo something when the incident's time is over, or when all heals."""
+        """Call `undo` when the incident ends, or when everything heals."""
         self._incidents += 1
         number = self._incidents
         self._undoing[number] = undo
@@ -85,13 +85,13 @@ class Chaos:
     # Processes.
 
     def _kill(self, incident: Incident) -> None:
-        """SIGKILL: what was written to the log but not synced is still there."""
+        """Kill the process (SIGKILL): unsynced commits remain."""
         node = self._node(incident)
         self._world.stop(node)
         self._until(incident, lambda: self._world.start(node))
 
     def _power_loss(self, incident: Incident) -> None:
-        """Lose power, preferably while something is written that is not synced yet."""
+        """Lose power, soon after the next commit, so that there are unsynced commits to lose."""
         node = self._node(incident)
 
         def lose_power() -> None:
@@ -130,7 +130,7 @@ class Chaos:
         self._until(incident, resume)
 
     def _clock_jump(self, incident: Incident) -> None:
-        """Set the clock a little off, or to 1970 or 2100."""
+        """Move the clock by some seconds, or to 1970 or 2100."""
         strength = incident.strength * 2 - 1
         scale = _JUMP_S if abs(strength) > 0.7 else 10.0
         self._node(incident).clock_offset_s += strength * scale
@@ -166,14 +166,14 @@ class Chaos:
         self._fail_next(incident, "scan")
 
     def _wipe(self, incident: Incident) -> None:
-        """Put a new disk into the machine, with or without the identity file."""
+        """Replace the disk by an empty one, with or without the identity file."""
         node = self._node(incident)
         self._world.stop(node, 0)
         node.disk.wipe(with_record=incident.strength < 0.5)
         self._until(incident, lambda: self._world.start(node))
 
     def _rollback(self, incident: Incident) -> None:
-        """Put back a backup of the store, from before the last start."""
+        """Restore a backup of the store from before the last start."""
         node = self._node(incident)
         self._world.stop(node, 0)
         if node.disk.roll_back():
@@ -181,7 +181,7 @@ class Chaos:
         self._until(incident, lambda: self._world.start(node))
 
     def _restored_copy(self, incident: Incident) -> None:
-        """Put back a copy of the whole directory, identity file included, from before the last start."""
+        """Restore a copy of the whole directory from before the last start, with the identity file."""
         node = self._node(incident)
         self._world.stop(node, 0)
         if node.disk.roll_back(with_record=True):
@@ -189,7 +189,7 @@ class Chaos:
         self._until(incident, lambda: self._world.start(node))
 
     def _unreadable_disk(self, incident: Incident) -> None:
-        """Put aside a store that refuses to open; the node starts with an empty one."""
+        """Replace a store that does not open by an empty one."""
         node = self._node(incident)
         self._world.stop(node, 0)
         node.disk.wipe(with_record=False)
@@ -198,13 +198,13 @@ class Chaos:
     # Links inside a data center.
 
     def _cut(self, incident: Incident) -> None:
-        """Both sides notice at once: the connection is reset."""
+        """Cut a link; both nodes notice at once, because the connection is reset."""
         self._block(incident, [(incident.target, incident.other), (incident.other, incident.target)])
         one, other = self._pair(incident)
         self._world.update_link(one, other, is_silent=True)
 
     def _one_way(self, incident: Incident) -> None:
-        """One direction is a black hole; both notice after a while."""
+        """Block one direction; both nodes notice after `SILENCE_S`."""
         self._block(incident, [(incident.target, incident.other)])
         self._world.give_up_silent_link(*self._pair(incident))
 
@@ -271,7 +271,7 @@ class Chaos:
         self._until(incident, lambda: setattr(stream, "ack_loss", 0.0))
 
     def _stream_junk(self, incident: Incident) -> None:
-        """Publish what no node has sent: bytes that are no frame, and a frame that is no batch."""
+        """Publish bytes that are no frame, and a frame that is no batch."""
         stream = self._stream(incident)
         stream.publish(b"\xff junk")
         stream.publish(encode_frame(0, [TopologyRequest(1)]))

@@ -1,9 +1,9 @@
 """`ClientHost`: the simulated host of a client's core: its links to the nodes, in virtual time.
 
-A link stands a moment after a node's process has started, and breaks a moment after the process has ended; what a frame
-meets on the way is `network`'s part. What is sent where, and when it is tried again, the core decides, as it does for
-the real client. Some hosts reach nodes only at addresses they were given, as behind ports that a container publishes:
-their requests go to whichever node is there, replica or not.
+A link is ready shortly after the process of a node has started, and breaks shortly after the process has ended;
+`network` simulates the faults of frames. The core decides which requests go to which node, and when it retries, as in
+the real client. Some hosts reach nodes only at addresses that they were given, as behind ports that a container
+publishes; their requests also go to nodes that hold no replica of the key.
 """
 
 import math
@@ -24,29 +24,29 @@ from crdtkv.sim.world.stored import violated
 from crdtkv.wire.codec import decode_frame, encode_frame
 from crdtkv.wire.messages import Hello, Message, ScanReply, TopologyReply
 
-#: How soon a broken link is noticed, and how soon after that a new one stands.
+#: The longest time until a broken link is noticed, and until a new one is ready.
 NOTICED_WITHIN_S = 0.05
 LINKED_WITHIN_S = 0.2
 
 
 class CallUser(Protocol):
-    """Who begins calls, and is told of them."""
+    """Begins calls, and receives their results."""
 
     def ended(self, call: Call, result: Any, error: CrdtkvError | None) -> None:
-        """Take the end of a call."""
+        """Handle the end of a call."""
         ...
 
     def page(self, call: Call, page: Any) -> None:
-        """Take a page of a scan or watch."""
+        """Handle a page of a scan or watch."""
         ...
 
 
 class ClientHost:
     """One client core among simulated nodes; `datacenters` in the order in which it prefers them.
 
-    `given` are the nodes that it reaches at addresses it was given, none if it uses the addresses in the ring. Frames
-    may come twice to nodes if `may_double`. `hides_learners` says that it goes by a document from before there were
-    learners.
+    `given` are the nodes that it reaches at given addresses, empty if it uses the addresses in the topology document.
+    Nodes may receive its frames twice if `may_double`. With `hides_learners` it uses topology documents that do not say
+    which nodes are learners.
     """
 
     def __init__(self, name: str, world: SimWorld, random: Random, datacenters: Sequence[str]) -> None:
@@ -60,13 +60,13 @@ class ClientHost:
         self.core = ClientCore(random)
         self._number_of: dict[str, int] = {}
         self._node_of: dict[int, str] = {}
-        #: Nodes whose link stands, and those whose link is broken, which the core does not know yet.
+        #: Nodes whose link is ready, and nodes whose link has broken without the core's knowledge yet.
         self._linked: set[str] = set()
         self._breaking: set[str] = set()
         self._timer_at = math.inf
 
     def connect(self) -> None:
-        """Learn what the nodes know of their rings, and connect."""
+        """Give the core the newest topology document of each data center, and let it connect."""
         for rank, datacenter in enumerate(self._datacenters):
             topology = self._world.topology_of(datacenter)
             reply = TopologyReply(0, topology.to_json(), [], [*self._datacenters], 0)
@@ -74,21 +74,21 @@ class ClientHost:
             self.step(TopologySeen(datacenter, rank, self._shown(reply), contacts))
 
     def begin(self, user: CallUser, *calls: Call) -> None:
-        """Begin calls; reads among them leave together."""
+        """Begin calls; the core sends reads among them together."""
         for call in calls:
             call.caller = user
         self._carry_out(self.core.begin(calls, self._world.scheduler.now))
 
     def cancel(self, call: Call) -> None:
-        """Let nobody wait for a call any more."""
+        """Cancel a call."""
         self.step(Canceled(call))
 
     def step(self, *events: Event) -> None:
-        """Let the core take what has happened, and carry out what it wants."""
+        """Let the core handle events, and carry out its effects."""
         self._carry_out(self.core.handle(events, self._world.scheduler.now))
 
     def receive(self, sender: str, payload: bytes) -> None:
-        """Take a node's frame."""
+        """Handle a frame from a node."""
         frame = decode_frame(payload)
         for message in frame.messages:
             if isinstance(message, ScanReply):
@@ -99,17 +99,17 @@ class ClientHost:
         now = self._world.scheduler.now
         self._carry_out(self.core.received(self._number_of[sender], frame.epoch, messages, 0.0, now))
 
-    # What happens to the nodes:
+    # What the world reports (`Endpoint`):
 
     def node_started(self, node: SimNode) -> None:
-        """Learn that a process runs: it is linked soon."""
+        """Link a node that has started, soon."""
         if node.place.node in self._number_of:
             process = node.process
             delay_s = self._random.uniform(NOTICED_WITHIN_S, LINKED_WITHIN_S)
             self._world.scheduler.after(delay_s, lambda: self._link(node, process))
 
     def node_stopped(self, node: SimNode) -> None:
-        """Learn that a process has ended: its link is noticed to be broken soon."""
+        """Break the link of a node that has stopped; the core notices soon."""
         name = node.place.node
         if name in self._linked:
             self._linked.discard(name)
@@ -118,7 +118,7 @@ class ClientHost:
             self._world.scheduler.after(delay_s, lambda: self._link_broke(name, number))
 
     def hang_up(self) -> None:
-        """Break all links, and make new ones."""
+        """Break all links, and make new ones soon."""
         for name in sorted(self._linked):
             node = self._world.nodes[name]
             self._world.network.reset(self.name, name)
@@ -154,7 +154,7 @@ class ClientHost:
 
     def _dial(self, dial: Dial) -> None:
         if dial.node and self.given:
-            return  # the addresses in the ring lead nowhere
+            return  # the addresses in the topology document are unreachable
         name = dial.node or dial.host
         if name in self._linked:  # the node has moved, and the core has hung up the old link
             self._linked.discard(name)
@@ -186,7 +186,7 @@ class ClientHost:
         return self._world.nodes[node].place.datacenter
 
     def _shown(self, reply: TopologyReply) -> TopologyReply:
-        """Return what this client makes of a topology."""
+        """Return the topology document as this client sees it."""
         if not self.hides_learners:
             return reply
         topology = Topology.from_json(reply.document)
@@ -196,7 +196,7 @@ class ClientHost:
 
 
 def _check_rows(reply: ScanReply) -> None:
-    """Check that no row of a page comes twice."""
+    """Check that no row occurs twice in a page."""
     identities = [row[0] for row in reply.rows]  # type: ignore[index]
     if len(set(identities)) != len(identities):
         violated("scan", f"a row comes twice in {identities}")

@@ -150,9 +150,9 @@ class SimWatcher:
         group = page.group
         for identity, entry in rows_in(page.reply):
             if not identity.startswith(tuple(self._prefixes)):
-                violated("watch", f"{group.node} tells {self.name} of {identity!r}, which it does not watch")
+                violated("watch", f"{group.node} sends {self.name} {identity!r}, which it does not watch")
             if not group.mask >> partition_in(storage_key_of(identity), self._world.plan.shape.partitions) & 1:
-                violated("watch", f"{group.node} tells {self.name} of {identity!r}, which is of no partition asked for")
+                violated("watch", f"{group.node} sends {self.name} {identity!r}, which is of no requested partition")
             self.received[identity] = entry
 
     def _sleep(self) -> None:

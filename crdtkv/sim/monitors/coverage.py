@@ -1,7 +1,7 @@
-"""What was really reached: counters over many lives, and which of them must not stay at zero.
+"""`Coverage`: counters of reached paths, over one run or many, and which of them must not stay at zero.
 
-A simulator that never reaches a path proves nothing about it. `REQUIRED` names the interesting ones; what later parts
-of the product add (hints, Merkle repair, learners, fencing) joins here together with them.
+A simulator that never reaches a path proves nothing about it. `REQUIRED` names the interesting paths; a new part of the
+product adds its own.
 """
 
 from collections import Counter
@@ -14,63 +14,63 @@ from crdtkv.node.core import NodeCore
 from crdtkv.sim.world.observer import WorldObserver
 from crdtkv.sim.world.view import NodeView
 
-#: Counter: what it shows.
+#: By counter: the path that it counts.
 REQUIRED: Mapping[str, str] = {
     "read_repairs": "a quorum read wrote back to a replica that lacked something",
-    "merkle_repaired": "anti-entropy found a difference between two replicas and mended it",
-    "hints_kept": "a hint was kept for a replica that was down",
+    "merkle_repaired": "anti-entropy found a difference between two replicas and repaired it",
+    "hints_kept": "a hint was stored for a replica that was down",
     "hints_delivered": "a hint was delivered, and dropped when its target had it durably",
     "hints_dropped": "a hint did not fit, and its target was marked as needing repair",
-    "fallback_writes": "a fallback replica took a write of which no home replica was alive",
-    "learners_began": "a node whose disk had forgotten entered itself as a learner",
-    "learners_promoted": "a learner had compared all it holds with everybody, and counted again",
-    "tombstones_collected": "a replica dropped a tombstone that all nodes had agreed to",
-    "actors_renewed": "a node took a new name to write under, so that it could drop what it had written",
+    "fallback_writes": "a fallback coordinator took a write of which no home replica was alive",
+    "learners_began": "a node whose disk had lost data entered itself as a learner",
+    "learners_promoted": "a learner had compared everything with every replica, and counted again",
+    "tombstones_collected": "a replica collected a tombstone that all nodes had agreed to",
+    "actors_renewed": "a node took a new actor, so that it could collect its own dots",
     "hedged_reads": "a read asked one more replica because answers were late",
-    "explored_reads": "a read asked a replica that had been slow, to see whether it still is",
+    "explored_reads": "a read asked a replica that had been slow, to measure it again",
     "background_reads": "a read that one replica answered was followed by one of all in the background",
-    "deltas_refused": "a replica had not seen what a part of an entry builds on, and was sent the whole",
+    "deltas_refused": "a replica had not seen the basis of a partial delta, and was sent the whole entry",
     "superseded_by_replicas": "a replica dropped an older version that the coordinator did not hold",
     "forwarded": "a request went to a node that holds no replica",
     "members_down": "gossip found a node down",
     "epoch_refusals": "a replica refused a request of another ring epoch",
     "topology_written_again": "a lost or set back topology document was written again by a node",
     "geo_republished_rows": "rows that a stream had lost were sent again",
-    "geo_resends": "another replica had lost its disk, and its outbox with it: all was sent again",
+    "geo_resends": "another replica had lost its disk, and its outbox with it: everything was sent again",
     "geo_applied_rows": "rows of another data center were applied and confirmed",
     "applied_entries_checked": "a stream message's entries were looked for on the disks when it was acknowledged",
     "outbox_overflows": "an outbox was full, and everything was sent again later",
-    "incarnations_new_at_start": "a start found a disk that had forgotten, and took a new incarnation",
+    "incarnations_new_at_start": "a start found a disk that had lost data, and took a new incarnation",
     "commits_lost_in_a_power_loss": "a power loss took commits that were not synced",
     "stopped_by_the_disk": "a disk's error stopped a process",
     "clock_ahead": "a timestamp from the far future did not advance a clock",
-    "stream_messages_lost": "a stream forgot messages",
-    "dead_letters": "a message that nobody can read was kept aside",
+    "stream_messages_lost": "a stream lost messages",
+    "dead_letters": "a message that cannot be decoded was kept aside",
     "redelivered": "a stream delivered a message again",
     "refused_unavailable": "a level that could not be met was refused before anything was tried",
     "refused_overloaded": "a full node refused",
     "refused_storage": "a node with a full disk refused a write",
-    "write_timeouts": "a write of unknown fate was told as such",
-    "operations_retried": "a client tried a write of unknown fate again",
-    "operations_found": "an operation that was tried again had been carried out, and was completed",
-    "session_reads_again": "a read did not show what its session had seen, and was repeated",
+    "write_timeouts": "a write of unknown outcome was reported as such",
+    "operations_retried": "a client retried a write of unknown outcome",
+    "operations_found": "a retried operation had been applied, and was completed",
+    "session_reads_again": "a read lacked something its session had seen, and was repeated",
     "calls_moved": "a call was answered in another data center than the preferred one",
-    "scan_pages_continued": "a scan went on behind a full page",
-    "sessions_moved": "another client went on with a session, by its token",
+    "scan_pages_continued": "a scan continued after a full page",
+    "sessions_moved": "another client continued a session, by its token",
     "siblings_read": "a read returned concurrent writes",
     "rights_refused": "a bounded counter was not decremented for lack of rights",
     "inner_fields_read": "a read showed a field of a map inside a map",
     "expired_reads": "a read came after something of its key had expired",
-    "watch_scans_begun": "a watcher was told the whole state, or a cursor was of another log, or too old",
-    "watch_changes_sent": "a watcher was told of a key",
-    "watches_moved": "a replica was lost to a watcher, or refused, and others took its place",
-    "watch_cursors_kept": "a watcher asked a node again from where it was after a loss, or a sleep",
-    "far_reads": "a read in one data center returned what was written in another",
+    "watch_scans_begun": "a watch received the whole state, or a cursor was of another log, or too old",
+    "watch_changes_sent": "a watch received a key",
+    "watches_moved": "a watch lost a replica, or was refused, and others took its place",
+    "watch_cursors_kept": "a watch continued at a node with its cursor after a loss, or a sleep",
+    "far_reads": "a read in one data center returned a write of another",
 }
 
 
 class Coverage(WorldObserver):
-    """Counters of one life, or the sum of many."""
+    """The counters of one run, or the sums over many."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
@@ -97,7 +97,7 @@ class Coverage(WorldObserver):
                 self.counts[name] += histogram.count
 
     def take_history(self, history: Iterable[Operation], made: AllMade) -> None:
-        """Add what reads have shown."""
+        """Count the interesting results of reads."""
         operations = list(history)
         written_in = {(op.type, op.argument): op.datacenter for op in operations if op.kind in ("put", "add")}
         for read in operations:

@@ -96,7 +96,7 @@ class DurabilityMonitor(Monitor):
         if effects.held_proposal is not None and self._world.plan.lost_disks == 1:
             self._may_count_again(node, effects.held_proposal)
 
-    def forgot(self, node: NodeView, reason: str) -> None:
+    def lost_data(self, node: NodeView, reason: str) -> None:
         """Note what the other replicas hold now: the node must hold it, too, before it counts."""
         debt = self._debts[node.place.node] = {}
         for other in self._world.neighbors(node):
@@ -106,7 +106,7 @@ class DurabilityMonitor(Monitor):
 
     def sent(self, node: NodeView, peer: Peer, messages: list[Message]) -> None:
         """Check that an answer is durable on as many nodes as its level says."""
-        if self._is_forgetful:
+        if self._loses_data:
             if self._world.plan.lost_disks == 1 and node.place.node in self._debts:
                 for message in messages:
                     if isinstance(message, ReplicaEntry):
@@ -185,7 +185,7 @@ class DurabilityMonitor(Monitor):
         dot = (actor, parse(entry).vector.get(actor, 0))
         if dot[1] and not _on_disk(node, identity, lambda stored: has(stored, dot)):
             what = type(message).__name__
-            violated("durability", f"{node.place.node} tells of {dot} of {identity!r} before its fsync: {what}")
+            violated("durability", f"{node.place.node} sends {dot} of {identity!r} before its fsync: {what}")
 
     def _is_on_enough_disks(
         self, node: NodeView, peer: Peer, number: int, side: int, dots: list[Dot], is_there: Any

@@ -14,4 +14,4 @@ class Monitor(WorldObserver):
 
     def __init__(self, world: WorldView) -> None:
         self._world = world
-        self._is_forgetful = world.plan.is_forgetful
+        self._loses_data = world.plan.loses_data

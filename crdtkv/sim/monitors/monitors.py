@@ -59,10 +59,10 @@ class Monitors(WorldObserver):
             if not name.startswith("_")
         }
 
-    def forgot(self, node: NodeView, reason: str) -> None:
-        """See `WorldObserver.forgot`."""
-        for monitor in self._of_event["forgot"]:
-            monitor.forgot(node, reason)
+    def lost_data(self, node: NodeView, reason: str) -> None:
+        """See `WorldObserver.lost_data`."""
+        for monitor in self._of_event["lost_data"]:
+            monitor.lost_data(node, reason)
 
     def stopping(self, node: NodeView) -> None:
         """See `WorldObserver.stopping`."""

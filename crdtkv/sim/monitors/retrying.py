@@ -56,5 +56,5 @@ class Retrying(Monitor):
             violated("retries", f"no client has begun the operation {operation_id.hex()}, which is carried out")
         dots = self._dots.setdefault(operation_id, set())
         dots.add((actor, counter))
-        if len(dots) > 1 and not self._is_forgetful:
+        if len(dots) > 1 and not self._loses_data:
             violated("retries", f"done more than once, as {sorted(dots)}: {self._operations[operation_id]}")

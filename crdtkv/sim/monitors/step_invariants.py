@@ -46,9 +46,9 @@ class StepInvariants(Monitor):
         self._hints_max = world.config.handoff.hints_max
         self._outbox_max = geo.outbox_max
 
-    def forgot(self, node: NodeView, reason: str) -> None:
+    def lost_data(self, node: NodeView, reason: str) -> None:
         """Check that a disk has lost data."""
-        if not self._is_forgetful:
+        if not self._loses_data:
             violated("I3", f"{node.place.node} took a new incarnation for no reason: {reason}")
 
     def stepping(self, node: NodeView, events: list[Event]) -> None:
@@ -78,7 +78,7 @@ class StepInvariants(Monitor):
 
     def acknowledged(self, node: NodeView, payload: bytes) -> None:
         """Check that the entries of a stream message are durable."""
-        if self._is_forgetful:
+        if self._loses_data:
             return
         for identity, entry in _entries_in(payload):
             self._world.count("applied_entries_checked")
@@ -95,9 +95,9 @@ class StepInvariants(Monitor):
                     violated("I9", f"{node.place.node} stores {row!r} on a full disk")
                 self._entry(node, batch, row, value)
             elif row[:1] == b"o" and value is None:
-                self._outbox_row_goes(node, batch, row)
+                self._outbox_row_deleted(node, batch, row)
             elif row[:1] == b"h" and value is None:
-                self._hint_goes(node, row)
+                self._hint_deleted(node, row)
         if batch.get(rows.OUTBOX_DROPPED) == b"":
             self._world.count("outbox_overflows")
 
@@ -114,10 +114,10 @@ class StepInvariants(Monitor):
             if is_own and not self._is_in_outbox(node, batch, row):
                 violated("I6", f"{node.place.node} wrote {row!r} {actor}:{counter} without an outbox row")
 
-    def _outbox_row_goes(self, node: NodeView, batch: Batch, outbox_row: bytes) -> None:
+    def _outbox_row_deleted(self, node: NodeView, batch: Batch, outbox_row: bytes) -> None:
         """Check the deletion of an outbox row: all other data centers must have the write of the row."""
         key = node.disk.visible(outbox_row)
-        if self._is_forgetful or node.core is None or key is None:
+        if self._loses_data or node.core is None or key is None:
             return
         row = rows.data_row(key)
         if self._is_in_outbox(node, batch, row):
@@ -128,12 +128,12 @@ class StepInvariants(Monitor):
         own = Stored({actor: parse(value).vector.get(actor, 0)}, frozenset(), b"", [])
         for peer in self._world.config.peers_of(node.place.datacenter):
             if not self._homes.majority_has(peer, row, own):
-                violated("I6", f"{node.place.node} forgets to send {row!r} {own.vector}, which {peer} lacks")
+                violated("I6", f"{node.place.node} drops the outbox row of {row!r} {own.vector}, which {peer} lacks")
 
-    def _hint_goes(self, node: NodeView, row: bytes) -> None:
+    def _hint_deleted(self, node: NodeView, row: bytes) -> None:
         """Check the deletion of a hint: its target must have the entry of the hint."""
         value = node.disk.visible(row)
-        if self._is_forgetful or value is None:
+        if self._loses_data or value is None:
             return
         storage_key, target = rows.hint_in(row)
         data_row = rows.data_row(storage_key)

@@ -99,7 +99,7 @@ class WatchMonitor(Monitor):
         if stored is None:
             is_gone = self._collecting.is_gone
             # A disk that has lost data may have lost the key altogether.
-            return received is None or self._is_forgetful or is_gone(identity, parse(received))
+            return received is None or self._loses_data or is_gone(identity, parse(received))
         if received is None:
             return False
         if parse(stored).expiries:

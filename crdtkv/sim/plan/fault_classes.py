@@ -1,18 +1,18 @@
-"""`FaultClass`: lives of which most of what breaks is of one kind.
+"""`FaultClass`: runs in which most faults are of one kind.
 
-A plan drawn at large has a little of everything, so what needs several rare things at once is hardly ever met: a
-learner and replicas that differ, a hint that outlives a tombstone. A class draws the shape, the weather and the
-incidents in which its kind of mistakes shows; clients do what they do in any life. Weights say how many lives of a
-round are of each class (`EACH`), by what they find: docs/simulation.md has the figures.
+A plan that is drawn at large has a few faults of every kind, so it rarely combines several rare events: a learner among
+replicas that differ, a hint that is older than a tombstone's grace. A class draws the shape, the weather and the
+incidents that show its kind of mistakes; the calls of the clients are drawn as in any run. The weight of a class is its
+number of runs in a round of all classes (`EACH`), by what it finds: docs/simulation.md has the figures.
 
-A life of a class is named by both, its class and its seed. Without a class a seed means what it always has.
+A run of a class is named by its class and its seed. A seed without a class draws the same as before there were classes.
 """
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from random import Random
 
-from crdtkv.sim.plan.incidents import FORGETFUL, KINDS, Incident, draw_focused
+from crdtkv.sim.plan.incidents import DATA_LOSSES, KINDS, Incident, draw_focused
 from crdtkv.sim.plan.shape import Shape, Weather
 
 _Shaping = Callable[[Random, Shape], Shape]
@@ -29,31 +29,31 @@ def _kinds(*names: str) -> frozenset[str]:
 
 @dataclass(frozen=True, slots=True)
 class FaultClass:
-    """What a class draws otherwise. `forgets` is how many disks forget: `never`, or a choice of `once` and `often`."""
+    """The draws of one class. `disk_losses` are the choices of how many disks lose data: `never`, `once`, `often`."""
 
     about: str
     weight: int
     kinds: frozenset[str]
-    forgets: tuple[str, ...] = ("never",)
+    disk_losses: tuple[str, ...] = ("never",)
     shaped: _Shaping = lambda _, shape: shape
     weathered: _Weathering = lambda _, weather: weather
     more: _Adding = lambda *_: ()
-    #: The share of calls at levels at which others stand in.
+    #: The share of calls at levels that fallback replicas may serve.
     sloppy: float = 0.0
-    #: How many scans there may be.
+    #: The numbers of scans to choose from.
     scans: tuple[int, ...] = (0, 1, 2, 4, 8)
     is_watched: bool = False
     collects: bool = False
 
     def incidents(self, random: Random, shape: Shape, datacenters: tuple[str, ...], seconds: float) -> list[Incident]:
-        """Draw what breaks."""
-        forgets = random.choice(self.forgets)
-        drawn = draw_focused(random, datacenters, shape.nodes, seconds, self.kinds, forgets)
+        """Draw the incidents."""
+        disk_losses = random.choice(self.disk_losses)
+        drawn = draw_focused(random, datacenters, shape.nodes, seconds, self.kinds, disk_losses)
         drawn += self.more(random, shape, datacenters, seconds)
         return sorted(drawn, key=lambda incident: incident.at_s)
 
     def level(self, random: Random, level: str) -> str:
-        """Return the level of a call that was drawn at this one."""
+        """Return the level of a call, which was drawn at `level` before."""
         if level == "LINEARIZABLE" or random.random() >= self.sloppy:
             return level
         return random.choice(_SLOPPY_LEVELS)
@@ -104,7 +104,7 @@ def _lossy(random: Random, weather: Weather) -> Weather:
 def _replicas_that_differ(
     random: Random, shape: Shape, datacenters: tuple[str, ...], seconds: float
 ) -> Iterable[Incident]:
-    """Let nodes miss writes: links are cut all the time, one after the other."""
+    """Let nodes miss writes: links are cut one after the other."""
     for number in range(4):
         one, other = _node(random, shape, datacenters)
         at_s = seconds * number / 4
@@ -112,7 +112,7 @@ def _replicas_that_differ(
 
 
 def _absent_replicas(random: Random, shape: Shape, datacenters: tuple[str, ...], seconds: float) -> Iterable[Incident]:
-    """Let several nodes be away at one time, twice."""
+    """Let several nodes be down at the same time, twice."""
     for number in range(2):
         datacenter = random.choice(datacenters)
         away = random.sample(range(1, shape.nodes + 1), min(shape.nodes - 1, shape.replication_factor))
@@ -123,18 +123,18 @@ def _absent_replicas(random: Random, shape: Shape, datacenters: tuple[str, ...],
 
 
 def _hints_that_stay(random: Random, shape: Shape, datacenters: tuple[str, ...], seconds: float) -> Iterable[Incident]:
-    """Let two nodes not reach each other while all others reach both: what one keeps for the other stays."""
+    """Cut the link of two nodes that all others reach, so that their hints for each other stay."""
     if random.random() < 0.7:
         for _ in range(random.randint(1, 2)):
             one, other = _node(random, shape, datacenters)
             yield Incident(round(random.uniform(0, seconds / 4), 4), "cut", one, other, round(seconds, 4))
 
 
-#: What a plan without a class has: a little of everything.
+#: The class of a plan without a class.
 AT_LARGE = FaultClass("a little of everything", weight=3, kinds=frozenset())
 CLASSES: dict[str, FaultClass] = {
     "crashes": FaultClass(
-        "processes and disks that fail, and forget nothing that was synced",
+        "processes and disks that fail, and lose no synced data",
         weight=1,
         kinds=_kinds(
             "kill",
@@ -151,10 +151,10 @@ CLASSES: dict[str, FaultClass] = {
         ),
     ),
     "disks": FaultClass(
-        "disks that forget, among replicas that differ",
+        "disks that lose data, among replicas that differ",
         weight=3,
-        kinds=FORGETFUL | _kinds("restart", "ring_change"),
-        forgets=("once", "once", "once", "often"),
+        kinds=DATA_LOSSES | _kinds("restart", "ring_change"),
+        disk_losses=("once", "once", "once", "often"),
         shaped=_three_replicas,
         weathered=_lossy,
         more=_replicas_that_differ,
@@ -168,7 +168,7 @@ CLASSES: dict[str, FaultClass] = {
         scans=(4, 8, 16),
     ),
     "fallbacks": FaultClass(
-        "absent replicas, and others that take the place of them",
+        "replicas that are down, and fallback replicas in their place",
         weight=2,
         kinds=_kinds("kill", "pause", "cut", "disk_full"),
         shaped=_few_replicas_of_many,
@@ -176,7 +176,7 @@ CLASSES: dict[str, FaultClass] = {
         sloppy=0.7,
     ),
     "collection": FaultClass(
-        "tombstones that go, while hints stay and nodes are away",
+        "tombstones that are collected, while hints stay and nodes are down",
         weight=2,
         kinds=_kinds("pause", "restart", "slow_link"),
         shaped=_one_datacenter,
@@ -200,10 +200,10 @@ CLASSES: dict[str, FaultClass] = {
         shaped=_several_datacenters,
     ),
     "nats": FaultClass(
-        "NATS that is away, and the topology bucket that forgets",
+        "NATS that is down, and a topology bucket that loses changes",
         weight=1,
         kinds=_kinds("bus_down", "bus_cut", "bucket_wipe", "bucket_rewind", "ring_change", "restart"),
-        forgets=("never", "never", "once"),
+        disk_losses=("never", "never", "once"),
     ),
     "clocks": FaultClass(
         "clocks that are wrong, drift and jump",
@@ -212,19 +212,19 @@ CLASSES: dict[str, FaultClass] = {
         weathered=_wrong_clocks,
     ),
     "watchers": FaultClass(
-        "watchers of nodes that restart, forget and leave",
+        "watchers of nodes that restart, lose data and leave",
         weight=1,
         kinds=_kinds("kill", "restart", "rolling_restart", "cut", "ring_change"),
-        forgets=("never", "once"),
+        disk_losses=("never", "once"),
         shaped=_at_least_three_nodes,
         is_watched=True,
     ),
 }
-#: The name of all classes in turn; lives without a class among them.
+#: The name for all classes in turn, with runs at large among them.
 EACH = "each"
 _ROUND = (*[""] * AT_LARGE.weight, *(name for name, one in CLASSES.items() for _ in range(one.weight)))
 
 
 def class_in_turn(seed: int) -> str:
-    """Return the class of a seed when all have their turn."""
+    """Return the class of a seed when all classes take turns."""
     return _ROUND[seed % len(_ROUND)]

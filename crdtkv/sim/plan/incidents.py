@@ -1,14 +1,14 @@
-"""What can go wrong in a simulated life: the kinds of incidents, and how they are drawn.
+"""The kinds of incidents of a simulated run, and how they are drawn.
 
-How each is carried out is the business of `chaos`. `FORGETFUL` are those after which a disk has lost what it had
-synced; a store needs learners to stay whole then, so such lives are judged by less (`checking.verdict`).
+`actors.chaos` carries them out. After one of the `DATA_LOSSES` a disk has lost synced data. The guarantees
+are weaker then, so fewer checks apply to such runs (`checking.verdict`).
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
 
-#: Kind: (what it strikes, how long at most in seconds).
+#: By kind: its target, and its longest duration in seconds.
 KINDS: dict[str, tuple[str, float]] = {
     # A process or its machine.
     "kill": ("node", 3.0),
@@ -31,7 +31,7 @@ KINDS: dict[str, tuple[str, float]] = {
     "cut": ("pair", 4.0),
     "one_way": ("pair", 6.0),
     "slow_link": ("pair", 4.0),
-    # NATS: the server, the way to it, the stream, its consumers, the topology bucket.
+    # NATS: the server, the connection to it, the stream, its consumers, the topology bucket.
     "bus_down": ("datacenter", 4.0),
     "bus_cut": ("two datacenters", 4.0),
     "stream_wipe": ("datacenter", 0.0),
@@ -50,16 +50,16 @@ KINDS: dict[str, tuple[str, float]] = {
     "rolling_restart": ("datacenter", 0.5),
 }
 
-FORGETFUL = frozenset(("wipe", "rollback", "restored_copy", "unreadable_disk"))
-#: What must not come together: only the topology bucket knows for sure that a directory is a copy.
+DATA_LOSSES = frozenset(("wipe", "rollback", "restored_copy", "unreadable_disk"))
+#: Not drawn together with a restored copy: only the topology bucket shows that a directory is a copy.
 _BUCKET_IS_GONE = frozenset(("bus_down", "bucket_wipe"))
 
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """One thing that happens.
+    """One fault.
 
-    `other` is the second node or data center; `strength` (0 to 1) means what the kind makes of it.
+    `other` is the second node or data center; the meaning of `strength` (0 to 1) depends on the kind.
     """
 
     at_s: float
@@ -71,17 +71,17 @@ class Incident:
 
 
 def draw_incidents(random: Random, datacenters: tuple[str, ...], nodes: int, seconds: float) -> list[Incident]:
-    """Draw a subset of the kinds, and some incidents of each; a tenth of the lives loses one disk, a tenth many."""
-    forgets = random.choice(("never",) * 8 + ("once", "often"))
+    """Draw some kinds, and some incidents of each. In a tenth of the runs one disk loses data, in a tenth several."""
+    disk_losses = random.choice(("never",) * 8 + ("once", "often"))
     chance = random.choice((0.1, 0.2, 0.4))
     drawn: list[Incident] = []
     for kind in KINDS:
-        if random.random() >= chance or (kind in FORGETFUL and forgets != "often"):
+        if random.random() >= chance or (kind in DATA_LOSSES and disk_losses != "often"):
             continue
         for _ in range(random.randint(1, 3)):
             drawn += _draw_one(random, kind, datacenters, nodes, seconds)
-    if forgets == "once":
-        drawn += _draw_one(random, random.choice(sorted(FORGETFUL)), datacenters, nodes, seconds)
+    if disk_losses == "once":
+        drawn += _draw_one(random, random.choice(sorted(DATA_LOSSES)), datacenters, nodes, seconds)
     return _in_order(drawn)
 
 
@@ -91,18 +91,18 @@ def draw_focused(
     nodes: int,
     seconds: float,
     kinds: frozenset[str],
-    forgets: str,
+    disk_losses: str,
 ) -> list[Incident]:
-    """Draw many incidents of some kinds, and few others; of disks that forget as many as `forgets` says, as above."""
+    """Draw many incidents of some kinds, few of others, and those of `DATA_LOSSES` kinds as `disk_losses` says."""
     drawn: list[Incident] = []
     for kind in KINDS:
         chance = 0.7 if kind in kinds else 0.05
-        if random.random() >= chance or (kind in FORGETFUL and forgets != "often"):
+        if random.random() >= chance or (kind in DATA_LOSSES and disk_losses != "often"):
             continue
         for _ in range(random.randint(1, 3 if kind in kinds else 1)):
             drawn += _draw_one(random, kind, datacenters, nodes, seconds)
-    if forgets == "once":
-        drawn += _draw_one(random, random.choice(sorted(FORGETFUL)), datacenters, nodes, seconds * 0.7)
+    if disk_losses == "once":
+        drawn += _draw_one(random, random.choice(sorted(DATA_LOSSES)), datacenters, nodes, seconds * 0.7)
     return _in_order(drawn)
 
 
@@ -131,12 +131,12 @@ def _draw_one(
         other = random.choice([name for name in datacenters if name != target])
     at_s = random.uniform(0, seconds)
     if kind in ("bucket_wipe", "bucket_rewind"):
-        # Worth most when it takes a change that only some nodes have seen.
+        # It finds most when it removes a change that only some nodes have seen.
         yield Incident(round(max(0.0, at_s - random.uniform(0, 2.5)), 4), "ring_change", target)
-        # And another one right after it, under the same epoch.
+        # Another change follows soon, under the same epoch.
         yield Incident(round(at_s + random.uniform(0, 1.0), 4), "ring_change", target)
     if kind in ("rollback", "restored_copy"):
-        # A backup is put back from before the last start: there must have been one.
+        # A backup from before the last start is restored, so there must be an earlier start.
         yield Incident(round(at_s / 2, 4), "restart", target, "", 0.05)
     yield Incident(
         round(at_s, 4),

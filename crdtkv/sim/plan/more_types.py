@@ -1,7 +1,7 @@
-"""What clients do with the other types: this takes the place of some calls, so that a life costs the same.
+"""Calls on all other types. They replace calls that were drawn before, so that a run has as many as without them.
 
-What each type is asked for is a line in `_TYPES`. A map's operation is one of another type on one of its fields, or on
-a field of a map inside it.
+`_TYPES` has the operations of each type. An operation on a map is one of another type, on a field of the map or of a
+map inside it.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,12 +12,12 @@ from typing import Any
 from crdtkv.sim.plan.workload import Argument, Call
 
 Calls = tuple[Call, ...]
-#: The name of an operation, and what it takes.
+#: The name of an operation, and its argument.
 Asked = tuple[str, Argument]
 
-#: There is no delete for these.
+#: Types without a delete.
 NOT_DELETED = frozenset(("bcounter",))
-#: Which operations may be told what their client had read, of those types that take that.
+#: By type: the operations that accept a context.
 _TAKE_CONTEXT = {
     "gset": ("add", "delete"),
     "flag": ("enable", "disable", "delete"),
@@ -32,7 +32,7 @@ _TTLS_MS = (100, 400, 1500, 5000)
 
 
 def with_sets(random: Random, calls: Calls) -> Calls:
-    """Let sets take the place of one of the types, in some lives."""
+    """Replace one of the types by a type of sets, in some runs."""
     ordinary = [call for call in calls if call.level != "LINEARIZABLE"]
     if not ordinary or random.random() < 0.6:
         return calls
@@ -59,7 +59,7 @@ def with_sets(random: Random, calls: Calls) -> Calls:
 
 
 def with_types(random: Random, calls: Calls) -> Calls:
-    """Let a few other types take the place of some calls: of none at `LINEARIZABLE`, which is for registers."""
+    """Replace some calls by calls on a few other types, but none at `LINEARIZABLE`, which is for registers."""
     types = random.sample(sorted(_TYPES), random.choice((1, 1, 2, 3)))
     share = random.choice((0.3, 0.5, 0.8))
 
@@ -72,17 +72,17 @@ def with_types(random: Random, calls: Calls) -> Calls:
             kind, argument = call.kind, None
         else:
             kind, argument = _TYPES[type_tag](random, number)
-        may_tell = _takes_context(type_tag, kind, argument) and random.random() < 0.4
-        return replace(call, kind=kind, argument=argument, with_context=may_tell)
+        has_context = _takes_context(type_tag, kind, argument) and random.random() < 0.4
+        return replace(call, kind=kind, argument=argument, with_context=has_context)
 
     return tuple(changed(call, number) for number, call in enumerate(calls))
 
 
 def with_expiries(random: Random, calls: Calls) -> Calls:
-    """Let some of what is written of some types expire, in half of the lives."""
+    """Give some writes of some types a time to live, in half of the runs."""
     share = random.choice((0.0, 0.0, 0.3, 0.8))
     types = {call.type for call in calls if call.level != "LINEARIZABLE"} - NOT_DELETED
-    # Keys of which nothing expires are judged by more.
+    # More checks apply to keys without expiries, so some types have none.
     expiring = [type_tag for type_tag in sorted(types) if random.random() < (0.8 if type_tag in _TYPES else 0.3)]
 
     def changed(call: Call) -> Call:
@@ -113,7 +113,7 @@ def _amount(kind: str, low: int, high: int) -> Callable[[Random, int], Asked]:
 
 
 def _element(kind: str) -> Callable[[Random, int], Asked]:
-    """Name a new element, or one that may be there."""
+    """Return a new element, or one that may be in the set."""
     return lambda random, number: (kind, f"e{random.choice((number, random.randrange(number + 1), number // 9))}")
 
 

@@ -1,9 +1,9 @@
-"""`Plan`: everything that one simulated life consists of, drawn from one seed.
+"""`Plan`: all data of one simulated run, drawn from one seed.
 
-A plan is data: the shape of the cluster, its (often tiny) limits, the weather (what happens to every message, every
-fsync, every clock), the incidents (what breaks when, and for how long) and the calls of the clients. It can be
-printed, stored, replayed and cut down (`shrink`). Each seed turns on a random subset of the kinds of incidents, so
-that they meet in all combinations, and draws limits so small that rare paths become common.
+A plan contains the shape of the cluster and its limits, the weather (permanent faults of messages, fsyncs and clocks),
+the incidents (single faults, with their times and durations) and the calls of the clients. It can be printed, stored,
+replayed and cut down (`shrink`). Each seed enables a random subset of the kinds of incidents, so that they occur in all
+combinations, and draws small limits, so that rare paths are common.
 """
 
 import json
@@ -13,7 +13,7 @@ from typing import Any
 
 from crdtkv.checking.history import WRITES
 from crdtkv.sim.plan.fault_classes import AT_LARGE, CLASSES, FaultClass
-from crdtkv.sim.plan.incidents import FORGETFUL, KINDS, Incident, draw_incidents
+from crdtkv.sim.plan.incidents import DATA_LOSSES, KINDS, Incident, draw_incidents
 from crdtkv.sim.plan.more_types import NOT_DELETED, with_expiries, with_sets, with_types
 from crdtkv.sim.plan.shape import GC_GRACE_S, Shape, Weather
 from crdtkv.sim.plan.workload import NO_KEY, Call, draw_calls, draw_moves, draw_scans
@@ -23,7 +23,7 @@ DATACENTERS = ("eu", "us", "ap")
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One life: the faults last `seconds`, then everything heals."""
+    """One run: the faults last `seconds`, then everything heals."""
 
     seed: int
     seconds: float
@@ -31,27 +31,27 @@ class Plan:
     weather: Weather
     incidents: tuple[Incident, ...]
     calls: tuple[Call, ...]
-    #: Which of `fault_classes` it was drawn from; "" is at large.
+    #: The class of `fault_classes` that it was drawn from, "" for none (at large).
     fault_class: str = ""
 
     @property
-    def is_forgetful(self) -> bool:
-        """Whether a disk loses something it had synced."""
+    def loses_data(self) -> bool:
+        """Whether a disk loses synced data."""
         return self.lost_disks > 0
 
     @property
     def lost_disks(self) -> int:
-        """How often a disk loses something it had synced."""
-        return sum(incident.kind in FORGETFUL for incident in self.incidents)
+        """How often a disk loses synced data."""
+        return sum(incident.kind in DATA_LOSSES for incident in self.incidents)
 
     @property
     def collects(self) -> bool:
-        """Whether tombstones go within this life."""
+        """Whether tombstones are collected within this run."""
         return self.shape.gc_grace_s < GC_GRACE_S and self.shape.datacenters == 1
 
     @property
     def has_good_clocks(self) -> bool:
-        """Whether no clock is off by more than what timestamps may be ahead."""
+        """Whether all clocks stay within the drift that timestamps may have."""
         is_jumping = any(incident.kind == "clock_jump" for incident in self.incidents)
         return self.weather.clock_offset_s <= 5 and not is_jumping
 
@@ -66,7 +66,7 @@ class Plan:
         return DATACENTERS[: self.shape.datacenters]
 
     def __str__(self) -> str:
-        """Return the plan in one line, what is off left out."""
+        """Return the plan in one line, without what has its default."""
         kinds = dict.fromkeys(KINDS, 0)
         for incident in self.incidents:
             kinds[incident.kind] += 1
@@ -78,7 +78,7 @@ class Plan:
     def draw(cls, seed: int, fault_class: str = "") -> "Plan":
         """Draw a plan, at large or of a class."""
         random = Random(f"plan {seed}")
-        # Drawn apart, so that the other draws of a seed stay what they were.
+        # It has its own generator, so that all other draws of a seed stay the same.
         read_share = Random(f"read share {seed}").choice((0.0, 0.1, 1.0))
         shape = replace(_draw_shape(random), read_share=read_share)
         seconds = random.choice((2.0, 4.0, 8.0))
@@ -103,10 +103,10 @@ class Plan:
 
     @classmethod
     def from_json(cls, text: str) -> "Plan":
-        """Parse what `to_json` made.
+        """Parse the result of `to_json`.
 
         Raises:
-            ValueError: it is no plan.
+            ValueError: the text is no plan.
         """
         document: dict[str, Any] = json.loads(text)
         try:
@@ -123,7 +123,7 @@ class Plan:
             raise ValueError(f"not a plan: {error!r}") from None
 
     def without_faults(self) -> "Plan":
-        """Return the same calls in a perfect world."""
+        """Return the same calls without any fault."""
         return replace(self, weather=Weather(), incidents=())
 
 
@@ -167,13 +167,14 @@ def _draw_weather(random: Random) -> Weather:
 
 
 def _collecting(plan: Plan) -> Plan:
-    """Let tombstones go, in most lives of one data center: with a grace barely longer than requests and messages live.
+    """Let nodes collect tombstones, in most runs of one data center.
 
-    Clients pause in the middle, long enough for that, and go on with the same keys.
+    The grace is barely longer than requests and messages last. Clients pause in the middle, long enough for a
+    collection, and continue with the same keys.
     """
     random = Random(f"collection {plan.seed}")
-    # Disks that forget have more to show in lives that are short.
-    if random.random() < (0.8 if plan.is_forgetful else 0.3) and not _focus(plan).collects:
+    # Short runs show more of what disks do that lose data.
+    if random.random() < (0.8 if plan.loses_data else 0.3) and not _focus(plan).collects:
         return plan
     middle_s, pause_s = plan.seconds / 2, random.uniform(18, 30)
 
@@ -193,14 +194,14 @@ def _collecting(plan: Plan) -> Plan:
     if _focus(plan).collects:
         incidents = [replace(i, for_s=pause_s) if i.for_s >= middle_s else i for i in incidents]
     if random.random() < 0.3:
-        # Somebody is away all the time, and comes back with what was deleted meanwhile.
+        # One node is down all the time, and returns with entries that were deleted meanwhile.
         absent = f"{plan.datacenters[0]}-{random.randint(1, plan.shape.nodes)}"
         incidents.append(Incident(round(random.uniform(0, middle_s), 4), "kill", absent, "", round(pause_s, 4)))
     return replace(
         plan,
         seconds=round(plan.seconds + pause_s, 4),
         shape=replace(plan.shape, gc_grace_s=round(random.uniform(6.0, 8.0), 2)),
-        # Times 31 on a slow link, times 10 when others overtake: 3 seconds at the most.
+        # A slow link multiplies this by up to 31, reordering by up to 10: at most 3 seconds.
         weather=replace(plan.weather, delay_max_s=min(plan.weather.delay_max_s, 0.01)),
         incidents=tuple(sorted(incidents, key=lambda incident: incident.at_s)),
         calls=tuple(
@@ -213,7 +214,7 @@ def _collecting(plan: Plan) -> Plan:
 
 
 def _with_more_types(plan: Plan) -> Plan:
-    """Let sets, and then all the other types, take the place of some calls; and some writes expire."""
+    """Replace some calls by calls on sets and on all other types, and give some writes a time to live."""
     random = Random(f"sets {plan.seed}")
     calls, shape = with_sets(random, plan.calls), plan.shape
     if calls is not plan.calls:
@@ -226,9 +227,9 @@ def _with_more_types(plan: Plan) -> Plan:
 
 
 def _with_watchers(plan: Plan) -> Plan:
-    """Let somebody watch, in more of the lives in which nodes stop counting: disks that forget make learners."""
+    """Add a watcher, more often in runs with learners, which are nodes whose disk has lost data."""
     random = Random(f"watchers {plan.seed}")
-    if random.random() >= (0.6 if plan.is_forgetful else 0.3) and not _focus(plan).is_watched:
+    if random.random() >= (0.6 if plan.loses_data else 0.3) and not _focus(plan).is_watched:
         return plan
     return replace(plan, shape=replace(plan.shape, watchers=1, watch_log_max=random.choice((50_000, 50_000, 8, 2))))
 
@@ -238,7 +239,7 @@ def _focus(plan: Plan) -> FaultClass:
 
 
 def _with_scans_and_moves(plan: Plan) -> Plan:
-    """Let clients scan, and go on with each other's sessions; drawn apart from all that they do with single keys."""
+    """Add scans, and moves of sessions between clients; they have generators of their own."""
     types = sorted({type_tag for type_tag, _ in plan.keys})
     if not types:
         return plan

@@ -1,16 +1,16 @@
-"""What clients do: `Call`s on few hot keys, of registers, last writers and counters, at all levels.
+"""The calls of the clients: on few hot keys of registers, last-writer-wins registers and counters, at all levels.
 
-What is done with the other types takes the place of some of these calls (`more_types`).
+`more_types` replaces some of them by calls on the other types.
 """
 
 from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-#: At `Quorum(r, w)` as well: drawn apart.
+#: `_draw_level` also draws `Quorum(r, w)`.
 LEVELS = ("ANY", "ONE", "SLOPPY_QUORUM", "LOCAL_QUORUM", "LOCAL_QUORUM", "LOCAL_ALL")
 
-#: What a client does that is no operation on one key: a scan of a type, and going on with a session elsewhere.
+#: The kinds of calls without a key: a scan of a type, and the move of a session to another client.
 NO_KEY = frozenset(("scan", "move"))
 
 Argument = str | int | float | tuple[Any, ...] | None
@@ -18,11 +18,11 @@ Argument = str | int | float | tuple[Any, ...] | None
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One thing a client does.
+    """One call of a client.
 
-    `argument` is an amount, or the value to write, or a tuple of all an operation takes; what is written expires after
-    `ttl_ms`, if that is not 0; `others` are more keys to read. A `scan` reads all keys of a type, by pages of
-    `argument` rows; by a `move` the client numbered `argument` goes on with the session of this one.
+    `argument` is an amount, a value to write, or a tuple of all arguments; a write expires after `ttl_ms`, if that is
+    not 0; `others` are more keys to read. A `scan` reads all keys of a type, by pages of
+    `argument` rows; after a `move` client number `argument` continues the session of this client.
     """
 
     at_s: float
@@ -39,7 +39,7 @@ class Call:
 
     @classmethod
     def from_document(cls, document: dict[str, Any]) -> "Call":
-        """Return a call that was stored as JSON, which has no tuples."""
+        """Return a call from its JSON document, which has lists in place of tuples."""
         return cls(**{name: _tuples(value) for name, value in document.items()})
 
 
@@ -50,7 +50,7 @@ def _tuples(value: Any) -> Any:
 def draw_calls(
     random: Random, datacenters: tuple[str, ...], clients: int, replicas: int, seconds: float, count: int
 ) -> list[Call]:
-    """Draw what clients do: few hot keys, all types, all levels; and registers used at `LINEARIZABLE` alone."""
+    """Draw calls on few hot keys, of all types and levels, and on registers that only `LINEARIZABLE` calls use."""
     keys = [f"k{number}" for number in range(random.randint(1, 3))]
     types = random.sample(("register", "lww", "counter"), random.randint(1, 3))
     deletes = random.choice((0.0, 0.05, 0.2))
@@ -91,7 +91,7 @@ def draw_calls(
 def draw_scans(
     random: Random, datacenters: tuple[str, ...], clients: int, types: list[str], until_s: float, count: int
 ) -> list[Call]:
-    """Draw the scans of a life, most of them with pages that are soon full."""
+    """Draw scans, most of them with small pages."""
     return [
         Call(
             round(random.uniform(0, until_s), 4),
@@ -109,7 +109,7 @@ def draw_scans(
 
 
 def draw_moves(random: Random, datacenters: tuple[str, ...], clients: int, until_s: float) -> list[Call]:
-    """Draw when a session moves to another client, where there are several."""
+    """Draw moves of sessions to other clients, if there are several."""
     moves = random.choice((0, 1, 2, 4)) if clients > 1 else 0
     pairs = [random.sample(range(clients), 2) for _ in range(moves)]
     return [
@@ -121,7 +121,7 @@ def draw_moves(random: Random, datacenters: tuple[str, ...], clients: int, until
 
 
 def _draw_linearizable(random: Random, datacenters: tuple[str, ...], clients: int, seconds: float, number: int) -> Call:
-    """Draw a write or read of the one register that a data center uses at this level only."""
+    """Draw a call on the register that a data center uses at this level only."""
     datacenter = random.choice(datacenters)
     kind = random.choice(("get", "put"))
     return Call(

@@ -145,7 +145,7 @@ class Run:
             scheduler.run_until(scheduler.now + CHECK_WATCHERS_EVERY_S)
 
     def _why_not_quiet(self) -> str:
-        """Return the first thing that still goes on, "" if the cluster is quiet."""
+        """Return the first activity that has not ended, "" if the cluster is quiet."""
         documents: dict[str, set[Topology]] = {}
         for node in self._world.nodes.values():
             why = _why_busy(node, self.plan.collects and self.plan.has_good_clocks)
@@ -200,7 +200,7 @@ class Run:
             for name, node in self._world.nodes.items():
                 assert node.core is not None
                 if name in node.core.parts.kernel.cluster.ring.preference_list(at):
-                    group = node.place.datacenter if self.plan.is_forgetful else "all"
+                    group = node.place.datacenter if self.plan.loses_data else "all"
                     copies.setdefault(group, {})[name] = node.disk.visible(rows.data_row(at))
             for replicas in copies.values():
                 if len(set(replicas.values())) > 1:

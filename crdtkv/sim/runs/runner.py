@@ -19,7 +19,7 @@ CHUNK = 8
 
 @dataclass(slots=True)
 class Verdict:
-    """How one life ended. `failure` is None when everything held; `invariant` then names what broke first."""
+    """The end of one run. `failure` is None if all invariants hold, else `invariant` names the first broken one."""
 
     plan: Plan
     failure: str | None = None
@@ -50,17 +50,17 @@ class Total:
     """The sum of many verdicts."""
 
     began_s: float = field(default_factory=time.monotonic)
-    lives: int = 0
+    runs: int = 0
     operations: int = 0
     messages: int = 0
     failures: list[Verdict] = field(default_factory=list)
     coverage: Coverage = field(default_factory=Coverage)
-    #: By fault class: how many lives.
+    #: The number of runs of each fault class.
     of_class: Counter[str] = field(default_factory=Counter)
 
     def add(self, verdict: Verdict) -> None:
-        """Count one life."""
-        self.lives += 1
+        """Add the verdict on one run."""
+        self.runs += 1
         self.of_class[verdict.plan.fault_class] += 1
         self.operations += sum(verdict.outcomes.values())
         self.messages += verdict.messages
@@ -72,13 +72,13 @@ class Total:
         """Return the figures in one line."""
         minutes = max(time.monotonic() - self.began_s, 1e-9) / 60
         return (
-            f"{self.lives:,} lives, {self.operations:,} operations, {self.messages:,} messages, "
-            f"{len(self.failures)} failures in {minutes * 60:.0f} s: {self.lives / minutes / jobs:,.0f} lives and "
+            f"{self.runs:,} runs, {self.operations:,} operations, {self.messages:,} messages, "
+            f"{len(self.failures)} failures in {minutes * 60:.0f} s: {self.runs / minutes / jobs:,.0f} runs and "
             f"{self.operations / minutes / jobs:,.0f} operations a minute and process"
         )
 
     def classes(self) -> str:
-        """Return how many lives were of which class, "" if all were drawn at large; for people."""
+        """Return the number of runs of each class, for people; "" if all were drawn at large."""
         if set(self.of_class) <= {""}:
             return ""
         failed = Counter(verdict.plan.fault_class for verdict in self.failures)
@@ -89,8 +89,8 @@ class Total:
         )
 
 
-def live(plan: Plan) -> Verdict:
-    """Live one life."""
+def run_plan(plan: Plan) -> Verdict:
+    """Carry out the run of a plan."""
     verdict = Verdict(plan)
     run = Run(plan)
     try:
@@ -98,7 +98,7 @@ def live(plan: Plan) -> Verdict:
     except InvariantViolated as violated:
         verdict.failure = "".join(f"  {violation}\n" for violation in violated.violations[:5]).rstrip()
         verdict.invariant = violated.violations[0].invariant
-    except Exception as error:  # whatever the product raises is a finding
+    except Exception as error:  # any exception of the product is a finding
         verdict.failure = "  " + "\n  ".join(traceback.format_exc().splitlines()[-6:])
         verdict.invariant = type(error).__name__
     verdict.digest = run.cluster.world.trace.digest
@@ -109,14 +109,14 @@ def live(plan: Plan) -> Verdict:
     return verdict
 
 
-def live_seed(seed: int, fault_class: str = "") -> Verdict:
-    """Live the life of a seed: at large, of a class, or (`EACH`) of the class whose turn it is."""
-    return live(Plan.draw(seed, class_in_turn(seed) if fault_class == EACH else fault_class))
+def run_seed(seed: int, fault_class: str = "") -> Verdict:
+    """Carry out the run of a seed: at large, of a class, or of the class whose turn it is (`EACH`)."""
+    return run_plan(Plan.draw(seed, class_in_turn(seed) if fault_class == EACH else fault_class))
 
 
-def live_all(seeds: Iterable[int], jobs: int, fault_class: str = "") -> Iterator[Verdict]:
-    """Live the lives of many seeds, in any order when there is more than one process."""
-    one = partial(live_seed, fault_class=fault_class)
+def run_seeds(seeds: Iterable[int], jobs: int, fault_class: str = "") -> Iterator[Verdict]:
+    """Carry out the runs of many seeds, in any order if there is more than one process."""
+    one = partial(run_seed, fault_class=fault_class)
     if jobs == 1:
         yield from map(one, seeds)
         return

@@ -1,9 +1,8 @@
 """Shrinking: the smallest plan that still fails in the same way.
 
-A plan is data, so it is cut down by leaving things out: first whole kinds of incidents and all of the weather, then
-clients' calls and single incidents (delta debugging: halves, quarters, … single ones), then nodes and data centers,
-until nothing more can go. "Fails" means that the same invariant breaks; the story may be another one, as long as it is
-shorter.
+A plan is data, so parts of it can be left out: first the weather and whole kinds of incidents, then calls and single
+incidents (delta debugging: halves, quarters, … single ones), then nodes and data centers, until every part is needed. A
+smaller plan "fails" if it breaks the same invariant, even by other events.
 
 Source: Zeller and Hildebrandt, "Simplifying and isolating failure-inducing input" (2002).
 """
@@ -14,7 +13,7 @@ from typing import Any
 
 from crdtkv.sim.plan.plan import Plan
 from crdtkv.sim.plan.shape import Shape, Weather
-from crdtkv.sim.runs.runner import Verdict, live
+from crdtkv.sim.runs.runner import Verdict, run_plan
 
 Fails = Callable[[Plan], bool]
 
@@ -27,7 +26,7 @@ def shrink(verdict: Verdict, say: Callable[[str], None] = lambda _: None) -> Ver
     def fails(plan: Plan) -> bool:
         nonlocal smallest, tried
         tried += 1
-        attempt = live(plan)
+        attempt = run_plan(plan)
         if attempt.failure is None or attempt.invariant != verdict.invariant:
             return False
         smallest = attempt
@@ -38,7 +37,7 @@ def shrink(verdict: Verdict, say: Callable[[str], None] = lambda _: None) -> Ver
         for attempt in (_without_weather, _without_kinds, _fewer_calls, _fewer_incidents, _smaller_shape):
             attempt(smallest.plan, fails)
             plan = smallest.plan
-            say(f"{tried} lives: {len(plan.calls)} calls, {len(plan.incidents)} incidents, {plan.shape}")
+            say(f"{tried} runs: {len(plan.calls)} calls, {len(plan.incidents)} incidents, {plan.shape}")
         if smallest.plan == before:
             return smallest
 
@@ -102,7 +101,7 @@ def _simpler(shape: Shape) -> Iterator[Shape]:
 
 
 def _fitting(plan: Plan) -> Plan:
-    """Leave out what happens to nodes and data centers that are no more; give the rest to clients that are left."""
+    """Leave out incidents and calls of removed nodes and data centers; assign calls of removed clients to others."""
     names = {f"{dc}-{number}" for dc in plan.datacenters for number in range(1, plan.shape.nodes + 1)}
     names |= {*plan.datacenters, ""}
     return replace(
@@ -117,7 +116,7 @@ def _fitting(plan: Plan) -> Plan:
 
 
 def _fewer(items: Sequence[Any], still_fails: Callable[[Sequence[Any]], bool]) -> None:
-    """Leave out as many items as possible, in ever smaller pieces."""
+    """Leave out as many items as possible, in smaller and smaller pieces."""
     size = max(1, len(items) // 2)
     while items:
         start = 0

@@ -1,12 +1,12 @@
-"""`python -m crdtkv.sim scale`: what the product costs as it grows.
+"""`python -m crdtkv.sim scale`: the costs of the product by its size.
 
 python -m crdtkv.sim scale                                       10, 100 and 1,000 nodes; about two minutes
 python -m crdtkv.sim scale --nodes 3,10,20 --loss 0.05 --jitter-ms 50
 python -m crdtkv.sim scale --plot scaling.svg
 
-Three parts, each with a module of its own: the gossip of one data center is simulated with the product's own membership
-core; the ring is the product's own ring; what data centers cost each other is computed from the product's rules. The
-same arguments give the same report, but for `--time`, which adds the times and memory of building rings.
+Three parts, each with its own module: the gossip of one data center is simulated with the product's own membership
+core; the ring is the product's own; the costs between data centers are computed from the product's rules. Equal
+arguments give equal reports, except with `--time`, which adds the times and memory of building rings.
 """
 
 import argparse
@@ -25,7 +25,7 @@ MAX_NODES = 5_000
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print the report; exit 0, or 2 on a wrong call or when matplotlib is missing."""
+    """Print the report; exit 0, or 2 on wrong arguments or if matplotlib is missing."""
     options = _parser().parse_args(arguments)
     if options.plot is not None and not plot.is_available():
         print("scale: --plot needs matplotlib: run pip install 'crdtkv[plot]'", file=sys.stderr)
@@ -52,7 +52,7 @@ def _measure(options: argparse.Namespace) -> Report:
 
 
 def _progress(text: str) -> None:
-    """Tell a waiting person where it is; a program that reads the output is not told."""
+    """Print the progress for people, and nothing if the output is not a terminal."""
     if sys.stderr.isatty():
         print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
 
@@ -66,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--nodes", type=sizes, default=[10, 100, 1000], metavar="N,…", help="10,100,1000")
     parser.add_argument("--datacenters", type=sizes, default=[2, 5, 10, 20], metavar="N,…", help="2,5,10,20")
     parser.add_argument("--partitions", type=_partitions, default=[256, 4096], metavar="N,…", help="256,4096")
-    parser.add_argument("--seconds", type=_number(MIN_SECONDS, 3600), default=30.0, help="of one life (30)")
+    parser.add_argument("--seconds", type=_number(MIN_SECONDS, 3600), default=30.0, help="of one run (30)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--loss", type=_number(0, 0.5), default=0.0, help="share of messages that are lost (0)")
     parser.add_argument("--jitter-ms", type=_number(0, 1000), default=0.0, help="up to so much more delay (0)")

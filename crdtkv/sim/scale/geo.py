@@ -1,4 +1,4 @@
-"""What data centers cost each other as their number grows: computed from the product's rules, not simulated.
+"""The costs between data centers by their number: computed from the product's rules, not simulated.
 
 Every node keeps one connection to each data center's NATS, pulls each remote stream, and asks its own NATS about every
 consumer; nothing passes through a third data center. So connections, consumers and polls grow with the number of data
@@ -32,7 +32,7 @@ _OSEQ = 5_000_000
 
 @dataclass(frozen=True, slots=True)
 class GeoFigures:
-    """What one number of data centers means, with `nodes` nodes in each.
+    """The figures of one number of data centers, with `nodes` nodes in each.
 
     `key` bytes are what a write of a 100-byte value sends to all other data centers together, in a full batch: of a
     key that one node writes, and of one that every replica in every data center has written.

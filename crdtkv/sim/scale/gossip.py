@@ -1,11 +1,12 @@
-"""The gossip of one data center of any size: what it costs, and how soon it finds out who is gone.
+"""The gossip of one data center of any size: its traffic, and the time until it detects failed nodes.
 
-Every node is the product's own `Gossip`; simulated are time, and links that delay and lose messages. Every node is
-linked to every other one, as in the product, so when a process is killed all others see their link reset, and when a
-node is black-holed nobody sees anything. (The product's links would notice three seconds of silence by themselves; here
-gossip has to.) Messages are counted as bytes of whole frames; headers of TCP and the links' own heartbeats are not in.
+Every node is the product's own `Gossip`; time is simulated, and links that delay and lose messages. All nodes are
+linked to each other, as in the product: when a process is killed, all others see their link reset; when a node is
+black-holed, they see nothing. (The product's links would notice three seconds of silence; here gossip must.) Messages
+count as the bytes of whole frames, without TCP headers and the heartbeats of links.
 
-One life: it settles, then traffic is counted, then nodes are killed, started again, and others are cut off.
+In one run the gossip settles, then traffic is counted, then nodes are killed and started again, then others are cut
+off.
 """
 
 from collections.abc import Iterable, Iterator
@@ -30,7 +31,7 @@ _EPOCH = 1
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """How a data center lives: for how many seconds, and what its links do to messages."""
+    """The conditions of one run: its duration, and the faults of its links."""
 
     seed: int = 0
     seconds: float = 30.0
@@ -40,7 +41,7 @@ class Conditions:
 
 @dataclass(frozen=True, slots=True)
 class GossipFigures:
-    """What was seen at one size. Rates are per node and second, times in seconds, over all observers and victims."""
+    """The figures of one size. Rates are per node and second, times in seconds, over all observers and victims."""
 
     nodes: int
     messages_per_s: float
@@ -69,10 +70,10 @@ class Traffic:
 
 @dataclass(slots=True)
 class Opinions:
-    """What observers came to think, right and wrong.
+    """The opinions of observers, right and wrong.
 
-    Delays are from the fault to `DOWN`, by observer and victim. Late news of a victim's last moments can take such an
-    opinion back once more; what counts is when it was formed for good.
+    Delays are from the fault to `DOWN`, by observer and victim. A late heartbeat of a victim may reverse an
+    opinion; the last `DOWN` counts.
     """
 
     killed: dict[tuple[str, str], float] = field(default_factory=dict)
@@ -83,12 +84,12 @@ class Opinions:
 
     @property
     def undetected(self) -> int:
-        """How many pairs of observer and victim never came to the right opinion."""
+        """The number of pairs of observer and victim that never came to the right opinion."""
         return self.expected - len(self.killed) - len(self.silent)
 
 
-class GossipLife:
-    """One data center, lived once. `victims` nodes are killed, and as many others cut off."""
+class GossipRun:
+    """One run of a data center. `victims` nodes are killed, and as many others are cut off."""
 
     def __init__(self, nodes: int, victims: int, conditions: Conditions, settings: GossipSettings) -> None:
         self._conditions = conditions
@@ -111,11 +112,11 @@ class GossipLife:
 
     @property
     def suspect_after_s(self) -> float:
-        """How long a heartbeat may stand still in this data center."""
+        """The time without a heartbeat after which a node of this data center is suspected."""
         return self._gossips[self._names[0]].suspect_after_s
 
-    def run(self) -> None:
-        """Live through everything."""
+    def execute(self) -> None:
+        """Carry out the run."""
         seconds = self._conditions.seconds
         self._count_traffic(seconds / 6, seconds / 3)
         victims = self._random.sample(self._names, 2 * self._victims)
@@ -128,8 +129,8 @@ class GossipLife:
         self._lose(silent, by_killing=False)
         self._scheduler.run_until(seconds)
 
-    def run_quietly(self) -> None:
-        """Live without any fault but what links do."""
+    def execute_quietly(self) -> None:
+        """Carry out a run without any fault of nodes."""
         self._count_traffic(0.0, self._conditions.seconds)
 
     def _count_traffic(self, from_s: float, until_s: float) -> None:
@@ -197,7 +198,7 @@ class GossipLife:
         self._note_opinions(gossip)
 
     def _count(self, sender: str, message: GossipPush | GossipReply) -> int:
-        """Count a message that leaves; return its bytes, 0 while nothing is counted."""
+        """Count a message that is sent; return its bytes, 0 while nothing is counted."""
         if not self._is_counting:
             return 0
         size = frame_bytes(message)
@@ -210,7 +211,7 @@ class GossipLife:
         return self._random.uniform(DELAY_MIN_S, DELAY_MAX_S) + self._random.uniform(0, self._conditions.jitter_s)
 
     def _note_opinions(self, gossip: Gossip) -> None:
-        """See what an observer thinks anew; what somebody thinks who is gone itself is nobody's concern."""
+        """Compare the opinions of an observer with its former ones, unless the observer itself has failed."""
         thought = self._thinks[gossip.node]
         suspected = gossip.suspected()
         if not (thought or suspected) or gossip.node in self._gone_at:
@@ -219,9 +220,9 @@ class GossipLife:
         self._thinks[gossip.node] = thinks
         for node, status in thinks.items():
             if status is not thought.get(node):
-                self._judge(gossip.node, node, status)
+                self._count_opinion(gossip.node, node, status)
 
-    def _judge(self, observer: str, node: str, status: Status) -> None:
+    def _count_opinion(self, observer: str, node: str, status: Status) -> None:
         gone_at = self._gone_at.get(node)
         if gone_at is None:
             self.opinions.false_suspicions += status is Status.SUSPECTED
@@ -232,37 +233,37 @@ class GossipLife:
 
 
 def measure(nodes: int, conditions: Conditions, settings: GossipSettings) -> GossipFigures:
-    """Live as often as it takes for `VICTIMS` of each kind, never more than a tenth of the nodes at once."""
+    """Repeat runs until there were `VICTIMS` of each kind, at most a tenth of the nodes in one run."""
     at_once = max(1, min(VICTIMS, nodes // 10))
-    lives: list[GossipLife] = []
+    runs: list[GossipRun] = []
     for number in range(ceil(VICTIMS / at_once)):
         seed = Random(f"{conditions.seed} {nodes} {number}").getrandbits(64)
-        lives.append(GossipLife(nodes, at_once, replace(conditions, seed=seed), settings))
-        lives[-1].run()
-    return _figures(nodes, lives)
+        runs.append(GossipRun(nodes, at_once, replace(conditions, seed=seed), settings))
+        runs[-1].execute()
+    return _figures(nodes, runs)
 
 
-def _figures(nodes: int, lives: list[GossipLife]) -> GossipFigures:
-    counted_s = sum(life.counted_s for life in lives)
-    traffic = [one for life in lives for one in life.traffic.values()]
-    killed = [delay for life in lives for delay in life.opinions.killed.values()]
-    silent = [delay for life in lives for delay in life.opinions.silent.values()]
+def _figures(nodes: int, runs: list[GossipRun]) -> GossipFigures:
+    counted_s = sum(run.counted_s for run in runs)
+    traffic = [one for run in runs for one in run.traffic.values()]
+    killed = [delay for run in runs for delay in run.opinions.killed.values()]
+    silent = [delay for run in runs for delay in run.opinions.silent.values()]
     busiest = max(one.sent_bytes + one.received_bytes for one in traffic)
     return GossipFigures(
         nodes=nodes,
         messages_per_s=sum(one.messages for one in traffic) / nodes / counted_s,
         sent_bytes_per_s=sum(one.sent_bytes for one in traffic) / nodes / counted_s,
         received_bytes_per_s=sum(one.received_bytes for one in traffic) / nodes / counted_s,
-        busiest_bytes_per_s=busiest / lives[0].counted_s,
-        largest_message_bytes=max(life.largest_message_bytes for life in lives),
-        suspect_after_s=lives[0].suspect_after_s,
+        busiest_bytes_per_s=busiest / runs[0].counted_s,
+        largest_message_bytes=max(run.largest_message_bytes for run in runs),
+        suspect_after_s=runs[0].suspect_after_s,
         killed_median_s=median(killed) if killed else None,
         killed_max_s=max(killed, default=None),
         silent_median_s=median(silent) if silent else None,
         silent_max_s=max(silent, default=None),
-        undetected=sum(life.opinions.undetected for life in lives),
-        false_suspicions=sum(life.opinions.false_suspicions for life in lives),
-        false_alarms=sum(life.opinions.false_alarms for life in lives),
+        undetected=sum(run.opinions.undetected for run in runs),
+        false_suspicions=sum(run.opinions.false_suspicions for run in runs),
+        false_alarms=sum(run.opinions.false_alarms for run in runs),
     )
 
 
@@ -272,7 +273,7 @@ def frame_bytes(message: GossipPush | GossipReply) -> int:
 
 
 def encoded(message: GossipPush | GossipReply) -> bytes:
-    """Return a message as the frame that `frame_bytes` measures, and that a node would read."""
+    """Return a message as the frame that `frame_bytes` measures, which a node could decode."""
     rows: list[object] = [list(_flat(row)) for row in message.rows]
     spoken = MembersPush(rows) if isinstance(message, GossipPush) else MembersReply(rows)
     return framed(encode_frame(_EPOCH, [spoken]))

@@ -1,4 +1,4 @@
-"""The report on scale as a drawing. Only this module knows matplotlib, and only when it draws."""
+"""The report on scale as a drawing. Only this module imports matplotlib, and only when it draws."""
 
 from importlib.util import find_spec
 from pathlib import Path

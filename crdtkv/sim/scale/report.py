@@ -26,8 +26,8 @@ GOSSIP_LINES: list[Line] = [
     ("black-holed: seen down after, median, s", "silent_median_s", ".2f"),
     ("black-holed: seen down by all after, s", "silent_max_s", ".2f"),
     ("never seen down (observers x victims)", "undetected", ",d"),
-    ("living nodes suspected by one", "false_suspicions", ",d"),
-    ("living nodes taken for down", "false_alarms", ",d"),
+    ("healthy nodes suspected by one", "false_suspicions", ",d"),
+    ("healthy nodes taken for down", "false_alarms", ",d"),
 ]
 RING_LINES: list[Line] = [
     ("nodes", "nodes", ",d"),
@@ -74,8 +74,9 @@ class Report:
 
     def to_text(self) -> str:
         """Return the report for people."""
-        lived = self.conditions
-        world = f"{lived.seconds:g} s, seed {lived.seed}, {lived.loss:.0%} loss, {lived.jitter_s * 1000:g} ms jitter"
+        conditions = self.conditions
+        links = f"{conditions.loss:.0%} loss, {conditions.jitter_s * 1000:g} ms jitter"
+        world = f"{conditions.seconds:g} s, seed {conditions.seed}, {links}"
         spoken = f"fanout {self.settings.fanout}, at most {self.settings.rows_max:,} rows a message"
         nodes = self.geo[0].nodes
         return "\n\n".join(
@@ -88,7 +89,7 @@ class Report:
 
 
 def table(lines: Sequence[Line], figures: Sequence[Any]) -> str:
-    """Lay figures out, one column each; a line that has nothing to say is left out."""
+    """Return figures as a table with one column each, without lines that have no value."""
     rows = [[name, *(_cell(getattr(figure, key), style) for figure in figures)] for name, key, style in lines]
     rows = [row for row in rows if any(cell != "-" for cell in row[1:])]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

@@ -1,9 +1,9 @@
-"""The ring at any size: how evenly it loads its nodes, and how much a node more or less moves.
+"""The ring at any size: how evenly it loads its nodes, and the share of keys that one node more or less moves.
 
-It is the product's own `HashRing`, so nothing here is simulated. A *slot* is one replica of one partition; keys are
-spread evenly over partitions, so the share of slots is the share of keys. With fewer slots than nodes some nodes hold
-nothing; where every node holds everything, one that leaves moves nothing. Times and memory are measured only on
-request, because they are not the same twice.
+It is the product's own `HashRing`, so nothing is simulated. A *slot* is one replica of one partition; keys are spread
+evenly over partitions, so the share of slots is the share of keys. With fewer slots than nodes some nodes hold nothing;
+where every node holds everything, a node that leaves moves nothing. Times and memory are measured on request only,
+because they differ from run to run.
 """
 
 import time
@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class RingFigures:
-    """What one ring is like. Moved shares are means over a few nodes that join or leave, of all slots."""
+    """The figures of one ring. Moved shares are means over a few nodes that join or leave, of all slots."""
 
     nodes: int
     partitions: int
@@ -72,7 +72,7 @@ def _ring_of(names: list[str], partitions: int) -> HashRing:
 
 
 def _strangers(prefix: str, nodes: int) -> list[str]:
-    """Return names no ring has had yet: the points of known ones are remembered, and cost nothing."""
+    """Return names that no ring has had: the points of known names are cached, and cost nothing."""
     return [f"{prefix}-{next(_FRESH)}" for _ in range(nodes)]
 
 

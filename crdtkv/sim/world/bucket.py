@@ -1,10 +1,10 @@
-"""A simulated topology bucket: one document, compare-and-set by revision, and the ways in which it gets lost."""
+"""A simulated topology bucket: one document with compare-and-set by revision, which can be wiped or set back."""
 
 from crdtkv.ring.topology import Topology
 
 
 class TopologyBucket:
-    """The document of one data center, as bytes; every version is kept, for `rewind`."""
+    """The document of one data center, as bytes; it keeps every version, for `rewind`."""
 
     def __init__(self) -> None:
         self._versions: list[bytes] = []
@@ -13,7 +13,7 @@ class TopologyBucket:
 
     @property
     def revision(self) -> int:
-        """The number to compare with; never used twice."""
+        """The revision of the document; no number is used twice."""
         return self._lost + len(self._versions)
 
     def read(self) -> tuple[Topology | None, int]:

@@ -1,9 +1,9 @@
-"""A simulated disk: RocksDB's promises, and everything that was seen to break them.
+"""A simulated disk: the guarantees of RocksDB, and all faults that are known to break them.
 
-A power loss takes any suffix of what was not synced (a torn tail is the same: the log's checksums refuse it). Besides:
-errors on reading, scanning, committing and syncing; a commit that failed and is there after all; going back to an
-older state, which is what a restored backup or a lost log look like; losing everything. The identity record lies
-beside the store and can survive it.
+A power loss takes any suffix of the unsynced commits (a torn tail has the same effect: the log's checksums reject it).
+Other faults: errors on reading, scanning, committing and syncing; a commit that fails and is stored nevertheless; an
+older state, as after the restore of a backup or the loss of a log; the loss of all data. The identity record is beside
+the store, and may survive it.
 """
 
 from collections.abc import Callable
@@ -15,12 +15,12 @@ from crdtkv.sim.world.patched import whole, whole_rows
 from crdtkv.storage.memory import Batch, MemoryStore
 from crdtkv.storage.store import SCAN_BYTES, Row
 
-#: Called with a batch.
+#: Receives a batch.
 Watch = Callable[[Batch], None]
 
 
 def _ignore(batch: Batch) -> None:
-    """Nobody looks."""
+    """Ignore a batch."""
 
 
 class SimRecord:
@@ -42,8 +42,8 @@ class SimRecord:
 class SimDisk(MemoryStore):
     """One node's disk. `failing` names what fails next: `commit`, `sync`, `read` or `scan`.
 
-    `on_commit` is shown every batch before it is applied, `on_durable` every batch that a power loss can no longer
-    take. Whoever looks is shown entries whole.
+    `on_commit` receives every batch before it is applied, `on_durable` every batch that a power loss can no longer
+    take. Both receive whole entries (`patched`).
     """
 
     def __init__(self, node: str, random: Random) -> None:
@@ -73,7 +73,7 @@ class SimDisk(MemoryStore):
         if not self._buffer:
             return
         if self.failing == "commit":
-            if self._random.random() < 0.5:  # it says it failed, and is there after reopening
+            if self._random.random() < 0.5:  # it fails, and is stored nevertheless
                 self._show_commit()
                 super().commit()
             raise self._failed("commit")
@@ -93,28 +93,28 @@ class SimDisk(MemoryStore):
         return super().crash(survivors)
 
     def durable(self, row: bytes) -> bytes | None:
-        """Return what a power loss now would leave of a row."""
+        """See `DiskView.durable`."""
         return whole(row, self._durable.get)
 
     def durable_rows(self, start: bytes, stop: bytes) -> list[Row]:
-        """Return all rows of a range that a power loss now would leave."""
+        """See `DiskView.durable_rows`."""
         found = [row for row in self._durable if start <= row < stop]
         return [(row, value) for row in found if (value := self.durable(row)) is not None]
 
     def visible(self, row: bytes) -> bytes | None:
-        """Return what is committed of a row; never fails, for the monitors."""
+        """See `DiskView.visible`."""
         return whole(row, self._rows.get)
 
     def committed(self, start: bytes, stop: bytes) -> list[Row]:
-        """Return all committed rows of a range; never fails, for the monitors."""
+        """See `DiskView.committed`."""
         return [(row, self._rows[row]) for row in self._between(start, stop)]
 
     def keep_backup(self) -> None:
-        """Remember the durable state, for `roll_back`."""
+        """Keep a copy of the durable state, for `roll_back`."""
         self._backups.append((dict(self._durable), self.record.read()))
 
     def roll_back(self, with_record: bool = False) -> bool:
-        """Go back to a state from before the last start, with the identity record or not; False if there is none."""
+        """Restore a copy from before the last start, with or without the identity record; False if there is none."""
         if len(self._backups) < 2:
             return False
         stored, record = self._backups[self._random.randrange(len(self._backups) - 1)]
@@ -124,7 +124,7 @@ class SimDisk(MemoryStore):
         return True
 
     def wipe(self, with_record: bool) -> None:
-        """Lose everything, the identity record too or not."""
+        """Lose all rows, and the identity record if `with_record`."""
         self._replace({})
         if with_record:
             self.record.document = None

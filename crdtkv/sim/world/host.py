@@ -1,8 +1,8 @@
 """The host of one simulated node: it feeds a `NodeCore` and carries out its effects, as the server does.
 
-Batching is the server's: events that arrive while a step is due are handled together. What leaves when is decided by
-the server's own `GroupCommit`, on a simulated fsync; a power loss forgets what was not synced. The identity is
-established by the product's own code. A paused process does nothing, but what arrives waits for it.
+It batches as the server does: a step handles all events that have arrived by then. The product's own `GroupCommit`
+decides when held effects are released, on a simulated fsync; a power loss takes commits that were not synced. The
+product's own code establishes the identity of the disk. A paused process does nothing; events wait until it resumes.
 """
 
 from collections.abc import Callable
@@ -106,7 +106,7 @@ class SimNode:
         self.core: NodeCore | None = None
         self.process = 0
         self.is_paused = False
-        #: Done once, soon after the next commit: what strikes while something is not synced yet.
+        #: Called once, soon after the next commit: a fault that strikes while a commit is not synced.
         self.ambush: Callable[[], None] | None = None
         self.clients: dict[int, str] = {}
         self._numbers: dict[str, int] = {}
@@ -118,24 +118,24 @@ class SimNode:
 
     @property
     def starts_to_note(self) -> int:
-        """The number of the start that the topology bucket should hold, 0 if that could not be asked at the start."""
+        """The number of the start for the topology bucket, 0 if the bucket was unreachable at the start."""
         return self._starts_to_note
 
     @property
     def wall_ms(self) -> int:
-        """What its clock shows."""
+        """The time of its clock, in milliseconds since 1970."""
         return self._now().wall_ms
 
     def know_client(self, number: int, name: str) -> None:
-        """Give a client's link its number."""
+        """Assign a number to the link of a client."""
         self.clients[number] = name
         self._numbers[name] = number
 
     def start(self) -> None:
-        """Start the process on what the disk holds.
+        """Start the process on the present content of the disk.
 
         Raises:
-            StorageError: the disk failed at once.
+            StorageError: the disk has failed; the process does not run.
         """
         self.process += 1
         self.is_paused = False
@@ -180,21 +180,21 @@ class SimNode:
         self._environment.note(f"{self.place.node} starts as a new incarnation: {reason}")
         if reason != "first start" or self._who.starts > 1:
             self._environment.count("incarnations_new_at_start")
-            self._environment.observer.forgot(self, reason)
+            self._environment.observer.lost_data(self, reason)
 
     def stop(self, survivors: int | None = None) -> int:
-        """End the process, with that many unsynced commits left (None: all); return how many are lost."""
+        """End the process; keep the first `survivors` unsynced commits (None: all); return how many are lost."""
         lost = self.disk.crash(self.disk.unsynced if survivors is None else survivors)
         self.core = None
         self.is_paused = False
         return lost
 
     def pause(self) -> None:
-        """Do nothing from now on."""
+        """Stop all activity of the process, until `resume`."""
         self.is_paused = True
 
     def resume(self) -> None:
-        """Go on, with all that has arrived meanwhile."""
+        """Continue, with all events that have arrived meanwhile."""
         self.is_paused = False
         postponed, self._postponed = self._postponed, []
         for act in postponed:
@@ -202,7 +202,7 @@ class SimNode:
                 act()
 
     def put(self, event: Event) -> None:
-        """Hand an event to the node; it is handled with all others that have arrived by then."""
+        """Give the node an event; the next step handles it together with all others."""
         if self.core is None:
             return
         self._inbox.append(event)
@@ -211,20 +211,20 @@ class SimNode:
             self._later(0.0, self._step)
 
     def receive(self, sender: str, payload: bytes) -> None:
-        """Take a frame from a node or client."""
+        """Handle a frame from a node or client."""
         frame = decode_frame(payload)
         self.put(Received(self._numbers.get(sender, sender), frame.epoch, frame.messages))
 
     def peer_up(self, node: str) -> None:
-        """Learn that the link to a node stands."""
+        """Report that the link to a node works."""
         self.put(PeerUp(node))
 
     def peer_down(self, node: str) -> None:
-        """Learn that the link to a node broke."""
+        """Report that the link to a node has broken."""
         self.put(PeerDown(node))
 
     def client_gone(self, name: str) -> None:
-        """Learn that a client's link is gone."""
+        """Report that the link of a client has ended."""
         self.put(ClientGone(self._numbers[name]))
 
     def _step(self) -> None:
@@ -242,7 +242,7 @@ class SimNode:
         if self.core is not None:
             self._arm_timer()
 
-    # What effects want done (`World`):
+    # The effects of the core (`World`):
 
     def send(self, peer: Peer, messages: list[Message]) -> None:
         """See `World.send`."""
@@ -291,10 +291,10 @@ class SimNode:
         self._bus.refresh_topology(self)
 
     def halt(self, reason: str) -> None:
-        """See `World.halt`: there is one process of each name, so no node may ask for it."""
+        """See `World.halt`: there is one process of each name, so no node has a reason to."""
         raise AssertionError(reason)
 
-    # Behind it.
+    # The process.
 
     def _carry_out(self, effects: Effects) -> None:
         carry_out(effects, self)
@@ -310,7 +310,7 @@ class SimNode:
             release(effects, self)
 
     def _sync(self) -> None:
-        """Let a simulated fsync end after a while; it makes durable what is committed now."""
+        """Begin a simulated fsync, which ends after a while and makes the present commits durable."""
         if not self._group.begin_sync():
             return
         commits = self.disk.commits
@@ -352,7 +352,7 @@ class SimNode:
         self._later(at_s - self._scheduler.now, wake)
 
     def _later(self, delay_s: float, act: Callable[[], None]) -> None:
-        """Run something later, unless this life of the process has ended by then, or when its pause has."""
+        """Call `act` later: never if this process has ended by then, and after its pause if it is paused."""
         process = self.process
 
         def run() -> None:

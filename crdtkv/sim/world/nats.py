@@ -1,8 +1,8 @@
-"""The NATS servers of all data centers of one simulated life, as nodes reach them.
+"""The NATS servers of all data centers of one simulated run, as the nodes use them.
 
-One stream and one topology bucket a data center. Decided here: who can reach which server, which node pulls the next
-message of a stream and how many it works on at a time, and how the topology document is read and written, as the
-server's `bus` does it. How streams and buckets forget is their own part.
+Each data center has one stream and one topology bucket. This module decides which nodes reach which server, which node
+pulls the next message of a stream, and how many it processes at a time; it reads and writes the topology document as
+the server's `bus` does. `stream` and `bucket` simulate the loss of data.
 """
 
 import itertools
@@ -55,22 +55,22 @@ class SimNats:
         self.buckets = {dc: TopologyBucket() for dc in plan.datacenters}
         self._cuts: dict[tuple[str, str], int] = {}
         self._numbers = itertools.count(1)
-        #: By the handle a node knows it by: the data center, sequence number and payload of a message.
+        #: By the handle that a node gets: the data center, sequence number and payload of a message.
         self._handles: dict[int, tuple[str, int, bytes]] = {}
-        #: By node, and the data center whose stream the messages are from.
+        #: By node and data center: the number of messages of that stream that the node has not acknowledged.
         self._unfinished: dict[tuple[str, str], int] = {}
         self._pumping: set[tuple[str, str]] = set()
         self._ring_changes = 0
 
-    # Servers, and who reaches them.
+    # Servers, and the nodes that reach them.
 
     def begin_polls(self) -> None:
-        """Let nodes look at consumers and topologies from time to time."""
+        """Begin the periodic polls of consumers and topology documents."""
         self._scheduler.after(POLL_S, self._poll_consumers)
         self._scheduler.after(TOPOLOGY_POLL_S, self._poll_topologies)
 
     def connect(self, node: SimNode) -> None:
-        """Take a node that has just started."""
+        """Connect a node that has just started."""
         dc = node.place.datacenter
         for peer in self._config.peers_of(dc):
             self._unfinished[node.place.node, peer] = 0
@@ -89,13 +89,13 @@ class SimNats:
                 self._pump(datacenter, peer)
 
     def cut(self, from_dc: str, to_dc: str, is_cut: bool) -> None:
-        """Keep the nodes of one data center from reaching the server of another, or let them again."""
+        """Cut or restore the connections of the nodes of one data center to the server of another."""
         cuts = self._cuts.get((from_dc, to_dc), 0) + (1 if is_cut else -1)
         self._cuts[from_dc, to_dc] = max(0, cuts)
         self._pump(to_dc, from_dc)
 
     def heal(self) -> None:
-        """Let everybody reach every server, and every server do what it should."""
+        """Restore all servers and all connections to them."""
         self._cuts = {}
         self._loss = 0.0
         for dc, stream in self.streams.items():
@@ -110,7 +110,7 @@ class SimNats:
     # Messages.
 
     def publish(self, host: SimNode, publish: Publish) -> None:
-        """Take a payload for the stream of a host's data center, and tell the host whether it was taken."""
+        """See `Bus.publish`."""
         dc = host.place.datacenter
         self._environment.trace.sent(host.place.node, f"stream of {dc}", publish.payload)
         ok = self.streams[dc].publish(publish.payload)
@@ -123,7 +123,7 @@ class SimNats:
         self._scheduler.after(self._random.uniform(0.001, 0.01), answered)
 
     def send(self, host: SimNode, send: SendBus) -> None:
-        """Carry a payload to a node of another data center."""
+        """See `Bus.send`."""
         self._environment.trace.sent(host.place.node, send.node, send.payload)
         if not self._reaches(host.place.datacenter, send.datacenter) or self._random.random() < self._loss:
             return
@@ -131,7 +131,7 @@ class SimNats:
         self._scheduler.after(self._random.uniform(0.01, 0.1), lambda: node.put(BusMessage(send.payload)))
 
     def ack(self, host: SimNode, handle: int, applied: bool) -> None:
-        """Acknowledge a stream message, or let it come again."""
+        """See `Bus.ack`."""
         dc, sequence, payload = self._handles.pop(handle)
         here = host.place.datacenter
         self._unfinished[host.place.node, dc] -= 1
@@ -145,12 +145,12 @@ class SimNats:
         self._pump(dc, here)
 
     def pull(self, datacenter: str) -> None:
-        """Let the nodes of a data center look what there is for them in the streams of all others."""
+        """Let the nodes of a data center pull messages from the streams of all others."""
         for peer in self._config.peers_of(datacenter):
             self._pump(peer, datacenter)
 
     def _pump(self, from_dc: str, to_dc: str) -> None:
-        """Hand the next message of a data center's stream to some node of another one, soon."""
+        """Deliver the next message of a data center's stream to a random node of another one, soon."""
         if (from_dc, to_dc) not in self._pumping:
             self._pumping.add((from_dc, to_dc))
             self._scheduler.after(self._random.uniform(0.002, 0.02), lambda: self._fetch(from_dc, to_dc))
@@ -178,7 +178,7 @@ class SimNats:
         self._pump(from_dc, to_dc)
 
     def _poll_consumers(self) -> None:
-        """Every node that waits for confirmations asks its own stream which consumers have nothing left."""
+        """Report idle consumers to every node that waits for confirmations."""
         for node in self._nodes.values():
             stream = self.streams[node.place.datacenter]
             if node.core is None or not len(node.core.parts.outbox) or not stream.is_up:
@@ -191,7 +191,7 @@ class SimNats:
     # Topology documents.
 
     def first_topology(self, datacenter: str, stored: Topology | None) -> Topology:
-        """Agree on a topology at a node's start; without NATS, go on with the last one."""
+        """See `Bus.first_topology`: the agreed one, or the last known one if NATS is unreachable."""
         first = self._config.first_topology(datacenter)
         if not self.streams[datacenter].is_up:
             return stored or first
@@ -205,12 +205,12 @@ class SimNats:
         return found
 
     def starts_remembered(self, host: SimNode) -> int | None:
-        """Return the highest number of a start that was noted in the topology bucket, None if NATS cannot be asked."""
+        """See `Bus.starts_remembered`."""
         dc = host.place.datacenter
         return self.buckets[dc].starts_of(host.place.node) if self.streams[dc].is_up else None
 
     def note_start(self, host: SimNode, starts: int) -> None:
-        """Note the number of a start in the topology bucket, if NATS can be reached."""
+        """See `Bus.note_start`."""
         dc = host.place.datacenter
         if self.streams[dc].is_up:
             self.buckets[dc].note_start(host.place.node, starts)
@@ -228,7 +228,7 @@ class SimNats:
         self._environment.note(f"{datacenter} has ring epoch {found.epoch + 1}")
 
     def propose(self, host: SimNode, proposal: Proposal) -> None:
-        """Change the topology document by compare-and-set."""
+        """See `Bus.propose`."""
 
         def write() -> None:
             dc = host.place.datacenter
@@ -242,7 +242,7 @@ class SimNats:
         self._scheduler.after(self._random.uniform(0.002, 0.01), write)
 
     def refresh_topology(self, host: SimNode) -> None:
-        """Look at the topology bucket soon."""
+        """See `Bus.refresh_topology`."""
         self._scheduler.after(0.01, lambda: self._look_at_topology(host))
 
     def _poll_topologies(self) -> None:
@@ -251,7 +251,7 @@ class SimNats:
         self._scheduler.after(TOPOLOGY_POLL_S, self._poll_topologies)
 
     def _look_at_topology(self, node: SimNode) -> None:
-        """Follow the document, or write it again; as the server's bus does."""
+        """Let a node adopt the document, or write it again, as the server's bus does."""
         dc = node.place.datacenter
         if node.core is None or node.is_paused or not self.streams[dc].is_up:
             return

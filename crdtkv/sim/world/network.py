@@ -1,9 +1,9 @@
-"""Simulated links inside a data center: frames that are late, lost, doubled or out of order.
+"""Simulated links inside a data center: frames arrive late, twice, out of order, or not at all.
 
-Worse than TCP on purpose: the core must not lean on what a link happens to guarantee. Only a frame with a client's
-mutation is never doubled, because a link does not do that and an increment is not idempotent. A link has a session
-number; a crash, a cut or a restart begins a new one, and what is under way from an old session is gone. A direction
-can be blocked without anybody being told: that is a black hole.
+They are worse than TCP on purpose: the core must not depend on what a link happens to guarantee. Only a frame with a
+client's mutation is never doubled, because TCP does not do that, and an increment is not idempotent. A link has a
+session number; a crash, a cut or a restart begins a new session, and frames of an old session are lost. A direction can
+be blocked without any event: a black hole.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ Deliver = Callable[[str, bytes], None]
 
 
 class _Direction:
-    """One way between two ends; its randomness is its own, so that other links do not disturb it."""
+    """One direction of a link. It has a random generator of its own, so that other links do not change its draws."""
 
     __slots__ = ("blocks", "random", "slowness")
 
@@ -39,40 +39,40 @@ class Network:
         self.dropped = 0
 
     def reset(self, one: str, other: str) -> None:
-        """Begin a new session: what is under way is lost."""
+        """Begin a new session: frames in flight are lost."""
         pair = _pair(one, other)
         self._sessions[pair] = self._sessions.get(pair, 0) + 1
 
     def forget_to(self, gone: str, other: str) -> None:
-        """Lose what is under way to a process that has ended; what it had sent still arrives."""
+        """Lose the frames in flight to a process that has ended; frames that it has sent still arrive."""
         self._forgotten[other, gone] = self._forgotten.get((other, gone), 0) + 1
 
     def block(self, sender: str, receiver: str) -> None:
-        """Let nothing through in this direction; as often unblocked as blocked, it opens again."""
+        """Block a direction. It opens again after as many calls of `unblock`."""
         self._direction(sender, receiver).blocks += 1
 
     def unblock(self, sender: str, receiver: str) -> None:
-        """Take one block away."""
+        """Remove one block."""
         direction = self._direction(sender, receiver)
         direction.blocks = max(0, direction.blocks - 1)
 
     def slow_down(self, sender: str, receiver: str, factor: float) -> None:
-        """Stretch all delays in this direction."""
+        """Multiply all delays of a direction."""
         self._direction(sender, receiver).slowness = factor
 
     def is_open(self, one: str, other: str) -> bool:
-        """Tell whether nothing is blocked either way."""
+        """Tell whether neither direction is blocked."""
         return not self._direction(one, other).blocks and not self._direction(other, one).blocks
 
     def heal(self) -> None:
-        """Make everything perfect."""
+        """Remove all faults."""
         self.weather = Weather()
         for direction in self._directions.values():
             direction.blocks = 0
             direction.slowness = 1.0
 
     def send(self, sender: str, receiver: str, payload: bytes, deliver: Deliver, may_double: bool) -> None:
-        """Carry a frame, or not."""
+        """Send a frame, which may be lost."""
         direction = self._direction(sender, receiver)
         weather, random = self.weather, direction.random
         if direction.blocks or (weather.loss and random.random() < weather.loss):

@@ -21,7 +21,7 @@ class WorldObserver:
 
     # Processes and their steps.
 
-    def forgot(self, node: NodeView, reason: str) -> None:
+    def lost_data(self, node: NodeView, reason: str) -> None:
         """Handle that a process starts under a new incarnation, because its disk has lost synced data."""
 
     def stopping(self, node: NodeView) -> None:

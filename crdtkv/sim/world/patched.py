@@ -1,7 +1,7 @@
-"""Entries whole, as the monitors look at them, of which a disk holds a base and patches (`storage.patching`).
+"""Whole entries from the base and the patches that a disk holds (`storage.patching`), for the monitors.
 
-With cbor2 alone, so that no mistake of the product's hides another: a patch that does not fit its base, or one that is
-missing, is a violation, and what comes out is what the monitors judge.
+It uses cbor2 alone, so that no mistake of the product hides another. A patch that does not fit its base is a violation;
+a missing one shows as a wrong entry.
 """
 
 from collections.abc import Callable
@@ -11,13 +11,13 @@ import cbor2
 from crdtkv.sim.world.stored import violated
 from crdtkv.storage.memory import Batch
 
-#: What is stored of a row, None for nothing.
+#: Returns the stored value of a row, None if there is none.
 Lookup = Callable[[bytes], bytes | None]
 _TAG_END = 9
 
 
 def whole(row: bytes, lookup: Lookup) -> bytes | None:
-    """Return what a row says; of the row of an entry, the entry."""
+    """Return the value of a row; of the base row of an entry, the whole entry."""
     value = lookup(row)
     if value is None or row[:1] != b"d" or value[:1] != b"\0":
         return value
@@ -39,7 +39,7 @@ def whole(row: bytes, lookup: Lookup) -> bytes | None:
 
 
 def whole_rows(batch: Batch, lookup: Lookup) -> Batch:
-    """Return a batch in which entries are whole; `lookup` tells what is stored once it is written."""
+    """Return a batch with whole entries; `lookup` returns the values that are stored after the batch."""
     rows: Batch = {}
     for row, value in batch.items():
         of = b"d" + row[3 : 3 + int.from_bytes(row[1:3], "big")] if row[:1] == b"e" else row

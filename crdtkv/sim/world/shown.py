@@ -1,6 +1,6 @@
-"""What a reader sees of a value, as the checkers read it: a list of plain things, empty if there is nothing.
+"""The value that a reader sees, in the form of the checkers: a list of plain values, empty if the key is absent.
 
-`checking.specification` says what it must be.
+`checking.specification` computes what it must be.
 """
 
 from collections.abc import Callable
@@ -13,12 +13,12 @@ from crdtkv.crdt.hll import registers_of
 
 
 def values_of(state: CausalState) -> list[Any]:
-    """Return what a reader sees of a state."""
+    """Return the value of a state."""
     return [] if state.is_empty else _VALUES[state.type_tag](state)
 
 
 def plain(something: Any) -> Any:
-    """Return values or arguments as a history holds them: text instead of bytes."""
+    """Return values or arguments in the form of a history: text in place of bytes, lists in place of tuples."""
     if isinstance(something, bytes):
         return something.decode()
     return [plain(one) for one in something] if isinstance(something, (list, tuple)) else something

@@ -1,7 +1,7 @@
-"""The states of all types as they are stored: what each says of single dots, and which dots a reader sees.
+"""The stored states of all types: their claims about dots, and the dots that a reader sees.
 
-A claim (`CLAIMS`) is about a dot, or a place and a dot, and nothing may ever contradict it. `LIVE` leaves out what is
-over.
+A claim (`CLAIMS`) is about a dot, or about a dot at a place inside the state; no other state of the key may contradict
+it. `LIVE` leaves out expired dots.
 """
 
 from collections.abc import Callable, Iterator

@@ -1,6 +1,6 @@
-"""Stored entries as the monitors read them: with cbor2 alone, so that no mistake of the product's hides another.
+"""Stored entries, parsed with cbor2 alone, so that no mistake of the product hides another; and `InvariantViolated`.
 
-What a state says of single dots is read by `states`.
+`states` parses the states inside them.
 """
 
 from functools import lru_cache
@@ -15,7 +15,7 @@ Dot = tuple[str, int]
 
 
 class InvariantViolated(AssertionError):
-    """Something that must never be; `violations` tells what."""
+    """An invariant does not hold; `violations` has the details."""
 
     def __init__(self, violations: list[Violation]) -> None:
         super().__init__("\n".join(str(violation) for violation in violations[:5]))
@@ -23,7 +23,7 @@ class InvariantViolated(AssertionError):
 
 
 class Stored(NamedTuple):
-    """An entry: the dots it has seen, their bytes, what it claims of single dots for ever, and its state."""
+    """An entry: its context, the bytes of that, its claims about dots, its type and state, and its expiries."""
 
     vector: dict[str, int]
     cloud: frozenset[Dot]
@@ -35,17 +35,21 @@ class Stored(NamedTuple):
 
     @property
     def newest(self) -> int:
-        """The timestamp of an lww."""
+        """The timestamp of a last-writer-wins register, 0 for other types."""
         return int(self.state[0]) if self.type_tag == "lww" and self.state else 0
 
     def live(self, now: int) -> list[Dot]:
-        """Return the dots of what a reader sees at a hybrid time."""
+        """Return the dots that a reader sees at a hybrid time."""
         over = frozenset(dot for dot, expires_at in self.expiries if expires_at <= now)
         return list(LIVE[self.type_tag](self.state, over)) if self.state else []
 
 
 def violated(invariant: str, story: str) -> NoReturn:
-    """Raise what was found."""
+    """Report a broken invariant.
+
+    Raises:
+        InvariantViolated: always.
+    """
     raise InvariantViolated([Violation(invariant, story)])
 
 

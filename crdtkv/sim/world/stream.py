@@ -1,10 +1,9 @@
-"""A simulated JetStream of one data center: it delivers at least once, forgets, and says it has not.
+"""A simulated JetStream stream of one data center: it delivers at least once, and may lose acknowledged messages.
 
-Everything that was measured or is known of the real one is here: messages come again; an acknowledgement of either
-kind gets lost; a wiped or damaged stream loses all, its end, or a piece from its middle, and *uses sequence numbers
-again*, so that an acknowledgement of an old message can hit a new one; a consumer is lost and begins anew from the
-first message; a consumer that stands behind the end of a stream which was set back skips what comes until its old
-place is reached.
+It has all known faults of the real one. Messages are delivered again. Acknowledgments of publishers and of consumers
+get lost. A wiped or damaged stream loses all messages, its end, or a piece of its middle, and *uses sequence numbers
+again*, so an acknowledgment of an old message may apply to a new one. A lost consumer begins again at the first
+message. A consumer whose position is beyond the new end of a stream skips all messages up to that position.
 """
 
 from collections import deque
@@ -14,27 +13,27 @@ from random import Random
 from crdtkv.sim.world.scheduler import Scheduler
 
 ACK_WAIT_S = 3.0
-#: How many messages of another data center a node works on at a time.
+#: The number of messages of another data center that a node processes at a time.
 UNFINISHED_MAX = 8
 
 
 class Consumer:
-    """The durable consumer of one data center: what it still has to deliver, and what waits for an acknowledgement."""
+    """The durable consumer of one data center: the messages to deliver, and those without an acknowledgment."""
 
     def __init__(self) -> None:
         self.pending: deque[tuple[int, bytes]] = deque()
         self.unacked: dict[int, bytes] = {}
-        #: The highest sequence number handed out.
+        #: The highest sequence number that was delivered.
         self.position = 0
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing is left to deliver or to acknowledge."""
+        """Whether all messages are delivered and acknowledged."""
         return not self.pending and not self.unacked
 
 
 class Stream:
-    """Messages by sequence number, handed out per consumer. `ready` is called when a consumer has something."""
+    """Messages by sequence number, and their consumers. It calls `ready` when a consumer has a message to deliver."""
 
     def __init__(self, scheduler: Scheduler, random: Random, peers: list[str], ready: Callable[[str], None]) -> None:
         self._scheduler = scheduler
@@ -48,7 +47,7 @@ class Stream:
         self.consumers = {peer: Consumer() for peer in peers}
 
     def publish(self, payload: bytes) -> bool:
-        """Append a message; False when the publisher is not told that it was taken (which it may be all the same)."""
+        """Append a message; return whether the publisher gets an acknowledgment. Without one it may be stored, too."""
         if not self.is_up or self.refuses:
             return False
         self._sequence += 1
@@ -60,7 +59,7 @@ class Stream:
         return self._random.random() >= self.ack_loss
 
     def fetch(self, datacenter: str) -> tuple[int, bytes] | None:
-        """Hand out the next message; what is not acknowledged in time comes again."""
+        """Deliver the next message, and deliver it again if it is not acknowledged in time."""
         consumer = self.consumers[datacenter]
         if not self.is_up or not consumer.pending:
             return None
@@ -71,12 +70,12 @@ class Stream:
         return sequence, payload
 
     def ack(self, datacenter: str, sequence: int) -> None:
-        """Forget a message for this consumer, unless the acknowledgement is lost."""
+        """Complete a message for this consumer, unless the acknowledgment is lost."""
         if self.is_up and self._random.random() >= self.ack_loss:
             self.consumers[datacenter].unacked.pop(sequence, None)
 
     def redeliver(self, datacenter: str, sequence: int, payload: bytes | None = None) -> None:
-        """Put a message that was not acknowledged back in front; with `payload`, only if it is still that one."""
+        """Deliver an unacknowledged message again; with `payload`, only if the number still names that message."""
         consumer = self.consumers[datacenter]
         if payload is not None and consumer.unacked.get(sequence) is not payload:
             return
@@ -86,19 +85,19 @@ class Stream:
             self._ready(datacenter)
 
     def redeliver_all(self) -> None:
-        """Hand out again what waits for an acknowledgement."""
+        """Deliver all unacknowledged messages again."""
         for datacenter, consumer in self.consumers.items():
             for sequence in list(consumer.unacked):
                 self.redeliver(datacenter, sequence)
 
     def wipe(self) -> None:
-        """Lose every message and every consumer; sequence numbers begin anew."""
+        """Lose all messages and consumers; sequence numbers start at 1 again."""
         self._sequence = 0
         self._messages = {}
         self.consumers = {peer: Consumer() for peer in self.consumers}
 
     def lose_suffix(self, share: float, rewind: bool) -> int:
-        """Lose the newest messages, and go on counting where they were, or use their numbers again; return how many."""
+        """Lose the newest messages; use their numbers again if `rewind`; return how many were lost."""
         count = min(10, round(len(self._messages) * share))
         lost = list(self._messages)[len(self._messages) - count :]
         self._lose(lost)
@@ -107,7 +106,7 @@ class Stream:
         return len(lost)
 
     def lose_middle(self, share: float) -> int:
-        """Lose a piece of what is kept, as a damaged block file does; return how many."""
+        """Lose a piece of the stream, as by a damaged block file; return how many messages were lost."""
         sequences = list(self._messages)
         start = self._random.randrange(len(sequences) + 1)
         lost = sequences[start : start + max(1, round(len(sequences) * share))]
@@ -115,7 +114,7 @@ class Stream:
         return len(lost)
 
     def lose_consumer(self, datacenter: str) -> None:
-        """Lose a consumer; it is made again and begins at the first message that is kept."""
+        """Lose a consumer; a new one begins at the first stored message."""
         consumer = self.consumers[datacenter] = Consumer()
         consumer.pending.extend(self._messages.items())
         self._ready(datacenter)

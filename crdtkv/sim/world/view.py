@@ -70,7 +70,7 @@ class NodeView(Protocol):
 
     @property
     def process(self) -> int:
-        """The number of the node's present process, which tells it from earlier ones."""
+        """The number of the node's present process, which distinguishes it from earlier ones."""
         ...
 
     @property
