@@ -15,6 +15,7 @@ import argparse
 from random import Random
 
 from crdtkv.node.quorum_calls.hedging import LONGEST_S
+from crdtkv.sim.actors.client_host import LINKED_WITHIN_S
 from crdtkv.sim.cluster import SimCluster
 from crdtkv.sim.plan.plan import Plan
 from crdtkv.sim.plan.shape import Shape, Weather
@@ -25,27 +26,23 @@ SLOWER = 100.0
 KEYS = 1000
 
 
-class Cluster(SimCluster):
-    """Three nodes, of which clients ask two."""
-
-    def _ask(self, client: str, datacenter: str, frame: bytes) -> bool:
-        node = self.nodes[self.random.choice(ASKED)]
-        self.network.send(client, node.place.node, frame, node.receive, may_double=False)
-        return True
-
-
-def ready(seed: int, seconds: float) -> Cluster:
-    """Return a cluster whose nodes have all come up."""
+def ready(seed: int, seconds: float) -> SimCluster:
+    """Return a cluster whose nodes have all come up, and whose clients are linked to two of them."""
     shape = Shape(datacenters=1, nodes=3, partitions=64, clients=1, gossip_interval_s=0.5, read_share=0.0)
-    cluster = Cluster(Plan(seed, seconds, shape, Weather(delay_max_s=0.0005), (), ()))
+    cluster = SimCluster(Plan(seed, seconds, shape, Weather(delay_max_s=0.0005), (), ()))
     while any(
         node.core is None or node.core.parts.enrollment.state != "member" for node in cluster.world.nodes.values()
     ):
         cluster.world.scheduler.run_until(cluster.world.scheduler.now + 0.1)
+    for client in cluster.clients:
+        for host in client.hosts.values():
+            host.given = ASKED
+    cluster.world.connect_clients()
+    cluster.world.scheduler.run_until(cluster.world.scheduler.now + LINKED_WITHIN_S)
     return cluster
 
 
-def without(cluster: Cluster, has_preference: bool, has_hedging: bool) -> None:
+def without(cluster: SimCluster, has_preference: bool, has_hedging: bool) -> None:
     """Switch off the features that are not measured."""
     for name, node in cluster.world.nodes.items():
         assert node.core is not None
@@ -57,7 +54,7 @@ def without(cluster: Cluster, has_preference: bool, has_hedging: bool) -> None:
             node.core.parts.quorum_calls._hedging.wait_s = lambda _, __: LONGEST_S  # type: ignore[method-assign]
 
 
-def slow_down(cluster: Cluster, how: str, began_s: float, seconds: float) -> None:
+def slow_down(cluster: SimCluster, how: str, began_s: float, seconds: float) -> None:
     """Delay the third node's answers, all the time or periodically."""
     scheduler = cluster.world.scheduler
 

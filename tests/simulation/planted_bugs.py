@@ -32,6 +32,7 @@ from crdtkv.node.quorum_calls.reading import GetCall
 from crdtkv.node.repair.anti_entropy import AntiEntropy
 from crdtkv.node.replica.outbox import Outbox
 from crdtkv.node.replica.replica import Replica
+from crdtkv.quorum import level
 from crdtkv.quorum.level import ConsistencyLevel
 from crdtkv.quorum.read_call import ReadCall
 from crdtkv.ring.hash_ring import HashRing
@@ -280,11 +281,11 @@ def disk_that_lies_about_fsync() -> Any:
 
 
 def merkle_hash_over_other_bytes() -> Any:
-    """The tree hashes a new entry as it came, with what it was wrapped in, and not the bytes that are stored."""
+    """The tree has another digest of a new entry than that of the bytes that are stored."""
     changed = MerkleForest.changed
 
-    def wrong(self: MerkleForest, token: int, storage_key: bytes, before: bytes | None, after: bytes) -> None:
-        changed(self, token, storage_key, before, after + b"\0" if before is None else after)
+    def wrong(self: MerkleForest, token: int, storage_key: bytes, before: int, after: int) -> None:
+        changed(self, token, storage_key, before, after if before else after ^ 1)
 
     return replaced(MerkleForest, "changed", wrong)
 
@@ -373,16 +374,20 @@ def learner_counted_in_a_quorum() -> Any:
 
 def linearizable_write_in_one_phase() -> Any:
     """A linearizable write takes its timestamp from its own clock, without reading a majority first."""
-    return replaced(ConsistencyLevel, "is_linearizable", property(lambda self: False))
+    return _as_linearizable(is_linearizable=False)
 
 
 def linearizable_over_fallback_replicas() -> Any:
     """Fallback replicas count at `LINEARIZABLE`, too."""
-    return replaced(
-        ConsistencyLevel,
-        "is_sloppy",
-        property(lambda self: self.name in ("ANY", "SLOPPY_QUORUM", "LINEARIZABLE")),
-    )
+    return _as_linearizable(is_sloppy=True)
+
+
+def _as_linearizable(**attributes: bool) -> Any:
+    """Give `LINEARIZABLE` other attributes where requests name it."""
+    wrong = ConsistencyLevel("LINEARIZABLE")
+    for name, value in attributes.items():
+        object.__setattr__(wrong, name, value)
+    return replaced(level, "_NAMED", {**level._NAMED, wrong.name: wrong})
 
 
 #: Bug: within how many seeds it must be found.

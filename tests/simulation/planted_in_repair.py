@@ -7,9 +7,7 @@ from crdtkv.hashing import DIGEST_BYTES
 from crdtkv.node.enrollment.enrollment import Enrollment
 from crdtkv.node.handoff.hint_delivery import _Delivery
 from crdtkv.node.handoff.local_copy import LocalCopy
-from crdtkv.node.kernel import cluster_view
 from crdtkv.node.kernel.keys import PlacedKey
-from crdtkv.node.kernel.responsible import Responsible
 from crdtkv.node.quorum_calls import read_repair
 from crdtkv.node.replica.outbox import Outbox
 from crdtkv.node.replica.replica import Replica
@@ -88,16 +86,6 @@ def fallback_goes_on_under_its_name() -> Any:
     return replaced(LocalCopy, "hint_delivered", lambda self, hint: None)
 
 
-def hint_of_a_fallback_counted_beside_its_target() -> Any:
-    """A fallback coordinator counts although no home replica is absent."""
-    responsibles_of = cluster_view.responsibles_of
-
-    def wrong(*arguments: Any) -> tuple[Responsible, ...]:
-        return tuple(one if one.is_home else one._replace(is_counted=True) for one in responsibles_of(*arguments))
-
-    return replaced(cluster_view, "responsibles_of", wrong)
-
-
 def entry_adopted_whatever_it_was_made_on() -> Any:
     """A replica stores a coordinator's entry unread although it holds another one than the coordinator had."""
     adopt = Replica.adopt
@@ -136,7 +124,6 @@ BUGS_OF_REPAIR: dict[Bug, int] = {
     hint_dropped_on_a_refusal: 300,
     write_of_a_fallback_never_sent_elsewhere: 300,
     fallback_goes_on_under_its_name: 300,
-    hint_of_a_fallback_counted_beside_its_target: 300,
     entry_adopted_whatever_it_was_made_on: 150,
     outbox_row_deleted_on_the_first_confirmation: 150,
     restored_copy_whose_incarnation_goes_on: 300,
@@ -149,7 +136,6 @@ CLASSES_OF_REPAIR: dict[Bug, str] = {
     hint_dropped_on_a_refusal: "fallbacks",
     write_of_a_fallback_never_sent_elsewhere: "fallbacks",
     fallback_goes_on_under_its_name: "fallbacks",
-    hint_of_a_fallback_counted_beside_its_target: "fallbacks",
 }
 #: Where the tests begin, to stay short.
 FIRST_SEEDS_OF_REPAIR: dict[Bug, int] = {
@@ -159,5 +145,4 @@ FIRST_SEEDS_OF_REPAIR: dict[Bug, int] = {
     hint_dropped_on_a_refusal: 100_000,
     restored_copy_whose_incarnation_goes_on: 34,
     fallback_goes_on_under_its_name: 100_000,
-    hint_of_a_fallback_counted_beside_its_target: 610_000_664,
 }
