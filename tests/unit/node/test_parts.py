@@ -16,6 +16,7 @@ from crdtkv.ids import identity_of
 from crdtkv.node.kernel.calls import BEHIND
 from crdtkv.node.kernel.events import Received
 from crdtkv.node.replica.recent_deltas import CHANGES_MAX
+from crdtkv.ring.token import storage_key_of
 from crdtkv.wire.messages import (
     ErrorReply,
     Message,
@@ -320,3 +321,23 @@ def test_a_register_needs_no_read_for_a_context_it_has_not_seen() -> None:
     asked = node.step(Received(CLIENT, 1, [MutateRequest(5, key, "put", [X], context, 0, "ONE", 5000)]))
     assert not to(asked, ReadReplica)
     assert set(to(asked, WriteReplica)) == {"eu-2", "eu-3"}
+
+
+@pytest.mark.parametrize("repeats", [False, True])
+def test_an_entry_that_repeats_what_was_seen_is_no_recent_change(repeats: bool) -> None:
+    """What was seen may have been removed since: as a part of a change it would come back elsewhere."""
+    node = OneNode()
+    held = with_large_set(node)
+    recent = node.core.parts.replica.recent
+    at = storage_key_of(TAGS)
+    removal = held.delta("remove", [MANY[0]], Event(Dot("eu-2.0", len(MANY) + 1), 2))
+    basis: Any = held.context.to_wire()
+    node.from_node("eu-2", WriteReplica(2, TAGS, removal.to_bytes(), 0, basis))
+    assert recent.all_of(at) is not None
+    addition = held.delta("add", [Y], Event(Dot("eu-3.0", 1), 3))
+    incoming = whole(Dot("eu-2.0", 1), MANY[0]).merge(addition) if repeats else addition
+    node.from_node("eu-3", WriteReplica(3, TAGS, incoming.to_bytes(), 0))
+    assert (recent.all_of(at) is None) == repeats
+    stored = node.core.parts.replica.entry(at)
+    assert stored is not None
+    assert members(stored.to_bytes()) == len(MANY)
