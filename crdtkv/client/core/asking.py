@@ -31,21 +31,24 @@ class AskEach(Call):
         self._waiting = len(linked) + 1
         for node, link in linked.items():
             link.ask(self._request(link.next_id()), _NodeRequest(self, node), self._timeout_s)
-        self.part_answered("", None)
+        self._part_ended()
 
     def part_answered(self, node: str, answer: Any) -> None:
-        """Handle the answer of a node, None if it did not answer; end after the last one."""
-        if answer is not None:
-            self._answers[node] = answer
-        self._waiting -= 1
-        if not self._waiting:
-            self.end(self._answers, self._error)
+        """Handle the answer of a node; of `inspect` it is None if the node stores nothing."""
+        self._answers[node] = answer
+        self._part_ended()
 
     def part_failed(self, node: str, error: CrdtkvError) -> None:
         """Handle a failure: the call ends with the first refusal; a lost link or a timeout counts as no answer."""
         if not isinstance(error, (LinkLost, NoAnswer)):
             self._error = self._error or error
-        self.part_answered(node, None)
+        self._part_ended()
+
+    def _part_ended(self) -> None:
+        """End the call after the last node."""
+        self._waiting -= 1
+        if not self._waiting:
+            self.end(self._answers, self._error)
 
 
 class _NodeRequest:
