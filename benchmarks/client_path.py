@@ -12,13 +12,13 @@ import argparse
 import asyncio
 import cProfile
 import pstats
-import sys
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from random import Random
-from types import FrameType
 from typing import Any
 from unittest.mock import patch
+
+from function_calls import Calls
 
 import crdtkv
 from crdtkv.causality.context import EMPTY
@@ -157,24 +157,6 @@ async def work(kv: Client, kind: str, operations: int, workers: int) -> None:
     await asyncio.gather(*(worker(seed) for seed in range(workers)))
 
 
-class Calls:
-    """Counts calls of functions of crdtkv while it is entered."""
-
-    def __init__(self) -> None:
-        self.count = 0
-
-    def __enter__(self) -> "Calls":
-        sys.setprofile(self._called)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        sys.setprofile(None)
-
-    def _called(self, frame: FrameType, event: str, _: object) -> None:
-        if event == "call" and "/crdtkv/" in frame.f_code.co_filename:
-            self.count += 1
-
-
 async def measure(what: str, run: Callable[[int], Awaitable[None]], operations: int, is_profiled: bool) -> None:
     """Print what one operation costs."""
     await run(COUNTED)
@@ -187,7 +169,7 @@ async def measure(what: str, run: Callable[[int], Awaitable[None]], operations: 
     profile.disable()
     with Calls() as calls:
         await run(COUNTED)
-    print(f"{what}: {cost_us:.1f} µs and {calls.count / COUNTED:.1f} calls per operation")
+    print(f"{what}: {cost_us:.1f} µs and {calls.python / COUNTED:.1f} calls per operation")
     if is_profiled:
         pstats.Stats(profile).sort_stats("tottime").print_stats(32)
 

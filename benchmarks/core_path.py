@@ -11,14 +11,14 @@ Run: python benchmarks/core_path.py [--batch 20] [--operations 20000] [--without
 import argparse
 import cProfile
 import pstats
-import sys
 import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
 from random import Random
 from secrets import token_bytes
-from types import FrameType
+
+from function_calls import Calls
 
 from crdtkv.config.loader import load
 from crdtkv.ids import identity_of
@@ -120,29 +120,6 @@ def measure(nodes: Nodes, kind: str, operations: int, batch: int, without_ids: b
             ]
         nodes.run(name, requests)
     return (time.process_time() - began) / operations * 1e6
-
-
-class Calls:
-    """Counts calls while it is entered."""
-
-    def __init__(self) -> None:
-        self.python = 0
-        self.c = 0
-        self.files: set[str] = set()
-
-    def __enter__(self) -> "Calls":
-        sys.setprofile(self._called)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        sys.setprofile(None)
-
-    def _called(self, frame: FrameType, event: str, _: object) -> None:
-        if event == "c_call":
-            self.c += 1
-        elif event == "call" and "/crdtkv/" in frame.f_code.co_filename:
-            self.python += 1
-            self.files.add(frame.f_code.co_filename)
 
 
 def main() -> None:

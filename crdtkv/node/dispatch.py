@@ -4,7 +4,7 @@ Clients may send requests only. A node may send requests, answers and gossip, an
 replica carries out another node's request only under its own ring epoch, and only if its own answers may count.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from crdtkv.errors import CrdtkvError, InsufficientStorage, Overloaded, StorageError
@@ -179,7 +179,7 @@ class Dispatch:
             self._step.stats.count("epoch_refusals")
             self._refuse_node(node, request, "wrong_epoch", [self._cluster.epoch])
         else:
-            self._load.served += 1
+            self._load.served += len(_numbers_in(request))
             try:
                 handler(node, request)
             except StorageError:
@@ -191,7 +191,7 @@ class Dispatch:
 
     def _refuse_node(self, node: str, request: Any, code: str, fields: list[object]) -> None:
         """Refuse another node's request, or all of its writes."""
-        for number in request.rows[::WRITE_WIDTH] if isinstance(request, WriteReplicas) else (request.id,):
+        for number in _numbers_in(request):
             if type(number) is int:
                 self._step.effects.send(node, Refusal(number, code, fields))
 
@@ -214,3 +214,8 @@ class Dispatch:
         line = self._dropped_lines.admit(f"a message was dropped: {error}", self._step.now.monotonic_s)
         if line is not None:
             self._step.effects.notes.append(line)
+
+
+def _numbers_in(request: Any) -> Sequence[Any]:
+    """Return the ids of a node's request: one, or that of each write in it."""
+    return request.rows[::WRITE_WIDTH] if isinstance(request, WriteReplicas) else (request.id,)

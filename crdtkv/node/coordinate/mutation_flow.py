@@ -187,7 +187,7 @@ class MutationFlow:
         record: Record,
         entry: Entry,
         part: Part | None = None,
-        made_on: int | None = None,
+        made_on: bytes = b"",
     ) -> None:
         value = self._outcome(mutation)
         self._quorum_calls.write(

@@ -4,7 +4,7 @@ from collections.abc import Set
 
 from crdtkv.node.kernel.responsible import Responsible, responsibles_of
 from crdtkv.ring.hash_ring import HashRing
-from crdtkv.ring.token import TOKEN_BITS
+from crdtkv.ring.token import partition_of
 
 
 class ClusterView:
@@ -67,7 +67,7 @@ class ClusterView:
 
     def serves(self, token: int) -> bool:
         """Return whether this node is a home replica of a key and counts in quorums."""
-        partition = token * self._ring.partitions >> TOKEN_BITS
+        partition = partition_of(token, self._ring.partitions)
         serves = self._serves.get(partition)
         if serves is None:
             replicas = self._ring.replicas_of(partition)
@@ -91,7 +91,7 @@ class ClusterView:
     def responsibles(self, token: int, is_sloppy: bool) -> tuple[Responsible, ...]:
         """Return the responsible replicas of a key for a request that this node coordinates."""
         ring = self._ring
-        partition = token * ring.partitions >> TOKEN_BITS
+        partition = partition_of(token, ring.partitions)
         responsibles = self._responsibles.get((partition, is_sloppy))
         if responsibles is None:
             responsibles = self._responsibles[partition, is_sloppy] = responsibles_of(

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from crdtkv.crdt.registry import type_named
 from crdtkv.errors import InvalidKey, InvalidRequest, UnknownBucket
 from crdtkv.ids import MAX_KEY_BYTES, identity_prefix, parse_identity
-from crdtkv.ring.token import TOKEN_BYTES, token_of
+from crdtkv.ring.token import storage_key_at, token_of
 
 MAX_REMEMBERED = 10_000
 
@@ -53,7 +53,7 @@ class KeyCheck:
         elif not 1 <= len(identity) - end <= MAX_KEY_BYTES:
             raise InvalidKey(f"a key has 1 to {MAX_KEY_BYTES} bytes, this one has {len(identity) - end}")
         token = token_of(identity)
-        return PlacedKey(identity, token.to_bytes(TOKEN_BYTES, "big") + identity, token, type_tag)
+        return PlacedKey(identity, storage_key_at(token, identity), token, type_tag)
 
     def check_prefix(self, prefix: bytes) -> None:
         """Check the prefix of a client's scan: a declared bucket, a known type, and then any beginning of a key.
@@ -80,4 +80,4 @@ class KeyCheck:
             if len(self._from_peers) < MAX_REMEMBERED:
                 self._from_peers[identity[:end]] = type_tag
         token = token_of(identity)
-        return PlacedKey(identity, token.to_bytes(TOKEN_BYTES, "big") + identity, token, type_tag)
+        return PlacedKey(identity, storage_key_at(token, identity), token, type_tag)

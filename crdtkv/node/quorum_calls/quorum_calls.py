@@ -63,7 +63,7 @@ class QuorumCalls:
         supersede_before: int = 0,
         part: Part | None = None,
         record: bytes = b"",
-        made_on: int | None = None,
+        made_on: bytes = b"",
     ) -> None:
         """Store an entry on `required` of its responsible replicas; `PutCall.start` describes the arguments."""
         call = PutCall(self._kernel, self._replica, self._local, key, then, failed)

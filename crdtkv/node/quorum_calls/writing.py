@@ -19,7 +19,6 @@ from collections.abc import Callable, Sequence
 
 from crdtkv.crdt.entry import Entry
 from crdtkv.errors import CrdtkvError, InsufficientStorage, ProtocolError, WriteTimeout
-from crdtkv.hashing import DIGEST_BYTES
 from crdtkv.node.handoff.local_copy import LocalCopy
 from crdtkv.node.kernel.calls import AGAIN_S, BEHIND, TRANSIENT_REFUSALS, Call
 from crdtkv.node.kernel.kernel import Kernel
@@ -74,7 +73,7 @@ class PutCall(Call):
         deadline_s: float,
         part: Part | None = None,
         record: bytes = b"",
-        made_on: int | None = None,
+        made_on: bytes = b"",
     ) -> None:
         """Send the entry to all responsible replicas; this node's store must hold it already if it is one of them.
 
@@ -91,7 +90,6 @@ class PutCall(Call):
         self._entry = entry
         self._supersede_before = supersede_before
         self._record = record
-        digest = made_on.to_bytes(DIGEST_BYTES, "big") if made_on is not None else b""
         is_unsent = not any(responsible.is_home for responsible in responsibles)
         for name, is_home, _, targets in responsibles:
             if name == self._cluster.node:
@@ -108,7 +106,7 @@ class PutCall(Call):
             elif part is not None:
                 basis: list[object] = [*part.basis]
                 self._send(name, WriteReplica(self._number, identity, part.entry, supersede_before, basis, record))
-            elif digest:
+            elif made_on:
                 step.effects.write_when_durable(
                     name,
                     self._number,
@@ -116,7 +114,7 @@ class PutCall(Call):
                     entry.to_bytes(),
                     supersede_before,
                     record,
-                    digest,
+                    made_on,
                     entry.state.newest(),
                 )
             else:

@@ -22,6 +22,7 @@ from crdtkv.crdt.causal import Event
 from crdtkv.crdt.entry import Entry, may_expire
 from crdtkv.crdt.registry import TYPES
 from crdtkv.errors import InvalidRequest, StaleReplica
+from crdtkv.hashing import DIGEST_BYTES
 from crdtkv.ids import Actor, parse_identity
 from crdtkv.merkle.forest import MerkleForest
 from crdtkv.node.kernel.kernel import Kernel
@@ -51,14 +52,15 @@ class Write(NamedTuple):
     """A write that this node coordinated: the entry for the other replicas, and its dot and timestamp.
 
     Any replica may merge `entry`; if that is large, `part` is sent first. `delta` is what the operation changed. If
-    `made_on` is not None, it is the digest of the entry before the write, and `entry` is the stored entry after it.
+    `made_on` is not empty, it is the digest of the entry before the write (zeros: none), and `entry` is the stored
+    entry after it.
     """
 
     entry: Entry
     event: Event
     delta: Entry
     part: Part | None = None
-    made_on: int | None = None
+    made_on: bytes = b""
 
 
 #: Stands for an entry of which the cache knows nothing.
@@ -198,8 +200,8 @@ class Replica:
         self.send_elsewhere(key)
         self.note_made(key, write, stored, operation, arguments, seen, ttl_ms)
         if merged is write.entry and self._may_be_adopted(merged, stored, seen, write.event.timestamp):
-            made_on = before.digest(key.storage_key) if before is not None else 0
-            return Write(write.entry, write.event, write.delta, None, made_on)
+            digest = before.digest(key.storage_key) if before is not None else 0
+            return Write(write.entry, write.event, write.delta, None, digest.to_bytes(DIGEST_BYTES, "big"))
         return write
 
     def note_made(

@@ -131,7 +131,9 @@ def test_each_write_of_a_step_fails_alone() -> None:
     good, none = written(key, b"\x01", 1)
     rows = [*row(1, key, good, none), *row(2, other, good, none)]
     rows[WRITE_WIDTH + 2] = b"\x86\x02"  # an entry of a later format
+    served = node.core.parts.load.served
     sent = node.from_node("eu-2", WriteReplicas(rows))
+    assert node.core.parts.load.served == served + 2
     assert to(sent, ReplicaWritten)["eu-2"].ids == [1]
     assert to(sent, Refusal)["eu-2"][:2] == (2, "protocol_error")
     assert (held(node, key), held(node, other)) == (good.to_bytes(), None)
