@@ -100,6 +100,15 @@ def test_the_hint_of_a_fallback_coordinator_is_no_second_copy() -> None:
     assert verdict.failure is None, str(verdict)
 
 
+def test_a_page_of_a_scan_that_two_sessions_share_is_promised_to_neither() -> None:
+    """Seed 640002684, streams: client-0 entered client-1's session while its scan read one key of a page separately.
+
+    The other rows of the page had been compared with client-0's own session, and the page was judged by client-1's.
+    """
+    verdict = run_seed(640002684, "streams")
+    assert verdict.failure is None, str(verdict)
+
+
 def test_every_stored_run_is_used() -> None:
     text = Path(__file__).read_text()
     assert [path.stem for path in STORIES.glob("*.json") if f'holds("{path.stem}")' not in text] == []

@@ -32,11 +32,15 @@ TIMEOUT_S = 4.0
 
 @dataclass(slots=True)
 class _Scan:
-    """The scan of a partition: the reads of the keys that no page has covered yet; they began with the present page."""
+    """The scan of a partition: the reads of the keys that no page has covered yet; they began with the present page.
+
+    `session` is the session in which the present page was requested.
+    """
 
     call: Call
     reads: dict[bytes, Operation]
     earliest: dict[str, int]
+    session: str
 
 
 class Scanner:
@@ -65,7 +69,7 @@ class Scanner:
             scan = PartitionScan(partition, prefix, call.argument, level, TIMEOUT_S, observations)
             for read in reads.values():
                 read.session = ""
-            self._running[scan] = _Scan(call, reads, self._recorder.earliest())
+            self._running[scan] = _Scan(call, reads, self._recorder.earliest(), self._recorder.session)
             self._hosts[call.datacenter].begin(self, scan)
 
     # What the host reports (`CallUser`):
@@ -81,7 +85,7 @@ class Scanner:
         if page.end is not None:
             self._world.count("scan_pages_continued")
             running.reads = {identity: read for identity, read in running.reads.items() if identity not in covered}
-            running.earliest = self._recorder.earliest()
+            running.earliest, running.session = self._recorder.earliest(), self._recorder.session
             for read in running.reads.values():
                 read.began = self._world.now
 
@@ -92,8 +96,10 @@ class Scanner:
             self.failures += 1
 
     def _found(self, running: _Scan, read: Operation, encoded: bytes | None, page: Page) -> None:
-        if running.call.kind == "scan":
-            read.session = self._recorder.session
+        if running.call.kind == "scan" and running.session == self._recorder.session:
+            # Else the client has entered another session meanwhile: some rows were compared with one, some with the
+            # other, so neither promises the page.
+            read.session = running.session
         datacenter = page.view.name
         self._recorder.end(read, "ok", datacenter, running.earliest[datacenter])
         self._recorder.show(read, Entry.from_bytes(encoded) if encoded is not None else None)
