@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from crdtkv.causality.seen import Seen
+from crdtkv.client.core.scanning import PartitionScan
 from crdtkv.node.quorum_calls import replica_service as serving
 from crdtkv.node.quorum_calls import scanning
 from crdtkv.node.quorum_calls.scanning import Page, ScanCall
@@ -56,6 +57,11 @@ def scan_of_one_replica() -> Any:
     return replaced(ScanCall, "start", wrong)
 
 
+def scan_that_compares_no_page_with_its_session() -> Any:
+    """A session does not read separately what it has seen of a page's keys and the page lacks."""
+    return replaced(PartitionScan, "_known_in_page", lambda self, end: [])
+
+
 def session_token_that_drops_a_key() -> Any:
     """A session's token leaves out the key that was seen last."""
     to_token = Seen.to_token
@@ -73,9 +79,14 @@ def session_token_that_drops_a_key() -> Any:
 BUGS_OF_SCANS: dict[Bug, int] = {
     scan_that_skips_the_row_at_the_end_of_a_page: 150,
     scan_of_one_replica: 150,
+    scan_that_compares_no_page_with_its_session: 150,
     session_token_that_drops_a_key: 150,
 }
 #: The class of runs in which they are searched.
 CLASSES_OF_SCANS: dict[Bug, str] = {scan_of_one_replica: "partitions"}
 #: Where the tests begin, to stay short.
-FIRST_SEEDS_OF_SCANS: dict[Bug, int] = {scan_of_one_replica: 100_014, session_token_that_drops_a_key: 139}
+FIRST_SEEDS_OF_SCANS: dict[Bug, int] = {
+    scan_of_one_replica: 100_014,
+    scan_that_compares_no_page_with_its_session: 14,
+    session_token_that_drops_a_key: 139,
+}
