@@ -1,11 +1,11 @@
-"""`ReadCall`: one quorum read in flight.
+"""`ReadQuorum` and `ReadCall`: one quorum read in flight.
 
-It asks R replicas and keeps the others as spares. It asks one spare when a replica fails, and one whenever the hedge
-timer fires. When R replicas have answered, their entries are merged. If all answers are the same bytes, that is the
-result. Otherwise the replicas that lacked something get the merged entry, and the read returns only when R replicas
-hold it (blocking read repair): a later quorum read then sees the same value. A replica that cannot store the entry (its
-disk is full) counts as one that has not answered, and another one is asked instead. This is correct because any R
-replicas together hold everything that a quorum has acknowledged.
+A read asks R replicas and keeps the others as spares. It asks one spare when a replica fails, and one whenever the hedge
+timer fires (`ReadQuorum`). When R replicas have answered, `ReadCall` merges their entries. If all answers are the same
+bytes, that is the result. Otherwise the replicas that lacked something get the merged entry, and the read returns only
+when R replicas hold it (blocking read repair): a later quorum read then sees the same value. A replica that cannot
+store the entry (its disk is full) counts as one that has not answered, and another one is asked instead. This is
+correct because any R replicas together hold everything that a quorum has acknowledged.
 """
 
 from collections.abc import Sequence
@@ -17,8 +17,8 @@ from crdtkv.quorum.tally import Outcome, Tally
 OLDER = b""
 
 
-class ReadCall:
-    """The bookkeeping of one read; entries are stored bytes, None if a replica has no entry."""
+class ReadQuorum:
+    """Which replicas a read has asked, which are its spares, and how many have answered."""
 
     def __init__(self, replicas: Sequence[str], required: int) -> None:
         """Prepare to read from `required` of `replicas`, the preferred first."""
@@ -26,7 +26,6 @@ class ReadCall:
         self._spares = list(replicas[required:])
         self._asked = list(replicas[:required])
         self._tally = Tally(replicas, required)
-        self._answers: dict[str, bytes | None] = {}
 
     @property
     def to_ask(self) -> list[str]:
@@ -43,11 +42,12 @@ class ReadCall:
         """The number of replicas that have answered."""
         return self._tally.received
 
-    def answer(self, replica: str, entry: bytes | None) -> None:
-        """Count a replica's answer."""
-        if self._tally.is_open(replica):
-            self._answers[replica] = entry
-            self._tally.ok(replica)
+    def count(self, replica: str) -> bool:
+        """Count the answer of a replica; return False if it does not count (again)."""
+        if not self._tally.is_open(replica):
+            return False
+        self._tally.ok(replica)
+        return True
 
     def fail(self, replica: str) -> str | None:
         """Count a replica's failure; return the spare to ask instead, None if there is none or none is needed."""
@@ -70,6 +70,23 @@ class ReadCall:
         spare = self._spares.pop(0)
         self._asked.append(spare)
         return spare
+
+    def _next_spare(self) -> str | None:
+        return self.hedge() if self._spares else None
+
+
+class ReadCall(ReadQuorum):
+    """The bookkeeping of the read of one key; entries are stored bytes, None if a replica has no entry."""
+
+    def __init__(self, replicas: Sequence[str], required: int) -> None:
+        """Prepare to read from `required` of `replicas`, the preferred first."""
+        super().__init__(replicas, required)
+        self._answers: dict[str, bytes | None] = {}
+
+    def answer(self, replica: str, entry: bytes | None) -> None:
+        """Count a replica's answer."""
+        if self.count(replica):
+            self._answers[replica] = entry
 
     def result(self, known: Entry | None = None) -> tuple[bytes | None, list[str]]:
         """Return the merged entry, and the replicas that hold another one; call once the outcome is reached.
@@ -105,10 +122,6 @@ class ReadCall:
             if replica not in stale:
                 tally.ok(replica)
         return tally
-
-    def _next_spare(self) -> str | None:
-        return self.hedge() if self._spares else None
-
 
 def join(entries: Sequence[bytes]) -> bytes | None:
     """Return the join of the stored bytes of one key from several replicas; None if there are none."""

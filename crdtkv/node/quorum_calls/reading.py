@@ -1,9 +1,8 @@
 """`GetCall`: a quorum read over the links, with blocking read repair.
 
-`replica_selector` decides which replicas are asked first, `hedging` when to ask one more, and `quorum.ReadCall` the
-result. `GetCall` sends the messages, and reads this node's own entry without one. Phases: asking, then (only if answers
-differed) repairing (`read_repair`), then done. The time that each replica took, or was waited for in vain, goes to
-`latencies`.
+`AskingCall` decides which replicas are asked, and `quorum.ReadCall` the result. `GetCall` sends the messages, and reads
+this node's own entry without one. Phases: asking, then (only if answers differed) repairing (`read_repair`), then done.
+Most reads of small entries end before it begins, by digests (`digest_reading`).
 
 A replica sends only the part of a large entry that this node has not seen. The request carries the context of this
 node's entry. A replica that holds the same or less answers without an entry; one that holds more sends the new part, if
@@ -16,27 +15,27 @@ from collections.abc import Callable, Sequence
 from crdtkv.crdt.entry import Entry
 from crdtkv.errors import CrdtkvError, ReadTimeout, Unavailable
 from crdtkv.node.handoff.local_copy import LocalCopy
-from crdtkv.node.kernel.calls import AGAIN_S, TRANSIENT_REFUSALS, Call
+from crdtkv.node.kernel.calls import AGAIN_S, TRANSIENT_REFUSALS
 from crdtkv.node.kernel.kernel import Kernel
 from crdtkv.node.kernel.keys import PlacedKey
 from crdtkv.node.kernel.responsible import Responsible
-from crdtkv.node.quorum_calls.hedging import SHORTEST_S, Hedging
+from crdtkv.node.quorum_calls.asking import AskingCall
+from crdtkv.node.quorum_calls.hedging import Hedging
 from crdtkv.node.quorum_calls.read_repair import RepairCall
 from crdtkv.node.quorum_calls.replica_selector import ReplicaSelector
 from crdtkv.quorum.read_call import OLDER, ReadCall
 from crdtkv.quorum.tally import Outcome
 from crdtkv.wire.messages import Message, ReadReplica, ReplicaEntry
 
-#: The latency of a request that was refused, or lost with its link, unless it took longer.
-LOST_S = 0.05
-
 #: Called with the merged entry (None: never written) and whether it is durable where it was read.
 Then = Callable[[bytes | None, bool], None]
 Failed = Callable[[CrdtkvError], None]
 
 
-class GetCall(Call):
+class GetCall(AskingCall):
     """One quorum read in flight."""
+
+    _read: ReadCall
 
     def __init__(
         self,
@@ -49,14 +48,10 @@ class GetCall(Call):
         failed: Failed,
         is_for_write: bool = False,
     ) -> None:
+        super().__init__(kernel, selector, hedging)
         self._kernel = kernel
-        self._cluster = kernel.cluster
-        self._step = kernel.step
-        self._calls = kernel.calls
         self._is_for_write = is_for_write
         self._local = local
-        self._selector = selector
-        self._hedging = hedging
         self._key = key
         self.storage_key = key.storage_key
         self._then = then
@@ -64,8 +59,6 @@ class GetCall(Call):
         self._is_durable = True
         self._merged: bytes | None = None
         self._repair: RepairCall | None = None
-        self._number = 0
-        self._asked_at: dict[str, float] = {}
         self._again: list[str] = []
         self._own: Entry | None = None
         #: This node's entry, merged with the new parts of the answers.
@@ -76,35 +69,23 @@ class GetCall(Call):
 
     def start(self, responsibles: Sequence[Responsible], required: int, deadline_s: float) -> None:
         """Ask the first replicas; if too few are responsible, fail at once."""
-        step = self._step
         self._responsibles = {responsible.node: responsible for responsible in responsibles if responsible.is_counted}
         if len(self._responsibles) < required:
             self._failed(Unavailable(required, len(self._responsibles)))
             return
-        self._read = ReadCall(self._selector.ordered(tuple(self._responsibles), required), required)
         self._number = self._calls.add(self)
-        self._calls.set_timer(self._number, deadline_s, "deadline")
-        if self._read.has_spares:
-            self._hedging.earn()
-            self._waits_since = step.now.monotonic_s
-            # Most reads have ended by then. Only for the others the time to wait is computed.
-            self._calls.set_timer(self._number, self._waits_since + SHORTEST_S, "hedge")
-        for name in self._read.to_ask:
-            self._ask(name)
+        read = ReadCall(self._selector.ordered(tuple(self._responsibles), required), required)
+        self.begin(self._responsibles, read, deadline_s)
+
+    @property
+    def is_asking(self) -> bool:
+        """Whether the read needs an answer."""
+        return self._repair is None
 
     def answered(self, replica: str, message: Message) -> None:
         """Count the answer of a replica."""
         if isinstance(message, ReplicaEntry):
             self._answer(replica, self._entry_in(message))
-
-    def lost(self, replica: str) -> None:
-        """Ask a spare replica instead of a lost one; fail if none is left."""
-        asked_at = self._asked_at.pop(replica, None)
-        if asked_at is not None:
-            self._selector.latencies.unanswered(replica, max(LOST_S, self._step.now.monotonic_s - asked_at))
-        spare = self._read.fail(replica)
-        if self._repair is None:
-            self._go_on(spare)
 
     def refused(self, replica: str, code: str) -> None:
         """Ask again after a transient refusal; treat another refusal as a loss."""
@@ -116,33 +97,17 @@ class GetCall(Call):
             self._again.append(replica)
 
     def timer(self, purpose: str) -> None:
-        """Fail at the deadline, ask again after a refusal, or hedge."""
-        if purpose == "deadline":
-            self._fail()
-        elif purpose == "again":
-            again, self._again = self._again, []
-            for replica in again:
-                if replica in self._asked_at:  # the read may have given it up meanwhile
-                    self._ask(replica)
-        elif self._repair is None and self._read.has_spares:
-            self._hedge()
+        """Ask again after a refusal, fail at the deadline, or hedge."""
+        if purpose != "again":
+            super().timer(purpose)
+            return
+        again, self._again = self._again, []
+        for replica in again:
+            if replica in self._asked_at:  # the read may have given it up meanwhile
+                self.ask(replica)
 
-    def _hedge(self) -> None:
-        """Ask one more replica, if the read has waited long enough and a hedge is left; set the next timer."""
-        step, now_s = self._step, self._step.now.monotonic_s
-        others = [name for name in self._responsibles if name != self._cluster.node]
-        wait_s = self._hedging.wait_s(others, self._read.required - (self._cluster.node in self._responsibles))
-        if now_s >= self._waits_since + wait_s:
-            self._waits_since = now_s
-            if self._hedging.spend():
-                step.stats.count("hedged_reads")
-                self._ask(self._read.hedge())
-            else:
-                step.stats.count("hedges_withheld")
-        if self._read.has_spares:
-            self._calls.set_timer(self._number, self._waits_since + wait_s, "hedge")
-
-    def _ask(self, replica: str) -> None:
+    def ask(self, replica: str) -> None:
+        """Request the entry of a replica, or read this node's own."""
         step = self._step
         if replica == self._cluster.node:
             entry, is_durable = self._local.entry(self._key)
@@ -151,6 +116,22 @@ class GetCall(Call):
         else:
             self._asked_at[replica] = step.now.monotonic_s
             step.effects.send(replica, ReadReplica(self._number, self._key.identity, self._seen_here()))
+
+    def go_on(self, spare: str | None) -> None:
+        """Continue after the failure of a replica, with `spare` in its place if there is one."""
+        if self._read.outcome is Outcome.REACHED:
+            self._conclude()
+        elif spare is not None:
+            self.ask(spare)
+        elif self._read.outcome is Outcome.IMPOSSIBLE:
+            self.too_late()
+
+    def too_late(self) -> None:
+        """Fail: too few replicas have answered in time, or can."""
+        self.wait_no_more()
+        self._end()
+        received = self._repair.received if self._repair is not None else self._read.received
+        self._failed(ReadTimeout(received, self._read.required))
 
     def _seen_here(self) -> list[object] | None:
         """Return the context of this node's entry if that is large, so that replicas omit the part it has seen."""
@@ -181,11 +162,7 @@ class GetCall(Call):
         return OLDER if message.is_older and not self._is_for_write else known.to_bytes()
 
     def _answer(self, replica: str, entry: bytes | None) -> None:
-        asked_at = self._asked_at.pop(replica, None)
-        if asked_at is not None:
-            seconds = self._step.now.monotonic_s - asked_at
-            self._step.stats.replica_rpc("read", seconds)
-            self._selector.latencies.answered(replica, seconds)
+        self.note_answer(replica)
         self._read.answer(replica, entry)
         # A hedged answer during a repair counts only if one of the others cannot be repaired.
         if self._read.outcome is Outcome.REACHED and self._repair is None:
@@ -194,7 +171,7 @@ class GetCall(Call):
     def _conclude(self) -> None:
         """Return the result, if all replicas that answered have it; else write it back first."""
         if self._asked_at:
-            self._wait_no_more()
+            self.wait_no_more()
         known = None if self._is_for_write else self._known or self._own
         self._merged, stale = self._read.result(known)
         if stale and self._merged is not None and not self._is_for_write:
@@ -227,32 +204,11 @@ class GetCall(Call):
         self._repair.end()
         self._repair = None
         self._step.stats.count("read_repairs_refused")
-        self._go_on(self._read.retract(replica))
-
-    def _go_on(self, spare: str | None) -> None:
-        """Continue after the failure of a replica, with `spare` in its place if there is one."""
-        if self._read.outcome is Outcome.REACHED:
-            self._conclude()
-        elif spare is not None:
-            self._ask(spare)
-        elif self._read.outcome is Outcome.IMPOSSIBLE:
-            self._fail()
-
-    def _wait_no_more(self) -> None:
-        now_s = self._step.now.monotonic_s
-        for replica, asked_at in self._asked_at.items():
-            self._selector.latencies.unanswered(replica, now_s - asked_at)
-        self._asked_at.clear()
+        self.go_on(self._read.retract(replica))
 
     def _finish(self) -> None:
         self._end()
         self._then(self._merged, self._is_durable)
-
-    def _fail(self) -> None:
-        self._wait_no_more()
-        self._end()
-        received = self._repair.received if self._repair is not None else self._read.received
-        self._failed(ReadTimeout(received, self._read.required))
 
     def _end(self) -> None:
         self._calls.end(self._number)
