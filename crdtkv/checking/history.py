@@ -92,6 +92,14 @@ class Operation:
         """Return whether this operation had ended, including its effect, when the other began."""
         return self.effect_ended < other.began
 
+    def may_be_in(self, context: Context | None) -> bool:
+        """Return whether this write can be part of what was read with a context: that has its dot, or one of its dots.
+
+        The dot of a write of unknown outcome may be unknown; then it can.
+        """
+        dots = self.repeated or ((self.dot,) if self.dot is not None else ())
+        return not dots or any(covers(context, dot) for dot in dots)
+
     def to_json(self) -> str:
         """Return the operation as one line."""
         document = asdict(self)

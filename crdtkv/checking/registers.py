@@ -35,14 +35,8 @@ def check(key: KeyHistory, is_forgetful: bool) -> Iterator[Violation]:
                 for by in gone[id(write)]:
                     if covers(read.context, by.dot):
                         yield Violation("I8", f"{by} replaced {write}, but it came back: {read}")
-            elif not any(perhaps_replaced(write, by) and _is_seen(by, read) for by in key.possible):
+            elif not any(perhaps_replaced(write, by) and by.may_be_in(read.context) for by in key.possible):
                 yield Violation("I1", f"nothing can have replaced {write}, but it is gone: {read}")
-
-
-def _is_seen(by: Operation, read: Operation) -> bool:
-    """Return whether a read can include the effect of a write: then its context has its dot, or one of its dots."""
-    dots = by.repeated or ((by.dot,) if by.dot is not None else ())
-    return not dots or any(covers(read.context, dot) for dot in dots)
 
 
 def _out_of_order(key: KeyHistory) -> Iterator[Violation]:

@@ -28,7 +28,7 @@ def check(key: KeyHistory, is_forgetful: bool) -> Iterator[Violation]:
                 write
                 for write in key.possible
                 if (write.kind == "delete" or (write.kind == "remove" and write.argument == element))
-                and (write.dot is None or covers(read.context, write.dot))
+                and write.may_be_in(read.context)
             ]
             if element in shown:
                 if all(

@@ -84,16 +84,15 @@ class History:
         With `read`, what the client had read, it acts on just that.
         """
         replica = self.replicas[at]
-        dot, before = replica.next_dot(), replica.entry.context
-        timestamp = replica.clock.tick(self.now_ms + replica.skew_ms, above=replica.entry.state.newest())
-        expires_at = timestamp + from_wall_ms(ttl_ms) if ttl_ms is not None else None
         name, arguments = call
         if replica.actor in arguments:
             return  # nobody gives rights to itself
         seen = read.context if read is not None else None
         if read is not None and read.state.has_partial_deltas:
             self._receive(replica, read)  # a coordinator reads until it has seen what its client had
-            dot, before = replica.next_dot(), replica.entry.context
+        dot, before = replica.next_dot(), replica.entry.context
+        timestamp = replica.clock.tick(self.now_ms + replica.skew_ms, above=replica.entry.state.newest())
+        expires_at = timestamp + from_wall_ms(ttl_ms) if ttl_ms is not None else None
         try:
             delta = replica.entry.delta(name, list(arguments), Event(dot, timestamp), seen, expires_at)
         except InsufficientRights:

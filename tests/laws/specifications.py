@@ -83,7 +83,7 @@ TRIED: dict[str, Tried] = {
             ("update", (["map", b"a"], "delete")),
             ("delete", ()),
         ),
-        frozenset(("update",)),
+        frozenset(("update", "delete")),
     ),
     "bcounter": Tried((("increment", (2,)), ("decrement", (1,)), *(("transfer", (1, to)) for to in REPLICA_ACTORS))),
 }

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from crdtkv.checking.specification.increments import left
+from crdtkv.checking.specification.increments import last_increments, left
+from crdtkv.checking.specification.operation import Dots
 from crdtkv.checking.specification.view import Specification, View
 
 
@@ -13,6 +14,10 @@ class CounterSpecification(Specification):
         """Return the sum, nothing if no increment is left."""
         amounts = [one.arguments[0] for one in left(view, list)]
         return [sum(amounts)] if amounts else []
+
+    def deleted_whole(self, view: View) -> Dots:
+        """Return the last increment of each actor."""
+        return last_increments(view.operations)
 
 
 class BoundedCounterSpecification(Specification):

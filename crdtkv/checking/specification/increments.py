@@ -25,6 +25,11 @@ def left(view: View, concerns: Concerns, name: Any = "") -> Iterator[Operation]:
             yield from (one for one in increments if not _is_reset(one, here, view.everything, concerns, name))
 
 
+def last_increments(operations: Iterable[Operation]) -> Dots:
+    """Return the last increment of each actor, reset or not."""
+    return frozenset(increments[-1].dot for increments in _by_actor(operations).values())
+
+
 def _by_actor(operations: Iterable[Operation]) -> dict[str, list[Operation]]:
     by_actor: dict[str, list[Operation]] = {}
     for one in sorted(operations, key=lambda one: one.dot):

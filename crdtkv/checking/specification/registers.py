@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from crdtkv.checking.specification.operation import SUPERSEDE, Operation
+from crdtkv.checking.specification.operation import SUPERSEDE, Dots, Operation
 from crdtkv.checking.specification.view import Specification, View
 
 
@@ -37,8 +37,17 @@ class LastWriterWinsSpecification(Specification):
 
     def values(self, view: View) -> list[Any]:
         """Return the last value, unless the last writer deleted."""
-        last = max(view.operations, key=lambda one: one.age, default=None)
+        last = _last(view)
         if last is None or last.name == "delete":
             return []
         is_over = last.expires_at is not None and last.expires_at <= view.now
         return [] if is_over else list(last.arguments)
+
+    def deleted_whole(self, view: View) -> Dots:
+        """Return the last writer."""
+        last = _last(view)
+        return frozenset() if last is None else frozenset((last.dot,))
+
+
+def _last(view: View) -> Operation | None:
+    return max(view.operations, key=lambda one: one.age, default=None)

@@ -8,7 +8,7 @@ from crdtkv.checking.specification.flags import DisableWinsFlagSpecification, Fl
 from crdtkv.checking.specification.joined import HyperLogLogSpecification, MaximumSpecification, MinimumSpecification
 from crdtkv.checking.specification.registers import LastWriterWinsSpecification, RegisterSpecification
 from crdtkv.checking.specification.sets import RemoveWinsSetSpecification, SetSpecification
-from crdtkv.checking.specification.view import Specification, View
+from crdtkv.checking.specification.view import Field, Specification, View
 
 
 class MapSpecification(Specification):
@@ -17,8 +17,13 @@ class MapSpecification(Specification):
     def values(self, view: View) -> list[Any]:
         """Return type, name and values of every visible field, sorted."""
         fields = sorted({tuple(one.arguments[0][:2]) for one in view.named("update")})
-        shown = ([*field, SPECIFICATIONS[field[0]].values(view.on_field(field))] for field in fields)
+        shown = ([*field, _field_values(view, field)] for field in fields)
         return [field for field in shown if field[2]]
+
+
+def _field_values(view: View, field: Field) -> list[Any]:
+    specification = SPECIFICATIONS[field[0]]
+    return specification.values(view.on_field(field, specification))
 
 
 SPECIFICATIONS: dict[str, Specification] = {

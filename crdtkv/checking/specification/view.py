@@ -33,11 +33,17 @@ class Everything:
         found: T = self._memo[what]
         return found
 
-    def on_field(self, field: Field) -> "Everything":
-        """Return the operations on a field of this map; a delete is one if it had seen an operation on the field."""
-        return self.once(("field", field), lambda: Everything(self._field_operations(field), self.clearing))
+    def on_field(self, field: Field, specification: "Specification") -> "Everything":
+        """Return the operations on a field of this map.
 
-    def _field_operations(self, field: Field) -> Mapping[Dot, Operation]:
+        A delete is one if it had seen an operation on the field. A field whose type takes no context is deleted whole:
+        only if its client had read everything in it that its coordinator held.
+        """
+        return self.once(
+            ("field", field), lambda: Everything(self._field_operations(field, specification), self.clearing)
+        )
+
+    def _field_operations(self, field: Field, specification: "Specification") -> Mapping[Dot, Operation]:
         found: dict[Dot, Operation] = {}
         for one in self.operations.values():
             if one.name == "update" and tuple(one.arguments[0][:2]) == field:
@@ -46,7 +52,11 @@ class Everything:
                 call = ("update", (deeper, name, *arguments)) if deeper else (name, tuple(arguments))
                 found[one.dot] = one._replace(name=call[0], arguments=call[1])
         deletes = [one for one in self.operations.values() if one.name == "delete" and not one.seen.isdisjoint(found)]
-        return {**found, **{one.dot: one for one in deletes}}
+        for delete in sorted(deletes, key=lambda one: one.age):
+            before = View(Everything(found, self.clearing), delete.held, delete.moment)
+            if delete.seen.issuperset(specification.deleted_whole(before)):
+                found = {**found, delete.dot: delete}
+        return found
 
 
 class View(NamedTuple):
@@ -66,9 +76,9 @@ class View(NamedTuple):
         """Return the operations of these names."""
         return [one for one in self.operations if one.name in names]
 
-    def on_field(self, field: Field) -> "View":
-        """Return the same view of a field of this map."""
-        return self._replace(everything=self.everything.on_field(field))
+    def on_field(self, field: Field, specification: "Specification") -> "View":
+        """Return the same view of a field of this map, which has this specification."""
+        return self._replace(everything=self.everything.on_field(field, specification))
 
     def before(self, one: Operation) -> "View":
         """Return what the coordinator of an operation had seen."""
@@ -93,6 +103,13 @@ class Specification:
     def values(self, view: View) -> list[Any]:
         """Return what a reader sees."""
         raise NotImplementedError
+
+    def deleted_whole(self, view: View) -> Dots:
+        """Return the operations that a delete with a context must have read to delete this field of a map.
+
+        None for a type that takes a context, whose delete removes what was read.
+        """
+        return frozenset()
 
     def shown(self, operations: Mapping[Dot, Operation], dots: Dots | None = None, now: int = 0) -> list[Any]:
         """Return what a reader of a key sees that has seen these of its operations, or all of them."""

@@ -288,6 +288,14 @@ def test_a_concurrent_remove_may_have_met_the_add_or_not() -> None:
         assert broken(*history, final(members, {"a": [1], "b": [1]}, **SET)) == []
 
 
+def test_a_delete_that_a_lost_disk_made_happen_twice_has_two_dots() -> None:
+    """From seed 650004484, disks: a read had seen the first one, the client was told the second."""
+    again = delete(5, "b1", outcome="info", repeated=[("b", 1), ("c", 1)], **SET)
+    history = [change("add", "x", 0, "a1", **SET), again]
+    assert broken(*history, get([], 8, {"a": [1], "c": [1]}, **SET), lost_disks=2) == []
+    assert broken(*history, get([], 8, {"a": [1]}, **SET), lost_disks=2) == ["I1"]
+
+
 def test_a_remove_of_another_element_takes_nothing() -> None:
     history = [change("add", "x", 0, "a1", **SET), change("remove", "y", 5, "b1", **SET)]
     assert broken(*history, final([], {"a": [1], "b": [1]}, **SET)) == ["I1"]
