@@ -25,7 +25,7 @@ from crdtkv.crdt.parts import Parts
 from crdtkv.crdt.registry import TYPES, type_named
 from crdtkv.crdt.unread import Unread, UnreadVersion
 from crdtkv.errors import InvalidRequest, ProtocolError
-from crdtkv.hashing import entry_digest
+from crdtkv.hashing import DIGEST_BYTES, entry_digest
 
 FORMAT = 1
 #: `[BUNDLE, type, [entry, …]]`: versions of a type that is unknown to the node that stored them (`unread`).
@@ -256,6 +256,10 @@ class Entry:
         if self._digest is None:
             self._digest = entry_digest(storage_key, self.to_bytes())
         return self._digest
+
+    def digest_bytes(self, storage_key: bytes) -> bytes:
+        """Return the digest as bytes, as messages carry it."""
+        return self.digest(storage_key).to_bytes(DIGEST_BYTES, "big")
 
     def _encode(self) -> list[bytes]:
         state = self.state

@@ -182,6 +182,7 @@ def assemble(settings: NodeSettings, host_store: Store, random: Random, now: Now
         enrollment=enrollment,
         watching=watching,
         scheduled=(
+            quorum_calls,
             enrollment,
             anti_entropy,
             delivery,

@@ -42,6 +42,7 @@ from crdtkv.ring.topology import Topology
 from crdtkv.storage.store import Store
 from crdtkv.wire.codec import decode_frame
 from crdtkv.wire.messages import (
+    DigestRead,
     DropTombstones,
     FillDone,
     FillWanted,
@@ -89,6 +90,7 @@ class NodeCore:
         }
         from_node: dict[type, Callable[[str, Any], None]] = {
             ReadReplica: parts.service.read_replica,
+            DigestRead: parts.service.compare,
             WriteReplica: parts.service.write_replica,
             WriteReplicas: parts.service.write_replicas,
             KeepHint: parts.service.keep_hint,

@@ -17,6 +17,8 @@ from crdtkv.node.membership.membership import Membership
 from crdtkv.node.membership.ring_follower import RingFollower
 from crdtkv.wire.messages import (
     WRITE_WIDTH,
+    DigestRead,
+    DigestReply,
     DropTombstones,
     EntriesReply,
     ErrorReply,
@@ -54,7 +56,7 @@ from crdtkv.wire.outgoing import CONGESTED
 
 _ANSWERS = frozenset(
     (
-        ReplicaSuperseded, ReplicaEntry, PartitionRows, RootsReply, LeafReply,
+        ReplicaSuperseded, ReplicaEntry, DigestReply, PartitionRows, RootsReply, LeafReply,
         EntriesReply, MutateReply, ScanReply, ErrorReply, TombstonesReply, TombstonesDropped, OperationFound,
     )
 )  # fmt: skip
@@ -62,8 +64,8 @@ _FORWARDED = frozenset(ADMITTED)
 #: Requests whose answers another node counts in a quorum, or relies on.
 _COUNTED = frozenset(
     (
-        ReadReplica, FindOperation, WriteReplica, WriteReplicas, KeepHint, HandOff, ReadPartition, TombstonesRequest,
-        DropTombstones, RightsRequest,
+        ReadReplica, DigestRead, FindOperation, WriteReplica, WriteReplicas, KeepHint, HandOff, ReadPartition,
+        TombstonesRequest, DropTombstones, RightsRequest,
     )
 )  # fmt: skip
 #: Bytes charged for a client's request in addition to its answer, because its work exceeds its answer.
@@ -74,7 +76,7 @@ _CHARGES: dict[type, int] = {
     RepairRequest: 1024 * 1024,
 }
 #: Requests that a learner refuses. Only a node without the document that made it a learner sends them.
-_READS = frozenset((ReadReplica, FindOperation, ReadPartition))
+_READS = frozenset((ReadReplica, DigestRead, FindOperation, ReadPartition))
 
 
 class Dispatch:

@@ -1,9 +1,9 @@
 """`ReadQuorum` and `ReadCall`: one quorum read in flight.
 
-A read asks R replicas and keeps the others as spares. It asks one spare when a replica fails, and one whenever the hedge
-timer fires (`ReadQuorum`). When R replicas have answered, `ReadCall` merges their entries. If all answers are the same
-bytes, that is the result. Otherwise the replicas that lacked something get the merged entry, and the read returns only
-when R replicas hold it (blocking read repair): a later quorum read then sees the same value. A replica that cannot
+A read asks R replicas and keeps the others as spares. It asks one spare when a replica fails, and one whenever the
+hedge timer fires (`ReadQuorum`). When R replicas have answered, `ReadCall` merges their entries. If all answers are the
+same bytes, that is the result. Otherwise the replicas that lacked something get the merged entry, and the read returns
+only when R replicas hold it (blocking read repair): a later quorum read then sees the same value. A replica that cannot
 store the entry (its disk is full) counts as one that has not answered, and another one is asked instead. This is
 correct because any R replicas together hold everything that a quorum has acknowledged.
 """
@@ -122,6 +122,7 @@ class ReadCall(ReadQuorum):
             if replica not in stale:
                 tally.ok(replica)
         return tally
+
 
 def join(entries: Sequence[bytes]) -> bytes | None:
     """Return the join of the stored bytes of one key from several replicas; None if there are none."""

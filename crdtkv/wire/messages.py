@@ -243,6 +243,23 @@ class ReplicaEntry(NamedTuple):
     is_part: bool = False
 
 
+class DigestRead(NamedTuple):
+    """Compare the receiver's entries with those of the requester. Answered by `DigestReply`.
+
+    `rows` is `[identity, digest, identity, …]`; a digest has 16 bytes, or none if the requester has no entry.
+    """
+
+    id: int
+    rows: list[object]
+
+
+class DigestReply(NamedTuple):
+    """The positions (from 0) of the keys of which the replica may hold another entry; it holds the others durably."""
+
+    id: int
+    different: list[object]
+
+
 class WriteReplica(NamedTuple):
     """Merge an entry into the receiver's. Answered by `ReplicaWritten` or `ReplicaSuperseded`.
 
@@ -510,7 +527,8 @@ Message = (
     Hello | Beat | GoAway | GetRequest | MutateRequest | ScanRequest | TopologyRequest | StatusRequest
     | RepairRequest | InspectRequest | EntriesReply | MutateReply | ScanReply | TopologyReply | StatusReply | ErrorReply
     | WatchRequest | WatchReply
-    | ReadReplica | ReplicaEntry | WriteReplica | WriteReplicas | ReplicaWritten | ReplicaSuperseded
+    | ReadReplica | ReplicaEntry | DigestRead | DigestReply
+    | WriteReplica | WriteReplicas | ReplicaWritten | ReplicaSuperseded
     | FindOperation | OperationFound
     | KeepHint | HandOff | ReadPartition | PartitionRows | RootsRequest | RootsReply | LeafRequest | LeafReply
     | TombstonesRequest | TombstonesReply | DropTombstones | TombstonesDropped
@@ -552,6 +570,8 @@ NUMBERS: dict[type, int] = {
     PartitionRows: 25,
     Refusal: 26,
     WriteReplicas: 38,
+    DigestRead: 47,
+    DigestReply: 48,
     FindOperation: 34,
     OperationFound: 35,
     RootsRequest: 40,

@@ -20,6 +20,8 @@ from crdtkv.wire.codec import encode_frame
 from crdtkv.wire.frames import MAX_FRAME_BYTES, TARGET_FRAME_BYTES, framed
 from crdtkv.wire.messages import (
     WRITE_WIDTH,
+    DigestRead,
+    DigestReply,
     EntriesReply,
     ErrorReply,
     GetRequest,
@@ -64,7 +66,7 @@ _ANSWERS_TO_CLIENTS = frozenset(
 )
 _ANSWERS_TO_NODES = frozenset(
     (
-        ReplicaEntry, ReplicaSuperseded, OperationFound, PartitionRows, RootsReply, LeafReply,
+        ReplicaEntry, DigestReply, ReplicaSuperseded, OperationFound, PartitionRows, RootsReply, LeafReply,
         TombstonesReply, TombstonesDropped, Refusal,
     )
 )  # fmt: skip
@@ -79,6 +81,7 @@ _CAN_WAIT = frozenset(
     (
         EntriesReply, ScanReply, WatchReply, StatusReply, TopologyReply, ReplicaEntry, PartitionRows, LeafReply,
         OperationFound, GetRequest, MutateRequest, WriteReplica, WriteReplicas, KeepHint, HandOff,
+        DigestRead,
     )
 )  # fmt: skip
 

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 from crdtkv.wire.messages import (
+    DigestRead,
+    DigestReply,
     EntriesReply,
     GetRequest,
     HandOff,
@@ -94,6 +96,7 @@ _WEIGHERS: dict[type, Callable[[Any], int]] = {
     LeafRequest: lambda message: _of_pairs(message.digests),
     WriteReplica: _of_written,
     WriteReplicas: lambda message: SMALL + sum(map(weight_of_item, message.rows)),
+    DigestRead: lambda message: SMALL + sum(map(weight_of_item, message.rows)),
     MutateRequest: _of_operation,
     GetRequest: lambda message: SMALL + weight_of_item(message.identities),
     KeepHint: lambda message: SMALL + len(message.identity) + len(message.entry) + len(message.record),
@@ -107,6 +110,7 @@ _WEIGHERS: dict[type, Callable[[Any], int]] = {
 } | dict.fromkeys(
     (
         RootsRequest, RootsReply, MembersPush, MembersReply, TombstonesRequest, TombstonesReply, TombstonesDropped,
+        DigestReply,
     ),
     _of_fields,
 )  # fmt: skip

@@ -11,6 +11,8 @@ Values must be ordered by that timestamp alone, so this level is for registers.
 Source: Attiya, Bar-Noy, Dolev, "Sharing Memory Robustly in Message-Passing Systems" (1995).
 """
 
+from collections.abc import Sequence
+
 from crdtkv.errors import CrdtkvError, InvalidRequest, Overloaded
 from crdtkv.node.coordinate.background_read_repair import BackgroundReadRepair
 from crdtkv.node.coordinate.placing import UNKNOWN, Placing, check_linearizable, deadline_of
@@ -18,6 +20,7 @@ from crdtkv.node.kernel.events import Peer
 from crdtkv.node.kernel.kernel import Kernel
 from crdtkv.node.kernel.keys import PlacedKey
 from crdtkv.node.kernel.requester import Requester
+from crdtkv.node.quorum_calls.digest_reading import ClientRead, Shown
 from crdtkv.node.quorum_calls.quorum_calls import QuorumCalls
 from crdtkv.node.quorum_calls.scanning import MAX_PAGE_ROWS, PageRequest
 from crdtkv.node.replica.replica import Replica
@@ -132,17 +135,38 @@ class Coordinator:
         required: int,
         timeout_ms: int,
     ) -> None:
-        step = self._step
         check_linearizable(level, key)
-        request = GetRequest(requester.id, [key.identity], level.to_wire(), timeout_ms)
-        if self._placing.forward(requester, request, key.token, level, required):
-            return
+        if not self._cluster.serves(key.token):
+            request = GetRequest(requester.id, [key.identity], level.to_wire(), timeout_ms)
+            if self._placing.forward(requester, request, key.token, level, required):
+                return
         self._placing.check_load()
+        read = ClientRead(requester, key, level.is_sloppy, required, deadline_of(requester, timeout_ms))
+        if not self._quorum_calls.digest_reads.add(read, self):
+            self.read_in_full(read)
+
+    def show(self, results: Sequence[Shown]) -> None:
+        """Answer reads of which enough replicas hold the same entry, consecutive ones of a client in one message."""
+        run: list[object] = []
+        run_bytes = 0
+        for position, result in enumerate(results):
+            if run and (run_bytes >= RUN_BYTES or not _continues(results[position - 1], result)):
+                self._show_run(results[position - len(run)], run)
+                run, run_bytes = [], 0
+            entry = self._replica.as_of_now(result.entry)
+            run.append(entry)
+            run_bytes += len(entry or b"")
+        if run:
+            self._show_run(results[-len(run)], run)
+
+    def read_in_full(self, read: ClientRead) -> None:
+        """Read a key of which the replicas may hold different entries."""
+        step, requester, key = self._step, read.requester, read.key
         self._quorum_calls.read(
             key,
-            self._cluster.responsibles(key.token, level.is_sloppy),
-            required,
-            deadline_of(requester, timeout_ms),
+            self._cluster.responsibles(key.token, read.is_sloppy),
+            read.required,
+            read.deadline_s,
             then=lambda entry, is_durable: requester.reply(
                 step, EntriesReply(requester.id, [self._replica.as_of_now(entry)]), is_durable
             ),
@@ -156,5 +180,20 @@ class Coordinator:
             self._step.stats.request("get", level, "ok", 0.0, len(entries))
             self._background.answered(request.identities, first_id - request.id, len(entries))
 
+    def _show_run(self, first: Shown, entries: list[object]) -> None:
+        """Answer consecutive reads of one client with one message."""
+        step = self._step
+        peer, number, kind, level, started_s = first.read.requester
+        step.answer(peer, EntriesReply(number, entries), first.is_durable)
+        step.stats.request(kind, level, "ok", step.now.monotonic_s - started_s, len(entries))
+
     def _as_of_now(self, rows: list[tuple[bytes, bytes | None]]) -> list[object]:
         return [[identity, self._replica.as_of_now(entry)] for identity, entry in rows]
+
+
+def _continues(before: Shown, result: Shown) -> bool:
+    """Return whether the answer to a read may follow that of another one in one message."""
+    first, second = before.read.requester, result.read.requester
+    # Another node that forwards a read waits for an answer of its own.
+    is_next = second.id == first.id + 1 and second.peer == first.peer and isinstance(first.peer, int)
+    return is_next and second.level == first.level and result.is_durable == before.is_durable

@@ -52,11 +52,14 @@ class CallTable:
     def __init__(self, first: int = 0) -> None:
         self._calls: dict[int, Call] = {}
         self._last = first
+        #: The requests in flight that share a call with another one: each beyond the first of its call.
+        self.batched = 0
         self._ticks: list[int] = []
         self._timers: dict[int, list[tuple[int, str]]] = {}
 
     def __len__(self) -> int:
-        return len(self._calls)
+        """Return the number of requests in flight."""
+        return len(self._calls) + self.batched
 
     def add(self, call: Call) -> int:
         """Add a call and return its number."""

@@ -18,6 +18,7 @@ class ClusterView:
         self._is_quarantined = False
         #: By partition, and whether the level is sloppy.
         self._responsibles: dict[tuple[int, bool], tuple[Responsible, ...]] = {}
+        self._counted: dict[tuple[int, bool], tuple[str, ...]] = {}
         self._serves: dict[int, bool] = {}
         #: By node, in seconds: a lower bound of how far its monotonic clock is ahead of this node's.
         self.clocks_ahead_s: dict[str, float] = {}
@@ -30,7 +31,7 @@ class ClusterView:
     @ring.setter
     def ring(self, ring: HashRing) -> None:
         self._ring = ring
-        self._responsibles = {}
+        self._forget()
         self._serves = {}
 
     @property
@@ -52,7 +53,7 @@ class ClusterView:
     def is_quarantined(self, is_quarantined: bool) -> None:
         if is_quarantined != self._is_quarantined:
             self._is_quarantined = is_quarantined
-            self._responsibles = {}
+            self._forget()
             self._serves = {}
 
     @property
@@ -77,12 +78,12 @@ class ClusterView:
     def node_up(self, node: str) -> None:
         """Send requests to a node from now on."""
         self._alive.add(node)
-        self._responsibles = {}
+        self._forget()
 
     def node_down(self, node: str) -> None:
         """Send no more requests to a node."""
         self._alive.discard(node)
-        self._responsibles = {}
+        self._forget()
 
     def fallbacks(self, partition: int) -> list[str]:
         """Return the nodes that may act as fallback replicas of a partition, in the order of its preference list."""
@@ -103,3 +104,17 @@ class ClusterView:
                 is_sloppy,
             )
         return responsibles
+
+    def counted(self, token: int, is_sloppy: bool) -> tuple[str, ...]:
+        """Return the names of the responsible replicas of a key that count in quorums, sorted."""
+        where = (partition_of(token, self._ring.partitions), is_sloppy)
+        counted = self._counted.get(where)
+        if counted is None:
+            names = [responsible.node for responsible in self.responsibles(token, is_sloppy) if responsible.is_counted]
+            counted = self._counted[where] = tuple(sorted(names))
+        return counted
+
+    def _forget(self) -> None:
+        """Drop what depends on the live nodes."""
+        self._responsibles = {}
+        self._counted = {}

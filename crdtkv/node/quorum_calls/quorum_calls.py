@@ -8,6 +8,7 @@ from crdtkv.node.handoff.local_copy import LocalCopy
 from crdtkv.node.kernel.kernel import Kernel
 from crdtkv.node.kernel.keys import PlacedKey
 from crdtkv.node.kernel.responsible import Responsible
+from crdtkv.node.quorum_calls.digest_reading import DigestReads
 from crdtkv.node.quorum_calls.hedging import Hedging
 from crdtkv.node.quorum_calls.reading import Failed, GetCall, Then
 from crdtkv.node.quorum_calls.replica_selector import ReplicaSelector
@@ -30,6 +31,7 @@ class QuorumCalls:
         self._store = store
         self._selector = selector
         self._hedging = Hedging(selector.latencies)
+        self.digest_reads = DigestReads(kernel, local, selector, self._hedging)
 
     def read(
         self,
@@ -44,6 +46,14 @@ class QuorumCalls:
         """Read a key from `required` of its responsible replicas."""
         call = GetCall(self._kernel, self._local, self._selector, self._hedging, key, then, failed, is_for_write)
         call.start(responsibles, required, deadline_s)
+
+    def run_due(self) -> None:
+        """Send the digest reads of this step."""
+        self.digest_reads.run_due()
+
+    def next_timer(self) -> float | None:
+        """Return None: the deadlines are in the table of calls."""
+        return None
 
     def read_majority(self, key: PlacedKey, deadline_s: float, then: Then, failed: Failed) -> None:
         """Read a key from a majority of its home replicas."""

@@ -22,6 +22,8 @@ from crdtkv.storage.store import Store
 from crdtkv.wire.codec import MAX_INT
 from crdtkv.wire.messages import (
     WRITE_WIDTH,
+    DigestRead,
+    DigestReply,
     EntriesReply,
     ErrorReply,
     FindOperation,
@@ -75,6 +77,26 @@ class ReplicaService:
                 self._step.answer(node, part, is_durable)
                 return
         self._step.answer(node, ReplicaEntry(request.id, entry.to_bytes() if entry is not None else None), is_durable)
+
+    def compare(self, node: str, request: DigestRead) -> None:
+        """Answer which entries differ from those of another node, by their digests.
+
+        Raises:
+            ProtocolError: the rows are malformed, or a key is.
+        """
+        local, rows = self._local, request.rows
+        identities, digests = rows[::2], rows[1::2]
+        if len(identities) != len(digests) or not set(map(type, rows)) <= {bytes}:
+            raise ProtocolError("a digest read is identity, digest, identity, …")
+        different: list[object] = []
+        for position, (identity, digest) in enumerate(zip(identities, digests, strict=True)):
+            key = self._keys.from_peer(identity)  # type: ignore[arg-type]
+            entry, is_durable = local.entry(key)
+            is_comparable = is_durable and not local.is_large(entry)
+            held = entry.digest_bytes(key.storage_key) if is_comparable and entry is not None else b""
+            if held != digest or not is_comparable:
+                different.append(position)
+        self._step.effects.send(node, DigestReply(request.id, different))
 
     def inspect(self, peer: Peer, request: InspectRequest) -> None:
         """Answer a client with this node's entry of a key."""

@@ -24,6 +24,8 @@ from crdtkv.sim.world.stored import descends, has, parse, violated
 from crdtkv.sim.world.view import NodeView, WorldView
 from crdtkv.storage import rows
 from crdtkv.wire.messages import (
+    DigestRead,
+    DigestReply,
     DropTombstones,
     EntriesReply,
     GetRequest,
@@ -50,11 +52,12 @@ from crdtkv.wire.messages import (
 )
 
 _SERVED = (
-    ReadReplica, WriteReplica, KeepHint, HandOff, ReadPartition, RootsRequest, LeafRequest,
+    ReadReplica, DigestRead, WriteReplica, KeepHint, HandOff, ReadPartition, RootsRequest, LeafRequest,
     TombstonesRequest, DropTombstones,
 )  # fmt: skip
 _SERVICE = (
-    ReplicaEntry, ReplicaSuperseded, PartitionRows, RootsReply, LeafReply, TombstonesReply, TombstonesDropped
+    ReplicaEntry, DigestReply, ReplicaSuperseded, PartitionRows, RootsReply, LeafReply, TombstonesReply,
+    TombstonesDropped,
 )  # fmt: skip
 _Asked = tuple[str, int, Peer, int]
 
@@ -68,6 +71,8 @@ class DurabilityMonitor(Monitor):
         self._collecting = collecting
         #: By node, its process, the requester and the number of the request: its key and its level.
         self._asked: dict[_Asked, tuple[bytes, str]] = {}
+        #: In the same way: the keys of a digest read.
+        self._compared: dict[_Asked, list[bytes]] = {}
         #: Of each node whose disk has lost data, by row: the entries that the other replicas held when it started.
         self._debts: dict[str, dict[bytes, list[bytes]]] = {}
 
@@ -109,7 +114,7 @@ class DurabilityMonitor(Monitor):
         if self._loses_data:
             if self._world.plan.lost_disks == 1 and node.place.node in self._debts:
                 for message in messages:
-                    if isinstance(message, ReplicaEntry):
+                    if isinstance(message, ReplicaEntry | DigestReply):
                         self._has_learned(node, peer, message)
             return
         for message in messages:
@@ -128,12 +133,20 @@ class DurabilityMonitor(Monitor):
                             node, peer, number, 0, dots, lambda stored, read=read: descends(stored, read)
                         )
 
-    def _has_learned(self, node: NodeView, peer: Peer, message: ReplicaEntry) -> None:
+    def _has_learned(self, node: NodeView, peer: Peer, message: ReplicaEntry | DigestReply) -> None:
         """Check an answer that another node counts in a quorum."""
-        asked = self._asked.get((node.place.node, node.process, peer, message.id))
-        if asked is None:
-            return
-        self._check_debt(node, asked[0], node.disk.durable(rows.data_row(storage_key_of(asked[0]))))
+        if isinstance(message, DigestReply):
+            identities = self._same(node, peer, message)
+        else:
+            asked = self._asked.get((node.place.node, node.process, peer, message.id))
+            identities = [asked[0]] if asked is not None else []
+        for identity in identities:
+            self._check_debt(node, identity, node.disk.durable(rows.data_row(storage_key_of(identity))))
+
+    def _same(self, node: NodeView, peer: Peer, message: DigestReply) -> list[bytes]:
+        """Return the keys of which a node says that it holds what the requester holds."""
+        compared = self._compared.get((node.place.node, node.process, peer, message.id), [])
+        return [identity for position, identity in enumerate(compared) if position not in message.different]
 
     def _may_count_again(self, node: NodeView, proposal: Proposal) -> None:
         """Check a learner that proposes to become a member."""
@@ -157,6 +170,8 @@ class DurabilityMonitor(Monitor):
                     self._asked[*where, message.id] = (message.identity, message.level)
                 case ReadReplica() | WriteReplica() | InspectRequest():
                     self._asked[*where, message.id] = (message.identity, "")
+                case DigestRead():
+                    self._compared[*where, message.id] = message.rows[::2]  # type: ignore[assignment]
                 case GetRequest():
                     for number, identity in enumerate(message.identities, message.id):
                         assert isinstance(identity, bytes)
@@ -176,6 +191,11 @@ class DurabilityMonitor(Monitor):
                 asked = self._asked.get((name, node.process, peer, number))
                 if asked is not None and not _is_held_durably(node, asked[0], entry):
                     violated("durability", f"{name} shows {peer} what is not durable: {asked[0]!r}")
+            case DigestReply():
+                for identity in self._same(node, peer, message):
+                    row = rows.data_row(storage_key_of(identity))
+                    if node.disk.durable(row) != node.disk.visible(row):
+                        violated("durability", f"{name} tells {peer} that it holds what is not durable: {identity!r}")
             case ReplicaWritten() | ReplicaSuperseded() | MutateReply(actor=node.core.parts.replica.actor):  # type: ignore[union-attr]
                 violated("durability", f"{name} acknowledges before its fsync: {message}")
 

@@ -11,6 +11,8 @@ from crdtkv.node.kernel.events import PeerDown, Received
 from crdtkv.node.kernel.keys import KeyCheck
 from crdtkv.ring.token import storage_key_of
 from crdtkv.wire.messages import (
+    DigestRead,
+    DigestReply,
     EntriesReply,
     ErrorReply,
     GetRequest,
@@ -69,12 +71,17 @@ class OneReader:
         self.cluster = Cluster(config(3))
         self.cluster.loses = self._take
         self.inbox: dict[str, list[Message]] = {"eu-2": [], "eu-3": []}
+        self._digest_reads: list[tuple[str, DigestRead]] = []
         hold(self.cluster, "eu-1", OLDER)
         self.cluster.handle("eu-1", Received(CLIENT, 0, [GetRequest(99, [KEY], level, 5000)]))
+        for node, request in self._digest_reads:
+            self.answer(node, DigestReply(request.id, [0]))
 
     def _take(self, sender: str, receiver: str, message: Message) -> bool:
         if isinstance(message, (ReadReplica, WriteReplica)):
             self.inbox[receiver].append(message)
+        elif isinstance(message, DigestRead):
+            self._digest_reads.append((receiver, message))
         return True
 
     def hedge(self) -> None:

@@ -3,6 +3,8 @@
 from one_node import CLIENT, OneNode, identity, to
 
 from crdtkv.wire.messages import (
+    DigestRead,
+    DigestReply,
     EntriesReply,
     ErrorReply,
     GetRequest,
@@ -92,9 +94,9 @@ def test_a_full_node_answers_other_nodes_reads() -> None:
 
 def test_a_full_node_takes_answers_and_is_no_longer_full() -> None:
     node = OneNode(limits={"calls_in_flight_max": 1})
-    (replica, request), *_ = to(node.get("k"), ReadReplica).items()
+    (replica, request), *_ = to(node.get("k"), DigestRead).items()
     assert codes(node.get("k")) == ["overloaded"]
-    assert CLIENT in to(node.from_node(str(replica), ReplicaEntry(request.id, None)), EntriesReply)
+    assert CLIENT in to(node.from_node(str(replica), DigestReply(request.id, [])), EntriesReply)
     assert codes(node.get("k")) == []
 
 
