@@ -20,6 +20,7 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 #: The counters of a core by name, and their help texts.
 COUNTERS = {
     "requests_refused": "Requests of clients refused on arrival, because they would have waited too long",
+    "reads_in_full": "Quorum reads that a comparison of digests did not end",
     "read_repairs": "Replicas written back to by blocking read repair",
     "read_repairs_refused": "Replicas that could not store a read repair, and were replaced by others",
     "hedged_reads": "Additional replicas asked because others were late",

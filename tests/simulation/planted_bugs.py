@@ -53,6 +53,7 @@ from .planted_in_collection import (
     tombstones_collected_by_time_only,
     tombstones_collected_without_those_that_are_down,
 )
+from .planted_in_digest_reads import BUGS_OF_DIGEST_READS, FIRST_SEEDS_OF_DIGEST_READS
 from .planted_in_group_commit import BUGS_OF_GROUP_COMMIT
 from .planted_in_repair import BUGS_OF_REPAIR, CLASSES_OF_REPAIR, FIRST_SEEDS_OF_REPAIR
 from .planted_in_retries import (
@@ -429,6 +430,7 @@ BUGS: dict[Bug, int] = {
     session_that_forgets_its_writes: 50,
     **BUGS_OF_GROUP_COMMIT,
     **BUGS_OF_CLIENTS,
+    **BUGS_OF_DIGEST_READS,
     **BUGS_OF_REPAIR,
     **BUGS_OF_SCANS,
     **BUGS_OF_TYPES,
@@ -453,6 +455,7 @@ FIRST_SEEDS: dict[Bug, int] = {
     begun_after_its_time: 100_007,
     session_that_forgets_its_writes: 200_000,
     **FIRST_SEEDS_OF_CLIENTS,
+    **FIRST_SEEDS_OF_DIGEST_READS,
     **FIRST_SEEDS_OF_REPAIR,
     **FIRST_SEEDS_OF_SCANS,
     **FIRST_SEEDS_OF_TYPES,

@@ -13,8 +13,10 @@ from typing import Any
 
 from crdtkv.checking.history import Dot
 from crdtkv.checking.levels import SLOPPY, nodes_asked_and_awaited
+from crdtkv.hashing import digest_of
 from crdtkv.node.kernel.effects import Effects, Proposal
 from crdtkv.node.kernel.events import Event, Peer, Received
+from crdtkv.quorum.read_call import join
 from crdtkv.ring.token import identity_in, storage_key_of
 from crdtkv.sim.monitors.collecting import Collecting
 from crdtkv.sim.monitors.home_replicas import HomeReplicas
@@ -71,8 +73,8 @@ class DurabilityMonitor(Monitor):
         self._collecting = collecting
         #: By node, its process, the requester and the number of the request: its key and its level.
         self._asked: dict[_Asked, tuple[bytes, str]] = {}
-        #: In the same way: the keys of a digest read.
-        self._compared: dict[_Asked, list[bytes]] = {}
+        #: In the same way: the keys of a digest read, with their digests.
+        self._compared: dict[_Asked, list[tuple[bytes, bytes]]] = {}
         #: Of each node whose disk has lost data, by row: the entries that the other replicas held when it started.
         self._debts: dict[str, dict[bytes, list[bytes]]] = {}
 
@@ -136,17 +138,17 @@ class DurabilityMonitor(Monitor):
     def _has_learned(self, node: NodeView, peer: Peer, message: ReplicaEntry | DigestReply) -> None:
         """Check an answer that another node counts in a quorum."""
         if isinstance(message, DigestReply):
-            identities = self._same(node, peer, message)
+            identities = [identity for identity, _ in self._same(node, peer, message)]
         else:
             asked = self._asked.get((node.place.node, node.process, peer, message.id))
             identities = [asked[0]] if asked is not None else []
         for identity in identities:
             self._check_debt(node, identity, node.disk.durable(rows.data_row(storage_key_of(identity))))
 
-    def _same(self, node: NodeView, peer: Peer, message: DigestReply) -> list[bytes]:
-        """Return the keys of which a node says that it holds what the requester holds."""
+    def _same(self, node: NodeView, peer: Peer, message: DigestReply) -> list[tuple[bytes, bytes]]:
+        """Return the keys, with digests, of which a node says that it holds what the requester holds."""
         compared = self._compared.get((node.place.node, node.process, peer, message.id), [])
-        return [identity for position, identity in enumerate(compared) if position not in message.different]
+        return [row for position, row in enumerate(compared) if position not in message.different]
 
     def _may_count_again(self, node: NodeView, proposal: Proposal) -> None:
         """Check a learner that proposes to become a member."""
@@ -171,7 +173,8 @@ class DurabilityMonitor(Monitor):
                 case ReadReplica() | WriteReplica() | InspectRequest():
                     self._asked[*where, message.id] = (message.identity, "")
                 case DigestRead():
-                    self._compared[*where, message.id] = message.rows[::2]  # type: ignore[assignment]
+                    pairs = zip(message.rows[::2], message.rows[1::2], strict=True)
+                    self._compared[*where, message.id] = list(pairs)  # type: ignore[arg-type]
                 case GetRequest():
                     for number, identity in enumerate(message.identities, message.id):
                         assert isinstance(identity, bytes)
@@ -192,9 +195,8 @@ class DurabilityMonitor(Monitor):
                 if asked is not None and not _is_held_durably(node, asked[0], entry):
                     violated("durability", f"{name} shows {peer} what is not durable: {asked[0]!r}")
             case DigestReply():
-                for identity in self._same(node, peer, message):
-                    row = rows.data_row(storage_key_of(identity))
-                    if node.disk.durable(row) != node.disk.visible(row):
+                for identity, digest in self._same(node, peer, message):
+                    if not _is_durably_of_digest(node, identity, digest):
                         violated("durability", f"{name} tells {peer} that it holds what is not durable: {identity!r}")
             case ReplicaWritten() | ReplicaSuperseded() | MutateReply(actor=node.core.parts.replica.actor):  # type: ignore[union-attr]
                 violated("durability", f"{name} acknowledges before its fsync: {message}")
@@ -237,6 +239,14 @@ def _is_held_durably(node: NodeView, identity: bytes, entry: bytes) -> bool:
     """Tell whether a node's entry, or its hints together, hold on disk all that an entry has seen."""
     shown = parse(entry)
     return all(_holds(node, identity, dot) for dot in (*shown.vector.items(), *shown.cloud))
+
+
+def _is_durably_of_digest(node: NodeView, identity: bytes, digest: bytes) -> bool:
+    """Tell whether a node's entry, or its hints together, are on disk and have this digest; b"" means no entry."""
+    storage_key = storage_key_of(identity)
+    hints = [value[1:] for _, value in node.disk.durable_rows(*rows.hints_of(storage_key)) if len(value) > 1]
+    held = (node.disk.durable(rows.data_row(storage_key)), join(hints))
+    return any((digest_of(storage_key, entry) if entry is not None else b"") == digest for entry in held)
 
 
 def _holds(node: NodeView, identity: bytes, dot: Dot) -> bool:

@@ -18,8 +18,6 @@ from crdtkv.wire.messages import (
     MutateRequest,
     PartitionRows,
     ReadPartition,
-    ReadReplica,
-    ReplicaEntry,
     ScanRequest,
 )
 
