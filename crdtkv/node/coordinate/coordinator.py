@@ -13,7 +13,7 @@ Source: Attiya, Bar-Noy, Dolev, "Sharing Memory Robustly in Message-Passing Syst
 
 from collections.abc import Sequence
 
-from crdtkv.errors import CrdtkvError, InvalidRequest, Overloaded
+from crdtkv.errors import CrdtkvError, InvalidRequest, Overloaded, ReadTimeout
 from crdtkv.node.coordinate.background_read_repair import BackgroundReadRepair
 from crdtkv.node.coordinate.placing import UNKNOWN, Placing, check_linearizable, deadline_of
 from crdtkv.node.kernel.events import Peer
@@ -159,9 +159,12 @@ class Coordinator:
         if run:
             self._show_run(results[-len(run)], run)
 
-    def read_in_full(self, read: ClientRead) -> None:
-        """Read a key of which the replicas may hold different entries."""
+    def read_in_full(self, read: ClientRead, received: int = 0) -> None:
+        """Read a key of which the replicas may hold different entries; `received` of them have answered so far."""
         step, requester, key = self._step, read.requester, read.key
+        if read.deadline_s <= step.now.monotonic_s:
+            requester.refuse(step, ReadTimeout(received, read.required))
+            return
         self._quorum_calls.read(
             key,
             self._cluster.responsibles(key.token, read.is_sloppy),

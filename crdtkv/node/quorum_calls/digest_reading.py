@@ -56,8 +56,8 @@ class Reader(Protocol):
         """Answer reads of which enough replicas hold the same entry."""
         ...
 
-    def read_in_full(self, read: ClientRead) -> None:
-        """Read a key of which the replicas may hold different entries."""
+    def read_in_full(self, read: ClientRead, received: int = 0) -> None:
+        """Read a key of which the replicas may hold different entries; `received` of them have answered so far."""
         ...
 
 
@@ -187,4 +187,4 @@ class DigestReadCall(AskingCall):
         in_full = [result.read for position, result in enumerate(self._results) if position in different]
         self._step.stats.count("reads_in_full", len(in_full))
         for read in in_full:
-            self._reader.read_in_full(read)
+            self._reader.read_in_full(read, self._read.received)
