@@ -28,6 +28,7 @@ async def run(arguments: argparse.Namespace, directory: Path) -> int:
         command = [sys.executable, "-m", "crdtkv.cli", "bench", "--config", str(directory / "datacenters.yaml")]
         command += ["--seconds", str(arguments.seconds), "--workers", arguments.workers, "--op", arguments.op]
         command += ["--value-bytes", str(arguments.value_bytes), *(["--json"] if arguments.json else [])]
+        command += ["--level", arguments.level] if arguments.level else []
         return await asyncio.to_thread(subprocess.call, command)
 
 
@@ -36,6 +37,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--workers", default="1,64,256")
     parser.add_argument("--op", default="put,get")
+    parser.add_argument("--level", default="", help="default: LOCAL_QUORUM for put, ONE for get")
     parser.add_argument("--value-bytes", type=int, default=100)
     parser.add_argument("--datacenters", type=int, default=1)
     parser.add_argument("--json", action="store_true")
