@@ -21,11 +21,12 @@ from secrets import token_bytes
 from function_calls import Calls
 
 from crdtkv.config.loader import load
+from crdtkv.config.model import ClusterConfig
 from crdtkv.ids import identity_of
 from crdtkv.node.assembly import NodeSettings
 from crdtkv.node.core import NodeCore
 from crdtkv.node.kernel.effects import Effects, Sends
-from crdtkv.node.kernel.events import Durable, Now, PeerUp, Received
+from crdtkv.node.kernel.events import Durable, Event, Now, PeerUp, Received
 from crdtkv.ring.hash_ring import HashRing
 from crdtkv.ring.token import storage_key_of
 from crdtkv.storage.rocks import RocksStore
@@ -36,24 +37,30 @@ CONFIG = Path(__file__).parent.parent / "datacenters.yaml"
 CLIENT = 1
 
 
-class Nodes:
-    """Three nodes that exchange frames directly."""
+def config_of(*datacenters: str) -> ClusterConfig:
+    """Return the configuration of the example, with these data centers only."""
+    whole = load(CONFIG)
+    return whole.model_copy(update={"datacenters": {name: whole.datacenters[name] for name in datacenters}})
 
-    def __init__(self, directory: Path) -> None:
-        whole = load(CONFIG)
-        config = whole.model_copy(update={"datacenters": {"eu": whole.datacenters["eu"]}})
-        first = config.first_topology("eu")
+
+class Nodes:
+    """The three nodes of a data center, which exchange frames directly."""
+
+    def __init__(self, directory: Path, config: ClusterConfig, datacenter: str = "eu") -> None:
+        first = config.first_topology(datacenter)
         entered = [replace(node, incarnation=f"{number:016x}") for number, node in enumerate(first.nodes)]
         topology = replace(first, nodes=tuple(entered))
         self.cores: dict[str, NodeCore] = {}
         for number, node in enumerate(topology.nodes):
-            settings = NodeSettings(config, "eu", node.name, topology, number)
+            settings = NodeSettings(config, datacenter, node.name, topology, number)
             self.cores[node.name] = NodeCore(settings, RocksStore(directory / node.name), Random(number), now())
         for name, core in self.cores.items():
             others = [other for other in self.cores if other != name]
             core.handle([PeerUp(other) for other in others], now())
             core.handle([Received(other, 1, [MembersReply([])]) for other in others], now())
         self.answers = 0
+        #: The effects of all steps that go to other data centers.
+        self.outside: list[tuple[str, Effects]] = []
         ring = HashRing(topology)
         self.keys: dict[str, list[bytes]] = {name: [] for name in self.cores}
         for number in range(2000):
@@ -62,16 +69,23 @@ class Nodes:
 
     def run(self, name: str, requests: list[Message]) -> None:
         """Give a node client requests, and carry frames until all is quiet."""
-        waiting = [(name, CLIENT, encode_frame(1, requests))]
-        while waiting:
-            arrived: dict[str, list[Received]] = {}
+        frame = decode_frame(encode_frame(1, requests))
+        self.step(name, [Received(CLIENT, frame.epoch, frame.messages)])
+
+    def step(self, name: str, events: list[Event]) -> None:
+        """Give a node events, and carry frames until all is quiet."""
+        arrived = {name: events}
+        while arrived:
+            waiting: list[tuple[str, str | int, bytes]] = []
+            for receiver, some in arrived.items():
+                effects = self.cores[receiver].handle(some, now())
+                waiting += self._frames(receiver, effects.at_once) + self._release(receiver, effects)
+                if effects.held_publishes or effects.held_bus:
+                    self.outside.append((receiver, effects))
+            arrived = {}
             for receiver, sender, payload in waiting:
                 frame = decode_frame(payload)
                 arrived.setdefault(receiver, []).append(Received(sender, frame.epoch, frame.messages))
-            waiting = []
-            for receiver, events in arrived.items():
-                effects = self.cores[receiver].handle(events, now())
-                waiting += self._frames(receiver, effects.at_once) + self._release(receiver, effects)
 
     def _release(self, name: str, effects: Effects) -> list[tuple[str, str | int, bytes]]:
         if effects.after_commit:
@@ -131,7 +145,7 @@ def main() -> None:
     parser.add_argument("--calls", action="store_true", help="count calls and files")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
-        nodes = Nodes(Path(directory))
+        nodes = Nodes(Path(directory), config_of("eu"))
         measure(nodes, "put", 4000, arguments.batch, arguments.without_ids)
         for kind in ("put", "get"):
             profile = cProfile.Profile()

@@ -10,7 +10,7 @@ from crdtkv.node.coordinate.coordinator import Coordinator
 from crdtkv.node.coordinate.earlier_tries import EarlierTries
 from crdtkv.node.coordinate.mutation_flow import MutationFlow
 from crdtkv.node.coordinate.placing import Placing
-from crdtkv.node.enrollment.enrollment import Enrollment
+from crdtkv.node.enrollment.enrollment import Disk, Enrollment
 from crdtkv.node.enrollment.filling import Filling
 from crdtkv.node.geo.replication import GeoReplication
 from crdtkv.node.geo.resending import Resending
@@ -48,7 +48,8 @@ class NodeSettings:
     """The settings of a node at its start.
 
     `topology` is the last known document, `starts` counts the starts including this one. `is_checked` says that the
-    host has verified that no other node remembers a later start.
+    host has verified that no other node remembers a later start, `is_replacement` that this disk replaces an earlier
+    one of this node (`storage.identity`).
     """
 
     config: ClusterConfig
@@ -58,6 +59,7 @@ class NodeSettings:
     incarnation: int
     starts: int = 1
     is_checked: bool = True
+    is_replacement: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +115,8 @@ def assemble(settings: NodeSettings, host_store: Store, random: Random, now: Now
     local = LocalCopy(kernel, replica, hints, random)
     delivery = HintDelivery(kernel, replica, hints, local, anti_entropy, keys, config.handoff)
     filling = Filling(kernel, replica, store, outbox, nodes_elsewhere)
-    enrollment = Enrollment(
-        kernel, replica, store, anti_entropy, filling, settings.is_checked, (here[1].host, here[1].port)
-    )
+    disk = Disk(settings.is_checked, settings.is_replacement)
+    enrollment = Enrollment(kernel, replica, store, anti_entropy, filling, disk, (here[1].host, here[1].port))
     load = LoadMeter(kernel)
     resending = Resending(kernel, store, outbox)
     membership = Membership(

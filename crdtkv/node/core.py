@@ -42,6 +42,7 @@ from crdtkv.ring.topology import Topology
 from crdtkv.storage.store import Store
 from crdtkv.wire.codec import decode_frame
 from crdtkv.wire.messages import (
+    ApplyEntries,
     DigestRead,
     DropTombstones,
     FillDone,
@@ -93,6 +94,7 @@ class NodeCore:
             DigestRead: parts.service.compare,
             WriteReplica: parts.service.write_replica,
             WriteReplicas: parts.service.write_replicas,
+            ApplyEntries: parts.service.apply_entries,
             KeepHint: parts.service.keep_hint,
             FindOperation: parts.service.find_operation,
             HandOff: parts.service.hand_off,

@@ -16,7 +16,9 @@ from crdtkv.node.membership.load_meter import LoadMeter
 from crdtkv.node.membership.membership import Membership
 from crdtkv.node.membership.ring_follower import RingFollower
 from crdtkv.wire.messages import (
+    APPLY_WIDTH,
     WRITE_WIDTH,
+    ApplyEntries,
     DigestRead,
     DigestReply,
     DropTombstones,
@@ -64,8 +66,8 @@ _FORWARDED = frozenset(ADMITTED)
 #: Requests whose answers another node counts in a quorum, or relies on.
 _COUNTED = frozenset(
     (
-        ReadReplica, DigestRead, FindOperation, WriteReplica, WriteReplicas, KeepHint, HandOff, ReadPartition,
-        TombstonesRequest, DropTombstones, RightsRequest,
+        ReadReplica, DigestRead, FindOperation, WriteReplica, WriteReplicas, ApplyEntries, KeepHint, HandOff,
+        ReadPartition, TombstonesRequest, DropTombstones, RightsRequest,
     )
 )  # fmt: skip
 #: Bytes charged for a client's request in addition to its answer, because its work exceeds its answer.
@@ -170,18 +172,19 @@ class Dispatch:
 
     def _serve(self, node: str, epoch: int, request: Any) -> None:
         """Carry out another node's request on this replica, if the request has this replica's epoch."""
-        handler = self._from_node.get(type(request))
+        kind = type(request)
+        handler = self._from_node.get(kind)
         if handler is None:
             self._step.stats.count("junk_messages")
-        elif type(request) in self._unserved:
+        elif kind in self._unserved:
             self._refuse_node(node, request, "quarantined", [])
-        elif type(request) in _READS and not self._step.effects.has_room_for(node):
+        elif kind in _READS and not self._step.effects.has_room_for(node):
             self._refuse_node(node, request, CONGESTED, [])
         elif epoch != self._cluster.epoch:
             self._step.stats.count("epoch_refusals")
             self._refuse_node(node, request, "wrong_epoch", [self._cluster.epoch])
         else:
-            self._load.served += len(_numbers_in(request))
+            self._load.served += len(request.rows) // APPLY_WIDTH if kind is ApplyEntries else len(_numbers_in(request))
             try:
                 handler(node, request)
             except StorageError:

@@ -63,7 +63,7 @@ class NodeDisk:
         Raises:
             StorageError: the file cannot be written.
         """
-        self.who = replace(self.who, incarnation=incarnation)
+        self.who = replace(self.who, incarnation=incarnation, is_replacement=True)
         identity.save(self._record, self._owner, self.who)
 
     def topology(self) -> Topology | None:

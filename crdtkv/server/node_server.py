@@ -111,7 +111,14 @@ class NodeServer:
         is_checked = await self._outlive_copies()
         disk.fence_an_old_copy(clock().wall_ms, self._config.collection.gc_grace_s)
         settings = NodeSettings(
-            self._config, self._datacenter, self._node, topology, disk.who.incarnation, disk.who.starts, is_checked
+            self._config,
+            self._datacenter,
+            self._node,
+            topology,
+            disk.who.incarnation,
+            disk.who.starts,
+            is_checked,
+            disk.who.is_replacement,
         )
         self.core = NodeCore(settings, disk.store, SystemRandom(), clock())
         self._stepper = Stepper(self.core, disk.store, self, self._fail)

@@ -23,6 +23,7 @@ from crdtkv.storage.files import write_whole
 from crdtkv.storage.store import Store
 
 FILE_NAME = "identity.json"
+FIRST_START = "first start"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +39,14 @@ class Owner:
 class Identity:
     """The incarnation to use, and the number of this start.
 
-    `renewed_because` is the reason for a new incarnation, None if the one of the directory continues.
+    `renewed_because` is the reason for a new incarnation, None if the one of the directory continues. An incarnation
+    that `is_replacement` began on a disk that had lost an earlier one: writes that this node acknowledged may be gone.
     """
 
     incarnation: int
     starts: int
     renewed_because: str | None
+    is_replacement: bool = False
 
 
 class IdentityRecord(Protocol):
@@ -85,7 +88,9 @@ def establish(record: IdentityRecord, store: Store, owner: Owner, fresh_incarnat
     incarnation = in_store if doubt is None and in_store is not None else fresh_incarnation
     starts = max(starts_in_store, starts_on_record) + 1
     # Write the store first: a crash between the two leaves it one start ahead, which is no reason for doubt.
-    identity = Identity(incarnation, starts, doubt)
+    was_replacement = recorded.get("is_replacement") is True if recorded else False
+    is_replacement = was_replacement if doubt is None else doubt != FIRST_START
+    identity = Identity(incarnation, starts, doubt, is_replacement)
     _store(store, identity)
     save(record, owner, identity)
     return identity
@@ -115,7 +120,7 @@ def outlive(
             reason = (
                 f"this directory has noted start {noted}, the topology bucket holds start {remembered}: it is a copy"
             )
-        identity = Identity(incarnation, max(remembered, who.starts) + 1, reason)
+        identity = Identity(incarnation, max(remembered, who.starts) + 1, reason, is_replacement=True)
     store.put(rows.STARTS_NOTED, identity.starts.to_bytes(8, "big"))
     _store(store, identity)
     save(record, owner, identity)
@@ -144,6 +149,7 @@ def save(record: IdentityRecord, owner: Owner, identity: Identity) -> None:
             "node": owner.node,
             "incarnation": identity.incarnation,
             "starts": identity.starts,
+            "is_replacement": identity.is_replacement,
         }
     )
 
@@ -187,7 +193,7 @@ def _store(store: Store, identity: Identity) -> None:
 def _doubt(in_store: int | None, starts_in_store: int, on_record: object, starts_on_record: int) -> str | None:
     """Return why the incarnation must not continue; None if it may."""
     if in_store is None:
-        return "first start" if on_record is None else "the store has lost its identity"
+        return FIRST_START if on_record is None else "the store has lost its identity"
     if on_record is None:
         return "the identity file is missing"
     if in_store != on_record:

@@ -290,6 +290,17 @@ class WriteReplicas(NamedTuple):
     rows: list[object]
 
 
+class ApplyEntries(NamedTuple):
+    """Merge entries of another data center: `rows` is `[identity, entry, made_on, newest, identity, …]`.
+
+    Answered by `ReplicaWritten` when all of them are durable, or by a `Refusal`. `made_on` and `newest` are as in
+    `WriteReplicas`; `made_on` is b"" if the entry must be merged.
+    """
+
+    id: int
+    rows: list[object]
+
+
 class ReplicaWritten(NamedTuple):
     """The entries of these requests are merged and fsynced here."""
 
@@ -528,7 +539,7 @@ Message = (
     | RepairRequest | InspectRequest | EntriesReply | MutateReply | ScanReply | TopologyReply | StatusReply | ErrorReply
     | WatchRequest | WatchReply
     | ReadReplica | ReplicaEntry | DigestRead | DigestReply
-    | WriteReplica | WriteReplicas | ReplicaWritten | ReplicaSuperseded
+    | WriteReplica | WriteReplicas | ApplyEntries | ReplicaWritten | ReplicaSuperseded
     | FindOperation | OperationFound
     | KeepHint | HandOff | ReadPartition | PartitionRows | RootsRequest | RootsReply | LeafRequest | LeafReply
     | TombstonesRequest | TombstonesReply | DropTombstones | TombstonesDropped
@@ -536,8 +547,9 @@ Message = (
     | FillWanted | FillDone
 )  # fmt: skip
 
-#: How many items of `WriteReplicas.rows` one write takes.
+#: How many items of `WriteReplicas.rows` one write takes, and of `ApplyEntries.rows` one entry.
 WRITE_WIDTH = 7
+APPLY_WIDTH = 4
 
 #: The number of each message on the wire. Numbers are never reused.
 NUMBERS: dict[type, int] = {
@@ -570,6 +582,7 @@ NUMBERS: dict[type, int] = {
     PartitionRows: 25,
     Refusal: 26,
     WriteReplicas: 38,
+    ApplyEntries: 49,
     DigestRead: 47,
     DigestReply: 48,
     FindOperation: 34,

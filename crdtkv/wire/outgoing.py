@@ -20,6 +20,7 @@ from crdtkv.wire.codec import encode_frame
 from crdtkv.wire.frames import MAX_FRAME_BYTES, TARGET_FRAME_BYTES, framed
 from crdtkv.wire.messages import (
     WRITE_WIDTH,
+    ApplyEntries,
     DigestRead,
     DigestReply,
     EntriesReply,
@@ -81,7 +82,7 @@ _CAN_WAIT = frozenset(
     (
         EntriesReply, ScanReply, WatchReply, StatusReply, TopologyReply, ReplicaEntry, PartitionRows, LeafReply,
         OperationFound, GetRequest, MutateRequest, WriteReplica, WriteReplicas, KeepHint, HandOff,
-        DigestRead,
+        DigestRead, ApplyEntries,
     )
 )  # fmt: skip
 

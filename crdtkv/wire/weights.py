@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from crdtkv.wire.messages import (
+    ApplyEntries,
     DigestRead,
     DigestReply,
     EntriesReply,
@@ -96,6 +97,7 @@ _WEIGHERS: dict[type, Callable[[Any], int]] = {
     LeafRequest: lambda message: _of_pairs(message.digests),
     WriteReplica: _of_written,
     WriteReplicas: lambda message: SMALL + sum(map(weight_of_item, message.rows)),
+    ApplyEntries: lambda message: SMALL + sum(map(weight_of_item, message.rows)),
     DigestRead: lambda message: SMALL + sum(map(weight_of_item, message.rows)),
     MutateRequest: _of_operation,
     GetRequest: lambda message: SMALL + weight_of_item(message.identities),

@@ -57,7 +57,8 @@ def test_an_empty_directory_gets_the_fresh_incarnation(tmp_path: Path, store: St
 def test_the_incarnation_is_kept_in_the_store_and_in_a_file(tmp_path: Path, store: Store) -> None:
     establish(IdentityFile(tmp_path), store, OWNER, 7)
     assert in_store(store) == 7
-    assert on_file(tmp_path) == {"cluster": "shop", "datacenter": "eu", "node": "eu-1", "incarnation": 7, "starts": 1}
+    expected = {"cluster": "shop", "datacenter": "eu", "node": "eu-1", "incarnation": 7, "starts": 1}
+    assert on_file(tmp_path) == {**expected, "is_replacement": False}
 
 
 def test_the_next_start_goes_on_under_the_same_incarnation(tmp_path: Path, store: Store) -> None:
@@ -130,8 +131,16 @@ def test_a_store_restored_from_before_the_last_start_gets_a_new_incarnation(tmp_
     backup.commit()
     establish(IdentityFile(tmp_path), store, OWNER, 8)
     renewed = establish(IdentityFile(tmp_path), backup, OWNER, 9)
-    assert renewed == Identity(9, 3, "the store has 1 starts, the identity file 2")
+    assert renewed == Identity(9, 3, "the store has 1 starts, the identity file 2", is_replacement=True)
     assert outcome(establish(IdentityFile(tmp_path), backup, OWNER, 10)) == (9, None)
+
+
+def test_an_incarnation_that_replaces_a_lost_one_is_remembered_as_such(tmp_path: Path) -> None:
+    assert not establish(IdentityFile(tmp_path), MemoryStore(), OWNER, 7).is_replacement
+    emptied = MemoryStore()
+    assert establish(IdentityFile(tmp_path), emptied, OWNER, 8).is_replacement
+    again = establish(IdentityFile(tmp_path), emptied, OWNER, 9)
+    assert (again.incarnation, again.renewed_because, again.is_replacement) == (8, None, True)
 
 
 def test_a_start_that_broke_off_before_the_file_was_written_is_no_doubt(tmp_path: Path, store: Store) -> None:
@@ -270,7 +279,8 @@ def test_a_copy_that_was_put_back_is_found_however_often_it_fails_to_start(tmp_p
         who = establish(record, backup, OWNER, 9)
     assert who.starts == 4
     found = identity.outlive(record, backup, OWNER, who, 2, 90)
-    assert found == Identity(90, 5, "this directory has noted start 1, the topology bucket holds start 2: it is a copy")
+    reason = "this directory has noted start 1, the topology bucket holds start 2: it is a copy"
+    assert found == Identity(90, 5, reason, is_replacement=True)
     assert outcome(establish(record, backup, OWNER, 10)) == (90, None)
 
 

@@ -207,7 +207,7 @@ def test_the_identity_file_notices_a_missing_log(tmp_path: Path) -> None:
     reopened = RocksStore(crashed)
     renewed = identity.establish(identity.IdentityFile(tmp_path), reopened, OWNER, 22)
     reopened.close()
-    assert renewed == identity.Identity(22, 2, "the store has lost its identity")
+    assert renewed == identity.Identity(22, 2, "the store has lost its identity", is_replacement=True)
 
 
 # Closing.

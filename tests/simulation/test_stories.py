@@ -109,6 +109,14 @@ def test_a_page_of_a_scan_that_two_sessions_share_is_promised_to_neither() -> No
     assert verdict.failure is None, str(verdict)
 
 
+def test_an_emptied_node_does_not_count_by_the_document_of_a_first_start() -> None:
+    """Seed 660014061, nats: eu-1 was emptied while the bucket was lost, and wrote the document of a first start. An
+    operator's changes raised that to the epoch of the others, and eu-1 counted until the documents met.
+    """
+    verdict = run_seed(660014061, "nats")
+    assert verdict.failure is None, str(verdict)
+
+
 def test_every_stored_run_is_used() -> None:
     text = Path(__file__).read_text()
     assert [path.stem for path in STORIES.glob("*.json") if f'holds("{path.stem}")' not in text] == []

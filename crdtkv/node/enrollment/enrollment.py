@@ -8,8 +8,12 @@ quorum. A learner compares all its partitions with every other replica, in anti-
 it lacks. When all sessions are done it holds everything that was acknowledged before, and enters itself as a member.
 
 A node without an incarnation in the document, at the first start of a cluster, enters its incarnation and counts at
-once. A node without other replicas cannot learn from any. It counts again at once, and so does one that has learned
-from learners only; but the data they lack must come from other data centers (`filling`).
+once, unless its disk replaces an earlier one: the bucket may be lost, and the document be that of a first start
+although the cluster is old. The disk itself may know that, or another node remembers another incarnation of this node.
+So the node waits until another node has sent its row about this node, but not longer than `HEARSAY_S`.
+
+A node without other replicas cannot learn from any. It counts again at once, and so does one that has learned from
+learners only; but the data they lack must come from other data centers (`filling`).
 
 A restored copy of a whole data directory has the right incarnation, and only other nodes remember that it has been
 started more often since. The host reads the topology bucket before it starts the core. If it could not, the node waits
@@ -22,6 +26,7 @@ another process of its name answers.)
 """
 
 from dataclasses import replace
+from typing import NamedTuple
 
 from crdtkv.node.enrollment.filling import Filling
 from crdtkv.node.kernel.effects import Proposal
@@ -38,6 +43,13 @@ USURPED_MAX = 5
 USURPED_WITHIN_S = 60.0
 
 
+class Disk(NamedTuple):
+    """What the host knows of the disk (`NodeSettings`)."""
+
+    is_checked: bool
+    is_replacement: bool
+
+
 class Enrollment:
     """The place of one node in the topology document."""
 
@@ -48,7 +60,7 @@ class Enrollment:
         store: Store,
         anti_entropy: AntiEntropy,
         filling: Filling,
-        is_checked: bool,
+        disk: Disk,
         address: tuple[str, int],
     ) -> None:
         self._cluster = kernel.cluster
@@ -67,8 +79,10 @@ class Enrollment:
         self._learning_from: list[str] | None = None
         self._was_learner = False
         self._epoch = kernel.cluster.epoch
+        self._is_replacement = disk.is_replacement
         self._waits_until: float | None = None
-        if not is_checked and len(kernel.cluster.ring.topology.nodes) > 1:
+        is_first_document = not self._known_incarnation()
+        if (not disk.is_checked or is_first_document) and len(kernel.cluster.ring.topology.nodes) > 1:
             self._waits_until = kernel.step.now.monotonic_s + HEARSAY_S
         self._judge()
 
@@ -92,6 +106,7 @@ class Enrollment:
         if member is not None:
             # Later starts count from this generation, so that other nodes do not take them for an earlier one.
             self._store.put(rows.STARTS, (member.generation + 1).to_bytes(8, "big"))
+            self._is_replacement = True
             if member.incarnation == self._replica.incarnation:
                 self._replica.renew_incarnation(f"others remember start {member.generation} of this very disk")
                 self.new_incarnation(self._replica.incarnation)
@@ -101,6 +116,7 @@ class Enrollment:
     def new_incarnation(self, incarnation: int) -> None:
         """Take another incarnation, because this node has lost data."""
         self._incarnation = f"{incarnation:016x}"
+        self._is_replacement = True
         self._was_entered = False
         self._learning_from = None
         self._judge()
@@ -130,7 +146,8 @@ class Enrollment:
         if now_s < self._propose_at or self._waits_until is not None:
             return
         if self._cluster.is_quarantined:
-            self._enter(is_learner=self._known_incarnation() not in ("", self._incarnation))
+            known = self._known_incarnation()
+            self._enter(is_learner=known != self._incarnation and (bool(known) or self._is_replacement))
         elif self._has_moved():
             self._enter(is_learner=self._was_learner)
         elif self._was_learner:

@@ -2,8 +2,9 @@
 
 Sending: a batch of outbox rows, with the entries as they are now, goes to the stream. At most `BATCHES_IN_FLIGHT`
 batches wait for the stream, so that rows queue up, and hot keys coalesce, while the stream is busy. A batch leaves only
-when its entries are durable here. Applying: every entry of a message is written to the home replicas of its key as a
-plain merge. When a majority has each of them, the message is acknowledged and its sender gets a confirmation.
+when its entries are durable here. Applying: this node merges the entries of a message of which it is a home replica,
+and sends them to the other home replicas together. When a majority has each of them, the message is acknowledged and
+its sender gets a confirmation.
 
 A message that cannot be decoded is counted, kept as a dead letter, and acknowledged, so that it does not block those
 behind it. This is safe: the sender keeps its rows until a confirmation, which never comes.
@@ -18,10 +19,10 @@ from crdtkv.node.geo.pacing import Pacing
 from crdtkv.node.kernel.effects import AckStream, Publish, SendBus
 from crdtkv.node.kernel.kernel import Kernel
 from crdtkv.node.kernel.keys import KeyCheck, PlacedKey
+from crdtkv.node.quorum_calls.applying import AppliedEntry
 from crdtkv.node.quorum_calls.quorum_calls import QuorumCalls
 from crdtkv.node.replica.outbox import Outbox
 from crdtkv.node.replica.replica import Replica
-from crdtkv.quorum.level import majority
 from crdtkv.ring.token import identity_in
 from crdtkv.storage import rows
 from crdtkv.storage.store import Store
@@ -180,14 +181,17 @@ class GeoReplication:
             self._keep_dead_letter(payload, f"from {datacenter}: {error}")
             self._step.effects.held_acks.append(AckStream(handle, True))
             return
-        delivery = Delivery(handle, datacenter, batch.node, batch.actor, [outbox_seq for outbox_seq, *_ in parsed])
-        if not parsed:
-            self._finish(delivery)
-        for _, key, entry in parsed:
-            self._apply(delivery, key, entry)
+        by_homes: dict[tuple[str, ...], list[_Row]] = {}
+        for row in parsed:
+            by_homes.setdefault(self._cluster.homes(row[1].token), []).append(row)
+        outbox_seqs = [outbox_seq for outbox_seq, *_ in parsed]
+        delivery = Delivery(handle, datacenter, batch.node, batch.actor, outbox_seqs, len(by_homes))
+        self._finish(delivery)
+        for homes, some in by_homes.items():
+            self._apply(delivery, homes, some)
 
-    def _apply(self, delivery: Delivery, key: PlacedKey, entry: Entry) -> None:
-        step = self._step
+    def _apply(self, delivery: Delivery, homes: tuple[str, ...], entries: list[_Row]) -> None:
+        """Apply the entries of a message that have the same home replicas."""
 
         def applied() -> None:
             delivery.applied()
@@ -197,21 +201,19 @@ class GeoReplication:
             delivery.failed()
             self._finish(delivery)
 
-        if self._cluster.node in self._cluster.ring.replicas_at(key.token):
-            try:
-                self._replica.merge(key, entry)
-            except InsufficientStorage as error:
-                failed(error)
-                return
-        self._quorum_calls.write(
-            key,
-            entry,
-            self._cluster.responsibles(key.token, is_sloppy=False),
-            majority(self._cluster.ring.replication_factor),
-            step.now.monotonic_s + APPLY_TIMEOUT_S,
-            applied,
-            failed,
-        )
+        try:
+            merged = [self._merged(key, entry, self._cluster.node in homes) for _, key, entry in entries]
+        except InsufficientStorage as error:
+            failed(error)
+            return
+        self._quorum_calls.apply(merged, homes, self._step.now.monotonic_s + APPLY_TIMEOUT_S, applied, failed)
+
+    def _merged(self, key: PlacedKey, entry: Entry, is_home: bool) -> AppliedEntry:
+        """Merge an entry here, if this node is a home replica; return what the others must store."""
+        if not is_home:
+            return AppliedEntry(key, entry.to_bytes(), b"", 0)
+        result, made_on = self._replica.merge_from_elsewhere(key, entry)
+        return AppliedEntry(key, result.to_bytes(), made_on, result.state.newest())
 
     def _finish(self, delivery: Delivery) -> None:
         if not delivery.is_finished:

@@ -6,6 +6,7 @@ The table ignores the tick of a call that has ended, and schedules no step for a
 """
 
 import heapq
+from collections.abc import Collection
 from typing import Protocol
 
 from crdtkv.wire.messages import Message
@@ -22,9 +23,12 @@ BEHIND = "behind"
 
 
 class Call(Protocol):
-    """One request in flight. `storage_key` is the storage key whose entry the call carries, None if it carries none."""
+    """One request in flight."""
 
-    storage_key: bytes | None = None
+    @property
+    def storage_keys(self) -> Collection[bytes]:
+        """The storage keys whose entries the call carries."""
+        return ()
 
     def answered(self, replica: str, message: Message) -> None:
         """Handle a replica's answer."""
@@ -73,7 +77,7 @@ class CallTable:
 
     def storage_keys(self) -> frozenset[bytes]:
         """Return the storage keys whose entries are carried by any call."""
-        return frozenset(call.storage_key for call in self._calls.values() if call.storage_key is not None)
+        return frozenset(storage_key for call in self._calls.values() for storage_key in call.storage_keys)
 
     def end(self, number: int) -> None:
         """Remove a call."""

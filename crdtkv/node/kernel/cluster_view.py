@@ -20,6 +20,7 @@ class ClusterView:
         self._responsibles: dict[tuple[int, bool], tuple[Responsible, ...]] = {}
         self._counted: dict[tuple[int, bool], tuple[str, ...]] = {}
         self._serves: dict[int, bool] = {}
+        self._homes: dict[int, tuple[str, ...]] = {}
         #: By node, in seconds: a lower bound of how far its monotonic clock is ahead of this node's.
         self.clocks_ahead_s: dict[str, float] = {}
 
@@ -33,6 +34,7 @@ class ClusterView:
         self._ring = ring
         self._forget()
         self._serves = {}
+        self._homes = {}
 
     @property
     def epoch(self) -> int:
@@ -104,6 +106,14 @@ class ClusterView:
                 is_sloppy,
             )
         return responsibles
+
+    def homes(self, token: int) -> tuple[str, ...]:
+        """Return the home replicas of a key, sorted."""
+        partition = partition_of(token, self._ring.partitions)
+        homes = self._homes.get(partition)
+        if homes is None:
+            homes = self._homes[partition] = tuple(sorted(self._ring.replicas_of(partition)))
+        return homes
 
     def counted(self, token: int, is_sloppy: bool) -> tuple[str, ...]:
         """Return the names of the responsible replicas of a key that count in quorums, sorted."""

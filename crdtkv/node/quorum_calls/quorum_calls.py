@@ -8,6 +8,7 @@ from crdtkv.node.handoff.local_copy import LocalCopy
 from crdtkv.node.kernel.kernel import Kernel
 from crdtkv.node.kernel.keys import PlacedKey
 from crdtkv.node.kernel.responsible import Responsible
+from crdtkv.node.quorum_calls.applying import AppliedEntry, ApplyCall
 from crdtkv.node.quorum_calls.digest_reading import DigestReads
 from crdtkv.node.quorum_calls.hedging import Hedging
 from crdtkv.node.quorum_calls.reading import Failed, GetCall, Then
@@ -78,6 +79,18 @@ class QuorumCalls:
         """Store an entry on `required` of its responsible replicas; `PutCall.start` describes the arguments."""
         call = PutCall(self._kernel, self._replica, self._local, key, then, failed)
         call.start(entry, supersede_before, responsibles, required, deadline_s, part, record, made_on)
+
+    def apply(
+        self,
+        entries: Sequence[AppliedEntry],
+        homes: Sequence[str],
+        deadline_s: float,
+        then: Callable[[], None],
+        failed: Callable[[CrdtkvError], None],
+    ) -> None:
+        """Store entries of another data center on a majority of the home replicas that they share."""
+        required = majority(self._kernel.cluster.ring.replication_factor)
+        ApplyCall(self._kernel, self._local, then, failed).start(entries, homes, required, deadline_s)
 
     def scan(self, page: PageRequest, required: int, deadline_s: float, then: ScanThen, failed: Failed) -> None:
         """Read one page of a partition from `required` replicas."""

@@ -5,7 +5,7 @@ replica, asks another one and writes back a larger result, acknowledgements of t
 fallback replica that lacks something gets a hint.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from crdtkv.crdt.entry import Entry
 from crdtkv.errors import InsufficientStorage, Overloaded
@@ -41,13 +41,17 @@ class RepairCall(Call):
         self._calls = kernel.calls
         self._local = local
         self._key = key
-        self.storage_key = key.storage_key
         self._responsibles = responsibles
         self._tally = tally
         self._repaired = repaired
         self._refused_by = refused_by
         self._then = then
         self._number = kernel.calls.add(self)
+
+    @property
+    def storage_keys(self) -> Collection[bytes]:
+        """The storage key."""
+        return (self._key.storage_key,)
 
     @property
     def received(self) -> int:

@@ -10,7 +10,7 @@ it has kept that. A read before an operation (`is_for_write`) needs only the par
 repairs nothing: no client sees its result, and the write that follows includes all of it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from crdtkv.crdt.entry import Entry
 from crdtkv.errors import CrdtkvError, ReadTimeout, Unavailable
@@ -53,7 +53,6 @@ class GetCall(AskingCall):
         self._is_for_write = is_for_write
         self._local = local
         self._key = key
-        self.storage_key = key.storage_key
         self._then = then
         self._failed = failed
         self._is_durable = True
@@ -76,6 +75,11 @@ class GetCall(AskingCall):
         self._number = self._calls.add(self)
         read = ReadCall(self._selector.ordered(tuple(self._responsibles), required), required)
         self.begin(self._responsibles, read, deadline_s)
+
+    @property
+    def storage_keys(self) -> Collection[bytes]:
+        """The storage key."""
+        return (self._key.storage_key,)
 
     @property
     def is_asking(self) -> bool:

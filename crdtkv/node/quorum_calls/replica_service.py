@@ -21,7 +21,7 @@ from crdtkv.node.replica.replica import Replica
 from crdtkv.storage.store import Store
 from crdtkv.wire.codec import MAX_INT
 from crdtkv.wire.messages import (
-    WRITE_WIDTH,
+    ApplyEntries,
     DigestRead,
     DigestReply,
     EntriesReply,
@@ -42,7 +42,10 @@ from crdtkv.wire.messages import (
     WriteReplicas,
 )
 
+#: The types of the columns of `WriteReplicas`, `DigestRead` and `ApplyEntries`.
 _WRITE_TYPES = (int, bytes, bytes, int, bytes, bytes, int)
+_DIGEST_TYPES = (bytes, bytes)
+_APPLY_TYPES = (bytes, bytes, bytes, int)
 
 
 class ReplicaService:
@@ -84,13 +87,10 @@ class ReplicaService:
         Raises:
             ProtocolError: the rows are malformed, or a key is.
         """
-        local, rows = self._local, request.rows
-        identities, digests = rows[::2], rows[1::2]
-        if len(identities) != len(digests) or not set(map(type, rows)) <= {bytes}:
-            raise ProtocolError("a digest read is identity, digest, identity, …")
+        local = self._local
         different: list[object] = []
-        for position, (identity, digest) in enumerate(zip(identities, digests, strict=True)):
-            key = self._keys.from_peer(identity)  # type: ignore[arg-type]
+        for position, (identity, digest) in enumerate(_rows_of(request.rows, _DIGEST_TYPES)):
+            key = self._keys.from_peer(identity)
             entry, is_durable = local.entry(key)
             is_comparable = is_durable and not local.is_large(entry)
             held = entry.digest_bytes(key.storage_key) if is_comparable and entry is not None else b""
@@ -125,7 +125,7 @@ class ReplicaService:
         Raises:
             ProtocolError: the message is malformed; nothing was written.
         """
-        for number, identity, entry, supersede_before, record, made_on, newest in _writes_in(request.rows):
+        for number, identity, entry, supersede_before, record, made_on, newest in _rows_of(request.rows, _WRITE_TYPES):
             try:
                 key = self._keys.from_peer(identity)
                 if self._replica.adopt(key, entry, made_on, newest):
@@ -139,6 +139,18 @@ class ReplicaService:
                 if isinstance(error, ProtocolError):
                     self._step.stats.count("junk_messages")
                 self._step.effects.send(node, Refusal(number, error.code, list(error.fields)))
+
+    def apply_entries(self, node: str, request: ApplyEntries) -> None:
+        """Merge the entries of another data center, or adopt the results of merging them; all count, or none.
+
+        Raises:
+            ProtocolError, InsufficientStorage: an entry was not stored; those before it were.
+        """
+        for identity, entry, made_on, newest in _rows_of(request.rows, _APPLY_TYPES):
+            key = self._keys.from_peer(identity)
+            if not self._replica.adopt(key, entry, made_on, newest) and self._replica.is_news(key, entry):
+                self._replica.merge(key, Entry.from_replica(entry, key.type_tag))
+        self._written.append(request.id)
 
     def _merge(
         self, node: str, number: int, key: PlacedKey, encoded: bytes, supersede_before: int, record: bytes
@@ -197,15 +209,16 @@ class ReplicaService:
             self._written = []
 
 
-def _writes_in(rows: list[Any]) -> Iterator[tuple[int, bytes, bytes, int, bytes, bytes, int]]:
-    """Return the writes in `WriteReplicas.rows`.
+def _rows_of(items: list[object], types: tuple[type, ...]) -> Iterator[tuple[Any, ...]]:
+    """Return the rows of a flat list, whose columns have these types.
 
     Raises:
-        ProtocolError: they are malformed.
+        ProtocolError: it is malformed.
     """
-    columns = [rows[number::WRITE_WIDTH] for number in range(WRITE_WIDTH)]
-    if len(rows) % WRITE_WIDTH or not all(map(_is_column_of, columns, _WRITE_TYPES)):
-        raise ProtocolError("writes are id, identity, entry, supersede_before, record, made_on, newest")
+    width = len(types)
+    columns = [items[number::width] for number in range(width)]
+    if len(items) % width or not all(map(_is_column_of, columns, types)):
+        raise ProtocolError(f"rows of {width} items are expected: {', '.join(kind.__name__ for kind in types)}")
     return zip(*columns, strict=True)
 
 

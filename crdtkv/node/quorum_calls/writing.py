@@ -1,8 +1,8 @@
 """`PutCall`: sends an entry to the responsible replicas of its key.
 
-It carries client writes (the coordinator has put the entry into its own store, and counts as an answer), and entries
-from other data centers (the coordinator may be no replica of the key). A home replica that is absent, or lost on the
-way, gets a hint (`node.kernel.responsible` defines at which node).
+The coordinator has put the entry into its own store, and counts as an answer. A home replica that is absent, or lost on
+the way, gets a hint (`node.kernel.responsible` defines at which node). Entries from other data centers are carried by
+`applying`.
 
 The call of a blind write stays in the table until all replicas have answered or the deadline has passed, even after
 `then` was called: a replica that superseded older versions on its own reports that in its answer. So does the call of a
@@ -11,29 +11,25 @@ does not make calls accumulate.
 
 Only the changed part of a large entry is sent. A replica that has not seen the basis of the part refuses it, and gets
 the join of the recent changes; if it has not seen the basis of that either, it gets the whole entry.
-
-A replica that is about to follow a new ring epoch, or to enroll, sends a transient refusal: it is asked again.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Collection, Sequence
 
 from crdtkv.crdt.entry import Entry
-from crdtkv.errors import CrdtkvError, InsufficientStorage, ProtocolError, WriteTimeout
+from crdtkv.errors import InsufficientStorage, ProtocolError
 from crdtkv.node.handoff.local_copy import LocalCopy
-from crdtkv.node.kernel.calls import AGAIN_S, BEHIND, TRANSIENT_REFUSALS, Call
+from crdtkv.node.kernel.calls import BEHIND
 from crdtkv.node.kernel.kernel import Kernel
 from crdtkv.node.kernel.keys import PlacedKey
 from crdtkv.node.kernel.responsible import Responsible
+from crdtkv.node.quorum_calls.storing import Failed, StoreCall, Then
 from crdtkv.node.replica.replica import Part, Replica
-from crdtkv.quorum.tally import Outcome, Tally
+from crdtkv.quorum.tally import Tally
 from crdtkv.wire.messages import KeepHint, Message, ReplicaSuperseded, ReplicaWritten, WriteReplica
 
 
-class PutCall(Call):
-    """One write in flight. `then` is called when enough nodes have the entry.
-
-    This node counts at once, so all that `then` sends must wait until this node's own commit is durable.
-    """
+class PutCall(StoreCall):
+    """One write in flight."""
 
     def __init__(
         self,
@@ -41,28 +37,22 @@ class PutCall(Call):
         replica: Replica,
         local: LocalCopy,
         key: PlacedKey,
-        then: Callable[[], None],
-        failed: Callable[[CrdtkvError], None],
+        then: Then,
+        failed: Failed,
     ) -> None:
-        self._cluster = kernel.cluster
-        self._step = kernel.step
-        self._calls = kernel.calls
+        super().__init__(kernel, then, failed)
         self._replica = replica
         self._local = local
         self._key = key
-        self.storage_key = key.storage_key
-        self._then = then
-        self._failed = failed
-        self._is_settled = False
-        self._may_be_answered = False
         self._is_held_here = False
-        self._number = 0
-        self._waiting: set[str] = set()
         #: By replica: what it was sent, if that was no row of `WriteReplicas`.
         self._messages: dict[str, WriteReplica | KeepHint] = {}
         self._sent_recent: set[str] = set()
-        self._again: list[str] = []
-        self._started_s = kernel.step.now.monotonic_s
+
+    @property
+    def storage_keys(self) -> Collection[bytes]:
+        """The storage key."""
+        return (self._key.storage_key,)
 
     def start(
         self,
@@ -81,10 +71,9 @@ class PutCall(Call):
         (`node.replica.operations`), `made_on` the digest of the entry before the write (`Write`).
         """
         step = self._step
-        self._tally = Tally([responsible.node for responsible in responsibles if responsible.is_counted], required)
+        counted = [responsible.node for responsible in responsibles if responsible.is_counted]
+        self.begin(Tally(counted, required), deadline_s)
         self._may_be_answered = supersede_before > 0 or part is not None
-        self._number = self._calls.add(self)
-        self._calls.set_timer(self._number, deadline_s, "deadline")
         identity = self._key.identity
         # The whole of a large entry is encoded only when a replica needs it.
         self._entry = entry
@@ -119,51 +108,32 @@ class PutCall(Call):
                 )
             else:
                 self._send(name, self._whole())
-        self._progress()
+        self.progress()
 
     def answered(self, replica: str, message: Message) -> None:
         """Count the answer of a replica; merge the entry of one that superseded older versions."""
         kind = type(message)
         if replica not in self._waiting or (kind is not ReplicaWritten and kind is not ReplicaSuperseded):
             return
-        self._step.stats.replica_rpc("write", self._step.now.monotonic_s - self._started_s)
         if isinstance(message, ReplicaSuperseded):
             self._learn(message.entry)
-        self._waiting.discard(replica)
-        self._tally.ok(replica)
-        self._progress()
-
-    def lost(self, replica: str) -> None:
-        """Count a lost replica as failed, and store a hint for it."""
-        if replica in self._waiting:
-            self._waiting.discard(replica)
-            self._remember(replica)
-            self._tally.fail(replica)
-            self._progress()
+        self.stored(replica)
 
     def refused(self, replica: str, code: str) -> None:
         """Send more to a replica that has not seen the basis; ask again after a transient refusal; else give it up."""
         if code == BEHIND and replica in self._waiting and self._has_more_for(replica):
             self._send(replica, self._messages[replica])
-        elif code not in TRANSIENT_REFUSALS:
-            self.lost(replica)
-        elif replica in self._waiting:
-            if not self._again:
-                self._calls.set_timer(self._number, self._step.now.monotonic_s + AGAIN_S, "again")
-            self._again.append(replica)
+        else:
+            super().refused(replica, code)
 
-    def timer(self, purpose: str) -> None:
-        """Send again after a refusal, or fail at the deadline, with hints for the replicas that have not answered."""
-        if purpose == "again":
-            again, self._again = self._again, []
-            for replica in again:
-                if replica in self._waiting:
-                    self._send(replica, self._messages.get(replica) or self._whole())
-            return
-        for replica in sorted(self._waiting):
-            self._remember(replica)
-        self._settle_as_failed()
-        self._calls.end(self._number)
+    def send_to(self, replica: str) -> None:
+        """Send again what the replica was sent, or the whole entry."""
+        self._send(replica, self._messages.get(replica) or self._whole())
+
+    def remember(self, replica: str) -> None:
+        """Store a hint for a home replica that may lack the entry."""
+        if self._is_held_here and replica in self._cluster.ring.replicas_at(self._key.token):
+            self._local.add_hint_ref(self._key, replica)
 
     def _send(self, replica: str, message: WriteReplica | KeepHint) -> None:
         self._messages[replica] = message
@@ -186,26 +156,6 @@ class PutCall(Call):
         else:
             self._messages[replica] = sent._replace(entry=self._entry.to_bytes(), basis=None)
         return True
-
-    def _progress(self) -> None:
-        outcome = self._tally.outcome
-        if outcome is Outcome.REACHED and not self._is_settled:
-            self._is_settled = True
-            self._then()
-        elif outcome is Outcome.IMPOSSIBLE:
-            self._settle_as_failed()
-        if not self._waiting or (self._is_settled and not self._may_be_answered):
-            self._calls.end(self._number)
-
-    def _settle_as_failed(self) -> None:
-        if not self._is_settled:
-            self._is_settled = True
-            self._failed(WriteTimeout(self._tally.received, self._tally.required))
-
-    def _remember(self, replica: str) -> None:
-        """Store a hint for a home replica that may lack the entry."""
-        if self._is_held_here and replica in self._cluster.ring.replicas_at(self._key.token):
-            self._local.add_hint_ref(self._key, replica)
 
     def _learn(self, encoded: bytes) -> None:
         """Merge the entry of a replica that superseded versions which this node did not hold."""

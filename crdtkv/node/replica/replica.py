@@ -23,7 +23,7 @@ from crdtkv.crdt.entry import Entry, may_expire
 from crdtkv.crdt.registry import TYPES
 from crdtkv.errors import InvalidRequest, StaleReplica
 from crdtkv.hashing import DIGEST_BYTES
-from crdtkv.ids import Actor, parse_identity
+from crdtkv.ids import Actor, node_of, parse_identity
 from crdtkv.merkle.forest import MerkleForest
 from crdtkv.node.kernel.kernel import Kernel
 from crdtkv.node.kernel.keys import PlacedKey
@@ -63,6 +63,15 @@ class Write(NamedTuple):
     made_on: bytes = b""
 
 
+class Merged(NamedTuple):
+    """The result of a merge: the entry for the other replicas, and what lets them adopt it (`Write.made_on`)."""
+
+    entry: Entry
+    made_on: bytes
+
+
+#: The digest that stands for no entry.
+NO_ENTRY = bytes(DIGEST_BYTES)
 #: Stands for an entry of which the cache knows nothing.
 _UNKNOWN = Entry.empty("register")
 
@@ -90,6 +99,7 @@ class Replica:
         cache_mib: int,
         limits: LimitsConfig,
     ) -> None:
+        self._cluster = kernel.cluster
         self._step = kernel.step
         self._store = store
         self._outbox = outbox
@@ -200,8 +210,8 @@ class Replica:
         self.send_elsewhere(key)
         self.note_made(key, write, stored, operation, arguments, seen, ttl_ms)
         if merged is write.entry and self._may_be_adopted(merged, stored, seen, write.event.timestamp):
-            digest = before.digest(key.storage_key) if before is not None else 0
-            return Write(write.entry, write.event, write.delta, None, digest.to_bytes(DIGEST_BYTES, "big"))
+            made_on = before.digest_bytes(key.storage_key) if before is not None else NO_ENTRY
+            return Write(write.entry, write.event, write.delta, None, made_on)
         return write
 
     def note_made(
@@ -290,6 +300,36 @@ class Replica:
             self.observer.superseded(key, supersede_before, trimmed.context)
         return trimmed.to_bytes()
 
+    def merge_from_elsewhere(self, key: PlacedKey, incoming: Entry) -> Merged:
+        """Merge an entry of another data center; return what the other replicas here must merge or may adopt.
+
+        Raises:
+            InsufficientStorage: the disk is almost full; nothing was written.
+        """
+        before = self._stored(key.storage_key)
+        self.merge(key, incoming)
+        after = self._stored(key.storage_key)
+        if after is None or after is before or not self._merges_alike(before, after, incoming):
+            return Merged(incoming, b"")
+        return Merged(after, before.digest_bytes(key.storage_key) if before is not None else NO_ENTRY)
+
+    def _merges_alike(self, before: Entry | None, after: Entry, incoming: Entry) -> bool:
+        """Return whether a replica that holds `before` may store `after` in the place of merging `incoming`.
+
+        Then a merge there would do nothing else: the result is small and no tombstone, nothing in it expires, and no
+        new dot in it is of a node of this data center, which would be evidence that the node has lost data.
+        """
+        whole_bytes = self.limits.whole_entry_bytes
+        if after.expires_at is not None or after.expiries or after.size > whole_bytes or after.type_tag not in TYPES:
+            return False
+        if before is not None and before.size > whole_bytes:
+            return False
+        known, topology = before.context if before is not None else NOTHING, self._cluster.ring.topology
+        return not any(
+            topology.node(node_of(actor)) is not None and incoming.context.highest(actor) > known.highest(actor)
+            for actor in incoming.context.actors()
+        )
+
     def adopt(self, key: PlacedKey, encoded: bytes, made_on: bytes, newest: HybridTimestamp) -> bool:
         """Store the result of another replica's write if the entry before it is stored here; else return False.
 
@@ -300,6 +340,8 @@ class Replica:
             ProtocolError: the bytes do not begin like an entry of this type.
             InsufficientStorage: the disk is almost full; nothing was written.
         """
+        if not made_on:
+            return False
         storage_key = key.storage_key
         before = self._stored(storage_key)
         if before is None:

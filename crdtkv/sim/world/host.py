@@ -164,6 +164,7 @@ class SimNode:
             self._who.incarnation,
             self._who.starts,
             is_checked=remembered is not None,
+            is_replacement=self._who.is_replacement,
         )
         if self._who.renewed_because:
             self._note_renewal(self._who.renewed_because)

@@ -4,7 +4,7 @@ from crdtkv.node.geo.inbox import Delivery
 
 
 def delivery_of(count: int) -> Delivery:
-    return Delivery(7, "us", "us-1", "us-1.0f", list(range(count)))
+    return Delivery(7, "us", "us-1", "us-1.0f", list(range(count)), count)
 
 
 def test_a_delivery_is_applied_when_every_entry_is() -> None:
