@@ -52,6 +52,10 @@ class Recorder:
         """Return the earliest hybrid time at which each data center may answer now."""
         return {datacenter: self._times.at(datacenter)[0] for datacenter in self._world.plan.datacenters}
 
+    def latest(self) -> int:
+        """Return the latest hybrid time at which any data center may answer now."""
+        return max(self._times.at(datacenter)[1] for datacenter in self._world.plan.datacenters)
+
     def begin(self, call: Call, key: str, seen: CausalContext | None = None) -> Operation:
         """Enter an operation that begins now."""
         reads, writes = read_and_write_quorum(call.level, self._replicas)

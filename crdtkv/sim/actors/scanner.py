@@ -102,6 +102,9 @@ class Scanner:
             read.session = running.session
         datacenter = page.view.name
         self._recorder.end(read, "ok", datacenter, running.earliest[datacenter])
+        if running.session:
+            # The session may have read the key separately, in another data center, by whose clock values expired.
+            read.earliest, read.latest = min(running.earliest.values()), self._recorder.latest()
         self._recorder.show(read, Entry.from_bytes(encoded) if encoded is not None else None)
 
     def _by_partition(self, type_tag: str) -> dict[int, dict[bytes, str]]:
