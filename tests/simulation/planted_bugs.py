@@ -45,6 +45,7 @@ from crdtkv.storage import identity, rows
 from crdtkv.wire.codec import decode_frame, encode_frame
 from crdtkv.wire.messages import Confirm, GeoBatch, WriteReplica
 
+from .planted_in_applying import BUGS_OF_APPLYING
 from .planted_in_clients import BUGS_OF_CLIENTS, CLASSES_OF_CLIENTS, FIRST_SEEDS_OF_CLIENTS
 from .planted_in_collection import (
     collected_counters_reused,
@@ -430,6 +431,7 @@ BUGS: dict[Bug, int] = {
     session_that_forgets_its_writes: 50,
     **BUGS_OF_GROUP_COMMIT,
     **BUGS_OF_CLIENTS,
+    **BUGS_OF_APPLYING,
     **BUGS_OF_DIGEST_READS,
     **BUGS_OF_REPAIR,
     **BUGS_OF_SCANS,

@@ -143,8 +143,9 @@ class SimWatcher:
             if self._quiet_pages is None and self._random.random() < SLEEPINESS:
                 self._sleep()
 
-        slowness_s = self._slowness_s if self._quiet_pages is None else 0.0
-        self._world.scheduler.after(self._random.uniform(0.01, 0.01 + slowness_s), read)
+        # When all is quiet, the pages of any number of groups must be read faster than they come.
+        reading_s = self._random.uniform(0.01, 0.01 + self._slowness_s) if self._quiet_pages is None else 0.001
+        self._world.scheduler.after(reading_s, read)
 
     def _take(self, page: WatchPage) -> None:
         group = page.group

@@ -11,6 +11,7 @@ from several_nodes import Cluster, config, is_write
 from crdtkv import cbor
 from crdtkv.causality.context import CausalContext
 from crdtkv.causality.dot import Dot
+from crdtkv.config.model import ClusterConfig
 from crdtkv.crdt.causal import Event
 from crdtkv.crdt.entry import Entry
 from crdtkv.hashing import digest_of
@@ -71,8 +72,8 @@ def play(cluster: Cluster, seed: int, type_tags: list[str]) -> None:
 class Playing(Cluster):
     """A data center without read repair and anti-entropy, which would bring other messages."""
 
-    def __init__(self) -> None:
-        super().__init__(config(3, repair={"interval_s": 3600, "rebuild_s": 3600, "read_share": 0}))
+    def __init__(self, model: ClusterConfig | None = None) -> None:
+        super().__init__(model or config(3, repair={"interval_s": 3600, "rebuild_s": 3600, "read_share": 0}))
 
     def everything(self) -> dict[str, object]:
         """Return all rows of all nodes, their Merkle roots and their clocks."""
