@@ -12,9 +12,8 @@ from typing import Any
 import pytest
 
 from crdtkv.client.core.subscription import Group, Subscription
+from crdtkv.node.enrollment.enrollment import Enrollment
 from crdtkv.node.membership import ring_follower
-from crdtkv.node.quorum_calls.read_repair import RepairCall
-from crdtkv.node.quorum_calls.reading import GetCall
 from crdtkv.ring import agreement
 from crdtkv.sim.plan.plan import Plan
 from crdtkv.sim.runs.runner import run_plan, run_seed
@@ -174,6 +173,7 @@ def test_what_acknowledges_one_repair_does_not_count_for_another() -> None:
     """Seed 212187469 of the class nats, level: eu-3 reads at `LINEARIZABLE`, finds eu-1 without the value and writes it
     back. eu-2 answers late, with another value; then eu-5, which has nothing to do with this, dies. eu-3 concluded
     again on that, with both values, and counted eu-1's acknowledgment of the first write-back for the second.
+    `tests/unit/node/test_read_repair.py` shows the mistake; this plan does not since reads end by digests.
     """
     holds("an-acknowledgment-of-an-earlier-repair")
 
@@ -191,7 +191,13 @@ def _outlive_by_number_of_starts() -> Any:
 
 @contextmanager
 def _documents_followed_as_they_are() -> Iterator[None]:
-    """What is known of disks does not count against a newer document, and nodes do not pass theirs on."""
+    """What is known of disks does not count against a newer document, nodes do not pass theirs on, and one whose disk
+    replaces another enters itself as a member by the document of a first start.
+    """
+    enter = Enrollment._enter
+
+    def enters(self: Enrollment, is_learner: bool) -> None:
+        enter(self, is_learner and bool(self._known_incarnation()))
 
     def right(found: Any, known: Any) -> Any:
         return found
@@ -200,27 +206,8 @@ def _documents_followed_as_they_are() -> Iterator[None]:
         replaced(agreement, "corrected", right),
         replaced(ring_follower, "corrected", right),
         replaced(ring_follower.RingFollower, "heard_older", lambda self, node: None),
+        replaced(Enrollment, "_enter", enters),
     ):
-        yield
-
-
-@contextmanager
-def _repairs_under_the_number_of_the_read() -> Iterator[None]:
-    """Whoever dies makes a read conclude again, and what is written back then has the number of the first repair."""
-    lost, start = GetCall.lost, RepairCall.start
-
-    def concluded_again(self: Any, name: str) -> None:
-        lost(self, name)
-        if self._repair is not None:
-            self._conclude()
-
-    def wrong(self: Any, *arguments: Any) -> None:
-        read = self._then.__self__
-        self._number = vars(read).setdefault("first_repair", self._number)
-        self._calls._calls[self._number] = self
-        start(self, *arguments)
-
-    with replaced(GetCall, "lost", concluded_again), replaced(RepairCall, "start", wrong):
         yield
 
 
@@ -244,7 +231,6 @@ def _goals_that_stay() -> Any:
     [
         (_outlive_by_number_of_starts, "a-copy-that-fails-to-start"),
         (_documents_followed_as_they_are, "an-empty-disk-in-a-lost-bucket"),
-        (_repairs_under_the_number_of_the_read, "an-acknowledgment-of-an-earlier-repair"),
         (_watches_that_never_ask_for_the_ring, "a-watch-of-learners"),
         (_goals_that_stay, "a-watch-of-a-node-that-restarts"),
     ],
