@@ -37,7 +37,17 @@ from crdtkv.ring.topology import Topology
 from crdtkv.sim.world.expanded import expanded
 from crdtkv.storage.memory import MemoryStore
 from crdtkv.wire.codec import decode_frame, encode_frame
-from crdtkv.wire.messages import GeoBatch, GetRequest, LeafReply, MembersPush, MembersReply, Message, MutateRequest
+from crdtkv.wire.messages import (
+    DigestRead,
+    DigestReply,
+    GeoBatch,
+    GetRequest,
+    LeafReply,
+    MembersPush,
+    MembersReply,
+    Message,
+    MutateRequest,
+)
 
 FILES = sorted(Path(__file__).parent.glob("*.txt"))
 # Replicas compare notes and gossip every hour, so that nothing but what a scenario tells about is going on.
@@ -202,12 +212,22 @@ class Stage:
             if isinstance(message, (MembersPush, MembersReply)):
                 continue  # gossip has tests of its own
             receiver = "client" if isinstance(peer, int) else peer
-            self.lines += [f"{node} → {receiver}: {_shown(one)}" for one in expanded([message])]
+            self.lines += [f"{node} → {receiver}: {_shown_digests(one) or _shown(one)}" for one in expanded([message])]
             if isinstance(peer, str):
                 self.links.setdefault((node, peer), deque()).append(message)
 
     def _now(self) -> Now:
         return Now(self.now_s, 1_700_000_000_000 + int(self.now_s * 1000))
+
+
+def _shown_digests(message: Message) -> str:
+    """Show a digest read or its answer, "" for another message."""
+    if isinstance(message, DigestRead):
+        keys = (parse_identity(identity) for identity in message.rows[::2])  # type: ignore[arg-type]
+        return f"DigestRead({', '.join(f'{key!r} …' for key in keys)})"
+    if isinstance(message, DigestReply):
+        return f"DigestReply({f'{len(message.different)} different' if message.different else 'all the same'})"
+    return ""
 
 
 def _shown(message: Message) -> str:

@@ -1,7 +1,7 @@
 """`PartitionScan`: a scan of the keys of one partition with a prefix, page by page.
 
 Each page is added to the effects when it is complete. In a session, the scan reads a key separately if the session has
-seen something of it that the page should have and lacks.
+seen something of it that the page should have and lacks; the row is the join of both.
 """
 
 from functools import lru_cache
@@ -16,6 +16,7 @@ from crdtkv.client.core.sessions import SessionRead, context_of
 from crdtkv.crdt.entry import Entry
 from crdtkv.errors import CrdtkvError, InvalidRequest, ReadTimeout
 from crdtkv.quorum.level import ConsistencyLevel
+from crdtkv.quorum.read_call import join
 from crdtkv.ring.token import partition_at, storage_key_of
 from crdtkv.wire.messages import ScanReply, ScanRequest
 
@@ -98,7 +99,9 @@ class PartitionScan(Call):
                 if not self._observations.is_shown(identity, context_of(self._found.get(identity)))
             ]
         elif isinstance(part, SessionRead):
-            self._found[part.identity] = result
+            # Another data center may have answered, which lacks what the page has.
+            known = (self._found.get(part.identity), result)
+            self._found[part.identity] = join([entry for entry in known if entry is not None])
         if self._missing:
             read = SessionRead(self._missing.pop(), self.level, self.timeout_s, self._observations, self)
             self._part = read

@@ -159,11 +159,11 @@ class Coordinator:
         if run:
             self._show_run(results[-len(run)], run)
 
-    def read_in_full(self, read: ClientRead, received: int = 0) -> None:
-        """Read a key of which the replicas may hold different entries; `received` of them have answered so far."""
+    def read_in_full(self, read: ClientRead, answered: Sequence[str] = ()) -> None:
+        """Read a key of which the replicas may hold different entries; those that have `answered` are asked first."""
         step, requester, key = self._step, read.requester, read.key
         if read.deadline_s <= step.now.monotonic_s:
-            requester.refuse(step, ReadTimeout(received, read.required))
+            requester.refuse(step, ReadTimeout(len(answered), read.required))
             return
         self._quorum_calls.read(
             key,
@@ -174,6 +174,7 @@ class Coordinator:
                 step, EntriesReply(requester.id, [self._replica.as_of_now(entry)]), is_durable
             ),
             failed=lambda error: requester.refuse(step, error),
+            first=answered,
         )
 
     def _answer_run(self, peer: Peer, request: GetRequest, first_id: int, entries: list[object], level: str) -> None:

@@ -123,11 +123,12 @@ class Enrollment:
 
     def next_timer(self) -> float | None:
         """Return when work is due, None if it waits for an event."""
+        due_s = max(self._propose_at, self._waits_until or 0.0)
         if self._cluster.is_quarantined:
-            return max(self._propose_at, self._waits_until or 0.0)
+            return due_s
         # A learner continues at the end of an exchange, which is an event; or repeats a proposal without an answer.
         is_pending = self._was_learner and self._propose_at > self._step.now.monotonic_s
-        return self._propose_at if is_pending or self._has_moved() else None
+        return due_s if is_pending or self._has_moved() else None
 
     def run_due(self) -> None:
         """Follow the document, and propose a change if one is due; called at the end of every step."""

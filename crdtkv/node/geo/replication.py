@@ -1,8 +1,8 @@
 """`GeoReplication`: sends this node's outbox to other data centers, and applies their messages.
 
-Sending: a batch of outbox rows, with the entries as they are now, goes to the stream. At most `BATCHES_IN_FLIGHT`
-batches wait for the stream, so that rows queue up, and hot keys coalesce, while the stream is busy. A batch leaves only
-when its entries are durable here. Applying: this node merges the entries of a message of which it is a home replica,
+Sending: a batch of outbox rows, with the entries as they are now, goes to the stream when the stream is idle, or the
+batch full; at most `BATCHES_IN_FLIGHT` wait for the stream. So rows queue up, and hot keys coalesce, while the stream is
+busy. A batch leaves only when its entries are durable here. Applying: this node merges the entries of a message of which it is a home replica,
 and sends them to the other home replicas together. When a majority has each of them, the message is acknowledged and
 its sender gets a confirmation.
 
@@ -106,12 +106,21 @@ class GeoReplication:
         if not self._bus_is_up or now_s < self._not_before:
             return
         self._not_before = 0.0
-        while self._outbox.queued and len(self._in_flight) < BATCHES_IN_FLIGHT:
+        while self._outbox.queued and self._may_publish():
             batch = self._outbox.next_batch(self._batch_max, now_s, self._pacing.resting(now_s))
             if not batch:
                 return
             while batch:
                 batch = self._publish_some(batch)
+
+    def _may_publish(self) -> bool:
+        """Return whether a batch may leave now: the stream is idle, or the batch is full and few others are in flight.
+
+        Every message costs the stream a sync, so while one is in flight the next one grows.
+        """
+        if not self._in_flight:
+            return True
+        return self._outbox.queued >= self._batch_max and len(self._in_flight) < BATCHES_IN_FLIGHT
 
     def _publish_some(self, batch: list[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
         """Send the head of a batch, up to `BATCH_BYTES`; return the rest."""

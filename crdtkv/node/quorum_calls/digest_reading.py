@@ -56,8 +56,8 @@ class Reader(Protocol):
         """Answer reads of which enough replicas hold the same entry."""
         ...
 
-    def read_in_full(self, read: ClientRead, received: int = 0) -> None:
-        """Read a key of which the replicas may hold different entries; `received` of them have answered so far."""
+    def read_in_full(self, read: ClientRead, answered: Sequence[str] = ()) -> None:
+        """Read a key of which the replicas may hold different entries; those that have `answered` are asked first."""
         ...
 
 
@@ -113,6 +113,8 @@ class DigestReadCall(AskingCall):
         self._results: list[Shown] = []
         self._rows: list[object] = []
         self._different: set[int] = set()
+        #: The replicas that have answered, this node first.
+        self._answered: list[str] = []
         self._number = self._calls.add(self)
 
     @property
@@ -136,6 +138,7 @@ class DigestReadCall(AskingCall):
         """Send the digests to a replica; this node holds what it compares with."""
         if replica == self._cluster.node:
             self._read.count(replica)
+            self._answered.append(replica)
             return
         self._asked_at[replica] = self._step.now.monotonic_s
         self._step.effects.send(replica, DigestRead(self._number, self._rows))
@@ -152,6 +155,7 @@ class DigestReadCall(AskingCall):
             raise ProtocolError("the positions in a digest reply are integers")
         self.note_answer(replica)
         if self._read.count(replica):
+            self._answered.append(replica)
             self._different.update(message.different)  # type: ignore[arg-type]
             if self._read.outcome is Outcome.REACHED:
                 self._conclude()
@@ -187,4 +191,4 @@ class DigestReadCall(AskingCall):
         in_full = [result.read for position, result in enumerate(self._results) if position in different]
         self._step.stats.count("reads_in_full", len(in_full))
         for read in in_full:
-            self._reader.read_in_full(read, self._read.received)
+            self._reader.read_in_full(read, self._answered)

@@ -43,10 +43,11 @@ class QuorumCalls:
         then: Then,
         failed: Failed,
         is_for_write: bool = False,
+        first: Sequence[str] = (),
     ) -> None:
-        """Read a key from `required` of its responsible replicas."""
+        """Read a key from `required` of its responsible replicas, from those in `first` before others."""
         call = GetCall(self._kernel, self._local, self._selector, self._hedging, key, then, failed, is_for_write)
-        call.start(responsibles, required, deadline_s)
+        call.start(responsibles, required, deadline_s, first)
 
     def run_due(self) -> None:
         """Send the digest reads of this step."""

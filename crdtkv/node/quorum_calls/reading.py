@@ -66,15 +66,19 @@ class GetCall(AskingCall):
         self._own_seen: list[object] | None = None
         self._is_own_known = False
 
-    def start(self, responsibles: Sequence[Responsible], required: int, deadline_s: float) -> None:
-        """Ask the first replicas; if too few are responsible, fail at once."""
+    def start(
+        self, responsibles: Sequence[Responsible], required: int, deadline_s: float, first: Sequence[str] = ()
+    ) -> None:
+        """Ask the first replicas; if too few are responsible, fail at once. Those in `first` are preferred."""
         self._responsibles = {responsible.node: responsible for responsible in responsibles if responsible.is_counted}
         if len(self._responsibles) < required:
             self._failed(Unavailable(required, len(self._responsibles)))
             return
         self._number = self._calls.add(self)
-        read = ReadCall(self._selector.ordered(tuple(self._responsibles), required), required)
-        self.begin(self._responsibles, read, deadline_s)
+        order = self._selector.ordered(tuple(self._responsibles), required)
+        if first:
+            order.sort(key=lambda name: name not in first)
+        self.begin(self._responsibles, ReadCall(order, required), deadline_s)
 
     @property
     def storage_keys(self) -> Collection[bytes]:

@@ -71,3 +71,18 @@ def test_a_key_that_is_older_in_a_page_than_in_the_session_is_read_separately() 
     assert not seen.is_in(KEYS[0], CausalContext(VersionVector({ACTOR: 2}))), (
         "the session has read the keys of the page"
     )
+
+
+def test_what_is_read_separately_does_not_replace_what_the_page_has() -> None:
+    """From seed 680000465: the data center of the page died, and another one answered without what the page has."""
+    stage, seen, other = Stage(), Seen(), "us-1.00000000000000bb"
+    seen.written(KEYS[0], Dot(other, 1), 0)
+    call = scan(Observations(seen))
+    stage.begin(call)
+    node, request = stage.take_any(ScanRequest)
+    stage.answer(node, ScanReply(request.id, [[KEYS[0], entry(1)]], None))
+    node, read = stage.take_any(GetRequest)
+    elsewhere = entry_of(Register(), CausalContext(VersionVector({other: 1})))
+    stage.answer(node, EntriesReply(read.id, [elsewhere]))
+    both = entry_of(Register(), CausalContext(VersionVector({ACTOR: 1, other: 1})))
+    assert stage.pages[0][1].rows == [(KEYS[0], both)]
