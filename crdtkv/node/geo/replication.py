@@ -1,10 +1,10 @@
 """`GeoReplication`: sends this node's outbox to other data centers, and applies their messages.
 
 Sending: a batch of outbox rows, with the entries as they are now, goes to the stream when the stream is idle, or the
-batch full; at most `BATCHES_IN_FLIGHT` wait for the stream. So rows queue up, and hot keys coalesce, while the stream is
-busy. A batch leaves only when its entries are durable here. Applying: this node merges the entries of a message of which it is a home replica,
-and sends them to the other home replicas together. When a majority has each of them, the message is acknowledged and
-its sender gets a confirmation.
+batch full; at most `BATCHES_IN_FLIGHT` wait for the stream. So rows queue up, and hot keys coalesce, while the stream
+is busy. A batch leaves only when its entries are durable here. Applying: this node merges the entries of a message of
+which it is a home replica, and sends them to the other home replicas together. When a majority has each of them, the
+message is acknowledged and its sender gets a confirmation.
 
 A message that cannot be decoded is counted, kept as a dead letter, and acknowledged, so that it does not block those
 behind it. This is safe: the sender keeps its rows until a confirmation, which never comes.
