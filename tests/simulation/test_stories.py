@@ -117,6 +117,14 @@ def test_an_emptied_node_does_not_count_by_the_document_of_a_first_start() -> No
     assert verdict.failure is None, str(verdict)
 
 
+def test_a_tombstone_is_collected_and_its_key_written_in_one_step() -> None:
+    """Seed 690011233: a paused node had the last consent to a collection and a write of the key in its queue. The
+    commit of that step replaced one entry by another, which has seen nothing of it.
+    """
+    verdict = run_seed(690011233)
+    assert verdict.failure is None, str(verdict)
+
+
 def test_every_stored_run_is_used() -> None:
     text = Path(__file__).read_text()
     assert [path.stem for path in STORIES.glob("*.json") if f'holds("{path.stem}")' not in text] == []

@@ -419,6 +419,8 @@ class Replica:
         assert entry.expires_at is not None
         assert entry.expires_at <= self.hybrid_now, "an entry that a reader may see is no tombstone"
         assert not entry.context.highest(self.actor), "an actor whose entry was dropped must not mint dots"
+        if self.observer is not None:
+            self.observer.dropping(storage_key)
         self._forest.changed(token_in(storage_key), storage_key, entry.digest(storage_key), 0)
         self._store.delete(rows.data_row(storage_key))
         self.tombstones.forget(storage_key)

@@ -28,6 +28,10 @@ class WriteObserver(Protocol):
         """Handle a client's operation."""
         ...
 
+    def dropping(self, storage_key: bytes) -> None:
+        """Handle that a tombstone is about to be dropped, which all nodes have agreed to."""
+        ...
+
     def superseding(self, key: PlacedKey, before: HybridTimestamp) -> None:
         """Handle that a merge is about to drop versions older than a timestamp."""
         ...

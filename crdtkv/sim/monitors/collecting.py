@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from crdtkv.checking.history import Context, Dot, Operation, dots_of
 from crdtkv.ids import identity_of
+from crdtkv.node.kernel.events import Event
 from crdtkv.ring.token import storage_key_of
 from crdtkv.sim.monitors.home_replicas import HomeReplicas
 from crdtkv.sim.monitors.monitor import Monitor
@@ -40,9 +41,26 @@ class Collecting(Monitor):
         super().__init__(world)
         self._homes = homes
         self._collected: dict[bytes, dict[bytes, _Collected]] = {}
+        #: By node: the rows that it drops in this step; a later write of the step may store them again.
+        self._dropping: dict[str, set[bytes]] = {}
+
+    def stepping(self, node: NodeView, events: list[Event]) -> None:
+        """Forget what the last step has dropped."""
+        self._dropping.pop(node.place.node, None)
+
+    def dropping(self, node: NodeView, storage_key: bytes) -> None:
+        """Note that a node drops a tombstone."""
+        self._dropping.setdefault(node.place.node, set()).add(rows.data_row(storage_key))
+
+    def drops(self, node: NodeView, row: bytes) -> bool:
+        """Tell whether a node drops a row in this step."""
+        return row in self._dropping.get(node.place.node, ())
 
     def committing(self, node: NodeView, batch: Batch) -> None:
         """Check the data rows of a batch."""
+        for row in self._dropping.get(node.place.node, ()):
+            if batch.get(row) is not None:
+                self._deleted(node, row)
         for row, value in batch.items():
             if row[:1] == b"d" and value is None:
                 self._deleted(node, row)

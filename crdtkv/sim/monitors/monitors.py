@@ -42,7 +42,7 @@ class Monitors(WorldObserver):
         self.coverage = Coverage()
         self._in_order: tuple[WorldObserver, ...] = (
             self.collecting,
-            StepInvariants(world, homes),
+            StepInvariants(world, homes, self.collecting),
             DurabilityMonitor(world, homes, self.collecting),
             Releasing(world),
             self.retrying,
@@ -113,6 +113,11 @@ class Monitors(WorldObserver):
         """See `WorldObserver.made`."""
         for monitor in self._of_event["made"]:
             monitor.made(node, key, operation)
+
+    def dropping(self, node: NodeView, storage_key: bytes) -> None:
+        """See `WorldObserver.dropping`."""
+        for monitor in self._of_event["dropping"]:
+            monitor.dropping(node, storage_key)
 
     def superseding(self, node: NodeView, key: PlacedKey, before: HybridTimestamp) -> None:
         """See `WorldObserver.superseding`."""

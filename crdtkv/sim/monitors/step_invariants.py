@@ -1,7 +1,7 @@
 """What holds at every step of a node, apart from what other monitors check.
 
 - I3: a node takes a new incarnation only when its disk has lost data.
-- I4: a replica's context for a key never shrinks.
+- I4: a replica's context for a key never shrinks, unless its tombstone is collected.
 - I6: a write is in the same batch as its outbox row, and the row is deleted only when a majority in every other data
   center has the write durably.
 - I9: the outbox, the hints and the table of calls stay within their limits; a full disk stores no entry; no timestamp
@@ -18,6 +18,7 @@ from crdtkv.node.handoff.hint_delivery import BATCH_HINTS
 from crdtkv.node.kernel.effects import Effects
 from crdtkv.node.kernel.events import DiskSpace, Event
 from crdtkv.ring.token import storage_key_of
+from crdtkv.sim.monitors.collecting import Collecting
 from crdtkv.sim.monitors.home_replicas import HomeReplicas
 from crdtkv.sim.monitors.monitor import Monitor
 from crdtkv.sim.world.stored import Stored, descends, parse, violated
@@ -30,9 +31,10 @@ from crdtkv.storage.memory import Batch
 class StepInvariants(Monitor):
     """Checks every step and every batch of every node."""
 
-    def __init__(self, world: WorldView, homes: HomeReplicas) -> None:
+    def __init__(self, world: WorldView, homes: HomeReplicas, collecting: Collecting) -> None:
         super().__init__(world)
         self._homes = homes
+        self._collecting = collecting
         self._highest_wall_ms: dict[str, int] = {}
         #: The nodes whose disk is full throughout their present step.
         self._full: set[str] = set()
@@ -105,7 +107,7 @@ class StepInvariants(Monitor):
         stored = parse(value)
         before_bytes = node.disk.visible(row)
         before = parse(before_bytes) if before_bytes is not None else None
-        if before is not None and not descends(stored, before):
+        if before is not None and not descends(stored, before) and not self._collecting.drops(node, row):
             violated("I4", f"{node.place.node} {row!r}: {stored.vector} after {before.vector}")
         if node.core is not None and len(self._world.config.datacenters) > 1:
             actor = node.core.parts.replica.actor

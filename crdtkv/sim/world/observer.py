@@ -60,6 +60,9 @@ class WorldObserver:
     def made(self, node: NodeView, key: PlacedKey, operation: MadeOperation) -> None:
         """Handle that a node mints the dot of a client's operation; see `WriteObserver.made`."""
 
+    def dropping(self, node: NodeView, storage_key: bytes) -> None:
+        """Handle that a node is about to drop a tombstone; see `WriteObserver.dropping`."""
+
     def superseding(self, node: NodeView, key: PlacedKey, before: HybridTimestamp) -> None:
         """Handle that a merge is about to drop older versions; see `WriteObserver.superseding`."""
 
@@ -82,6 +85,10 @@ class NodeWrites:
     def made(self, key: PlacedKey, operation: MadeOperation) -> None:
         """See `WriteObserver.made`."""
         self._observer.made(self._node, key, operation)
+
+    def dropping(self, storage_key: bytes) -> None:
+        """See `WriteObserver.dropping`."""
+        self._observer.dropping(self._node, storage_key)
 
     def superseding(self, key: PlacedKey, before: HybridTimestamp) -> None:
         """See `WriteObserver.superseding`."""
