@@ -125,6 +125,12 @@ def test_a_tombstone_is_collected_and_its_key_written_in_one_step() -> None:
     assert verdict.failure is None, str(verdict)
 
 
+def test_the_last_reads_wait_until_no_node_has_to_enter_itself() -> None:
+    """Seed 700001022, clocks: the document had another address for eu-1, which changed the epoch under the last scans."""
+    verdict = run_seed(700001022, "clocks")
+    assert verdict.failure is None, str(verdict)
+
+
 def test_every_stored_run_is_used() -> None:
     text = Path(__file__).read_text()
     assert [path.stem for path in STORIES.glob("*.json") if f'holds("{path.stem}")' not in text] == []

@@ -158,6 +158,8 @@ class Run:
         for dc, known in documents.items():
             if len(known) > 1:
                 return f"{dc} has several topologies: {known}"
+            if self._world.nats.buckets[dc].read()[0] not in known:
+                return f"{dc} has another document in its topology bucket than its nodes"
         return self._why_not_equal() or self._why_roots_differ()
 
     def _read_everything(self) -> None:
@@ -220,6 +222,7 @@ def _why_busy(node: SimNode, collects: bool) -> str:
         (len(outbox) or outbox.has_dropped or has_rows, f"has {len(outbox)} outbox rows"),
         (len(hints) or hints.needs_repair, f"keeps {len(hints)} hints, {hints.needing_repair} need repair"),
         (state != "member", f"is {state}"),
+        (core.parts.enrollment.next_timer() is not None, "has to enter itself into the topology document"),
         (core.parts.replica.commits.has_dirty_keys, "waits for its disk"),
         (not core.parts.anti_entropy.is_built, "has not built its Merkle trees"),
         (collects and len(core.parts.replica.tombstones), f"keeps {len(core.parts.replica.tombstones)} tombstones"),
