@@ -126,7 +126,7 @@ def test_a_tombstone_is_collected_and_its_key_written_in_one_step() -> None:
 
 
 def test_the_last_reads_wait_until_no_node_has_to_enter_itself() -> None:
-    """Seed 700001022, clocks: the document had another address for eu-1, which changed the epoch under the last scans."""
+    """Seed 700001022, clocks: the document had another address for eu-1, so the epoch changed under the last scans."""
     verdict = run_seed(700001022, "clocks")
     assert verdict.failure is None, str(verdict)
 
