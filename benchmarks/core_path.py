@@ -107,31 +107,33 @@ def now() -> Now:
     return Now(time.monotonic(), time.time_ns() // 1_000_000)
 
 
+def puts(first: int, keys: list[bytes], without_ids: bool) -> list[Message]:
+    """Return a put of each key, the first with the id `first`; they can be tried again unless `without_ids`."""
+    return [
+        MutateRequest(
+            first + n,
+            key,
+            "put",
+            [b"x" * 100],
+            None,
+            0,
+            "LOCAL_QUORUM",
+            5000,
+            operation_id=b"" if without_ids else token_bytes(16),
+        )
+        for n, key in enumerate(keys)
+    ]
+
+
 def measure(nodes: Nodes, kind: str, operations: int, batch: int, without_ids: bool) -> float:
-    """Return microseconds of CPU per operation; puts can be tried again unless they are `without_ids`."""
+    """Return microseconds of CPU per operation: a `put`, or a get at the level that is the `kind`."""
     random = Random(1)
     names = list(nodes.cores)
     began = time.process_time()
     for first in range(0, operations, batch):
         name = names[first // batch % len(names)]
         keys = [random.choice(nodes.keys[name]) for _ in range(batch)]
-        if kind == "get":
-            requests: list[Message] = [GetRequest(first, list(keys), "ONE", 5000)]
-        else:
-            requests = [
-                MutateRequest(
-                    first + n,
-                    key,
-                    "put",
-                    [b"x" * 100],
-                    None,
-                    0,
-                    "LOCAL_QUORUM",
-                    5000,
-                    operation_id=b"" if without_ids else token_bytes(16),
-                )
-                for n, key in enumerate(keys)
-            ]
+        requests = puts(first, keys, without_ids) if kind == "put" else [GetRequest(first, [*keys], kind, 5000)]
         nodes.run(name, requests)
     return (time.process_time() - began) / operations * 1e6
 
@@ -147,13 +149,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as directory:
         nodes = Nodes(Path(directory), config_of("eu"))
         measure(nodes, "put", 4000, arguments.batch, arguments.without_ids)
-        for kind in ("put", "get"):
+        for kind in ("put", "ONE", "LOCAL_QUORUM"):
             profile = cProfile.Profile()
             if arguments.profile:
                 profile.enable()
             cost = measure(nodes, kind, arguments.operations, arguments.batch, arguments.without_ids)
             profile.disable()
-            print(f"{kind}: {cost:.1f} µs per operation on all nodes together, batches of {arguments.batch}")
+            what = "put" if kind == "put" else f"get at {kind}"
+            print(f"{what}: {cost:.1f} µs per operation on all nodes together, batches of {arguments.batch}")
             if arguments.profile:
                 pstats.Stats(profile).sort_stats("tottime").print_stats(32)
             if arguments.calls:

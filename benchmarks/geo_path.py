@@ -17,11 +17,11 @@ from itertools import cycle
 from pathlib import Path
 from random import Random
 
-from core_path import Nodes, config_of, measure
+from core_path import Nodes, config_of, measure, puts
 from function_calls import Calls
 
 from crdtkv.node.kernel.events import BusMessage, BusUp, Event, Published, StreamMessage
-from crdtkv.wire.messages import Message, MutateRequest
+from crdtkv.wire.messages import Message
 
 
 class DataCenters:
@@ -82,13 +82,7 @@ def measure_both(both: DataCenters, operations: int, batch: int) -> dict[str, fl
     for first in range(0, operations, batch):
         name = names[first // batch % len(names)]
         keys = [random.choice(both.eu.keys[name]) for _ in range(batch)]
-        both.put(
-            name,
-            [
-                MutateRequest(first + n, key, "put", [b"x" * 100], None, 0, "LOCAL_QUORUM", 5000)
-                for n, key in enumerate(keys)
-            ],
-        )
+        both.put(name, puts(first, keys, without_ids=True))
     return {name: seconds / operations * 1e6 for name, seconds in both.seconds.items()}
 
 

@@ -86,8 +86,8 @@ class DigestReads:
         if call is None:
             call = DigestReadCall(self._kernel, self._selector, self._hedging, reader)
             self._open[replicas, read.required] = call
-        encoded, digest = (b"", b"") if own is None else (own.to_bytes(), own.digest_bytes(key.storage_key))
-        call.add(Shown(read, encoded or None, is_durable), digest)
+        encoded, digest = (None, b"") if own is None else (own.to_bytes(), own.digest_bytes(key.storage_key))
+        call.add(Shown(read, encoded, is_durable), digest)
         if call.is_full:
             self._begin(replicas, read.required, call)
             del self._open[replicas, read.required]

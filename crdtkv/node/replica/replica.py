@@ -76,6 +76,11 @@ NO_ENTRY = bytes(DIGEST_BYTES)
 _UNKNOWN = Entry.empty("register")
 
 
+def _made_on(before: Entry | None, storage_key: bytes) -> bytes:
+    """Return the digest of the entry before a write, zeros for none (`Write.made_on`)."""
+    return before.digest_bytes(storage_key) if before is not None else NO_ENTRY
+
+
 def _nothing() -> None:
     """Return None: no entry is stored."""
 
@@ -209,9 +214,8 @@ class Replica:
         self._put(key, before, merged, write.delta)
         self.send_elsewhere(key)
         self.note_made(key, write, stored, operation, arguments, seen, ttl_ms)
-        if merged is write.entry and self._may_be_adopted(merged, stored, seen, write.event.timestamp):
-            made_on = before.digest_bytes(key.storage_key) if before is not None else NO_ENTRY
-            return Write(write.entry, write.event, write.delta, None, made_on)
+        if merged is write.entry and self._may_be_adopted(before, merged, seen, write.event.timestamp):
+            return Write(write.entry, write.event, write.delta, None, _made_on(before, key.storage_key))
         return write
 
     def note_made(
@@ -311,18 +315,15 @@ class Replica:
         after = self._stored(key.storage_key)
         if after is None or after is before or not self._merges_alike(before, after, incoming):
             return Merged(incoming, b"")
-        return Merged(after, before.digest_bytes(key.storage_key) if before is not None else NO_ENTRY)
+        return Merged(after, _made_on(before, key.storage_key))
 
     def _merges_alike(self, before: Entry | None, after: Entry, incoming: Entry) -> bool:
         """Return whether a replica that holds `before` may store `after` in the place of merging `incoming`.
 
-        Then a merge there would do nothing else: the result is small and no tombstone, nothing in it expires, and no
-        new dot in it is of a node of this data center, which would be evidence that the node has lost data.
+        Then a merge there would do nothing else: no new dot in it is of a node of this data center, which would be
+        evidence that the node has lost data.
         """
-        whole_bytes = self.limits.whole_entry_bytes
-        if after.expires_at is not None or after.expiries or after.size > whole_bytes or after.type_tag not in TYPES:
-            return False
-        if before is not None and before.size > whole_bytes:
+        if not self._is_adoptable(before, after) or after.type_tag not in TYPES:
             return False
         known, topology = before.context if before is not None else NOTHING, self._cluster.ring.topology
         return not any(
@@ -458,19 +459,25 @@ class Replica:
             self.changes.note(storage_key)
 
     def _may_be_adopted(
-        self, entry: Entry, stored: Entry, seen: CausalContext | None, timestamp: HybridTimestamp
+        self, before: Entry | None, after: Entry, seen: CausalContext | None, timestamp: HybridTimestamp
     ) -> bool:
         """Return whether a replica with the same entry before the write may store the entry after it without parsing.
 
-        Then a merge there would find nothing that is not known here: the entry has no new dots but the write's own, is
-        no tombstone, and a blind write supersedes nothing in it.
+        Then a merge there would find nothing that is not known here: the entry has no new dots but the write's own, and
+        a blind write supersedes nothing in it.
         """
-        whole_bytes = self.limits.whole_entry_bytes
-        if entry.expires_at is not None or entry.expiries or entry.size > whole_bytes or stored.size > whole_bytes:
+        if not self._is_adoptable(before, after):
             return False
         if seen is not None:
-            return stored.context.descends(seen)
-        return entry.state.without_older(timestamp) is None
+            return (before.context if before is not None else NOTHING).descends(seen)
+        return after.state.without_older(timestamp) is None
+
+    def _is_adoptable(self, before: Entry | None, after: Entry) -> bool:
+        """Return whether two entries are small, and the one after is no tombstone and has nothing that expires."""
+        whole_bytes = self.limits.whole_entry_bytes
+        if after.expires_at is not None or after.expiries or after.size > whole_bytes:
+            return False
+        return before is None or before.size <= whole_bytes
 
     def _put_large(self, key: PlacedKey, before: Entry | None, entry: Entry, change: Entry | None) -> None:
         """Put an entry that is large, or was: trees are updated later, other replicas and the disk get differences."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from random import Random
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from one_node import OneNode, identity, to
@@ -24,7 +24,7 @@ from crdtkv.wire.messages import WRITE_WIDTH, Message, Refusal, ReplicaWritten, 
 ELEMENTS = [cbor.encode_value(f"e{number}") for number in range(4)]
 NOTHING = bytes(16)
 
-_OPERATIONS: dict[str, list[Callable[[Random], tuple[str, list[Any]]]]] = {
+OPERATIONS: dict[str, list[Callable[[Random], tuple[str, list[Any]]]]] = {
     "register": [lambda random: ("put", [bytes([0x18, random.randrange(24, 256)])]), lambda _: ("delete", [])],
     "lww": [lambda random: ("put", [bytes([0x18, random.randrange(24, 256)])]), lambda _: ("delete", [])],
     "counter": [lambda random: ("increment", [random.randint(-3, 3)]), lambda _: ("delete", [])],
@@ -37,6 +37,8 @@ _OPERATIONS: dict[str, list[Callable[[Random], tuple[str, list[Any]]]]] = {
     ],
 }
 
+every_mixture = pytest.mark.parametrize("type_tags", [*([tag] for tag in OPERATIONS), list(OPERATIONS)], ids="-".join)
+
 
 def play(cluster: Cluster, seed: int, type_tags: list[str]) -> None:
     """Have clients write through any home replica, with losses; the same calls for the same seed."""
@@ -46,7 +48,7 @@ def play(cluster: Cluster, seed: int, type_tags: list[str]) -> None:
     for _ in range(60):
         type_tag = random.choice(type_tags)
         key = identity_of("default", type_tag, random.choice("ab"))
-        name, arguments = random.choice(_OPERATIONS[type_tag])(random)
+        name, arguments = random.choice(OPERATIONS[type_tag])(random)
         loses = random.random() < 0.3
         cluster.loses = lambda _, __, message, loses=loses: (  # type: ignore[misc]
             loses and is_write(message) and losses.random() < 0.5
@@ -88,10 +90,13 @@ class Playing(Cluster):
         }
 
 
-@pytest.mark.parametrize("type_tags", [*([tag] for tag in _OPERATIONS), list(_OPERATIONS)], ids="-".join)
-def test_adopting_an_entry_comes_to_what_merging_it_comes_to(
-    type_tags: list[str], monkeypatch: pytest.MonkeyPatch
+P = TypeVar("P", bound=Playing)
+
+
+def check_that_adopting_is_merging(
+    monkeypatch: pytest.MonkeyPatch, begin: Callable[[], P], plays: Callable[[P, int, list[str]], None], tags: list[str]
 ) -> None:
+    """Play the same with and without adopting; check that all nodes hold the same, and that most writes are adopted."""
     adopt = Replica.adopt
     for seed in range(6):
         adopted: list[bool] = []
@@ -101,13 +106,20 @@ def test_adopting_an_entry_comes_to_what_merging_it_comes_to(
             return adopted[-1]
 
         monkeypatch.setattr(Replica, "adopt", counted)
-        adopting = Playing()
-        play(adopting, seed, type_tags)
+        adopting = begin()
+        plays(adopting, seed, tags)
         monkeypatch.setattr(Replica, "adopt", lambda *_: False)
-        merging = Playing()
-        play(merging, seed, type_tags)
+        merging = begin()
+        plays(merging, seed, tags)
         assert adopting.everything() == merging.everything()
         assert adopted.count(True) >= 10, "most writes find the entry that they were made on"
+
+
+@every_mixture
+def test_adopting_an_entry_comes_to_what_merging_it_comes_to(
+    type_tags: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check_that_adopting_is_merging(monkeypatch, Playing, play, type_tags)
 
 
 def written(key: str, value: bytes, counter: int, before: Entry | None = None) -> tuple[Entry, bytes]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from several_nodes import WALL_MS, Cluster, config
-from test_adopting import _OPERATIONS, Playing
+from test_adopting import OPERATIONS, Playing, check_that_adopting_is_merging, every_mixture
 
 from crdtkv.causality.dot import Dot
 from crdtkv.config.model import ClusterConfig
@@ -14,7 +14,6 @@ from crdtkv.crdt.entry import Entry
 from crdtkv.ids import actor_name, identity_of
 from crdtkv.node.kernel.effects import SendBus
 from crdtkv.node.kernel.events import Received, StreamMessage
-from crdtkv.node.replica.replica import Replica
 from crdtkv.ring.token import storage_key_of
 from crdtkv.wire.codec import decode_frame, encode_frame
 from crdtkv.wire.messages import (
@@ -166,7 +165,7 @@ def play(cluster: Receiving, seed: int, type_tags: list[str]) -> None:
     for _ in range(60):
         type_tag = random.choice(type_tags)
         key = identity_of("default", type_tag, random.choice("ab"))
-        name, arguments = random.choice(_OPERATIONS[type_tag])(random)
+        name, arguments = random.choice(OPERATIONS[type_tag])(random)
         loses = random.random() < 0.3
         cluster.loses = lambda _, __, message, loses=loses: (  # type: ignore[misc]
             loses and not isinstance(message, MembersPush) and losses.random() < 0.5
@@ -187,26 +186,11 @@ def play(cluster: Receiving, seed: int, type_tags: list[str]) -> None:
         cluster.now_s += random.choice((0.0, 0.0, 0.3))
 
 
-@pytest.mark.parametrize("type_tags", [*([tag] for tag in _OPERATIONS), list(_OPERATIONS)], ids="-".join)
+@every_mixture
 def test_adopting_what_another_data_center_sent_comes_to_what_merging_it_comes_to(
     type_tags: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    adopt = Replica.adopt
-    for seed in range(6):
-        adopted: list[bool] = []
-
-        def counted(self: Replica, *arguments: Any, adopted: list[bool] = adopted) -> bool:
-            adopted.append(adopt(self, *arguments))
-            return adopted[-1]
-
-        monkeypatch.setattr(Replica, "adopt", counted)
-        adopting = PlayingTwo()
-        play(adopting, seed, type_tags)
-        monkeypatch.setattr(Replica, "adopt", lambda *_: False)
-        merging = PlayingTwo()
-        play(merging, seed, type_tags)
-        assert adopting.everything() == merging.everything()
-        assert adopted.count(True) >= 10
+    check_that_adopting_is_merging(monkeypatch, PlayingTwo, play, type_tags)
 
 
 def test_a_confirmation_names_the_rows() -> None:
