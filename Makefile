@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check docs bench night clean
+.PHONY: demo test check docs bench wheel night clean
 
 demo: $(VENV)/.for-demo            ## start a cluster of two data centers, cut and heal its links, kill a node
 	$(BIN)/crdtkv demo
@@ -28,6 +28,12 @@ bench: $(VENV)/.for-demo           ## measure a cluster of one data center, and 
 	$(BIN)/python benchmarks/core_path.py
 	$(BIN)/python benchmarks/client_path.py
 
+# Built from the sdist, outside this directory: compiled modules would otherwise replace the source here.
+wheel: $(VENV)/.for-release        ## build sdist and wheel into dist/; compiled if there is a C compiler, else of pure Python
+	if command -v $(CC) >/dev/null; then export HATCH_BUILD_HOOK_ENABLE_MYPYC=1; \
+	  else echo 'there is no C compiler ($(CC)): this wheel is of pure Python'; fi; \
+	  $(BIN)/python -m build --outdir dist .
+
 night: $(VENV)/.for-demo           ## search planted bugs, then simulate runs of all fault classes, from fresh seeds, on all cores, until stopped
 	$(BIN)/python -m tests.simulation.planted_bugs --jobs $$(nproc) $$(date +%s)000
 	$(BIN)/python -m crdtkv.sim --seeds $$(date +%s)000.. --class each --jobs $$(nproc)
@@ -36,6 +42,7 @@ $(VENV)/.for-demo: EXTRAS := fast
 $(VENV)/.for-test: EXTRAS := fast,test
 $(VENV)/.for-dev: EXTRAS := dev
 $(VENV)/.for-docs: EXTRAS := docs
+$(VENV)/.for-release: EXTRAS := release
 $(VENV)/.for-%: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[$(EXTRAS)]'

@@ -41,8 +41,9 @@ from crdtkv.quorum.level import (
     ConsistencyLevel,
     Quorum,
 )
+from crdtkv.version import VERSION
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 __all__ = [
     "ANY",

@@ -132,15 +132,17 @@ def encode_text(item: object) -> str:
     return base64.urlsafe_b64encode(encode(item)).decode().rstrip("=")
 
 
-def decode_text(text: str) -> Any:
+def decode_text(text: object) -> Any:
     """Decode the result of `encode_text`.
 
     Raises:
         ProtocolError: it is malformed.
     """
+    if not isinstance(text, str):
+        raise ProtocolError(f"not text: {type(text).__name__}")
     try:
         data = base64.b64decode(text + "=" * (-len(text) % 4), b"-_", validate=True)
-    except (TypeError, ValueError) as error:
+    except ValueError as error:
         raise ProtocolError(f"not valid base64: {error}") from None
     return decode(data)
 

@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from crdtkv.version import BUILD
+
 settings.register_profile("default", deadline=None)
 settings.register_profile("derandomized", deadline=None, derandomize=True)
 settings.load_profile("derandomized" if os.environ.get("CI") == "true" else "default")
@@ -60,11 +62,19 @@ def what_stays_together(nodeid: str) -> str:
     return nodeid if Path(file).name in ONE_BY_ONE else file
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Name the markers."""
+    config.addinivalue_line("markers", "interpreted: replaces methods, which a compiled class does not allow")
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the tests in the order of their lanes, where there are workers."""
+    """Put the tests in the order of their lanes, where there are workers; skip what the build does not allow."""
     if "PYTEST_XDIST_WORKER" in os.environ:
         items.sort(key=lambda item: _turn(item.nodeid))
+    for item in items:
+        if BUILD == "compiled" and item.get_closest_marker("interpreted"):
+            item.add_marker(pytest.mark.skip(reason="replaces methods of a class, and the classes are compiled"))
 
 
 def _turn(nodeid: str) -> int:

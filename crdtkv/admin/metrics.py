@@ -8,7 +8,7 @@ bytes.
 from collections.abc import Iterable, Iterator
 
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, InfoMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
@@ -135,6 +135,8 @@ class NodeCollector(Collector):
             *self._figures,
         ):
             yield GaugeMetricFamily(f"crdtkv_{name}", help_text, value=float(value))
+        build = {"version": status["version"], "build": status["build"]}
+        yield InfoMetricFamily("crdtkv_build", "Version and build of the node", value=build)
 
 
 def exposition(core: NodeCore, figures: Iterable[tuple[str, str, float]]) -> bytes:

@@ -9,6 +9,7 @@ Every error is one line on standard error, including unexpected ones; CRDTKV_DEB
 import os
 import sys
 import traceback
+from typing import Annotated
 
 import typer
 
@@ -25,7 +26,7 @@ from crdtkv.cli import (
     tools,
     watching,
 )
-from crdtkv.cli.output import EXIT_CALL, EXIT_CLUSTER, EXIT_NO, complain, escaped
+from crdtkv.cli.output import EXIT_CALL, EXIT_CLUSTER, EXIT_NO, complain, escaped, say
 from crdtkv.errors import (
     ConfigError,
     CrdtkvError,
@@ -36,15 +37,31 @@ from crdtkv.errors import (
     UnknownBucket,
     ValueTooLarge,
 )
+from crdtkv.version import shown_version
 
 app = typer.Typer(
     name="crdtkv",
-    help="A CRDT-based, geo-replicated key-value store: it merges instead of losing.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+def _show_version(is_wanted: bool) -> None:
+    if is_wanted:
+        say(f"crdtkv {shown_version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def _program(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and its build.", is_eager=True, callback=_show_version)
+    ] = False,
+) -> None:
+    """Use crdtkv, a CRDT-based, geo-replicated key-value store: it merges instead of losing."""
+
 
 for group in (
     cluster,

@@ -40,7 +40,7 @@ def status(config: ConfigFile = _CONFIG, json_output: Json = False) -> None:
         as_json(told)
     else:
         table(
-            "",
+            _versions(told),
             (
                 "datacenter",
                 "node",
@@ -65,6 +65,18 @@ def status(config: ConfigFile = _CONFIG, json_output: Json = False) -> None:
         complain(f"{node}: the agreed ring is not as configured: {difference}")
     if any(node is None for nodes in told.values() for node in nodes.values()):
         raise typer.Exit(EXIT_NO)
+
+
+def _versions(told: Told) -> str:
+    """Return the version that all nodes run, or each version with its nodes."""
+    by_version: dict[str, list[str]] = {}
+    for nodes in told.values():
+        for name, node in nodes.items():
+            if node is not None and "version" in node:
+                by_version.setdefault(f"{node['version']} ({node['build']})", []).append(name)
+    if len(by_version) == 1:
+        return f"version {next(iter(by_version))}"
+    return ", ".join(f"version {version}: {' '.join(names)}" for version, names in sorted(by_version.items()))
 
 
 def _drift(told: Told) -> list[tuple[str, str]]:

@@ -7,6 +7,7 @@ from crdtkv.ids import parse_identity
 from crdtkv.node.assembly import Parts
 from crdtkv.ring.agreement import differences
 from crdtkv.ring.token import identity_in
+from crdtkv.version import BUILD, VERSION
 
 
 class Health(NamedTuple):
@@ -37,6 +38,8 @@ def status_of(parts: Parts, config: ClusterConfig, requests_waiting: int, starte
     return {
         "node": cluster.node,
         "datacenter": datacenter,
+        "version": VERSION,
+        "build": BUILD,
         "actor": parts.replica.actor,
         "standing": parts.enrollment.state,
         "epoch": cluster.epoch,

@@ -47,7 +47,7 @@ def decode_frame(payload: bytes) -> Frame:
         ProtocolError: malformed, of too many items or messages, or of an unsupported wire version.
     """
     match cbor.decode(payload, MAX_ITEMS):
-        case [1, int() as epoch, list() as items] if type(epoch) is int and 0 <= epoch <= MAX_INT:
+        case [1, epoch, list() as items] if type(epoch) is int and 0 <= epoch <= MAX_INT:
             if len(items) > MAX_MESSAGES:
                 raise ProtocolError(f"a frame of {len(items)} messages, {MAX_MESSAGES} are allowed")
             messages: list[Message] = []
@@ -84,11 +84,12 @@ def check_outgoing(message: Message) -> None:
 
 def _size_of_fields(message: Message) -> int:
     spec = _SPEC_OF[type(message)]
-    if tuple(map(type, message)) not in spec.signatures:
-        names = ", ".join(type(item).__name__ for item in message)
+    fields: tuple[object, ...] = message
+    if tuple(map(type, fields)) not in spec.signatures:
+        names = ", ".join([type(item).__name__ for item in fields])
         raise InvalidRequest(f"{spec.message_class.__name__} cannot be sent with the fields ({names})")
     size = 0
-    for item in message:
+    for item in fields:
         if type(item) is int and not 0 <= item <= MAX_INT:
             raise InvalidRequest(f"{spec.message_class.__name__} cannot be sent: a number is out of range")
         size += _size_of(item, 0)

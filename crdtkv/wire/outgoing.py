@@ -222,13 +222,13 @@ def _halves(items: list[object]) -> list[tuple[int, list[object]]]:
 def _shortened(message: Any) -> Message | None:
     """Return the first half of a page, None if it cannot be shorter."""
     match message:
-        case ScanReply(number, [_, _, *_] as rows, _):
+        case ScanReply(number, rows, _) if len(rows) >= 2:
             half, last = _first_half(rows)
             return ScanReply(number, half, storage_key_of(last))
-        case PartitionRows(number, [_, _, *_] as rows, _):
+        case PartitionRows(number, rows, _) if len(rows) >= 2:
             half, last = _first_half(rows)
             return PartitionRows(number, half, last)
-        case LeafReply(number, partition, [_, *_] as entries, wanted, _):
+        case LeafReply(number, partition, entries, wanted, _) if entries:
             return LeafReply(number, partition, entries[: len(entries) // 2], wanted, False)
     return None
 

@@ -25,6 +25,8 @@ from crdtkv.server.stepper import Stepper, clock
 from crdtkv.storage.memory import MemoryStore
 from crdtkv.wire.messages import EntriesReply, GetRequest, Message, MutateReply, MutateRequest
 
+pytestmark = pytest.mark.interpreted
+
 CLIENT = 1
 WITHIN_S = 20.0
 

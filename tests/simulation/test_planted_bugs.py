@@ -8,6 +8,8 @@ from crdtkv.sim.runs.runner import run_seed
 
 from .planted_bugs import BUGS, CLASSES_OF, FIRST_SEEDS, Bug, seeds_until_found
 
+pytestmark = pytest.mark.interpreted
+
 FIRST_SEED = 0
 
 

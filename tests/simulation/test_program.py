@@ -55,6 +55,7 @@ def test_all_classes_take_turns_and_are_counted() -> None:
     assert "disks that lose data, among replicas that differ" in done.stdout
 
 
+@pytest.mark.interpreted
 def test_a_failure_names_seed_faults_and_replay_and_is_cut_down(tmp_path: Path) -> None:
     many = run("--seeds", "6..14", bug=True)
     assert many.returncode == 1

@@ -3,11 +3,15 @@
 from dataclasses import replace
 from itertools import chain, islice
 
+import pytest
+
 from crdtkv.sim.plan.plan import Plan
 from crdtkv.sim.runs.runner import run_plan, run_seed
 from crdtkv.sim.runs.shrink import shrink
 
 from .planted_bugs import lost_rows_never_sent_again
+
+pytestmark = pytest.mark.interpreted
 
 #: Seeds of short runs: shrinking takes hundreds of runs, each about as long as the first one.
 SHORT = (6, 11, 25)

@@ -245,6 +245,7 @@ def _goals_that_stay() -> Any:
 SEEDS_MAX = 1_000
 
 
+@pytest.mark.interpreted
 @pytest.mark.parametrize(
     ("mistake", "name"),
     [

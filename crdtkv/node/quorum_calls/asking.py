@@ -6,6 +6,7 @@ took, or was waited for in vain, goes to `latencies`.
 
 from abc import abstractmethod
 from collections.abc import Collection
+from typing import Generic, TypeVar
 
 from crdtkv.node.kernel.calls import Call
 from crdtkv.node.kernel.kernel import Kernel
@@ -16,11 +17,13 @@ from crdtkv.quorum.read_call import ReadQuorum
 #: The latency of a request that was refused, or lost with its link, unless it took longer.
 LOST_S = 0.05
 
+Quorum = TypeVar("Quorum", bound=ReadQuorum)
 
-class AskingCall(Call):
+
+class AskingCall(Call, Generic[Quorum]):
     """One read in flight: its replicas, and its timers."""
 
-    _read: ReadQuorum
+    _read: Quorum
     _replicas: Collection[str]
 
     def __init__(self, kernel: Kernel, selector: ReplicaSelector, hedging: Hedging) -> None:
@@ -32,7 +35,7 @@ class AskingCall(Call):
         self._number = 0
         self._asked_at: dict[str, float] = {}
 
-    def begin(self, replicas: Collection[str], read: ReadQuorum, deadline_s: float) -> None:
+    def begin(self, replicas: Collection[str], read: Quorum, deadline_s: float) -> None:
         """Ask the first replicas; the call must be in the table."""
         self._replicas, self._read = replicas, read
         self._calls.set_timer(self._number, deadline_s, "deadline")

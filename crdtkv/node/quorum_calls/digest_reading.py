@@ -104,7 +104,7 @@ class DigestReads:
         call.begin(replicas, ReadQuorum(self._selector.ordered(replicas, required), required), call.deadline_s)
 
 
-class DigestReadCall(AskingCall):
+class DigestReadCall(AskingCall[ReadQuorum]):
     """The reads of one message in flight."""
 
     def __init__(self, kernel: Kernel, selector: ReplicaSelector, hedging: Hedging, reader: Reader) -> None:

@@ -32,10 +32,8 @@ Then = Callable[[bytes | None, bool], None]
 Failed = Callable[[CrdtkvError], None]
 
 
-class GetCall(AskingCall):
+class GetCall(AskingCall[ReadCall]):
     """One quorum read in flight."""
-
-    _read: ReadCall
 
     def __init__(
         self,

@@ -36,6 +36,9 @@ _HEAD_BYTES = ID_BYTES + len(_HANDED_ON)
 _LENGTH_BYTES = 2
 _RECORD_BYTES_MAX = (1 << 8 * _LENGTH_BYTES) - 1
 _LOAD_ROWS = 1_000
+#: An item of an index: the operation id, and the number of the row.
+_NUMBER_BYTES = 8
+_ITEM_BYTES = ID_BYTES + _NUMBER_BYTES
 
 
 class Record(NamedTuple):
@@ -90,16 +93,13 @@ def parsed_record(record: bytes) -> Record | HandedOn:
 class _Index:
     """In which rows the records of one minute are, by operation id."""
 
-    _NUMBER_BYTES = 8
-    _ITEM_BYTES = ID_BYTES + _NUMBER_BYTES
-
     def __init__(self) -> None:
         # An id is random, so its first byte divides them evenly, and a search looks at a 256th of them.
         self._items: dict[int, bytearray] = {}
 
     def add(self, records: list[bytes], number: int) -> None:
         """Note that records are in the row of this number."""
-        row = number.to_bytes(self._NUMBER_BYTES, "big")
+        row = number.to_bytes(_NUMBER_BYTES, "big")
         for record in records:
             items = self._items.get(record[0])
             if items is None:
@@ -111,8 +111,8 @@ class _Index:
         items = self._items.get(operation_id[0])
         at = items.rfind(operation_id) if items is not None else -1
         while items is not None and at >= 0:
-            if at % self._ITEM_BYTES == 0:
-                return int.from_bytes(items[at + ID_BYTES : at + self._ITEM_BYTES], "big")
+            if at % _ITEM_BYTES == 0:
+                return int.from_bytes(items[at + ID_BYTES : at + _ITEM_BYTES], "big")
             at = items.rfind(operation_id, 0, at + ID_BYTES - 1)
         return None
 

@@ -44,14 +44,12 @@ class Cursor(NamedTuple):
         except ProtocolError:
             fields = None
         match fields:
-            case [int() as log, int() as since] if _are_numbers(log, since):
+            case [log, since] if _are_numbers(log, since):
                 return Cursor(log, since)
-            case [int() as log, int() as since, int() as partition, bytes() as after] if _are_numbers(
-                log, since, partition
-            ):
+            case [log, since, partition, bytes() as after] if _are_numbers(log, since, partition):
                 return Cursor(log, since, partition, after)
         raise InvalidRequest("this is not a cursor: send the cursor of the last answer, or none")
 
 
-def _are_numbers(*numbers: int) -> bool:
+def _are_numbers(*numbers: object) -> bool:
     return all(type(number) is int and 0 <= number < 1 << 64 for number in numbers)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from crdtkv.cli.cluster_status import _drift, _lag_rows, _seen_by_others, _status_row, strangers
+from crdtkv.cli.cluster_status import _drift, _lag_rows, _seen_by_others, _status_row, _versions, strangers
 from crdtkv.cli.repair import _hint_rows
 from crdtkv.config.loader import parse
 
@@ -69,6 +69,14 @@ def test_a_difference_between_file_and_ring_is_told_once() -> None:
     one = {"config_differs": ["address of eu-1: agreed a:1, configured a:2"]}
     told: dict[str, dict[str, dict[str, Any] | None]] = {"eu": {"eu-1": one, "eu-2": one, "eu-3": None}}
     assert _drift(told) == [("eu-1", "address of eu-1: agreed a:1, configured a:2")]
+
+
+def test_the_version_is_told_once_if_all_nodes_run_it_and_with_its_nodes_if_not() -> None:
+    one, other = {"version": "0.1.0", "build": "compiled"}, {"version": "0.1.0", "build": "interpreted"}
+    told: dict[str, dict[str, dict[str, Any] | None]] = {"eu": {"eu-1": one, "eu-2": one, "eu-3": None}}
+    assert _versions(told) == "version 0.1.0 (compiled)"
+    told["us"] = {"us-1": other, "us-2": {}}
+    assert _versions(told) == "version 0.1.0 (compiled): eu-1 eu-2, version 0.1.0 (interpreted): us-1"
 
 
 def test_a_node_that_tells_less_than_today_is_shown_as_far_as_it_goes() -> None:

@@ -115,6 +115,7 @@ def check_that_adopting_is_merging(
         assert adopted.count(True) >= 10, "most writes find the entry that they were made on"
 
 
+@pytest.mark.interpreted
 @every_mixture
 def test_adopting_an_entry_comes_to_what_merging_it_comes_to(
     type_tags: list[str], monkeypatch: pytest.MonkeyPatch

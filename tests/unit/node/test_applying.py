@@ -186,6 +186,7 @@ def play(cluster: Receiving, seed: int, type_tags: list[str]) -> None:
         cluster.now_s += random.choice((0.0, 0.0, 0.3))
 
 
+@pytest.mark.interpreted
 @every_mixture
 def test_adopting_what_another_data_center_sent_comes_to_what_merging_it_comes_to(
     type_tags: list[str], monkeypatch: pytest.MonkeyPatch
@@ -193,6 +194,7 @@ def test_adopting_what_another_data_center_sent_comes_to_what_merging_it_comes_t
     check_that_adopting_is_merging(monkeypatch, PlayingTwo, play, type_tags)
 
 
+@pytest.mark.interpreted
 def test_a_confirmation_names_the_rows() -> None:
     cluster = Receiving()
     sent: list[SendBus] = []

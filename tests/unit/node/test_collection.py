@@ -104,6 +104,7 @@ def test_a_hint_that_came_and_went_meanwhile_begins_the_waiting_anew(cluster: Cl
     assert cluster.holders() == []
 
 
+@pytest.mark.interpreted
 def test_a_learner_among_the_home_replicas_is_waited_for(cluster: Cluster) -> None:
     cluster.mutate("delete")
     learner = cluster.topology.node(cluster.homes[1])

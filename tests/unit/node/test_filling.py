@@ -2,6 +2,8 @@
 
 from types import SimpleNamespace
 
+import pytest
+
 from crdtkv.ids import identity_of
 from crdtkv.node.enrollment.filling import AGAIN_AFTER_S, ASK_EVERY_S, Filling
 from crdtkv.node.kernel.calls import CallTable
@@ -18,6 +20,8 @@ from crdtkv.storage.memory import MemoryStore
 from crdtkv.wire.codec import decode_frame
 from crdtkv.wire.messages import FillDone, FillWanted, Message
 from tests.unit.node.several_nodes import config
+
+pytestmark = pytest.mark.interpreted  # a stand-in is no `Replica`
 
 KEYS = [storage_key_of(identity_of("default", "register", f"k{number}")) for number in range(10)]
 US = ["us-1", "us-2"]

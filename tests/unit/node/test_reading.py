@@ -168,7 +168,7 @@ def test_what_a_node_does_for_others_counts_in_the_load_it_gossips() -> None:
     node = OneNode()
     node.wait(3600)
     for number in range(20):
-        node.from_node("eu-2", *[DigestRead(number, identity("k"))] * 900)
+        node.from_node("eu-2", *[DigestRead(number, [identity("k"), b""])] * 900)
     (push, *_) = to(node.wait(3600), MembersPush).values()
     (mine,) = [row for row in push.rows if row[0] == ME]  # type: ignore[index]
     assert mine[4] == 20 * 900 / 3600  # type: ignore[index]

@@ -14,7 +14,7 @@ KEY, OTHER = b"12345678default\0register\0k", b"87654321default\0register\0other
 
 
 def entry(value: bytes, actor: str = "a", counter: int = 1) -> Entry:
-    delta = Entry.empty("register").delta("put", [value], Event(Dot(actor, counter), counter), CausalContext({}, ()))
+    delta = Entry.empty("register").delta("put", [value], Event(Dot(actor, counter), counter), CausalContext())
     return Entry.empty("register").merge(delta)
 
 
