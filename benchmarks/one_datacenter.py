@@ -1,9 +1,11 @@
 """`crdtkv bench` on a fresh cluster of one data center with three nodes, on free ports.
 
-All three nodes, their nats-server and the client share the machine. Prints the table of `crdtkv bench`; `--json` prints
-its JSON. With `--datacenters 2` the second data center of the example runs and applies everything as well.
+All nodes, their nats-server and the client share the machine. Prints the table of `crdtkv bench`; `--json` prints its
+JSON. With `--datacenters 2` the second data center of the example runs and applies everything as well. `--nodes` is the
+number of nodes in each data center; every key has three replicas.
 
 Run: python benchmarks/one_datacenter.py [--seconds 5] [--workers 1,64,256] [--op put,get] [--value-bytes 100] [--json]
+                                         [--datacenters 1] [--nodes 3]
 """
 
 import argparse
@@ -14,16 +16,30 @@ import tempfile
 from pathlib import Path
 
 from crdtkv.config.loader import load
+from crdtkv.config.model import ClusterConfig
 from crdtkv.local.cluster import LocalCluster
 from crdtkv.local.ports import on_free_ports
 
 CONFIG = Path(__file__).parent.parent / "datacenters.yaml"
 
 
-async def run(arguments: argparse.Namespace, directory: Path) -> int:
+def config_of(datacenters: int, nodes: int) -> ClusterConfig:
+    """Return the example with so many data centers, and so many nodes in each."""
     whole = load(CONFIG)
-    kept = dict(list(whole.datacenters.items())[: arguments.datacenters])
-    config = on_free_ports(whole.model_copy(update={"datacenters": kept}))
+    kept = {}
+    for name, datacenter in list(whole.datacenters.items())[:datacenters]:
+        first = datacenter.nodes[0]
+        named = [
+            first.model_copy(update={"name": f"{name}-{number}", "zone": "default"}) for number in range(1, nodes + 1)
+        ]
+        kept[name] = datacenter.model_copy(
+            update={"nodes": named if nodes != len(datacenter.nodes) else datacenter.nodes}
+        )
+    return on_free_ports(whole.model_copy(update={"datacenters": kept}))
+
+
+async def run(arguments: argparse.Namespace, directory: Path) -> int:
+    config = config_of(arguments.datacenters, arguments.nodes)
     async with LocalCluster(config, directory):
         command = [sys.executable, "-m", "crdtkv.cli", "bench", "--config", str(directory / "datacenters.yaml")]
         command += ["--seconds", str(arguments.seconds), "--workers", arguments.workers, "--op", arguments.op]
@@ -40,6 +56,7 @@ def main() -> None:
     parser.add_argument("--level", default="", help="default: LOCAL_QUORUM for put, ONE for get")
     parser.add_argument("--value-bytes", type=int, default=100)
     parser.add_argument("--datacenters", type=int, default=1)
+    parser.add_argument("--nodes", type=int, default=3)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:

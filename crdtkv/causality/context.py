@@ -54,8 +54,12 @@ class CausalContext:
 
     def dots(self) -> Iterator[Dot]:
         """Iterate over every dot of the set, sorted."""
-        covered = (Dot(actor, n) for actor, counter in self.vector.items() for n in range(1, counter + 1))
-        return heapq.merge(covered, sorted(self.cloud))
+        return heapq.merge(self._covered(), sorted(self.cloud))
+
+    def _covered(self) -> Iterator[Dot]:
+        for actor, counter in self.vector.items():
+            for number in range(1, counter + 1):
+                yield Dot(actor, number)
 
     def actors(self) -> Iterator[Actor]:
         """Iterate over the actors; one may occur twice."""

@@ -366,12 +366,10 @@ class Entry:
         type_tag, versions = wire[1], wire[2] if len(wire) == 3 else None
         if type(versions) is not list or len(versions) < 2 or {type(version) for version in versions} != {bytes}:
             raise ProtocolError("a bundle is [format, type, entries], with two entries or more")
-        entries = [cls._lazy(cbor.decode(version), version) for version in versions]
-        if any(
-            entry.type_tag != type_tag or cbor.decode(v)[0] != FORMAT
-            for entry, v in zip(entries, versions, strict=True)
-        ):
+        decoded = [cbor.decode(version) for version in versions]
+        if any(type(inner) is not list or inner[:2] != [FORMAT, type_tag] for inner in decoded):
             raise ProtocolError("a bundle holds entries of its own type, and no bundles")
+        entries = [cls._lazy(inner, version) for inner, version in zip(decoded, versions, strict=True)]
         joined = entries[0]
         for entry in entries[1:]:
             joined = joined.merge(entry)
@@ -380,7 +378,7 @@ class Entry:
 
 def may_expire(encoded: bytes) -> bool:
     """Return false if an entry has no expiries, judged from its bytes; true if it has, or may have."""
-    if encoded[-1] != 0xF6 or encoded[1] == BUNDLE:
+    if len(encoded) < _LONGEST_NUMBER or encoded[-1] != 0xF6 or encoded[1] == BUNDLE:
         return True
     # Such a byte may also be the last one of a timestamp.
     return encoded[-9] == 0x1B or encoded[-5] == 0x1A or encoded[-3] == 0x19 or encoded[-2] == 0x18
@@ -423,6 +421,8 @@ def _expiry_from_wire(parts: list[object]) -> HybridTimestamp:
     return expires_at
 
 
+#: The bytes of an encoded timestamp, at most.
+_LONGEST_NUMBER: Final = 9
 #: The first bytes of the encoding of an entry, by type.
 _HEADS: Final = {
     type_tag: b"".join((cbor.array_head(6), cbor.encode(FORMAT), cbor.encode(type_tag))) for type_tag in TYPES

@@ -9,6 +9,7 @@ from crdtkv.crdt.causal import CausalState
 from crdtkv.crdt.counter import Counter
 from crdtkv.crdt.map import Map, path_of
 from crdtkv.crdt.number import Number
+from crdtkv.errors import InvalidRequest
 
 _COUNTING = ("increment", "decrement")
 
@@ -19,19 +20,24 @@ def counts(operation: str, arguments: list[object]) -> bool:
 
 
 def outcome_of(state: CausalState, operation: str, arguments: list[object]) -> Number | None:
-    """Return the number after an operation that was carried out on a state, None if there is none."""
+    """Return the number after an operation that was carried out on a state, None if there is none.
+
+    A retry may bring other arguments than the try that was carried out, which nobody has checked.
+    """
     found: CausalState | None = state
+    changed = arguments[:1]
     if operation == "update":
-        path, operation, *arguments = arguments  # type: ignore[assignment]
-        assert isinstance(path, list)
-        for field in path_of(path):
-            assert isinstance(found, Map)
-            found = found.fields.get(field)
-            if found is None:
-                return None
+        wire = arguments[0]
+        try:
+            path = path_of(wire) if isinstance(wire, list) else []
+        except InvalidRequest:
+            return None
+        for field in path:
+            found = found.fields.get(field) if isinstance(found, Map) else None
+        changed = arguments[2:3]
     if isinstance(found, (Counter, BoundedCounter)):
         return found.value
-    if isinstance(found, Board) and operation == "increment":
-        score = found.scores.get(arguments[0])  # type: ignore[call-overload]
+    if isinstance(found, Board) and changed and type(changed[0]) is bytes:
+        score = found.scores.get(changed[0])
         return score.value if score is not None and score.is_shown else 0
     return None

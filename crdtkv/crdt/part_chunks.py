@@ -109,7 +109,8 @@ class PartChunks(Mapping[K, S], Generic[K, S]):
         raise KeyError(key)
 
     def __iter__(self) -> Iterator[K]:
-        return (key for chunk in self.chunks for key in chunk.keys)
+        for chunk in self.chunks:
+            yield from chunk.keys
 
     def values(self) -> ValuesView[S]:
         """Return the parts, sorted by key."""
@@ -126,7 +127,8 @@ class _Values(ValuesView[Any]):
     _mapping: PartChunks[Any, Any]
 
     def __iter__(self) -> Iterator[Any]:
-        return (state for chunk in self._mapping.chunks for state in chunk.states)
+        for chunk in self._mapping.chunks:
+            yield from chunk.states
 
 
 class _Items(ItemsView[Any, Any]):
@@ -135,7 +137,8 @@ class _Items(ItemsView[Any, Any]):
     _mapping: PartChunks[Any, Any]
 
     def __iter__(self) -> Iterator[Any]:
-        return (pair for chunk in self._mapping.chunks for pair in zip(chunk.keys, chunk.states, strict=True))
+        for chunk in self._mapping.chunks:
+            yield from zip(chunk.keys, chunk.states, strict=True)
 
 
 def _divided(keys: list[Any], states: list[S], encodings: list[bytes | None]) -> list[Chunk[K, S]]:

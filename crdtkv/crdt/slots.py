@@ -122,6 +122,6 @@ def _is_slot(numbers: list[object], of: tuple[type, ...]) -> bool:
     counter, total, reset_counter, reset_total = numbers
     return (
         is_counter(counter)
-        and (reset_counter == 0 or is_counter(reset_counter))
+        and ((type(reset_counter) is int and reset_counter == 0) or is_counter(reset_counter))
         and all(type(number) in of and abs(number) <= MAX_WHOLE for number in (total, reset_total))  # type: ignore[arg-type]
     )

@@ -6,7 +6,7 @@ merges the versions of a bundle when it reads it. So nothing is lost, and a node
 """
 
 from collections.abc import Iterable
-from typing import NamedTuple, Self
+from typing import ClassVar, NamedTuple, Self
 
 from crdtkv.causality.context import CausalContext
 from crdtkv.causality.dot import Dot
@@ -27,6 +27,10 @@ class Unread:
     """The versions that no other one descends from, sorted by their bytes; a state without operations."""
 
     __slots__ = ("type_tag", "versions")
+
+    operations: ClassVar[frozenset[str]] = frozenset()
+    has_partial_deltas: ClassVar[bool] = False
+    takes_context: ClassVar[bool] = False
 
     def __init__(self, type_tag: str, versions: Iterable[UnreadVersion]) -> None:
         self.type_tag = type_tag

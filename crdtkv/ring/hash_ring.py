@@ -17,7 +17,7 @@ Source: Karger et al. (1997); DeCandia et al., "Dynamo" (2007), sections 4.2 and
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from itertools import chain, islice
 
 from crdtkv.ring.token import TOKEN_BITS, partition_in, partition_start, token_of
@@ -69,7 +69,7 @@ class HashRing:
         """All nodes for every partition: its home replicas, then its fallback replicas."""
         return [self.replicas_of(partition) + self.fallbacks(partition) for partition in range(self.partitions)]
 
-    @cached_property
+    @property
     def share_of(self) -> dict[str, float]:
         """The share (0 to 1) of all replicas of all partitions that each node holds."""
         held = dict.fromkeys(self._zones, 0)

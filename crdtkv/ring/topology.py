@@ -92,6 +92,7 @@ class Topology:
         """
         try:
             fields: dict[str, Any] = json.loads(document)
+            _check_numbers(fields)
             nodes = tuple(RingNode(**node) for node in fields.pop("nodes"))
             topology = cls(**fields, nodes=nodes)
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
@@ -106,19 +107,42 @@ class Topology:
             ProtocolError: a field is out of range.
         """
         texts = [self.cluster, self.datacenter]
-        numbers = [self.epoch, self.partitions, self.replication_factor]
         for node in self.nodes:
             texts += [node.name, node.host, node.zone, node.incarnation, node.replaces]
-            numbers.append(node.port)
             if type(node.is_learner) is not bool:
                 raise ProtocolError(f"a node is a learner or not, {node.is_learner!r} is neither")
-            if type(node.weight) not in (int, float) or not 0 < node.weight <= MAX_WEIGHT:
+            if not 0 < node.weight <= MAX_WEIGHT:
                 raise ProtocolError(f"a node's weight is above 0 and at most {MAX_WEIGHT}, not {node.weight!r}")
-        if not all(type(text) is str for text in texts):
+        if not all(_is_text(text) for text in texts):
             raise ProtocolError("names, hosts and zones in a topology document are text")
-        if not all(type(number) is int and 0 < number < MAX_EPOCH for number in numbers):
-            raise ProtocolError("epoch, partitions, replication factor and ports in a topology document count from 1")
         if self.partitions > MAX_PARTITIONS or self.partitions & (self.partitions - 1):
             raise ProtocolError(f"partitions are a power of two up to {MAX_PARTITIONS}, not {self.partitions}")
         if not self.nodes or len({node.name for node in self.nodes}) != len(self.nodes):
             raise ProtocolError("a topology document has nodes, each with a name of its own")
+
+
+def _check_numbers(fields: dict[str, Any]) -> None:
+    """Refuse a document with a number that is none, or out of range, before a class takes True for 1.
+
+    Raises:
+        ProtocolError: there is one.
+        KeyError: a field is missing.
+    """
+    nodes = fields["nodes"]
+    numbers = [fields["epoch"], fields["partitions"], fields["replication_factor"], *[node["port"] for node in nodes]]
+    if not all(type(number) is int and 0 < number < MAX_EPOCH for number in numbers):
+        raise ProtocolError("epoch, partitions, replication factor and ports in a topology document count from 1")
+    for node in nodes:
+        if type(node["weight"]) not in (int, float):
+            raise ProtocolError(f"a node's weight is a number, not {node['weight']!r:.80}")
+
+
+def _is_text(text: object) -> bool:
+    """Return whether this is text that can be sent: JSON can hold half of a surrogate pair."""
+    if type(text) is not str:
+        return False
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

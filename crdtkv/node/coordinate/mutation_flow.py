@@ -220,7 +220,8 @@ class MutationFlow:
 
     def _check_writable(self, request: MutateRequest, responsibles: tuple[Responsible, ...], required: int) -> None:
         self._local.check_disk_space()
-        if len(request.operation_id) != (ID_BYTES if request.tried or request.operation_id else 0):
+        has_id = request.tried is not None or request.operation_id != b""
+        if len(request.operation_id) != (ID_BYTES if has_id else 0):
             raise InvalidRequest(f"an operation id has {ID_BYTES} bytes")
         for argument in request.arguments:
             if isinstance(argument, bytes) and len(argument) > MAX_VALUE_BYTES:

@@ -53,5 +53,5 @@ class EntryLimits:
     def _check(self, size: int, size_before: int, operation: str, arguments: list[object]) -> None:
         if size > self._entry_bytes_max + CONTEXT_BYTES and size > size_before:
             kind = arguments[1] if operation == "update" and len(arguments) > 1 else operation
-            if kind not in REMOVALS:
+            if type(kind) is not str or kind not in REMOVALS:
                 raise ValueTooLarge(size, self._entry_bytes_max)

@@ -150,6 +150,8 @@ class Operations:
 
     def find(self, operation_id: bytes) -> Record | HandedOn | None:
         """Return what this node knows of an operation, None if nothing."""
+        if len(operation_id) != ID_BYTES:
+            return None
         known = _last_of(operation_id, self._noted)
         for minute in range(self._minute, max(-1, self._minute - KEPT_MINUTES - 1), -1):
             index = self._indexes.get(minute)

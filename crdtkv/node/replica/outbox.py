@@ -16,7 +16,6 @@ its disk, and with it the rows of writes that only it had to send (`send_everyth
 """
 
 from collections.abc import Iterable, Sequence
-from itertools import islice
 
 from crdtkv.storage import rows
 from crdtkv.storage.store import Store, is_whole
@@ -114,12 +113,15 @@ class Outbox:
         Rows of resting keys stay in the queue.
         """
         batch: list[tuple[int, bytes]] = []
-        ready = (outbox_seq for outbox_seq in self._queued if self._rows[outbox_seq].storage_key not in resting)
-        for outbox_seq in list(islice(ready, limit)):
+        for outbox_seq in self._queued:
+            if len(batch) >= limit:
+                break
             row = self._rows[outbox_seq]
-            row.sent_at = now
+            if row.storage_key not in resting:
+                row.sent_at = now
+                batch.append((outbox_seq, row.storage_key))
+        for outbox_seq, _ in batch:
             del self._queued[outbox_seq]
-            batch.append((outbox_seq, row.storage_key))
         return batch
 
     def give_back(self, outbox_seqs: Iterable[int]) -> None:

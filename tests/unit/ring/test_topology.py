@@ -98,7 +98,7 @@ def test_what_is_no_document_is_refused(document: bytes) -> None:
 
 
 @pytest.mark.parametrize("field", ["epoch", "partitions", "replication_factor"])
-@pytest.mark.parametrize("value", ["3", None, [3], 1.5], ids=repr)
+@pytest.mark.parametrize("value", ["3", None, [3], 1.5, True], ids=repr)
 def test_a_document_whose_numbers_are_something_else_is_refused(field: str, value: object) -> None:
     with pytest.raises(ProtocolError):
         Topology.from_json(changed(**{field: value}))
@@ -106,8 +106,11 @@ def test_a_document_whose_numbers_are_something_else_is_refused(field: str, valu
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("name", 7), ("zone", ["a"]), ("weight", "1"), ("weight", None), ("weight", float("nan"))],
-    ids=repr,
+    [
+        *[("name", 7), ("name", "\ud800"), ("host", "\ud800"), ("zone", ["a"]), ("port", True)],
+        *[("weight", "1"), ("weight", None), ("weight", True), ("weight", float("nan")), ("weight", 10**400)],
+    ],
+    ids=ascii,
 )
 def test_a_document_with_a_node_no_ring_can_be_built_of_is_refused(field: str, value: object) -> None:
     with pytest.raises(ProtocolError):

@@ -1,0 +1,47 @@
+"""A flame graph of one node under load, as SVG: where it spends its time while clients put or get.
+
+Starts a data center of three nodes on free ports, lets `crdtkv bench` load it, and samples the first node with py-spy
+(`pip install py-spy`), which needs the right to read another process (root, or `kernel.yama.ptrace_scope=0`). Every
+node is coordinator for a third of the operations and replica of all, so one graph shows both.
+
+Run: python benchmarks/flame_graph.py put.svg [--op put] [--workers 64] [--seconds 10] [--py-spy py-spy]
+"""
+
+import argparse
+import asyncio
+import sys
+import tempfile
+from pathlib import Path
+
+from one_datacenter import config_of
+
+from crdtkv.local.cluster import LocalCluster
+
+
+async def run(arguments: argparse.Namespace, directory: Path) -> int:
+    config = config_of(1, 3)
+    async with LocalCluster(config, directory) as cluster:
+        load = [sys.executable, "-m", "crdtkv.cli", "bench", "--config", str(directory / "datacenters.yaml")]
+        load += ["--op", arguments.op, "--workers", str(arguments.workers), "--seconds", str(arguments.seconds + 3)]
+        bench = await asyncio.create_subprocess_exec(*load)
+        await asyncio.sleep(2)  # for the start of the client
+        record = [arguments.py_spy, "record", "--pid", str(next(iter(cluster.nodes.values())).pid), "--threads"]
+        record += ["--duration", str(arguments.seconds), "--rate", "500", "--output", str(arguments.svg)]
+        recorder = await asyncio.create_subprocess_exec(*record)
+        return await recorder.wait() or await bench.wait()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("svg", type=Path)
+    parser.add_argument("--op", default="put")
+    parser.add_argument("--workers", type=int, default=64)
+    parser.add_argument("--seconds", type=int, default=10)
+    parser.add_argument("--py-spy", default="py-spy")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as directory:
+        sys.exit(asyncio.run(run(arguments, Path(directory))))
+
+
+if __name__ == "__main__":
+    main()
