@@ -1,14 +1,16 @@
 """A flame graph of one node under load, as SVG: where it spends its time while clients put or get.
 
 Starts a data center of three nodes on free ports, lets `crdtkv bench` load it, and samples the first node with py-spy
-(`pip install py-spy`), which needs the right to read another process (root, or `kernel.yama.ptrace_scope=0`). Every
-node is coordinator for a third of the operations and replica of all, so one graph shows both.
+(`pip install py-spy`), which needs the right to read another process (root, or `kernel.yama.ptrace_scope=0`). Counted
+is time in which a thread runs Python, not time in which it waits for the disk or for messages. Every node coordinates a
+third of the operations and is a replica of all, so one graph shows both.
 
 Run: python benchmarks/flame_graph.py put.svg [--op put] [--workers 64] [--seconds 10] [--py-spy py-spy]
 """
 
 import argparse
 import asyncio
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -25,10 +27,22 @@ async def run(arguments: argparse.Namespace, directory: Path) -> int:
         load += ["--op", arguments.op, "--workers", str(arguments.workers), "--seconds", str(arguments.seconds + 3)]
         bench = await asyncio.create_subprocess_exec(*load)
         await asyncio.sleep(2)  # for the start of the client
-        record = [arguments.py_spy, "record", "--pid", str(next(iter(cluster.nodes.values())).pid), "--threads"]
+        record = [
+            arguments.py_spy,
+            "record",
+            "--pid",
+            str(next(iter(cluster.nodes.values())).pid),
+            "--gil",
+            "--function",
+        ]
         record += ["--duration", str(arguments.seconds), "--rate", "500", "--output", str(arguments.svg)]
         recorder = await asyncio.create_subprocess_exec(*record)
-        return await recorder.wait() or await bench.wait()
+        failed = await recorder.wait() or await bench.wait()
+    if not failed:
+        title = f"crdtkv: one of three nodes under {arguments.workers} workers that {arguments.op}"
+        svg = re.sub(r'(<text id="title"[^>]*>)[^<]*', rf"\1{title}", arguments.svg.read_text())
+        arguments.svg.write_text(svg)
+    return failed
 
 
 def main() -> None:
