@@ -45,7 +45,7 @@ from crdtkv.storage import identity, rows
 from crdtkv.wire.codec import decode_frame, encode_frame
 from crdtkv.wire.messages import Confirm, GeoBatch, WriteReplica
 
-from .planted_in_applying import BUGS_OF_APPLYING
+from .planted_in_applying import BUGS_OF_APPLYING, FIRST_SEEDS_OF_APPLYING
 from .planted_in_clients import BUGS_OF_CLIENTS, CLASSES_OF_CLIENTS, FIRST_SEEDS_OF_CLIENTS
 from .planted_in_collection import (
     collected_counters_reused,
@@ -449,13 +449,14 @@ FIRST_SEEDS: dict[Bug, int] = {
     part_merged_without_its_basis: 43,
     remove_that_removes_nothing_elsewhere: 11,
     learner_counted_in_a_quorum: 284,
-    linearizable_write_in_one_phase: 150,
+    linearizable_write_in_one_phase: 191,
     linearizable_over_fallback_replicas: 3,
     watchers_told_by_a_learner: 100_245,
     collection_that_ignores_a_hint: 21,
-    collected_counters_reused: 8,
+    collected_counters_reused: 97,
     begun_after_its_time: 100_007,
     session_that_forgets_its_writes: 200_000,
+    **FIRST_SEEDS_OF_APPLYING,
     **FIRST_SEEDS_OF_CLIENTS,
     **FIRST_SEEDS_OF_DIGEST_READS,
     **FIRST_SEEDS_OF_REPAIR,

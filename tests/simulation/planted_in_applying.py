@@ -41,3 +41,8 @@ BUGS_OF_APPLYING: dict[Bug, int] = {
     replica_that_applies_the_first_entry_only: 150,
     results_adopted_whatever_was_merged: 150,
 }
+
+FIRST_SEEDS_OF_APPLYING: dict[Bug, int] = {
+    replica_that_applies_the_first_entry_only: 19,
+    results_adopted_whatever_was_merged: 21,
+}

@@ -14,7 +14,7 @@ from .planted_bugs import lost_rows_never_sent_again
 pytestmark = pytest.mark.interpreted
 
 #: Seeds of short runs: shrinking takes hundreds of runs, each about as long as the first one.
-SHORT = (6, 11, 25)
+SHORT = (145, 11, 87)
 
 
 def test_failing_lives_shrink_to_a_few_calls_and_incidents_and_fail_in_the_same_way() -> None:
