@@ -3,9 +3,14 @@
 import asyncio
 import json
 import os
+import signal
+import socket
+import subprocess
 import sys
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Sequence
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,24 +41,58 @@ class Outcome(NamedTuple):
 
 async def start(*arguments: str | Path, cwd: Path, stdin: int = DEVNULL) -> asyncio.subprocess.Process:
     """Start the program; the caller ends it."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("CRDTKV_")}
     command = [sys.executable, "-m", "crdtkv.cli", *(str(argument) for argument in arguments)]
     return await asyncio.create_subprocess_exec(
-        *command, cwd=cwd, env=environment, stdin=stdin, stdout=PIPE, stderr=PIPE
+        *command, cwd=cwd, env=_environment(), stdin=stdin, stdout=PIPE, stderr=PIPE
     )
 
 
 async def run(*arguments: str | Path, cwd: Path, stdin: bytes = b"", longest_s: float = LONGEST_RUN_S) -> Outcome:
-    """Run the program to its end."""
-    process = await start(*arguments, cwd=cwd, stdin=PIPE)
-    try:
-        async with asyncio.timeout(longest_s):
-            out, err = await process.communicate(stdin)
-    except TimeoutError:
-        process.kill()
-        _, err = await process.communicate()
-        raise AssertionError(f"{arguments} did not end within {longest_s:g} s: {err.decode()[-2000:]}") from None
-    return Outcome(process.returncode, out.decode(), err.decode())
+    """Run the program to its end, in a fork of a process that has imported it."""
+    (stdin_end, to_stdin), (out, out_end), (err, err_end), (status, status_end) = (os.pipe() for _ in range(4))
+    given = (stdin_end, out_end, err_end, status_end)
+    request = {"arguments": [str(argument) for argument in arguments], "cwd": [str(cwd)]}
+    socket.send_fds(_fork_server(), [json.dumps(request).encode()], given)
+    for descriptor in given:
+        os.close(descriptor)
+    reading = [asyncio.ensure_future(asyncio.to_thread(_all_of, pipe)) for pipe in (out, err)]
+    with os.fdopen(status) as lines:
+        process = int(await asyncio.to_thread(lines.readline))
+        try:
+            async with asyncio.timeout(longest_s):
+                await asyncio.to_thread(_write, to_stdin, stdin)
+                await asyncio.gather(*map(asyncio.shield, reading))
+        except TimeoutError:
+            os.kill(process, signal.SIGKILL)
+            _, told = await asyncio.gather(*reading)
+            raise AssertionError(f"{arguments} did not end within {longest_s:g} s: {told[-2000:].decode()}") from None
+        code = int(await asyncio.to_thread(lines.readline))
+    printed, told = await asyncio.gather(*reading)
+    return Outcome(code, printed.decode(), told.decode())
+
+
+@cache
+def _fork_server() -> socket.socket:
+    """Start the fork server of this process; it ends with this process."""
+    mine, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with its:
+        command = [sys.executable, Path(__file__).with_name("fork_server.py"), str(its.fileno())]
+        subprocess.Popen(command, pass_fds=[its.fileno()], env=_environment(), stdin=DEVNULL, stdout=DEVNULL)
+    return mine
+
+
+def _environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith("CRDTKV_")}
+
+
+def _all_of(pipe: int) -> bytes:
+    with os.fdopen(pipe, "rb") as stream:
+        return stream.read()
+
+
+def _write(pipe: int, data: bytes) -> None:
+    with suppress(BrokenPipeError), os.fdopen(pipe, "wb") as stream:
+        stream.write(data)
 
 
 async def run_all(calls: dict[str, Sequence[str | Path]], cwd: Path) -> dict[str, Outcome]:
