@@ -23,7 +23,7 @@ from crdtkv.storage.store import Store, is_whole
 _LOAD_ROWS = 10_000
 _TARGETS_MAX = 64
 #: The first byte of a row: what it holds.
-_REFERENCE, _ENTRY, _UNSENT = b"\0", b"\1", b"\2"
+REFERENCE, _ENTRY, _UNSENT = b"\0", b"\1", b"\2"
 
 
 def _unwatched(storage_key: bytes) -> None:
@@ -121,7 +121,7 @@ class Hints:
             self._store.put(rows.needs_repair_row(target), b"")
             self._drops[target] = self.drops(target) + 1
             return False
-        self._store.put(rows.hint_row(storage_key, target), _REFERENCE)
+        self._store.put(rows.hint_row(storage_key, target), REFERENCE)
         self._note(storage_key, target, 1, now)
         return True
 
@@ -151,7 +151,7 @@ class Hints:
         """Return the join of the entries in the hints of a key, over all targets; None if there are none."""
         merged: Entry | None = None
         for _, value in self._store.scan(*rows.hints_of(storage_key), _TARGETS_MAX):
-            if value[:1] != _REFERENCE:
+            if value[:1] != REFERENCE:
                 entry = Entry.from_bytes(value[1:])
                 merged = entry if merged is None else merged.merge(entry)
         return merged
@@ -164,7 +164,7 @@ class Hints:
                 break
             value = self._store.get(rows.hint_row(storage_key, target))
             assert value is not None
-            entry = None if value[:1] == _REFERENCE else value[1:]
+            entry = None if value[:1] == REFERENCE else value[1:]
             found.append(Hint(storage_key, target, entry, value[:1] == _UNSENT, row.version))
         return found
 
@@ -191,7 +191,7 @@ class Hints:
     def _joined(self, row: bytes, entry: Entry, is_unsent: bool) -> bytes:
         """Return the content of a row after an entry is merged into it."""
         value = self._store.get(row)
-        if value is not None and value[:1] != _REFERENCE:
+        if value is not None and value[:1] != REFERENCE:
             entry = Entry.from_bytes(value[1:]).merge(entry)
             is_unsent = is_unsent or value[:1] == _UNSENT
         return (_UNSENT if is_unsent else _ENTRY) + entry.to_bytes()

@@ -2,8 +2,8 @@
 
 - Rule 11: a node deletes an entry only if readers see nothing of it. When the first replica deletes it, every home
   replica of its data center has exactly these bytes durably, or an entry that has seen all of it (a write that arrived
-  between the last answer and the deletion), and no node holds a hint for the key. From then on the tombstone counts as
-  *collected*.
+  between the last answer and the deletion), and no node holds a hint for the key, unless that refers to such a newer
+  entry. From then on the tombstone counts as *collected*.
 - I8: no replica shows anything again that a collected tombstone had seen.
 
 A later read lacks the context of the tombstone, which breaks no promise. So before a history is checked, `completed`
@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from crdtkv.checking.history import Context, Dot, Operation, dots_of
 from crdtkv.ids import identity_of
+from crdtkv.node.handoff.hints import REFERENCE
 from crdtkv.node.kernel.events import Event
 from crdtkv.ring.token import storage_key_of
 from crdtkv.sim.monitors.home_replicas import HomeReplicas
@@ -82,7 +83,10 @@ class Collecting(Monitor):
                 what = parse(held).vector if held is not None else None
                 violated("rule 11", f"{node.place.node} drops {row!r} {stored.vector}, but {name} has {what} on disk")
         for other in (node, *self._world.neighbors(node)):
-            if other.disk.durable_rows(*rows.hints_of(rows.storage_key_in(row))):
+            # A hint that refers to a newer entry, which was written after the node had agreed, brings nothing old back.
+            has_newer = other.disk.durable(row) not in (None, value)
+            hints = other.disk.durable_rows(*rows.hints_of(rows.storage_key_in(row)))
+            if any(hint != REFERENCE or not has_newer for _, hint in hints):
                 violated("rule 11", f"{node.place.node} drops {row!r}, for which {other.place.node} keeps a hint")
         self._collected.setdefault(row, {})[value] = _Collected(self._world.now, now, stored)
 
