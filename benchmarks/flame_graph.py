@@ -11,11 +11,12 @@ Run: python benchmarks/flame_graph.py put.svg [--op put] [--workers 64] [--secon
 import argparse
 import asyncio
 import re
+import shutil
 import sys
 import tempfile
 from pathlib import Path
 
-from one_datacenter import config_of
+from one_datacenter import bench_command, config_of
 
 from crdtkv.local.cluster import LocalCluster
 
@@ -23,19 +24,12 @@ from crdtkv.local.cluster import LocalCluster
 async def run(arguments: argparse.Namespace, directory: Path) -> int:
     config = config_of(1, 3)
     async with LocalCluster(config, directory) as cluster:
-        load = [sys.executable, "-m", "crdtkv.cli", "bench", "--config", str(directory / "datacenters.yaml")]
-        load += ["--op", arguments.op, "--workers", str(arguments.workers), "--seconds", str(arguments.seconds + 3)]
+        load = bench_command(directory, arguments.op, arguments.workers, arguments.seconds + 3)
+        node = next(iter(cluster.nodes.values()))
+        record = [arguments.py_spy, *f"record --gil --function --rate 500 --pid {node.pid}".split()]
+        record += ["--duration", str(arguments.seconds), "--output", str(arguments.svg)]
         bench = await asyncio.create_subprocess_exec(*load)
         await asyncio.sleep(2)  # for the start of the client
-        record = [
-            arguments.py_spy,
-            "record",
-            "--pid",
-            str(next(iter(cluster.nodes.values())).pid),
-            "--gil",
-            "--function",
-        ]
-        record += ["--duration", str(arguments.seconds), "--rate", "500", "--output", str(arguments.svg)]
         recorder = await asyncio.create_subprocess_exec(*record)
         failed = await recorder.wait() or await bench.wait()
     if not failed:
@@ -49,10 +43,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("svg", type=Path)
     parser.add_argument("--op", default="put")
-    parser.add_argument("--workers", type=int, default=64)
+    parser.add_argument("--workers", default="64")
     parser.add_argument("--seconds", type=int, default=10)
     parser.add_argument("--py-spy", default="py-spy")
     arguments = parser.parse_args()
+    if shutil.which(arguments.py_spy) is None:
+        parser.error(f"there is no {arguments.py_spy}: pip install py-spy, or name it with --py-spy")
     with tempfile.TemporaryDirectory() as directory:
         sys.exit(asyncio.run(run(arguments, Path(directory))))
 

@@ -38,11 +38,16 @@ def config_of(datacenters: int, nodes: int) -> ClusterConfig:
     return on_free_ports(whole.model_copy(update={"datacenters": kept}))
 
 
+def bench_command(directory: Path, op: str, workers: str, seconds: float) -> list[str]:
+    """Return the command that loads the cluster in a directory."""
+    command = [sys.executable, "-m", "crdtkv.cli", "bench", "--config", str(directory / "datacenters.yaml")]
+    return [*command, "--op", op, "--workers", workers, "--seconds", str(seconds)]
+
+
 async def run(arguments: argparse.Namespace, directory: Path) -> int:
     config = config_of(arguments.datacenters, arguments.nodes)
     async with LocalCluster(config, directory):
-        command = [sys.executable, "-m", "crdtkv.cli", "bench", "--config", str(directory / "datacenters.yaml")]
-        command += ["--seconds", str(arguments.seconds), "--workers", arguments.workers, "--op", arguments.op]
+        command = bench_command(directory, arguments.op, arguments.workers, arguments.seconds)
         command += ["--value-bytes", str(arguments.value_bytes), *(["--json"] if arguments.json else [])]
         command += ["--level", arguments.level] if arguments.level else []
         return await asyncio.to_thread(subprocess.call, command)

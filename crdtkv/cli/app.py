@@ -41,6 +41,7 @@ from crdtkv.version import shown_version
 
 app = typer.Typer(
     name="crdtkv",
+    help="A CRDT-based, geo-replicated key-value store: it merges instead of losing.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -60,7 +61,7 @@ def _program(
         bool, typer.Option("--version", help="Show the version and its build.", is_eager=True, callback=_show_version)
     ] = False,
 ) -> None:
-    """Use crdtkv, a CRDT-based, geo-replicated key-value store: it merges instead of losing."""
+    """Take the options that stand before a verb."""
 
 
 for group in (

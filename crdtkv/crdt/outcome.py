@@ -25,19 +25,20 @@ def outcome_of(state: CausalState, operation: str, arguments: list[object]) -> N
     A retry may bring other arguments than the try that was carried out, which nobody has checked.
     """
     found: CausalState | None = state
-    changed = arguments[:1]
     if operation == "update":
-        wire = arguments[0]
+        path, operation, *arguments = arguments  # type: ignore[assignment]
+        if not isinstance(path, list):
+            return None
         try:
-            path = path_of(wire) if isinstance(wire, list) else []
+            fields = path_of(path)
         except InvalidRequest:
             return None
-        for field in path:
+        for field in fields:
             found = found.fields.get(field) if isinstance(found, Map) else None
-        changed = arguments[2:3]
     if isinstance(found, (Counter, BoundedCounter)):
         return found.value
-    if isinstance(found, Board) and changed and type(changed[0]) is bytes:
-        score = found.scores.get(changed[0])
+    member = arguments[0] if arguments else None
+    if isinstance(found, Board) and operation == "increment" and isinstance(member, bytes):
+        score = found.scores.get(member)
         return score.value if score is not None and score.is_shown else 0
     return None

@@ -18,6 +18,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from crdtkv.causality.context import MAX_COUNTER
 from crdtkv.causality.dot import Dot
 from crdtkv.crdt.causal import is_counter
 from crdtkv.crdt.number import MAX_WHOLE, Number
@@ -122,6 +123,7 @@ def _is_slot(numbers: list[object], of: tuple[type, ...]) -> bool:
     counter, total, reset_counter, reset_total = numbers
     return (
         is_counter(counter)
-        and ((type(reset_counter) is int and reset_counter == 0) or is_counter(reset_counter))
+        and type(reset_counter) is int
+        and 0 <= reset_counter <= MAX_COUNTER
         and all(type(number) in of and abs(number) <= MAX_WHOLE for number in (total, reset_total))  # type: ignore[arg-type]
     )

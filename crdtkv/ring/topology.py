@@ -122,7 +122,7 @@ class Topology:
 
 
 def _check_numbers(fields: dict[str, Any]) -> None:
-    """Refuse a document with a number that is none, or out of range, before a class takes True for 1.
+    """Refuse a document whose numbers are something else or out of range: a compiled class would take True for 1.
 
     Raises:
         ProtocolError: there is one.

@@ -1,6 +1,6 @@
 """Runs the `crdtkv` program in forks of one process that has imported it, because that takes longer than most runs.
 
-Requests come over a socket: the arguments and the working directory, with the descriptors of standard input, output and
+Requests come over a socket: the working directory and the arguments, with the descriptors of standard input, output and
 error, and of a pipe for the status. A fork writes its process id into that pipe, and its exit code at its end. The
 server ends when the socket is closed.
 
@@ -34,14 +34,14 @@ def serve(requests: socket.socket) -> None:
             os.close(descriptor)
 
 
-def watch(request: dict[str, list[str]], descriptors: list[int]) -> NoReturn:
+def watch(request: list[str], descriptors: list[int]) -> NoReturn:
     """Fork the program, and write its process id and its exit code."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     *standard, status = descriptors
     process = os.fork()
     if process == 0:
         os.close(status)
-        run_program(request, standard)
+        run_program(request[0], request[1:], standard)
     for descriptor in standard:
         os.close(descriptor)
     os.write(status, f"{process}\n".encode())
@@ -50,8 +50,8 @@ def watch(request: dict[str, list[str]], descriptors: list[int]) -> NoReturn:
     os._exit(0)
 
 
-def run_program(request: dict[str, list[str]], standard: list[int]) -> NoReturn:
-    """Run the program with these standard streams."""
+def run_program(directory: str, arguments: list[str], standard: list[int]) -> NoReturn:
+    """Run the program in a directory, with these standard streams."""
     for number, descriptor in enumerate(standard):
         os.dup2(descriptor, number)
         os.close(descriptor)
@@ -59,8 +59,8 @@ def run_program(request: dict[str, list[str]], standard: list[int]) -> NoReturn:
     sys.stdin = os.fdopen(0, encoding=sys.stdin.encoding, closefd=False)
     sys.stdout = os.fdopen(1, "w", encoding=sys.stdout.encoding, closefd=False)
     sys.stderr = os.fdopen(2, "w", encoding=sys.stderr.encoding, errors=sys.stderr.errors, buffering=1, closefd=False)
-    os.chdir(request["cwd"][0])
-    sys.argv = ["crdtkv", *request["arguments"]]
+    os.chdir(directory)
+    sys.argv = ["crdtkv", *arguments]
     code: object = 1
     try:
         main()

@@ -51,8 +51,8 @@ async def run(*arguments: str | Path, cwd: Path, stdin: bytes = b"", longest_s: 
     """Run the program to its end, in a fork of a process that has imported it."""
     (stdin_end, to_stdin), (out, out_end), (err, err_end), (status, status_end) = (os.pipe() for _ in range(4))
     given = (stdin_end, out_end, err_end, status_end)
-    request = {"arguments": [str(argument) for argument in arguments], "cwd": [str(cwd)]}
-    socket.send_fds(_fork_server(), [json.dumps(request).encode()], given)
+    request = json.dumps([str(cwd), *map(str, arguments)])
+    socket.send_fds(_fork_server(), [request.encode()], given)
     for descriptor in given:
         os.close(descriptor)
     reading = [asyncio.ensure_future(asyncio.to_thread(_all_of, pipe)) for pipe in (out, err)]

@@ -95,6 +95,7 @@ class Damaging(Cluster):
         """Bring a message of another node."""
         sender = next(name for name in self.cores if name != at)
         self._damage_first(sender, at, message)
+        self.handle(at, Received(sender, self.cores[sender].topology.epoch, [message]))
 
     def tell(self, at: str, message: Message, is_on_stream: bool) -> None:
         """Bring a message of another data center."""
