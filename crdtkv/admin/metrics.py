@@ -51,8 +51,10 @@ COUNTERS = {
     "geo_published_rows": "Outbox rows that the stream has stored",
     "geo_republished_rows": "Outbox rows sent again because they were lost on the way",
     "geo_applied_rows": "Rows from other data centers that a majority has made durable",
-    "geo_fills": "Times everything was sent again because a data center had lost disks",
-    "geo_resends": "Times everything was sent again because another replica had lost its disk",
+    "geo_exchanges": "Anti-entropy exchanges that this node began with nodes of other data centers",
+    "geo_sessions": "Times this node began to compare all its entries with another data center",
+    "geo_repaired": "Entries that exchanges with other data centers brought here",
+    "outboxes_lost": "Times another replica had lost its disk, and its outbox with it",
     "dead_letters": "Messages from other data centers that could not be decoded",
     "outbox_rows_too_large": "Outbox rows set aside because no message to other data centers can carry their entry",
     "topologies_contradicted": "Topology documents refused because a disk would count that has not learned",
@@ -120,9 +122,10 @@ class NodeCollector(Collector):
         for node, latency in status["latencies"].items():
             usual.add_metric([node], latency["usual_ms"] / 1e3)
         yield usual
+        incomplete = sum(not lag["is_complete"] for lag in status["lag"].values())
         for name, help_text, value in (
             ("outbox_rows", "Rows in the outbox", status["outbox_rows"]),
-            ("outbox_dropped", "1 while rows are dropped and all entries are sent again", status["outbox_dropped"]),
+            ("comparing_datacenters", "Data centers this node has to compare all its entries with", incomplete),
             ("unfilled_datacenters", "Data centers that may hold what this one has lost", len(status["unfilled"])),
             ("tombstones", "Deleted keys whose tombstone this node stores", status["tombstones"]["rows"]),
             ("calls_in_flight", "Requests waiting for other replicas", status["calls_in_flight"]),

@@ -239,20 +239,23 @@ def _lag_rows(config: ClusterConfig, told: Told) -> list[tuple[str, str, int, fl
             count = sum(lag["rows"] for lag in lags)
             oldest = max((lag["age_s"] for lag in lags), default=0.0)
             # A node without the other data center in its configuration has no lag for it.
-            rows.append((dc, peer, count, oldest, len(nodes) - len(lags), _is_complete(dc, answers, told[peer])))
+            rows.append((dc, peer, count, oldest, len(nodes) - len(lags), _is_complete(dc, answers, peer, told[peer])))
     return rows
 
 
-def _is_complete(dc: str, senders: list[dict[str, Any]], receivers: dict[str, dict[str, Any] | None]) -> bool:
+def _is_complete(dc: str, senders: list[dict[str, Any]], to: str, receivers: dict[str, dict[str, Any] | None]) -> bool:
     """Return whether all entries of a data center were confirmed by another one, or are in an outbox.
 
-    The lag does not count dropped rows, and a data center that has lost disks had confirmed entries that are lost now.
+    The lag does not count rows that were dropped: all entries are compared instead. And a data center that has lost
+    disks had confirmed entries that are lost now.
     """
     answers = [node for node in receivers.values() if node is not None]
     waits_to_be_filled = any(dc in node.get("unfilled", ()) for node in answers)
     if answers and all(node.get("standing", "member") != "member" for node in answers):
         return False  # no node there counts yet
-    return not waits_to_be_filled and not any(node.get("outbox_dropped") for node in senders)
+    return not waits_to_be_filled and all(
+        node["lag"][to]["is_complete"] for node in senders if to in node.get("lag", {})
+    )
 
 
 def _duration(seconds: float) -> str:

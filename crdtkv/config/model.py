@@ -98,13 +98,17 @@ class GeoConfig(_Model):
     """Replication between data centers.
 
     `stream_max_mib` bounds the JetStream stream, `outbox_max` the outbox rows that other data centers have not
-    confirmed; above it the node drops rows, and sends all its entries again once the others are back.
+    confirmed; above it the node drops the oldest rows of the data center that has confirmed least, and compares all
+    entries with it once it is back. Every `compare_interval_s` a node compares its Merkle roots with one node of each
+    other data center; `compare_max_mib_per_s` bounds the bytes of entries that it exchanges with a data center.
     """
 
     batch_max: int = Field(default=512, ge=1, le=4096)
     stream_max_mib: int = Field(default=1024, ge=1)
     outbox_max: int = Field(default=1_000_000, ge=100)
     republish_after_s: float = Field(default=5.0, gt=0)
+    compare_interval_s: float = Field(default=10.0, gt=0)
+    compare_max_mib_per_s: float = Field(default=8.0, gt=0)
 
 
 class GossipConfig(_Model):

@@ -11,9 +11,10 @@ from crdtkv.node.coordinate.earlier_tries import EarlierTries
 from crdtkv.node.coordinate.mutation_flow import MutationFlow
 from crdtkv.node.coordinate.placing import Placing
 from crdtkv.node.enrollment.enrollment import Disk, Enrollment
-from crdtkv.node.enrollment.filling import Filling
-from crdtkv.node.geo.replication import GeoReplication
-from crdtkv.node.geo.resending import Resending
+from crdtkv.node.geo.anti_entropy import GeoAntiEntropy
+from crdtkv.node.geo.applying import Applier
+from crdtkv.node.geo.lost_outboxes import LostOutboxes
+from crdtkv.node.geo.replication import ENVELOPE_BYTES, GeoReplication
 from crdtkv.node.handoff.hint_delivery import HintDelivery
 from crdtkv.node.handoff.hints import Hints
 from crdtkv.node.handoff.local_copy import LocalCopy
@@ -30,6 +31,8 @@ from crdtkv.node.quorum_calls.quorum_calls import QuorumCalls
 from crdtkv.node.quorum_calls.replica_selector import ReplicaSelector
 from crdtkv.node.quorum_calls.replica_service import ReplicaService
 from crdtkv.node.repair.anti_entropy import AntiEntropy
+from crdtkv.node.repair.tree_comparison import TreeComparison
+from crdtkv.node.replica.comparison_marks import ComparisonMarks
 from crdtkv.node.replica.operations import Operations
 from crdtkv.node.replica.outbox import Outbox
 from crdtkv.node.replica.replica import Replica
@@ -69,6 +72,7 @@ class Parts:
     kernel: Kernel
     keys: KeyCheck
     replica: Replica
+    marks: ComparisonMarks
     outbox: Outbox
     anti_entropy: AntiEntropy
     hints: Hints
@@ -83,8 +87,8 @@ class Parts:
     coordinator: Coordinator
     mutation_flow: MutationFlow
     geo: GeoReplication
+    geo_anti_entropy: GeoAntiEntropy
     collection: Collection
-    filling: Filling
     enrollment: Enrollment
     watching: Watching
     scheduled: tuple[Part, ...]
@@ -104,21 +108,22 @@ def assemble(settings: NodeSettings, host_store: Store, random: Random, now: Now
     kernel = Kernel(
         ClusterView(name, datacenter, HashRing(settings.topology)), Step(now), CallTable(random.getrandbits(40))
     )
-    outbox = Outbox(store, peers, config.geo.outbox_max, now.monotonic_s)
+    marks = ComparisonMarks(store, peers)
+    outbox = Outbox(store, marks, config.geo.outbox_max, now.monotonic_s)
     forest = MerkleForest(settings.topology.partitions)
     replica = Replica(
         kernel, store, outbox, forest, settings.incarnation, random, config.storage.entry_cache_mib, config.limits
     )
     operations = Operations(kernel, store)
-    anti_entropy = AntiEntropy(kernel, replica, store, keys, forest, config.repair)
+    comparison = TreeComparison(kernel, replica, store, keys, forest)
+    anti_entropy = AntiEntropy(kernel, replica, store, comparison, config.repair)
     hints = Hints(store, config.handoff.hints_max, config.handoff.hints_max_mib * 1024 * 1024, now.monotonic_s)
     local = LocalCopy(kernel, replica, hints, random)
     delivery = HintDelivery(kernel, replica, hints, local, anti_entropy, keys, config.handoff)
-    filling = Filling(kernel, replica, store, outbox, nodes_elsewhere)
     disk = Disk(settings.is_checked, settings.is_replacement)
-    enrollment = Enrollment(kernel, replica, store, anti_entropy, filling, disk, (here[1].host, here[1].port))
+    enrollment = Enrollment(kernel, replica, store, anti_entropy, marks, disk, (here[1].host, here[1].port))
     load = LoadMeter(kernel)
-    resending = Resending(kernel, store, outbox)
+    lost_outboxes = LostOutboxes(kernel, store, marks)
     membership = Membership(
         kernel,
         settings.starts,
@@ -126,13 +131,16 @@ def assemble(settings: NodeSettings, host_store: Store, random: Random, now: Now
         random,
         config.gossip,
         load.read,
-        resending.incarnation_seen,
+        lost_outboxes.incarnation_seen,
         enrollment.remembered,
     )
     selector = ReplicaSelector(kernel, random, membership.load_of)
     quorum_calls = QuorumCalls(kernel, replica, local, store, selector)
-    geo = GeoReplication(
-        kernel, replica, outbox, store, keys, quorum_calls, config.geo.batch_max, config.limits.message_bytes
+    applier = Applier(kernel, replica, quorum_calls)
+    entry_bytes_max = config.limits.message_bytes - ENVELOPE_BYTES
+    geo = GeoReplication(kernel, replica, outbox, store, keys, applier, config.geo.batch_max, entry_bytes_max)
+    geo_anti_entropy = GeoAntiEntropy(
+        kernel, replica, comparison, applier, anti_entropy, marks, nodes_elsewhere, config.geo, entry_bytes_max
     )
     # Other data centers cannot agree to a collection yet: while there are any, tombstones stay.
     stability = Stability(kernel, replica, hints, outbox, config.collection.gc_grace_s, lambda _: not peers)
@@ -150,6 +158,7 @@ def assemble(settings: NodeSettings, host_store: Store, random: Random, now: Now
         kernel=kernel,
         keys=keys,
         replica=replica,
+        marks=marks,
         outbox=outbox,
         anti_entropy=anti_entropy,
         hints=hints,
@@ -178,8 +187,8 @@ def assemble(settings: NodeSettings, host_store: Store, random: Random, now: Now
             bucket_ttls_ms,
         ),
         geo=geo,
+        geo_anti_entropy=geo_anti_entropy,
         collection=collection,
-        filling=filling,
         enrollment=enrollment,
         watching=watching,
         scheduled=(
@@ -190,8 +199,7 @@ def assemble(settings: NodeSettings, host_store: Store, random: Random, now: Now
             collection,
             membership,
             rights,
-            filling,
-            resending,
+            geo_anti_entropy,
             geo,
             watching,
             # Behind all that may note one, so that the records of a step are written in it.

@@ -37,18 +37,19 @@ from crdtkv.node.kernel.events import (
     TopologyChanged,
 )
 from crdtkv.node.kernel.stats import Stats
+from crdtkv.node.replica.comparison_marks import EXCHANGE
 from crdtkv.node.status import Health, health_of, status_of
 from crdtkv.ring.topology import Topology
 from crdtkv.storage.store import Store
 from crdtkv.wire.codec import decode_frame
 from crdtkv.wire.messages import (
     ApplyEntries,
+    BusSender,
     DigestRead,
     DropTombstones,
-    FillDone,
-    FillWanted,
     FindOperation,
     GetRequest,
+    GiveEntries,
     HandOff,
     InspectRequest,
     KeepHint,
@@ -101,6 +102,7 @@ class NodeCore:
             ReadPartition: parts.service.read_partition,
             RootsRequest: parts.anti_entropy.compare_roots,
             LeafRequest: parts.anti_entropy.compare_leaf,
+            GiveEntries: parts.anti_entropy.given,
             TombstonesRequest: parts.collection.asked,
             DropTombstones: parts.collection.drop,
             RightsRequest: parts.rights.asked,
@@ -194,6 +196,7 @@ class NodeCore:
                 self.parts.geo.consumer_idle(datacenter, as_of, self._config.geo.republish_after_s)
             case BusUp() | BusDown():
                 self.parts.geo.bus_changed(isinstance(event, BusUp))
+                self.parts.geo_anti_entropy.bus_is_up = isinstance(event, BusUp)
             case TopologyChanged(topology):
                 self.parts.ring.follow(topology)
             case DiskSpace(is_sufficient, used_percent):
@@ -201,14 +204,15 @@ class NodeCore:
                 self.parts.load.disk_used_percent = used_percent
 
     def _from_bus(self, payload: bytes) -> None:
+        sender = None
         try:
             for message in decode_frame(payload).messages:
-                if isinstance(message, RightsWanted):
+                if isinstance(message, BusSender):
+                    sender = message.node
+                elif sender is not None:
+                    self.parts.geo_anti_entropy.received(sender, message)
+                elif isinstance(message, RightsWanted):
                     self.parts.rights.wanted(message)
-                elif isinstance(message, FillWanted):
-                    self.parts.filling.asked(message)
-                elif isinstance(message, FillDone):
-                    self.parts.filling.done(message)
                 else:
                     self.parts.geo.confirmed(message)
         except InsufficientStorage:
@@ -230,6 +234,9 @@ class NodeCore:
         self.parts.kernel.step.effects.send(peer, StatusReply(request.id, json.dumps(self.status()).encode()))
 
     def _repair(self, peer: Peer, request: RepairRequest) -> None:
-        for node in self.parts.anti_entropy.peers:
-            self.parts.anti_entropy.begin_full_comparison(node, request.partition)
+        if request.datacenter is None:
+            for node in self.parts.anti_entropy.peers:
+                self.parts.anti_entropy.begin_full_comparison(node, request.partition)
+        elif request.datacenter in self.parts.marks.peers:
+            self.parts.marks.set(request.datacenter, EXCHANGE)
         self.parts.kernel.step.effects.send(peer, StatusReply(request.id, json.dumps(self.status()).encode()))

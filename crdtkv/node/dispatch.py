@@ -23,8 +23,10 @@ from crdtkv.wire.messages import (
     DigestReply,
     DropTombstones,
     EntriesReply,
+    EntriesTaken,
     ErrorReply,
     FindOperation,
+    GiveEntries,
     HandOff,
     KeepHint,
     LeafReply,
@@ -59,7 +61,8 @@ from crdtkv.wire.outgoing import CONGESTED
 _ANSWERS = frozenset(
     (
         ReplicaSuperseded, ReplicaEntry, DigestReply, PartitionRows, RootsReply, LeafReply,
-        EntriesReply, MutateReply, ScanReply, ErrorReply, TombstonesReply, TombstonesDropped, OperationFound,
+        EntriesTaken, EntriesReply, MutateReply, ScanReply, ErrorReply, TombstonesReply, TombstonesDropped,
+        OperationFound,
     )
 )  # fmt: skip
 _FORWARDED = frozenset(ADMITTED)
@@ -67,7 +70,7 @@ _FORWARDED = frozenset(ADMITTED)
 _COUNTED = frozenset(
     (
         ReadReplica, DigestRead, FindOperation, WriteReplica, WriteReplicas, ApplyEntries, KeepHint, HandOff,
-        ReadPartition, TombstonesRequest, DropTombstones, RightsRequest,
+        ReadPartition, GiveEntries, TombstonesRequest, DropTombstones, RightsRequest,
     )
 )  # fmt: skip
 #: Bytes charged for a client's request in addition to its answer, because its work exceeds its answer.

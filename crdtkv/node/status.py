@@ -61,15 +61,15 @@ def status_of(parts: Parts, config: ClusterConfig, requests_waiting: int, starte
         "needing_repair": parts.hints.needing_repair,
         "tombstones": parts.collection.snapshot,
         "outbox_rows": len(parts.outbox),
-        "outbox_dropped": parts.outbox.has_dropped,
         "outbox_too_large": [repr(parse_identity(identity_in(key))) for key in parts.outbox.set_aside_keys[:10]],
         "comparing": parts.anti_entropy.full_comparisons,
+        "comparing_elsewhere": parts.geo_anti_entropy.snapshot,
         "merkle_built": parts.anti_entropy.is_built,
         "lag": {
-            # If the outbox has dropped rows, the lag is a lower bound.
-            peer: {"rows": count, "age_s": round(age_s, 3), "is_complete": not parts.outbox.has_dropped}
+            # While a data center is marked for a comparison, the lag is a lower bound.
+            peer: {"rows": count, "age_s": round(age_s, 3), "is_complete": parts.marks.kind(peer) is None}
             for peer, (count, age_s) in lags.items()
         },
-        "unfilled": config.peers_of(datacenter) if parts.enrollment.may_lack_data else parts.filling.unfilled,
+        "unfilled": config.peers_of(datacenter) if parts.enrollment.may_lack_data else parts.geo_anti_entropy.unfilled,
         "counters": dict(sorted(step.stats.counters.items())),
     }

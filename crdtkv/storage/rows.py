@@ -6,8 +6,8 @@ o <outbox_seq 8>         an outbox row: the storage key whose entry other data c
 h <length 2> <storage key> <target>   a hint: the entry, or a reference to it, that a home replica has missed
 t <storage key>          a tombstone note: when this node wrote it, the digest of the entry, when the entry expires
 m <name>                 metadata of the node (identity, starts, those noted in the topology bucket, write actor,
-                         outbox numbering, last topology, incarnations of other nodes, other data centers, nodes
-                         that have still to fill this data center, targets that need repair, dropped outbox rows)
+                         outbox numbering, last topology, incarnations of other nodes, other data centers, those to
+                         compare with, targets that need repair)
 p <minute 4> <number 8>  the operation records of one step, each its dot and timestamp, or the nodes it was forwarded
                          to; only minutes in which the node ran count (earlier versions: one row per operation id)
 x <number 8>             a dead letter: a message that could not be decoded
@@ -33,7 +33,6 @@ COLLECTED_UNTIL = _META + b"collected-until"
 TOPOLOGY = _META + b"topology"
 OPERATIONS_MINUTE = _META + b"operations-minute"
 OUTBOX_NUMBERS = _META + b"outbox-numbers"
-OUTBOX_DROPPED = _META + b"outbox-dropped"
 GEO_PEERS = _META + b"geo-peers"
 
 OUTBOX_RANGE = (_OUTBOX, b"p")
@@ -46,19 +45,18 @@ TOMBSTONE_RANGE = (_TOMBSTONE, b"u")
 _NEEDS_REPAIR = _META + b"needs-repair "
 NEEDS_REPAIR_RANGE = (_NEEDS_REPAIR, _META + b"needs-repair!")
 
-
-_FILL_WANTED = _META + b"fill-wanted "
-FILL_WANTED_RANGE = (_FILL_WANTED, _META + b"fill-wanted!")
-
-
-def fill_wanted_row(node: str) -> bytes:
-    """Return the row that says that a node of another data center has still to send its entries."""
-    return _FILL_WANTED + node.encode()
+_COMPARE = _META + b"compare "
+COMPARE_RANGE = (_COMPARE, _META + b"compare!")
 
 
-def fill_wanted_in(row: bytes) -> str:
-    """Return the node of a `fill_wanted_row`."""
-    return row[len(_FILL_WANTED) :].decode()
+def compare_row(datacenter: str) -> bytes:
+    """Return the mark that this node must compare what it stores with another data center."""
+    return _COMPARE + datacenter.encode()
+
+
+def compared_in(row: bytes) -> str:
+    """Return the data center of a `compare_row`."""
+    return row[len(_COMPARE) :].decode()
 
 
 def incarnation_row(node: str) -> bytes:

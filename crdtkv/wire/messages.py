@@ -108,10 +108,14 @@ class StatusRequest(NamedTuple):
 
 
 class RepairRequest(NamedTuple):
-    """Compare a partition with all its replicas now, all partitions if it is None. Answered by `StatusReply`."""
+    """Compare a partition with all its replicas now, all partitions if it is None. Answered by `StatusReply`.
+
+    With a `datacenter`, compare all partitions with those of that data center, and with no replicas here.
+    """
 
     id: int
     partition: int | None
+    datacenter: str | None = None
 
 
 class InspectRequest(NamedTuple):
@@ -385,12 +389,14 @@ class RootsRequest(NamedTuple):
 class RootsReply(NamedTuple):
     """Trees that differ, as many as fit, as `[[partition, leaves]…]`, 16 bytes a leaf.
 
-    `left` are the partitions that were not compared: they did not fit, or have no tree here yet.
+    `left` are the partitions that were not compared: they did not fit, or have no tree here yet. Of those in `unheld`
+    this node is no replica.
     """
 
     id: int
     trees: list[object]
     left: list[object]
+    unheld: list[object]
 
 
 class LeafRequest(NamedTuple):
@@ -418,6 +424,28 @@ class LeafReply(NamedTuple):
     partition: int
     entries: list[object]
     wanted: list[object]
+    is_whole: bool
+
+
+class GiveEntries(NamedTuple):
+    """Store these entries of a partition, which the receiver wanted; they are as in `LeafReply`.
+
+    Answered by `EntriesTaken`.
+    """
+
+    id: int
+    partition: int
+    entries: list[object]
+
+
+class EntriesTaken(NamedTuple):
+    """The entries are durable: on this replica, or in a data center at a majority of the home replicas.
+
+    `is_whole` is False if one of them was not stored.
+    """
+
+    id: int
+    partition: int
     is_whole: bool
 
 
@@ -518,18 +546,8 @@ class RightsWanted(NamedTuple):
     to: str
 
 
-class FillWanted(NamedTuple):
-    """The data center of `node` has lost disks: send it everything. Answered by `FillDone` when it has confirmed all.
-
-    `incarnation` is that of the requester's disk.
-    """
-
-    node: str
-    incarnation: int
-
-
-class FillDone(NamedTuple):
-    """The requester's data center has confirmed everything that `node` stored at the time of the request."""
+class BusSender(NamedTuple):
+    """The node of another data center that sends the other messages of this frame: those of an exchange."""
 
     node: str
 
@@ -544,14 +562,14 @@ Message = (
     | KeepHint | HandOff | ReadPartition | PartitionRows | RootsRequest | RootsReply | LeafRequest | LeafReply
     | TombstonesRequest | TombstonesReply | DropTombstones | TombstonesDropped
     | RightsRequest | MembersPush | MembersReply | TopologyNews | Refusal | GeoBatch | Confirm | RightsWanted
-    | FillWanted | FillDone
+    | GiveEntries | EntriesTaken | BusSender
 )  # fmt: skip
 
 #: How many items of `WriteReplicas.rows` one write takes, and of `ApplyEntries.rows` one entry.
 WRITE_WIDTH = 7
 APPLY_WIDTH = 4
 
-#: The number of each message on the wire. Numbers are never reused.
+#: The number of each message on the wire. Numbers are never reused (earlier versions: 36, 37).
 NUMBERS: dict[type, int] = {
     Hello: 1,
     GetRequest: 2,
@@ -591,6 +609,8 @@ NUMBERS: dict[type, int] = {
     RootsReply: 41,
     LeafRequest: 42,
     LeafReply: 43,
+    GiveEntries: 54,
+    EntriesTaken: 55,
     MembersPush: 44,
     MembersReply: 45,
     TopologyNews: 46,
@@ -602,6 +622,5 @@ NUMBERS: dict[type, int] = {
     Confirm: 31,
     RightsRequest: 32,
     RightsWanted: 33,
-    FillWanted: 36,
-    FillDone: 37,
+    BusSender: 56,
 }

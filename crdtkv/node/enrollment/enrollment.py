@@ -13,7 +13,7 @@ although the cluster is old. The disk itself may know that, or another node reme
 So the node waits until another node has sent its row about this node, but not longer than `HEARSAY_S`.
 
 A node without other replicas cannot learn from any. It counts again at once, and so does one that has learned from
-learners only; but the data they lack must come from other data centers (`filling`).
+learners only; but the data they lack must come from other data centers (`geo.anti_entropy`).
 
 A restored copy of a whole data directory has the right incarnation, and only other nodes remember that it has been
 started more often since. The host reads the topology bucket before it starts the core. If it could not, the node waits
@@ -28,11 +28,11 @@ another process of its name answers.)
 from dataclasses import replace
 from typing import NamedTuple
 
-from crdtkv.node.enrollment.filling import Filling
 from crdtkv.node.kernel.effects import Proposal
 from crdtkv.node.kernel.kernel import Kernel
 from crdtkv.node.membership.member import Member
 from crdtkv.node.repair.anti_entropy import AntiEntropy
+from crdtkv.node.replica.comparison_marks import EXCHANGE, ComparisonMarks
 from crdtkv.node.replica.replica import Replica
 from crdtkv.storage import rows
 from crdtkv.storage.store import Store
@@ -59,7 +59,7 @@ class Enrollment:
         replica: Replica,
         store: Store,
         anti_entropy: AntiEntropy,
-        filling: Filling,
+        marks: ComparisonMarks,
         disk: Disk,
         address: tuple[str, int],
     ) -> None:
@@ -68,7 +68,7 @@ class Enrollment:
         self._replica = replica
         self._store = store
         self._anti_entropy = anti_entropy
-        self._filling = filling
+        self._marks = marks
         self._incarnation = f"{replica.incarnation:016x}"
         self._host, self._port = address
         #: Whether this node learns from a learner, or from no node: data that both should hold may be lost here.
@@ -195,7 +195,7 @@ class Enrollment:
         elif not self._anti_entropy.full_comparisons:
             if self._learned_from_learners:
                 self._learned_from_learners = False
-                self._filling.want()
+                self._marks.set_all(EXCHANGE)
             self._enter(is_learner=False)
 
     def _enter(self, is_learner: bool) -> None:

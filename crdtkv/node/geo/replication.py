@@ -2,25 +2,23 @@
 
 Sending: a batch of outbox rows, with the entries as they are now, goes to the stream when the stream is idle, or the
 batch full; at most `BATCHES_IN_FLIGHT` wait for the stream. So rows queue up, and hot keys coalesce, while the stream
-is busy. A batch leaves only when its entries are durable here. Applying: this node merges the entries of a message of
-which it is a home replica, and sends them to the other home replicas together. When a majority has each of them, the
-message is acknowledged and its sender gets a confirmation.
+is busy. A batch leaves only when its entries are durable here. Receiving: when a majority has each entry of a message
+(`applying`), the message is acknowledged and its sender gets a confirmation.
 
 A message that cannot be decoded is counted, kept as a dead letter, and acknowledged, so that it does not block those
 behind it. This is safe: the sender keeps its rows until a confirmation, which never comes.
 """
 
 from crdtkv.crdt.entry import Entry
-from crdtkv.errors import CrdtkvError, InsufficientStorage, ProtocolError
+from crdtkv.errors import CrdtkvError, ProtocolError
 from crdtkv.ids import Actor, actor_name, node_of, parse_identity
 from crdtkv.log_text import LineRate
+from crdtkv.node.geo.applying import Applier, ArrivedEntry
 from crdtkv.node.geo.inbox import Delivery
 from crdtkv.node.geo.pacing import Pacing
 from crdtkv.node.kernel.effects import AckStream, Publish, SendBus
 from crdtkv.node.kernel.kernel import Kernel
-from crdtkv.node.kernel.keys import KeyCheck, PlacedKey
-from crdtkv.node.quorum_calls.applying import AppliedEntry
-from crdtkv.node.quorum_calls.quorum_calls import QuorumCalls
+from crdtkv.node.kernel.keys import KeyCheck
 from crdtkv.node.replica.outbox import Outbox
 from crdtkv.node.replica.replica import Replica
 from crdtkv.ring.token import identity_in
@@ -33,11 +31,8 @@ BATCHES_IN_FLIGHT = 4
 BATCH_BYTES = 512 * 1024
 #: Space in a message for everything but its largest entry.
 ENVELOPE_BYTES = 64 * 1024
-APPLY_TIMEOUT_S = 5.0
 RETRY_S = 1.0
 MAX_DEAD_LETTERS = 100
-
-_Row = tuple[int, PlacedKey, Entry]
 
 
 class GeoReplication:
@@ -50,9 +45,9 @@ class GeoReplication:
         outbox: Outbox,
         store: Store,
         keys: KeyCheck,
-        quorum_calls: QuorumCalls,
+        applier: Applier,
         batch_max: int,
-        message_bytes: int,
+        entry_bytes_max: int,
     ) -> None:
         self._cluster = kernel.cluster
         self._step = kernel.step
@@ -60,9 +55,9 @@ class GeoReplication:
         self._outbox = outbox
         self._store = store
         self._keys = keys
-        self._quorum_calls = quorum_calls
+        self._applier = applier
         self._batch_max = batch_max
-        self._entry_bytes_max = message_bytes - ENVELOPE_BYTES
+        self._entry_bytes_max = entry_bytes_max
         self._bus_is_up = False
         self._publishes = 0
         self._in_flight: dict[int, list[int]] = {}
@@ -190,16 +185,16 @@ class GeoReplication:
             self._keep_dead_letter(payload, f"from {datacenter}: {error}")
             self._step.effects.held_acks.append(AckStream(handle, True))
             return
-        by_homes: dict[tuple[str, ...], list[_Row]] = {}
-        for row in parsed:
-            by_homes.setdefault(self._cluster.homes(row[1].token), []).append(row)
-        outbox_seqs = [outbox_seq for outbox_seq, *_ in parsed]
+        by_homes: dict[tuple[str, ...], list[ArrivedEntry]] = {}
+        for _, arrived in parsed:
+            by_homes.setdefault(self._cluster.homes(arrived.key.token), []).append(arrived)
+        outbox_seqs = [outbox_seq for outbox_seq, _ in parsed]
         delivery = Delivery(handle, datacenter, batch.node, batch.actor, outbox_seqs, len(by_homes))
         self._finish(delivery)
         for homes, some in by_homes.items():
             self._apply(delivery, homes, some)
 
-    def _apply(self, delivery: Delivery, homes: tuple[str, ...], entries: list[_Row]) -> None:
+    def _apply(self, delivery: Delivery, homes: tuple[str, ...], entries: list[ArrivedEntry]) -> None:
         """Apply the entries of a message that have the same home replicas."""
 
         def applied() -> None:
@@ -210,19 +205,7 @@ class GeoReplication:
             delivery.failed()
             self._finish(delivery)
 
-        try:
-            merged = [self._merged(key, entry, self._cluster.node in homes) for _, key, entry in entries]
-        except InsufficientStorage as error:
-            failed(error)
-            return
-        self._quorum_calls.apply(merged, homes, self._step.now.monotonic_s + APPLY_TIMEOUT_S, applied, failed)
-
-    def _merged(self, key: PlacedKey, entry: Entry, is_home: bool) -> AppliedEntry:
-        """Merge an entry here, if this node is a home replica; return what the others must store."""
-        if not is_home:
-            return AppliedEntry(key, entry.to_bytes(), b"", 0)
-        result, made_on = self._replica.merge_from_elsewhere(key, entry)
-        return AppliedEntry(key, result.to_bytes(), made_on, result.state.newest())
+        self._applier.apply(homes, entries, applied, failed)
 
     def _finish(self, delivery: Delivery) -> None:
         if not delivery.is_finished:
@@ -246,19 +229,19 @@ class GeoReplication:
             self._store.put(rows.dead_letter_row(self._step.now.wall_ms * 1000 + len(kept)), payload)
 
 
-def _parse(payload: bytes, keys: KeyCheck) -> tuple[GeoBatch, list[_Row]]:
+def _parse(payload: bytes, keys: KeyCheck) -> tuple[GeoBatch, list[tuple[int, ArrivedEntry]]]:
     messages = decode_frame(payload).messages
     if len(messages) != 1 or not isinstance(messages[0], GeoBatch):
         raise ProtocolError("a stream message is one batch of entries")
     batch = messages[0]
     if node_of(batch.actor) != batch.node:
         raise ProtocolError(f"the actor {batch.actor!r} does not belong to node {batch.node!r}")
-    parsed: list[_Row] = []
+    parsed: list[tuple[int, ArrivedEntry]] = []
     for row in batch.rows:
         match row:
             case [int() as outbox_seq, bytes() as identity, bytes() as entry]:
                 key = keys.from_peer(identity)
-                parsed.append((outbox_seq, key, Entry.from_peer(entry, key.type_tag)))
+                parsed.append((outbox_seq, ArrivedEntry(key, Entry.from_peer(entry, key.type_tag))))
             case _:
                 raise ProtocolError("a row is [outbox_seq, identity, entry]")
     return batch, parsed

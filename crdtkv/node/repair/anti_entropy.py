@@ -1,9 +1,7 @@
 """`AntiEntropy`: replicas of a data center find their differences in the background, and repair them.
 
-Every interval a node begins an *exchange* with the next other node. It sends the Merkle roots of all partitions they
-share; the other answers with the leaves of trees that differ. For each leaf that differs it sends the digests of its
-entries; the other answers with the entries that it lacks or holds in another version, and the keys that it wants in
-return. Both sides *merge*: no entry is overwritten, and a missing entry is never taken for a deleted one.
+Every interval a node begins an *exchange* (`exchange`) with the next other node, about all partitions they share. Both
+sides *merge*: no entry is overwritten, and a missing entry is never taken for a deleted one.
 
 An anti-entropy session (a *full comparison*) compares every partition shared with a node once from its start on. It is
 begun when entries are known to be missing: hints were dropped, this node is a learner, or an operator requests it. Its
@@ -13,58 +11,44 @@ Entries that are being written differ for a moment; repairing them changes nothi
 The trees are first built from the disk (`tree_builder`); a partition without a tree takes no part.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
 
-from crdtkv.causality.context import CausalContext
 from crdtkv.config.model import RepairConfig
-from crdtkv.crdt.entry import Entry, parsed
-from crdtkv.errors import InsufficientStorage, ProtocolError
-from crdtkv.hashing import DIGEST_BYTES, digest_of
-from crdtkv.merkle.forest import LEAVES, MerkleForest, leaf_range
+from crdtkv.crdt.entry import Entry
+from crdtkv.errors import InsufficientStorage
+from crdtkv.merkle.forest import MerkleForest
 from crdtkv.node.kernel.kernel import Kernel
-from crdtkv.node.kernel.keys import KeyCheck
-from crdtkv.node.repair.exchange import ExchangeCall, Findings
+from crdtkv.node.repair.exchange import Bounds, ExchangeCall, Findings, Taken
 from crdtkv.node.repair.tree_builder import TreeBuilder
+from crdtkv.node.repair.tree_comparison import Item, TreeComparison
 from crdtkv.node.replica.replica import Replica
 from crdtkv.ring.token import identity_in
-from crdtkv.storage import rows
-from crdtkv.storage.store import Store, is_whole
-from crdtkv.wire.messages import LeafReply, LeafRequest, RootsReply, RootsRequest, WriteReplica
+from crdtkv.storage.store import Store
+from crdtkv.wire.messages import EntriesTaken, GiveEntries, LeafRequest, Message, RootsRequest
 
-#: The bounds of one exchange: partitions, trees with differences, rows of a leaf per request, bytes of entries.
+#: The partitions of one exchange, and its other bounds: between two replicas no entry is too large.
 PARTITIONS_PER_EXCHANGE = 1024
-TREES_PER_EXCHANGE = 8
-ROWS_A_LEAF = 1_000
-REPLY_BYTES = 256 * 1024
+BOUNDS = Bounds(trees=8, leaves=64, entry_bytes=1 << 62)
 #: The shortest pause between exchanges, so that a full comparison that gets nowhere does not spin.
 PAUSE_S = 0.01
 
-#: `[storage key, digest]`, of large entries also the context.
-_Digests = list[list[object]]
-
-
-class _Known(NamedTuple):
-    """The version of a key on the other side; `seen` is the context of a large entry."""
-
-    digest: bytes
-    seen: CausalContext | None
-
 
 class AntiEntropy:
-    """The exchanges that one node begins, and those it answers."""
+    """The exchanges that one node begins, and those it answers, within its data center."""
+
+    bounds = BOUNDS
 
     def __init__(
-        self, kernel: Kernel, replica: Replica, store: Store, keys: KeyCheck, forest: MerkleForest, config: RepairConfig
+        self, kernel: Kernel, replica: Replica, store: Store, comparison: TreeComparison, config: RepairConfig
     ) -> None:
         self._kernel = kernel
         self._cluster = kernel.cluster
         self._step = kernel.step
         self._replica = replica
-        self._store = store
-        self._keys = keys
-        self._forest = forest
+        self._comparison = comparison
+        self._forest: MerkleForest = comparison.forest
         self._config = config
-        self._builder = TreeBuilder(kernel, store, forest, config.rebuild_s, replica.forget_cached)
+        self._builder = TreeBuilder(kernel, store, comparison.forest, config.rebuild_s, replica.forget_cached)
         self._exchange_at = kernel.step.now.monotonic_s + config.interval_s
         self._to_exchange: list[str] = []
         self._is_exchanging = False
@@ -79,6 +63,12 @@ class AntiEntropy:
         """Whether every partition of this node has a tree."""
         self._follow_ring()
         return all(map(self._forest.is_built, self._own))
+
+    @property
+    def own(self) -> list[int]:
+        """The partitions of which this node is a replica."""
+        self._follow_ring()
+        return self._own
 
     @property
     def peers(self) -> list[str]:
@@ -129,20 +119,7 @@ class AntiEntropy:
         Raises:
             ProtocolError: there is not one root per partition.
         """
-        if len(request.roots) != len(request.partitions) * DIGEST_BYTES:
-            raise ProtocolError("a root has 16 bytes")
-        trees: list[object] = []
-        left: list[object] = []
-        for number, partition in enumerate(request.partitions):
-            tree = self._forest.tree(partition) if type(partition) is int else None
-            if tree is None:
-                left.append(partition)
-            elif tree.root_bytes != request.roots[number * DIGEST_BYTES : (number + 1) * DIGEST_BYTES]:
-                if len(trees) < TREES_PER_EXCHANGE:
-                    trees.append([partition, tree.leaf_bytes()])
-                else:
-                    left.append(partition)
-        self._step.effects.send(node, RootsReply(request.id, trees, left))
+        self.send(node, self._comparison.roots_reply(request, self.bounds.trees))
 
     def compare_leaf(self, node: str, request: LeafRequest) -> None:
         """Answer with the entries that the other node lacks, and the keys that this node wants.
@@ -150,114 +127,48 @@ class AntiEntropy:
         Raises:
             ProtocolError: the digests are malformed, or there is no such leaf.
         """
-        theirs = _parsed_digests(request.digests)
-        if request.partition >= self._forest.partitions or request.leaf >= LEAVES:
-            raise ProtocolError(f"no leaf {request.leaf} in partition {request.partition}")
-        mine, end = self._rows(request.partition, request.leaf, request.after, request.end)
-        held: dict[bytes, bytes] = {}
-        entries: list[object] = []
-        size = 0
-        is_whole_reply = end is None
-        for storage_key, entry in mine:
-            digest = held[storage_key] = digest_of(storage_key, entry)
-            known = theirs.get(storage_key)
-            if known is not None and known.digest == digest:
-                continue
-            missing = self._lacking(storage_key, entry, known)
-            if size < REPLY_BYTES:
-                entries += [missing] if missing is not None else []
-                size += len(missing[1]) if missing is not None else 0  # type: ignore[arg-type]
-            else:
-                is_whole_reply = False
-        wanted = [
-            wish
-            for storage_key, known in theirs.items()
-            if held.get(storage_key) != known.digest and (wish := self._wish(storage_key, known)) is not None
-        ]
-        reply = LeafReply(request.id, request.partition, entries, wanted, is_whole_reply)
+        reply = self._comparison.leaf_reply(request, self.bounds.entry_bytes)
         # An entry that differs may have been written in this very step.
-        self._step.answer(node, reply, not self._replica.commits.has_undurable)
+        self.send(node, reply, self._comparison.is_durable)
 
-    # The methods of `ExchangeHost`.
-
-    def rows_of_leaf(self, partition: int, leaf: int, after: bytes) -> tuple[_Digests, bytes | None]:
-        """Return this node's digests of a leaf after a storage key, and the last complete key (None: complete)."""
-        found, end = self._rows(partition, leaf, after, None)
-        return [
-            [storage_key, digest_of(storage_key, entry), *self._seen(storage_key, entry)]
-            for storage_key, entry in found
-        ], end
-
-    def take(self, storage_key: bytes, encoded: bytes, basis: object = None) -> bool:
-        """Merge an entry from the other node, or the part that is new to a replica that has seen `basis`.
-
-        Return False if the disk is too full, or this node has not seen `basis`.
+    def given(self, node: str, message: GiveEntries) -> None:
+        """Merge the entries that this node wanted, and acknowledge them when they are durable.
 
         Raises:
-            CrdtkvError: it is no entry of this key.
+            CrdtkvError: one of them is no entry of its key.
         """
-        key = self._keys.from_peer(identity_in(storage_key))
-        if basis is not None and not self._replica.has_seen(storage_key, parsed(CausalContext.from_wire, basis)):
-            return False
-        try:
-            if self._replica.is_news(key, encoded):
-                self._replica.merge(key, Entry.from_replica(encoded, key.type_tag))
-        except InsufficientStorage:
-            return False
-        return True
 
-    def give(self, node: str, number: int, wish: object) -> int:
-        """Send this node's entry of a wanted key, or the part the other lacks; return its bytes, 0 for no entry.
+        def taken(taken: Taken) -> None:
+            reply = EntriesTaken(message.id, message.partition, taken.is_whole)
+            self.send(node, reply, self._comparison.is_durable)
+
+        self.take(message.partition, message.entries, taken)
+
+    # The methods of `Channel`.
+
+    def send(self, node: str, message: Message, is_durable: bool = True) -> None:
+        """Send a message over the link to a node."""
+        self._step.answer(node, message, is_durable)
+
+    def take(self, partition: int, items: list[object], then: Callable[[Taken], None]) -> None:
+        """Merge entries of the other node here.
 
         Raises:
-            ProtocolError: `wish` is malformed.
+            CrdtkvError: one of them is no entry of its key.
         """
-        storage_key, seen = _parsed_wish(wish)
-        entry = self._replica.entry(storage_key)
-        if entry is None:
-            return 0
-        part = self._replica.lacking(storage_key, seen) if seen is not None else None
-        message = WriteReplica(number, identity_in(storage_key), (part or entry).to_bytes(), 0)
-        if part is not None and seen is not None:
-            message = message._replace(basis=list(seen.to_wire()))
-        self._step.answer(node, message, self._replica.commits.is_durable(storage_key))
-        return len(message.entry)
-
-    def _seen(self, storage_key: bytes, encoded: bytes) -> list[object]:
-        """Return the context that goes with a large entry's digest, so that the other node can send the difference."""
-        entry = self._replica.entry(storage_key) if len(encoded) > self._replica.limits.whole_entry_bytes else None
-        return [entry.context.to_wire()] if entry is not None else []
-
-    def _lacking(self, storage_key: bytes, encoded: bytes, known: "_Known | None") -> list[object] | None:
-        """Return the part of an entry that the other node lacks: the whole, or a delta with its basis, or None."""
-        entry = self._replica.entry(storage_key)
-        if known is None or known.seen is None or entry is None or entry.context == known.seen:
-            return [storage_key, encoded]
-        if known.seen.descends(entry.context):
-            return None
-        part = self._replica.lacking(storage_key, known.seen)
-        return [storage_key, encoded] if part is None else [storage_key, part.to_bytes(), known.seen.to_wire()]
-
-    def _wish(self, storage_key: bytes, known: "_Known") -> object:
-        """Return the wish for an entry that the other node holds; None if this node has seen all of it, and more."""
-        entry = self._replica.entry(storage_key)
-        if known.seen is None or entry is None:
-            return storage_key
-        if entry.context != known.seen and entry.context.descends(known.seen):
-            return None
-        return [storage_key, entry.context.to_wire()]
-
-    def _rows(
-        self, partition: int, leaf: int, after: bytes, end: bytes | None
-    ) -> tuple[list[tuple[bytes, bytes]], bytes | None]:
-        start, stop = rows.token_range(*leaf_range(partition, leaf, self._forest.partitions))
-        if after:
-            start = max(start, rows.data_row(after) + b"\0")
-        if end is not None:
-            stop = min(stop, rows.data_row(end) + b"\0")
-        found = self._store.scan(start, stop, ROWS_A_LEAF)
-        page = [(rows.storage_key_in(row), entry) for row, entry in found]
-        return page, None if is_whole(found, ROWS_A_LEAF) else page[-1][0]
+        merged = size_bytes = 0
+        for item in map(Item.from_wire, items):
+            key = self._comparison.keys.from_peer(identity_in(item.storage_key))
+            if item.basis is not None and not self._replica.has_seen(item.storage_key, item.basis):
+                continue
+            try:
+                if self._replica.is_news(key, item.entry):
+                    self._replica.merge(key, Entry.from_replica(item.entry, key.type_tag))
+            except InsufficientStorage:
+                continue
+            merged += 1
+            size_bytes += len(item.entry)
+        then(Taken(merged, size_bytes, is_whole=merged == len(items)))
 
     def _follow_ring(self) -> None:
         """Update the partitions of this node, and those it shares with each other node, if the ring has changed."""
@@ -297,7 +208,7 @@ class AntiEntropy:
         self._step.stats.count("merkle_exchanges")
         self._is_exchanging = True
         self._began_before_its_comparison = False
-        ExchangeCall(self._kernel, self, self._forest, peer, self._exchanged).start(built)
+        ExchangeCall(self._kernel, self._comparison, self, peer, self._exchanged).start(built)
 
     def _exchanged(self, findings: Findings) -> None:
         """Handle the end of an exchange: the next one begins soon if there was more to repair."""
@@ -324,25 +235,3 @@ class AntiEntropy:
             if peer in self._full_comparisons or self._cluster.alive.isdisjoint(self._full_comparisons):
                 return peer
         return None
-
-
-def _parsed_digests(digests: list[object]) -> dict[bytes, _Known]:
-    found: dict[bytes, _Known] = {}
-    for item in digests:
-        match item:
-            case [bytes() as storage_key, bytes() as digest]:
-                found[storage_key] = _Known(digest, None)
-            case [bytes() as storage_key, bytes() as digest, seen]:
-                found[storage_key] = _Known(digest, parsed(CausalContext.from_wire, seen))
-            case _:
-                raise ProtocolError("a digest is [storage key, 16 bytes], and the context of a large entry")
-    return found
-
-
-def _parsed_wish(wish: object) -> tuple[bytes, CausalContext | None]:
-    match wish:
-        case bytes():
-            return wish, None
-        case [bytes() as storage_key, seen]:
-            return storage_key, parsed(CausalContext.from_wire, seen)
-    raise ProtocolError("a wish is a storage key, and the context of a large entry")

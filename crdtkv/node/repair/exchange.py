@@ -1,52 +1,75 @@
-"""`ExchangeCall`: one anti-entropy exchange with another replica, in flight.
+"""`ExchangeCall`: one anti-entropy exchange with another node, in flight.
 
 First the roots are compared, then the leaves of trees that differ, then the digests of entries in leaves that differ;
 then the entries are exchanged. Entries that the other node lacks are sent and must be acknowledged; entries that this
 node lacks are merged. A partition counts as *compared* only when all of that has happened. Then this node holds
-everything that the other held when the exchange began; learners and hinted handoff depend on that.
+everything that the other held when the exchange began, and the other one all that this node held; learners, hinted
+handoff and data centers that lack entries depend on that.
+
+A `Channel` carries the messages, and says how entries of the other node are stored: between replicas of a data center
+here (`anti_entropy`), between data centers at a majority of the home replicas (`geo.anti_entropy`).
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from crdtkv.hashing import DIGEST_BYTES
-from crdtkv.merkle.forest import LEAVES, MerkleForest
+from crdtkv.merkle.forest import LEAVES
 from crdtkv.node.kernel.calls import Call
 from crdtkv.node.kernel.kernel import Kernel
+from crdtkv.node.repair.tree_comparison import REPLY_BYTES, TreeComparison
 from crdtkv.wire.messages import (
+    EntriesTaken,
+    GiveEntries,
     LeafReply,
     LeafRequest,
     Message,
-    ReplicaSuperseded,
-    ReplicaWritten,
     RootsReply,
     RootsRequest,
 )
 
-LEAVES_AN_EXCHANGE = 64
-EXCHANGE_TIMEOUT_S = 5.0
+#: An exchange ends when the other node has been silent for so long.
+SILENCE_S = 5.0
 
 
-class ExchangeHost(Protocol):
-    """The methods that an exchange needs of its node."""
+class Bounds(NamedTuple):
+    """The bounds of one exchange: trees and leaves with differences, and the largest entry that a message holds."""
 
-    def rows_of_leaf(self, partition: int, leaf: int, after: bytes) -> tuple[list[list[object]], bytes | None]:
-        """Return this node's digests of a leaf after a storage key, and the last complete key (None: complete)."""
+    trees: int
+    leaves: int
+    entry_bytes: int
+
+
+class Taken(NamedTuple):
+    """The result of storing entries of the other node.
+
+    `is_whole` is False if one was not stored. `overdue` are those so old that they cannot be on their way anyway.
+    """
+
+    entries: int
+    size_bytes: int
+    is_whole: bool
+    overdue: int = 0
+
+
+class Channel(Protocol):
+    """What an exchange needs of its scheduler."""
+
+    @property
+    def bounds(self) -> Bounds:
+        """The bounds of the exchanges that begin now."""
         ...
 
-    def take(self, storage_key: bytes, encoded: bytes, basis: object = None) -> bool:
-        """Merge an entry from the other node, or the part that is new to a replica that has seen `basis`.
-
-        Return False if the disk is too full, or this node has not seen `basis`.
-        """
+    def send(self, node: str, message: Message, is_durable: bool = True) -> None:
+        """Send a message, if it is not durable when all that was written so far is."""
         ...
 
-    def give(self, node: str, number: int, wish: object) -> int:
-        """Send this node's entry of a wanted key, or the part the other lacks; return its bytes, 0 for no entry.
+    def take(self, partition: int, items: list[object], then: Callable[[Taken], None]) -> None:
+        """Store entries of the other node (`Item.to_wire`), and call `then`.
 
         Raises:
-            ProtocolError: `wish` is malformed.
+            CrdtkvError: one of them is no entry of its key, or of another partition.
         """
         ...
 
@@ -55,59 +78,74 @@ class ExchangeHost(Protocol):
 class Findings:
     """The result of an exchange.
 
-    In each of the `compared` partitions this node holds all that the other held when the exchange began.
+    In each of the `compared` partitions both nodes hold all that the other held when the exchange began. Of those that
+    are `unheld` the other node is no replica.
     """
 
     peer: str
     asked: list[int] = field(default_factory=list)
     compared: set[int] = field(default_factory=set)
+    unheld: set[int] = field(default_factory=set)
     differences: int = 0
+    overdue: int = 0
     moved_bytes: int = 0
+    has_answer: bool = False
 
     @property
     def is_cut_short(self) -> bool:
         """Whether there was more to repair than one exchange can."""
-        return self.differences > 0 and len(self.compared) < len(self.asked)
+        return self.differences > 0 and len(self.compared) + len(self.unheld) < len(self.asked)
 
 
 class ExchangeCall(Call):
     """One exchange in flight. `ended` is called once, with the result."""
 
     def __init__(
-        self, kernel: Kernel, exchange: ExchangeHost, forest: MerkleForest, peer: str, ended: Callable[[Findings], None]
+        self,
+        kernel: Kernel,
+        comparison: TreeComparison,
+        channel: Channel,
+        peer: str,
+        ended: Callable[[Findings], None],
     ) -> None:
         self._step = kernel.step
         self._calls = kernel.calls
-        self._exchange = exchange
-        self._forest = forest
+        self._comparison = comparison
+        self._channel = channel
+        self._bounds = channel.bounds
         self._ended = ended
         self._findings = Findings(peer)
         self._compared: set[int] = set()
         self._waiting = 0
-        self._number = 0
+        self._has_ended = False
+        self._heard_at = kernel.step.now.monotonic_s
+        self.number = 0
 
     def start(self, partitions: list[int]) -> None:
         """Send the roots of these partitions."""
-        self._number = self._calls.add(self)
-        self._calls.set_timer(self._number, self._step.now.monotonic_s + EXCHANGE_TIMEOUT_S, "deadline")
-        trees = [self._forest.tree(partition) for partition in partitions]
+        self.number = self._calls.add(self)
+        self._set_timer()
+        trees = [self._comparison.forest.tree(partition) for partition in partitions]
         self._findings.asked = partitions
         roots = b"".join(tree.root_bytes for tree in trees if tree is not None)
-        self._send(RootsRequest(self._number, list(partitions), roots))
+        self._send(RootsRequest(self.number, list(partitions), roots))
 
     def answered(self, replica: str, message: Message) -> None:
         """Continue with the answer; end the exchange after the last one."""
-        self._waiting -= 1
+        if replica != self._findings.peer or self._has_ended:
+            return
+        self._heard_at = self._step.now.monotonic_s
         match message:
-            case RootsReply(_, trees, left):
-                self._look_into(trees, left)
+            case RootsReply():
+                self._look_into(message)
             case LeafReply():
                 self._mend(message)
-            case ReplicaWritten() | ReplicaSuperseded():
-                pass
-        if self._waiting <= 0:
-            self._findings.compared = self._compared
-            self._end()
+            case EntriesTaken():
+                if not message.is_whole:
+                    self._compared.discard(message.partition)
+            case _:
+                return
+        self._done()
 
     def lost(self, replica: str) -> None:
         """End the exchange if the other node is lost; no partition counts as compared then."""
@@ -115,51 +153,95 @@ class ExchangeCall(Call):
             self._end()
 
     def timer(self, purpose: str) -> None:
-        """End the exchange at its deadline; no partition counts as compared then."""
-        self._end()
+        """End the exchange if the other node is silent; no partition counts as compared then."""
+        if self._step.now.monotonic_s - self._heard_at >= SILENCE_S:
+            self._end()
+        else:
+            self._set_timer()
 
-    def _look_into(self, trees: list[object], left: list[object]) -> None:
-        self._compared = set(self._findings.asked).difference(number for number in left if type(number) is int)
+    def _set_timer(self) -> None:
+        self._calls.set_timer(self.number, self._heard_at + SILENCE_S, "silence")
+
+    def _look_into(self, reply: RootsReply) -> None:
+        asked = self._findings.asked
+        self._findings.has_answer = True
+        self._findings.unheld = set(asked).intersection(number for number in reply.unheld if type(number) is int)
+        self._compared = set(asked).difference(
+            self._findings.unheld, (number for number in reply.left if type(number) is int)
+        )
         leaves_asked = 0
-        for item in trees:
+        for item in reply.trees:
             match item:
                 case [int() as partition, bytes() as leaves] if len(leaves) == LEAVES * DIGEST_BYTES:
-                    tree = self._forest.tree(partition)
+                    tree = self._comparison.forest.tree(partition)
                     for leaf in tree.differing(leaves) if tree is not None else ():
-                        if leaves_asked == LEAVES_AN_EXCHANGE:
+                        if leaves_asked == self._bounds.leaves:
                             self._compared.discard(partition)
                             break
                         leaves_asked += 1
                         self._ask_leaf(partition, leaf, b"")
 
     def _ask_leaf(self, partition: int, leaf: int, after: bytes) -> None:
-        digests, end = self._exchange.rows_of_leaf(partition, leaf, after)
-        self._send(LeafRequest(self._number, partition, leaf, after, end, list(digests)))
+        digests, end = self._comparison.rows_of_leaf(partition, leaf, after)
+        self._send(LeafRequest(self.number, partition, leaf, after, end, list(digests)))
         if end is not None:
             self._ask_leaf(partition, leaf, end)
 
     def _mend(self, reply: LeafReply) -> None:
+        partition = reply.partition
         if not reply.is_whole:
-            self._compared.discard(reply.partition)
-        for item in reply.entries:
-            match item:
-                case [bytes() as storage_key, bytes() as entry, *basis] if len(basis) <= 1:
-                    if self._exchange.take(storage_key, entry, *basis):
-                        self._findings.differences += 1
-                        self._findings.moved_bytes += len(entry)
-                    else:
-                        self._compared.discard(reply.partition)
-        for wish in reply.wanted:
-            given = self._exchange.give(self._findings.peer, self._number, wish)
-            if given:
-                self._waiting += 1
-                self._findings.differences += 1
-                self._findings.moved_bytes += given
+            self._compared.discard(partition)
+        if reply.entries:
+            self._waiting += 1
+            self._channel.take(partition, reply.entries, lambda taken: self._taken(partition, taken))
+        self._give(partition, reply.wanted)
 
-    def _send(self, message: Message) -> None:
+    def _taken(self, partition: int, taken: Taken) -> None:
+        """Count what was stored here; note that this may come after the end of the exchange."""
+        if self._has_ended:
+            return
+        self._heard_at = self._step.now.monotonic_s
+        self._findings.differences += taken.entries
+        self._findings.overdue += taken.overdue
+        self._findings.moved_bytes += taken.size_bytes
+        if not taken.is_whole:
+            self._compared.discard(partition)
+        self._done()
+
+    def _give(self, partition: int, wishes: list[object]) -> None:
+        """Send the wanted entries, in messages of about `REPLY_BYTES`."""
+        entries: list[object] = []
+        size = 0
+        for wish in wishes:
+            item = self._comparison.wished(wish)
+            if item is None:
+                continue
+            if len(item.entry) > self._bounds.entry_bytes:
+                self._compared.discard(partition)
+                continue
+            if entries and size + len(item.entry) > REPLY_BYTES:
+                self._send(GiveEntries(self.number, partition, entries), self._comparison.is_durable)
+                entries, size = [], 0
+            entries.append(item.to_wire())
+            size += len(item.entry)
+            self._findings.differences += 1
+            self._findings.moved_bytes += len(item.entry)
+        if entries:
+            self._send(GiveEntries(self.number, partition, entries), self._comparison.is_durable)
+
+    def _send(self, message: Message, is_durable: bool = True) -> None:
         self._waiting += 1
-        self._step.effects.send(self._findings.peer, message)
+        self._channel.send(self._findings.peer, message, is_durable)
+
+    def _done(self) -> None:
+        """Note that one answer, or one commit, has come; end after the last."""
+        self._waiting -= 1
+        if self._waiting <= 0:
+            self._findings.compared = self._compared
+            self._end()
 
     def _end(self) -> None:
-        self._calls.end(self._number)
-        self._ended(self._findings)
+        if not self._has_ended:
+            self._has_ended = True
+            self._calls.end(self.number)
+            self._ended(self._findings)

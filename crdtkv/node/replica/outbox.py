@@ -10,19 +10,22 @@ replaces the row by one with a new number. Hence a confirmation of `outbox_seq` 
 
 Numbers are never reused, also not after a crash: they are reserved in blocks, durably, before they are used.
 
-Bound: at `rows_max` rows no further row is recorded, but the mark "dropped" is set, durably. When the outbox has
-drained, `refill` scans all entries of the node and records them again. The same is done when another replica has lost
-its disk, and with it the rows of writes that only it had to send (`send_everything`).
+Bound: at `rows_max` rows the outbox gives up on the data center that has confirmed least: it marks that one for a
+comparison (`comparison_marks`), durably, and drops what only that one has not confirmed, the oldest rows first. So the
+rows of other data centers stay, and the newest ones of all.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from itertools import islice
 
+from crdtkv.node.replica.comparison_marks import GIVE, ComparisonMarks
 from crdtkv.storage import rows
 from crdtkv.storage.store import Store, is_whole
 
 _NUMBERS_BLOCK = 1 << 20
-_REFILL_ROWS = 1_000
 _LOAD_ROWS = 10_000
+#: The most rows of a full outbox that are given up at a time.
+_GIVEN_UP_MAX = 10_000
 
 
 class OutboxRow:
@@ -40,11 +43,13 @@ class OutboxRow:
 class Outbox:
     """The rows of one node. Times are the caller's monotonic seconds."""
 
-    def __init__(self, store: Store, peers: Sequence[str], rows_max: int, now: float) -> None:
-        """Load the stored rows; `peers` are the other data centers."""
+    def __init__(self, store: Store, marks: ComparisonMarks, rows_max: int, now: float) -> None:
+        """Load the stored rows; `marks` knows the other data centers."""
         self._store = store
-        self._peers = tuple(peers)
+        self._marks = marks
+        self._peers = marks.peers
         self._rows_max = rows_max
+        self._unconfirmed = dict.fromkeys(self._peers, 0)
         self._rows: dict[int, OutboxRow] = {}
         self._newest: dict[bytes, int] = {}
         self._queued: dict[int, None] = {}
@@ -52,7 +57,6 @@ class Outbox:
         numbers = store.get(rows.OUTBOX_NUMBERS)
         # The unused numbers of the last block are skipped.
         self._next_number = self._reserved = int.from_bytes(numbers, "big") if numbers else 1
-        self._has_dropped = store.get(rows.OUTBOX_DROPPED) is not None
         self._load(now)
 
     def __len__(self) -> int:
@@ -63,14 +67,9 @@ class Outbox:
         """The number of rows that wait to be sent."""
         return len(self._queued)
 
-    @property
-    def has_dropped(self) -> bool:
-        """Whether rows were dropped and a refill is due."""
-        return self._has_dropped
-
     def waits_with(self, storage_key: bytes) -> bool:
         """Return whether a key has a row, or may have had one that was dropped."""
-        return storage_key in self._newest or self.has_dropped
+        return storage_key in self._newest or bool(self._marks)
 
     def record(self, storage_key: bytes, now: float) -> None:
         """Record, in the store's current batch, that a key was written here."""
@@ -81,31 +80,11 @@ class Outbox:
             if self._rows[earlier].sent_at is None and earlier in self._queued:
                 return  # never sent: the row will carry this write, too
             self._forget(earlier)
-        if len(self._rows) >= self._rows_max:
-            self._store.put(rows.OUTBOX_DROPPED, b"")
-            self._has_dropped = True
-            return
+        while len(self._rows) >= self._rows_max:
+            self._give_up()
         outbox_seq = self._take_number()
         self._store.put(rows.outbox_row(outbox_seq), storage_key)
         self._add(outbox_seq, storage_key, now)
-
-    @property
-    def next_number(self) -> int:
-        """The number of the next row; all recorded rows have lower ones."""
-        return self._next_number
-
-    def is_confirmed_below(self, datacenter: str, number: int) -> bool:
-        """Return whether a data center has confirmed all rows below a number."""
-        return not any(outbox_seq < number and datacenter in row.waiting_for for outbox_seq, row in self._rows.items())
-
-    def send_everything(self) -> None:
-        """Set the mark "dropped", so that `refill` records all entries of this node again.
-
-        Called when rows of other nodes may be lost.
-        """
-        if self._peers:
-            self._store.put(rows.OUTBOX_DROPPED, b"")
-            self._has_dropped = True
 
     def next_batch(self, limit: int, now: float, resting: frozenset[bytes] = frozenset()) -> list[tuple[int, bytes]]:
         """Take up to `limit` rows to send as `(outbox_seq, storage key)`, the oldest first; they count as sent.
@@ -146,10 +125,8 @@ class Outbox:
         """Note that a data center has these rows durably; delete rows that all data centers have confirmed."""
         for outbox_seq in outbox_seqs:
             row = self._rows.get(outbox_seq)
-            if row is not None:
-                row.waiting_for.discard(datacenter)
-                if not row.waiting_for:
-                    self._forget(outbox_seq)
+            if row is not None and datacenter in row.waiting_for:
+                self._confirmed(outbox_seq, row, datacenter)
 
     def republish_lost(self, datacenter: str, sent_before: float) -> int:
         """Queue rows again that `datacenter` has not confirmed and that were sent before a time; return their number.
@@ -169,26 +146,10 @@ class Outbox:
 
     def lag(self, datacenter: str, now: float) -> tuple[int, float]:
         """Return the number of rows that a data center has not confirmed, and the age of the oldest in seconds."""
+        if not self._unconfirmed[datacenter]:
+            return 0, 0.0
         waiting = [row.recorded_at for row in self._rows.values() if datacenter in row.waiting_for]
-        return len(waiting), (now - min(waiting) if waiting else 0.0)
-
-    def refill(self, now: float) -> bool:
-        """If rows were dropped and half the outbox is free, record the next stored entries; return whether it did."""
-        cursor = self._store.get(rows.OUTBOX_DROPPED)
-        if cursor is None or len(self._rows) > self._rows_max // 2:
-            return False
-        start, stop = rows.DATA_RANGE
-        limit = min(_REFILL_ROWS, self._rows_max // 2)
-        found = self._store.scan(cursor + b"\0" if cursor else start, stop, limit)
-        # Move the cursor first: if `record` drops a row again, it resets the cursor to the beginning.
-        if is_whole(found, limit):
-            self._store.delete(rows.OUTBOX_DROPPED)
-            self._has_dropped = False
-        else:
-            self._store.put(rows.OUTBOX_DROPPED, found[-1][0])
-        for row, _ in found:
-            self.record(rows.storage_key_in(row), now)
-        return True
+        return len(waiting), now - min(waiting)
 
     def _load(self, now: float) -> None:
         start, stop = rows.OUTBOX_RANGE
@@ -206,12 +167,32 @@ class Outbox:
 
     def _add(self, outbox_seq: int, storage_key: bytes, now: float) -> OutboxRow:
         row = self._rows[outbox_seq] = OutboxRow(storage_key, now, set(self._peers))
+        for datacenter in self._peers:
+            self._unconfirmed[datacenter] += 1
         self._newest[storage_key] = outbox_seq
         self._queued[outbox_seq] = None
         return row
 
+    def _give_up(self) -> None:
+        """Drop the oldest rows of the data center that has confirmed least, and mark it for a comparison."""
+        last = max(self._peers, key=lambda datacenter: self._unconfirmed[datacenter])
+        self._marks.set(last, GIVE)
+        limit = max(1, min(self._rows_max // 10, _GIVEN_UP_MAX))
+        oldest = islice(((seq, row) for seq, row in self._rows.items() if last in row.waiting_for), limit)
+        for outbox_seq, row in list(oldest):
+            self._confirmed(outbox_seq, row, last)
+
+    def _confirmed(self, outbox_seq: int, row: OutboxRow, datacenter: str) -> None:
+        """Note that a row does not wait for a data center any more."""
+        row.waiting_for.discard(datacenter)
+        self._unconfirmed[datacenter] -= 1
+        if not row.waiting_for:
+            self._forget(outbox_seq)
+
     def _forget(self, outbox_seq: int) -> None:
         row = self._rows.pop(outbox_seq)
+        for datacenter in row.waiting_for:
+            self._unconfirmed[datacenter] -= 1
         self._queued.pop(outbox_seq, None)
         self._aside.pop(outbox_seq, None)
         if self._newest.get(row.storage_key) == outbox_seq:

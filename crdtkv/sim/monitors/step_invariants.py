@@ -3,7 +3,8 @@
 - I3: a node takes a new incarnation only when its disk has lost data.
 - I4: a replica's context for a key never shrinks, unless its tombstone is collected.
 - I6: a write is in the same batch as its outbox row, and the row is deleted only when a majority in every other data
-  center has the write durably.
+  center has the write durably, or the data center is marked for a comparison; the mark is cleared only when a majority
+  there has all writes durably.
 - I9: the outbox, the hints and the table of calls stay within their limits; a full disk stores no entry; no timestamp
   moves a clock farther ahead than allowed.
 - Rule 5: a stream message is acknowledged only when a majority of the home replicas has all of it durably.
@@ -100,8 +101,8 @@ class StepInvariants(Monitor):
                 self._outbox_row_deleted(node, batch, row)
             elif row[:1] == b"h" and value is None:
                 self._hint_deleted(node, row)
-        if batch.get(rows.OUTBOX_DROPPED) == b"":
-            self._world.count("outbox_overflows")
+            elif row.startswith(rows.COMPARE_RANGE[0]):
+                self._mark_changed(node, batch, row, value)
 
     def _entry(self, node: NodeView, batch: Batch, row: bytes, value: bytes) -> None:
         stored = parse(value)
@@ -129,8 +130,27 @@ class StepInvariants(Monitor):
         actor = node.core.parts.replica.actor
         own = Stored({actor: parse(value).vector.get(actor, 0)}, frozenset(), b"", [])
         for peer in self._world.config.peers_of(node.place.datacenter):
-            if not self._homes.majority_has(peer, row, own):
+            if not _is_marked(node, batch, peer) and not self._homes.majority_has(peer, row, own):
                 violated("I6", f"{node.place.node} drops the outbox row of {row!r} {own.vector}, which {peer} lacks")
+
+    def _mark_changed(self, node: NodeView, batch: Batch, mark: bytes, value: bytes | None) -> None:
+        """Check that a mark is cleared only when the data center has all writes of this node without an outbox row."""
+        if value is not None:
+            self._world.count("comparisons_marked")
+            return
+        if self._loses_data or node.core is None:
+            return
+        self._world.count("comparisons_done")
+        peer, actor = rows.compared_in(mark), node.core.parts.replica.actor
+        for row, _ in node.disk.committed(*rows.DATA_RANGE):
+            stored = node.disk.visible(row)
+            if stored is None or row in batch or self._is_in_outbox(node, batch, row):
+                continue
+            own = Stored({actor: parse(stored).vector.get(actor, 0)}, frozenset(), b"", [])
+            if node.place.node in self._homes.of(node.place.datacenter, row) and not self._homes.majority_has(
+                peer, row, own
+            ):
+                violated("I6", f"{node.place.node} has compared all with {peer}, which lacks {row!r} {own.vector}")
 
     def _hint_deleted(self, node: NodeView, row: bytes) -> None:
         """Check the deletion of a hint: its target must have the entry of the hint."""
@@ -147,17 +167,18 @@ class StepInvariants(Monitor):
             violated("rule 12", f"{node.place.node} drops a hint for {target}, which lacks {data_row!r}")
 
     def _is_in_outbox(self, node: NodeView, batch: Batch, row: bytes) -> bool:
-        """Tell whether a key is in the outbox after this batch, or all entries will be sent again."""
-        if rows.OUTBOX_DROPPED in batch:
-            if batch[rows.OUTBOX_DROPPED] is not None:
-                return True
-        elif node.disk.visible(rows.OUTBOX_DROPPED) is not None:
-            return True
+        """Tell whether a key is in the outbox after this batch."""
         key = rows.storage_key_in(row)
         if any(value == key for outbox_row, value in batch.items() if outbox_row[:1] == b"o"):
             return True
         stored = node.disk.committed(*rows.OUTBOX_RANGE)
         return any(value == key and batch.get(outbox_row, b"") is not None for outbox_row, value in stored)
+
+
+def _is_marked(node: NodeView, batch: Batch, datacenter: str) -> bool:
+    """Tell whether a node has still to compare its entries with a data center after this batch."""
+    row = rows.compare_row(datacenter)
+    return batch[row] is not None if row in batch else node.disk.visible(row) is not None
 
 
 def _entries_in(payload: bytes) -> Iterator[tuple[bytes, bytes]]:
