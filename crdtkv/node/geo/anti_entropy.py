@@ -238,7 +238,7 @@ class _Pair:
         self._nodes = sorted(nodes)
         self._cluster = geo._cluster
         self._step = geo._step
-        self._next_at = self._step.now.monotonic_s
+        self._next_at = self._step.now.monotonic_s + geo.config.compare_interval_s
         self._call: ExchangeCall | None = None
         self._session: _Session | None = None
         self._of_epoch = self._cluster.epoch

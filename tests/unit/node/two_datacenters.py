@@ -38,10 +38,9 @@ from crdtkv.wire.messages import ErrorReply, MembersPush, MembersReply, Message,
 
 STOCK = identity_of("default", "bcounter", "stock")
 TIMEOUT_MS = 4000
-#: How much may come of what is under way at one time.
-HAPPENINGS_MAX = 2000
 #: Nothing mends by itself.
 QUIET = {"interval_s": 3600, "rebuild_s": 3600, "read_share": 0}
+NO_COMPARISONS = {"compare_interval_s": 3600}
 NAMES = [f"{datacenter}-{number}" for datacenter in ("eu", "us") for number in (1, 2, 3)]
 
 
@@ -65,10 +64,17 @@ class Outcome:
 class World:
     """The nodes of eu and us, and all that is under way between them."""
 
-    def __init__(self, seed: int = 0, repair: dict[str, Any] | None = None, entry_cache_mib: int = 32) -> None:
+    def __init__(
+        self,
+        seed: int = 0,
+        repair: dict[str, Any] | None = None,
+        entry_cache_mib: int = 32,
+        **sections: dict[str, Any],
+    ) -> None:
         self.random = Random(seed)
         storage = {"entry_cache_mib": entry_cache_mib}
-        self.config = config(3, ("eu", "us"), repair=repair or QUIET, storage=storage)
+        defaults: dict[str, dict[str, Any]] = {"repair": repair or QUIET, "storage": storage, "geo": NO_COMPARISONS}
+        self.config = config(3, ("eu", "us"), **(defaults | sections))
         self.now_s = 100.0
         self.stores = {name: MemoryStore() for name in NAMES}
         self.cores: dict[str, NodeCore] = {}
@@ -81,6 +87,8 @@ class World:
         self.loses: Callable[[str, str, Message], bool] = lambda sender, receiver, message: False
         self.sent: list[tuple[str, str, Message]] = []
         self.outcomes: dict[int, Outcome] = {}
+        #: How much may come of what is under way at one time.
+        self.happenings_max = 2000
         self._handles = 0
         self._topologies = {datacenter: self._topology(datacenter) for datacenter in ("eu", "us")}
         for name in NAMES:
@@ -145,7 +153,7 @@ class World:
 
     def flow(self) -> None:
         """Let everything arrive that is under way now, and what comes of it."""
-        for _ in range(HAPPENINGS_MAX):
+        for _ in range(self.happenings_max):
             busy = [name for name in NAMES if self.held[name]]
             if busy:
                 self.sync(busy[0])

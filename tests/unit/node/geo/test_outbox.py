@@ -1,19 +1,20 @@
 """The outbox: which rows are sent and deleted, and when; the effect of a restart and of a full outbox."""
 
 from collections.abc import Iterable
+from random import Random
 
 import pytest
 
+from crdtkv.node.replica.comparison_marks import EXCHANGE, GIVE, ComparisonMarks
 from crdtkv.node.replica.outbox import Outbox
 from crdtkv.storage import rows
 from crdtkv.storage.memory import MemoryStore
 
 PEERS = ("ap", "us")
-NEVER = 1e9
 
 
 def outbox_on(store: MemoryStore, peers: Iterable[str] = PEERS, rows_max: int = 100, now: float = 0.0) -> Outbox:
-    return Outbox(store, tuple(peers), rows_max, now)
+    return Outbox(store, ComparisonMarks(store, tuple(peers)), rows_max, now)
 
 
 @pytest.fixture
@@ -338,19 +339,40 @@ def test_more_rows_than_one_page_of_the_store_survive_a_restart(store: MemorySto
 # A full outbox.
 
 
-def stored(store: MemoryStore, *keys: bytes) -> None:
-    for key in keys:
-        store.put(rows.data_row(key), b"entry")
-
-
-def test_a_full_outbox_records_nothing_more_and_marks_that_it_dropped(store: MemoryStore) -> None:
-    outbox = outbox_on(store, rows_max=2)
-    for key in (b"a", b"b"):
+def test_a_full_outbox_drops_the_oldest_rows_of_the_one_that_has_confirmed_least(store: MemoryStore) -> None:
+    outbox = outbox_on(store, rows_max=3)
+    for key in (b"a", b"b", b"c"):
         outbox.record(key, now=1.0)
-    assert not outbox.has_dropped
-    outbox.record(b"c", now=1.0)
-    assert outbox.has_dropped
-    assert rows_of(store) == {1: b"a", 2: b"b"}
+    batch = outbox.next_batch(10, now=2.0)
+    outbox.confirm("us", numbers_in(batch))
+    outbox.record(b"d", now=3.0)
+    assert rows_of(store) == {2: b"b", 3: b"c", 4: b"d"}
+    assert outbox.lag("us", now=3.0)[0] == 1
+    assert outbox.lag("ap", now=3.0)[0] == 3
+    marks = ComparisonMarks(store, PEERS)
+    assert (marks.kind("ap"), marks.kind("us")) == (GIVE, None)
+
+
+def test_the_rows_of_a_healthy_data_center_stay_when_another_one_is_given_up(store: MemoryStore) -> None:
+    outbox = outbox_on(store, rows_max=20)
+    sent: list[bytes] = []
+    for number in range(200):
+        outbox.record(b"%03d" % number, now=1.0)
+        batch = outbox.next_batch(10, now=2.0)
+        sent += keys_in(batch)
+        outbox.confirm("us", numbers_in(batch))
+    assert sent == [b"%03d" % number for number in range(200)]
+    assert len(outbox) == 20
+    assert outbox.lag("us", now=3.0) == (0, 0.0)
+
+
+def test_a_full_outbox_gives_up_on_all_if_none_of_them_confirms(store: MemoryStore) -> None:
+    outbox = outbox_on(store, rows_max=2)
+    for key in (b"a", b"b", b"c", b"d"):
+        outbox.record(key, now=1.0)
+    assert rows_of(store) == {3: b"c", 4: b"d"}
+    marks = ComparisonMarks(store, PEERS)
+    assert (marks.kind("ap"), marks.kind("us")) == (GIVE, GIVE)
 
 
 def test_a_full_outbox_still_takes_writes_to_keys_it_holds(store: MemoryStore) -> None:
@@ -360,107 +382,65 @@ def test_a_full_outbox_still_takes_writes_to_keys_it_holds(store: MemoryStore) -
     outbox.next_batch(1, now=2.0)
     outbox.record(b"a", now=3.0)
     outbox.record(b"b", now=3.0)
-    assert not outbox.has_dropped
+    assert len(ComparisonMarks(store, PEERS)) == 0
     assert rows_of(store) == {2: b"b", 3: b"a"}
 
 
-def test_the_mark_survives_a_restart(store: MemoryStore) -> None:
+def test_a_row_that_was_dropped_can_still_be_confirmed_and_given_back(store: MemoryStore) -> None:
     outbox = outbox_on(store, rows_max=1)
     outbox.record(b"a", now=1.0)
-    outbox.record(b"b", now=1.0)
-    store.commit()
-    assert outbox_on(store, rows_max=1).has_dropped
-
-
-def test_nothing_is_refilled_while_nothing_was_dropped(store: MemoryStore, outbox: Outbox) -> None:
-    stored(store, b"a", b"b")
-    assert not outbox.refill(now=1.0)
-    assert len(outbox) == 0
-
-
-def test_a_refill_waits_until_half_the_outbox_is_free(store: MemoryStore) -> None:
-    outbox = outbox_on(store, rows_max=4)
-    keys = (b"a", b"b", b"c", b"d", b"e")
-    stored(store, *keys)
-    for key in keys:
-        outbox.record(key, now=1.0)
     batch = outbox.next_batch(10, now=2.0)
-    confirm_everywhere(outbox, numbers_in(batch)[:1])
-    assert not outbox.refill(now=3.0)
-    confirm_everywhere(outbox, numbers_in(batch)[1:2])
-    assert outbox.refill(now=3.0)
+    outbox.record(b"b", now=3.0)
+    confirm_everywhere(outbox, numbers_in(batch))
+    outbox.give_back(numbers_in(batch))
+    assert keys_in(outbox.next_batch(10, now=4.0)) == [b"b"]
 
 
-def refilled(outbox: Outbox) -> list[bytes]:
-    """Drain the outbox by sending and confirming, refilling as it goes; return the keys in the order sent."""
-    sent: list[bytes] = []
-    for _ in range(100):
-        batch = outbox.next_batch(100, now=NEVER)
-        sent += keys_in(batch)
-        confirm_everywhere(outbox, numbers_in(batch))
-        if not outbox.refill(now=NEVER) and not len(outbox):
-            return sent
-    raise AssertionError("the outbox never drained")
+def test_the_lag_counts_what_is_in_the_rows_after_any_history(store: MemoryStore) -> None:
+    random = Random(1)
+    outbox = outbox_on(store, rows_max=20)
+    for _ in range(2_000):
+        match random.randrange(3):
+            case 0:
+                outbox.record(b"%d" % random.randrange(30), now=1.0)
+            case 1:
+                outbox.next_batch(random.randrange(5), now=2.0)
+            case 2:
+                outbox.confirm(random.choice(PEERS), random.sample(range(1, 2_000), 300))
+        for peer in PEERS:
+            waiting = sum(peer in row.waiting_for for row in outbox._rows.values())
+            assert outbox.lag(peer, now=3.0)[0] == outbox._unconfirmed[peer] == waiting
 
 
-@pytest.mark.parametrize("count", [1, 4, 5, 6, 23])
-def test_a_refill_sends_everything_the_node_stores(store: MemoryStore, count: int) -> None:
-    outbox = outbox_on(store, rows_max=10)
-    store.put(rows.OUTBOX_DROPPED, b"")
-    keys = [b"%02d" % number for number in range(count)]
-    stored(store, *keys)
-    assert sorted(set(refilled(outbox))) == keys
-    assert not outbox.has_dropped
+# Marks.
 
 
-def test_a_refill_sends_entries_and_nothing_else_of_the_store(store: MemoryStore) -> None:
-    outbox = outbox_on(store, rows_max=10)
-    store.put(rows.OUTBOX_DROPPED, b"")
-    store.put(rows.IDENTITY, b"12345678")
-    store.put(rows.dead_letter_row(7), b"?")
-    stored(store, b"k")
-    assert refilled(outbox) == [b"k"]
+def test_marks_survive_a_restart_and_those_of_a_data_center_that_left_do_not(store: MemoryStore) -> None:
+    marks = ComparisonMarks(store, PEERS)
+    marks.set("ap", GIVE)
+    marks.set("us", EXCHANGE)
+    assert [ComparisonMarks(store, PEERS).kind(peer) for peer in PEERS] == [GIVE, EXCHANGE]
+    ComparisonMarks(store, ("us",))
+    assert [ComparisonMarks(store, PEERS).kind(peer) for peer in PEERS] == [None, EXCHANGE]
 
 
-def test_a_refill_goes_on_where_it_stopped_also_after_a_restart(store: MemoryStore) -> None:
-    outbox = outbox_on(store, rows_max=10)
-    store.put(rows.OUTBOX_DROPPED, b"")
-    keys = [b"%02d" % number for number in range(12)]
-    stored(store, *keys)
-    assert outbox.refill(now=1.0)
-    assert keys_in(outbox.next_batch(100, now=2.0)) == keys[:5]
-    confirm_everywhere(outbox, range(1, 6))
-    store.commit()
-    reloaded = outbox_on(store, rows_max=10)
-    assert reloaded.has_dropped
-    assert refilled(reloaded) == keys[5:]
+def test_a_mark_for_an_exchange_is_not_weakened(store: MemoryStore) -> None:
+    marks = ComparisonMarks(store, PEERS)
+    marks.set("us", GIVE)
+    marks.set("us", EXCHANGE)
+    marks.set("us", GIVE)
+    assert ComparisonMarks(store, PEERS).kind("us") == EXCHANGE
+    assert marks.times_set("us") == 3
+    marks.clear("us")
+    assert ComparisonMarks(store, PEERS).kind("us") is None
 
 
-def test_dropping_again_during_a_refill_begins_it_anew(store: MemoryStore) -> None:
-    outbox = outbox_on(store, rows_max=4)
-    store.put(rows.OUTBOX_DROPPED, b"")
-    stored(store, *(b"%02d" % number for number in range(8)))
-    assert outbox.refill(now=1.0)  # 00 and 01 are recorded, the cursor stands behind them
-    confirm_everywhere(outbox, numbers_in(outbox.next_batch(100, now=2.0)))
-    for key in (b"w", b"x", b"y", b"z"):
-        outbox.record(key, now=3.0)
-    outbox.record(b"00", now=3.0)  # does not fit, and lies before the cursor
-    assert b"00" in refilled(outbox)
-
-
-def test_a_refill_of_large_entries_goes_on_past_the_end_of_a_page(store: MemoryStore) -> None:
-    outbox = outbox_on(store, rows_max=100)
-    store.put(rows.OUTBOX_DROPPED, b"")
-    keys = [b"%02d" % number for number in range(12)]
-    for key in keys:
-        store.put(rows.data_row(key), b"x" * 200_000)
-    assert refilled(outbox) == keys
-
-
-def test_a_key_that_waits_already_is_refilled_without_a_second_row(store: MemoryStore) -> None:
-    outbox = outbox_on(store, rows_max=10)
-    store.put(rows.OUTBOX_DROPPED, b"")
-    stored(store, b"a", b"b")
-    outbox.record(b"b", now=1.0)
-    assert outbox.refill(now=2.0)
-    assert sorted(rows_of(store).values()) == [b"a", b"b"]
+def test_a_data_center_that_is_added_or_put_back_is_marked_if_there_is_anything_to_give(store: MemoryStore) -> None:
+    assert len(ComparisonMarks(store, ("us",))) == 0
+    store.put(rows.data_row(b"k"), b"entry")
+    assert len(ComparisonMarks(store, ("us",))) == 0
+    marks = ComparisonMarks(store, PEERS)
+    assert (marks.kind("ap"), marks.kind("us")) == (GIVE, None)
+    marks.clear("ap")
+    assert len(ComparisonMarks(store, ("us",))) == 0
+    assert ComparisonMarks(store, PEERS).kind("ap") == GIVE

@@ -1,6 +1,7 @@
 """Large entries rest between two transfers; small ones do not, and no waiting row is lost."""
 
 from crdtkv.node.geo.pacing import BYTES_PER_S, FREE_BYTES, Pacing
+from crdtkv.node.replica.comparison_marks import ComparisonMarks
 from crdtkv.node.replica.outbox import Outbox
 from crdtkv.storage.memory import MemoryStore
 
@@ -18,7 +19,8 @@ def test_an_entry_rests_for_as_long_as_its_bytes_take() -> None:
 
 
 def test_rows_of_keys_that_rest_stay_in_the_outbox_and_the_others_pass_them() -> None:
-    outbox = Outbox(MemoryStore(), ["us"], 100, 0.0)
+    store = MemoryStore()
+    outbox = Outbox(store, ComparisonMarks(store, ["us"]), 100, 0.0)
     for key in (HOT, COLD):
         outbox.record(key, 0.0)
     assert [key for _, key in outbox.next_batch(10, 1.0, frozenset((HOT,)))] == [COLD]
