@@ -53,7 +53,7 @@ COUNTERS = {
     "geo_applied_rows": "Rows from other data centers that a majority has made durable",
     "geo_exchanges": "Anti-entropy exchanges that this node began with nodes of other data centers",
     "geo_sessions": "Times this node began to compare all its entries with another data center",
-    "geo_repaired": "Entries that exchanges with other data centers brought here",
+    "geo_repaired": "Entries that such exchanges sent or brought because two data centers differed",
     "outboxes_lost": "Times another replica had lost its disk, and its outbox with it",
     "dead_letters": "Messages from other data centers that could not be decoded",
     "outbox_rows_too_large": "Outbox rows set aside because no message to other data centers can carry their entry",

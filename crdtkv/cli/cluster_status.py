@@ -140,8 +140,9 @@ def lag(
 ) -> None:
     """Show the rows that each data center has not confirmed to the others; exit code 0 if there are none.
 
-    A data center that was added, or has lost disks, is complete only when it has confirmed all entries of the other
-    one.
+    A data center that was added, has lost disks, or was away until its rows were dropped, is complete only when all
+    entries were compared. "compared_s" is how long ago all nodes of a data center had last compared all their entries
+    with the other one.
     """
     cluster = load(config)
     deadline = time.monotonic() + wait
@@ -155,10 +156,10 @@ def lag(
     if json_output:
         as_json([dict(zip(_LAG, row, strict=True)) for row in rows])
     else:
-        table("", _LAG, [(*row[:5], "yes" if row[5] else "no") for row in rows])
-    for dc, peer, _, _, _, is_complete in rows:
+        table("", _LAG, [(*row[:5], "yes" if row[5] else "no", row[6]) for row in rows])
+    for dc, peer, _, _, _, is_complete, _ in rows:
         if not is_complete:
-            complain(f"{peer} may lack entries of {dc}: {dc} sends all of them, wait until {peer} has confirmed them")
+            complain(f"{peer} may lack entries of {dc}: {_comparing(told, dc, peer)}; wait until that is done")
     for dc, names in strangers(cluster, told).items():
         complain(
             f"{', '.join(names)} do not know the data center {dc!r}, and send it nothing: give them this "
@@ -169,7 +170,7 @@ def lag(
 
 
 _RING = ("node", "address", "zone", "weight", "share")
-_LAG = ("from", "to", "rows", "oldest_s", "silent_nodes", "complete")
+_LAG = ("from", "to", "rows", "oldest_s", "silent_nodes", "complete", "compared_s")
 
 
 async def ask_everybody(config: ClusterConfig) -> Told:
@@ -229,8 +230,31 @@ def strangers(config: ClusterConfig, told: Told) -> dict[str, list[str]]:
     return found
 
 
-def _lag_rows(config: ClusterConfig, told: Told) -> list[tuple[str, str, int, float, int, bool]]:
-    """Return per pair of data centers: rows not confirmed, age of the oldest, nodes without data, completeness."""
+def comparisons_left(node: dict[str, Any], peer: str) -> int:
+    """Return the partitions that a node has still to compare with another data center, at least 1 before the end."""
+    left = sum(node.get("comparing_elsewhere", {}).get(peer, {}).get("left", {}).values())
+    return left or int(not node.get("lag", {}).get(peer, {}).get("is_complete", True))
+
+
+def _comparing(told: Told, one: str, other: str) -> str:
+    """Return what two data centers have still to compare, for a person."""
+    left = {
+        name: comparisons_left(node, peer)
+        for dc, peer in ((one, other), (other, one))
+        for name, node in told[dc].items()
+        if node is not None
+    }
+    parts = [f"{name} {count:,}" for name, count in left.items() if count]
+    if not parts:
+        return f"no node of {other} counts yet"
+    return f"all entries are being compared (comparisons of partitions to go: {', '.join(parts)})"
+
+
+def _lag_rows(config: ClusterConfig, told: Told) -> list[tuple[str, str, int, float, int, bool, float | None]]:
+    """Return per pair of data centers: rows not confirmed, age of the oldest, nodes without data, completeness.
+
+    The last item is the age of the last comparison, in seconds.
+    """
     rows = []
     for dc, nodes in told.items():
         answers = [node for node in nodes.values() if node is not None]
@@ -239,8 +263,16 @@ def _lag_rows(config: ClusterConfig, told: Told) -> list[tuple[str, str, int, fl
             count = sum(lag["rows"] for lag in lags)
             oldest = max((lag["age_s"] for lag in lags), default=0.0)
             # A node without the other data center in its configuration has no lag for it.
-            rows.append((dc, peer, count, oldest, len(nodes) - len(lags), _is_complete(dc, answers, peer, told[peer])))
+            is_complete = _is_complete(dc, answers, peer, told[peer])
+            rows.append((dc, peer, count, oldest, len(nodes) - len(lags), is_complete, _compared_s(answers, peer)))
     return rows
+
+
+def _compared_s(senders: list[dict[str, Any]], to: str) -> float | None:
+    """Return how long ago all nodes had compared all their entries with a data center; None if one never has."""
+    ages = [node.get("comparing_elsewhere", {}).get(to, {}).get("compared_s") for node in senders]
+    known = [age for age in ages if age is not None]
+    return max(known) if known and len(known) == len(ages) else None
 
 
 def _is_complete(dc: str, senders: list[dict[str, Any]], to: str, receivers: dict[str, dict[str, Any] | None]) -> bool:

@@ -7,12 +7,13 @@ from typing import Annotated, Any
 
 import typer
 
-from crdtkv.cli.cluster_status import ask_everybody
+from crdtkv.cli.cluster_status import ask_everybody, comparisons_left
 from crdtkv.cli.options import ConfigFile, Datacenter, Json, Wait
 from crdtkv.cli.output import EXIT_NO, as_json, say, table
 from crdtkv.cli.session import with_client
 from crdtkv.client.client import Client
 from crdtkv.config.loader import load
+from crdtkv.config.model import ClusterConfig
 from crdtkv.errors import InvalidRequest
 
 _CONFIG = Path("datacenters.yaml")
@@ -47,6 +48,9 @@ def hints(config: ConfigFile = _CONFIG, json_output: Json = False) -> None:
 
 def repair(
     partition: Annotated[int | None, typer.Option(help="Only this partition; default all.")] = None,
+    between: Annotated[
+        tuple[str, str] | None, typer.Option(help="Compare two data centers with each other.", metavar="DC DC")
+    ] = None,
     wait: Wait = 600.0,
     config: ConfigFile = _CONFIG,
     dc: Datacenter = None,
@@ -54,18 +58,20 @@ def repair(
 ) -> None:
     """Compare all replicas of a data center now, and repair the differences; exit code 0 when that is done.
 
-    Anti-entropy does so continuously in the background. This starts it at once, and shows its progress.
+    Anti-entropy does so continuously in the background. This starts it at once, and shows its progress. With --between
+    all nodes of the first data center compare all their entries with all nodes of the second.
     """
+    peer = _other_datacenter(load(config), between, partition, dc)
 
     async def act(client: Client) -> dict[str, Any]:
         if partition is not None and not 0 <= partition < client.topology.partitions:
             raise InvalidRequest(f"partitions count from 0 to {client.topology.partitions - 1}, not {partition}")
-        begun = await client.repair(partition)
+        begun = await client.repair(partition, between=peer)
         before = {name: _repaired(node) for name, node in begun.items() if node is not None}
         began, shown = time.monotonic(), -1
         while True:
             status = await client.status()
-            left = sum(sum(node.get("comparing", {}).values()) for node in status.values() if node is not None)
+            left = sum(_left(node, peer) for node in status.values() if node is not None)
             if left != shown and not json_output:
                 say(f"{left:,} comparisons of partitions to go")
                 shown = left
@@ -80,7 +86,7 @@ def repair(
             "seconds": round(time.monotonic() - began, 3),
         }
 
-    done = with_client(config, dc, None, 5.0, act)
+    done = with_client(config, between[0] if between is not None else dc, None, 5.0, act)
     if json_output:
         as_json(done)
     else:
@@ -90,6 +96,31 @@ def repair(
             say(f"{', '.join(done['silent'])} did not answer, and compared nothing")
     if done["left"] or done["silent"]:
         raise typer.Exit(EXIT_NO)
+
+
+def _other_datacenter(
+    config: ClusterConfig, between: tuple[str, str] | None, partition: int | None, dc: str | None
+) -> str | None:
+    """Return the second data center of `--between`.
+
+    Raises:
+        InvalidRequest: the options do not fit together.
+    """
+    if between is None:
+        return None
+    if partition is not None or dc is not None:
+        raise InvalidRequest("--between compares all partitions of two data centers: leave out --partition and --dc")
+    for name in between:
+        if name not in config.datacenters:
+            raise InvalidRequest(f"no data center {name!r}: there are {', '.join(config.datacenters)}")
+    if between[0] == between[1]:
+        raise InvalidRequest(f"{between[0]!r} twice: name two data centers, or use --dc to compare its replicas")
+    return between[1]
+
+
+def _left(node: dict[str, Any], peer: str | None) -> int:
+    """Return the comparisons of partitions that a node has still to make: with its replicas, or a data center."""
+    return comparisons_left(node, peer) if peer is not None else sum(node.get("comparing", {}).values())
 
 
 def _hint_rows(dc: str, nodes: _Status) -> list[tuple[object, ...]]:
@@ -105,4 +136,5 @@ def _hint_rows(dc: str, nodes: _Status) -> list[tuple[object, ...]]:
 
 
 def _repaired(node: dict[str, Any]) -> int:
-    return int(node.get("counters", {}).get("merkle_repaired", 0))
+    counters = node.get("counters", {})
+    return int(counters.get("merkle_repaired", 0)) + int(counters.get("geo_repaired", 0))

@@ -98,11 +98,14 @@ class Client(Buckets):
         """
         return await self._ask_all(StatusRequest, timeout)
 
-    async def repair(self, partition: int | None = None, timeout: float = 2.0) -> dict[str, dict[str, Any] | None]:
+    async def repair(
+        self, partition: int | None = None, timeout: float = 2.0, between: str | None = None
+    ) -> dict[str, dict[str, Any] | None]:
         """Start anti-entropy sessions between the replicas of a partition, or of all partitions (None).
 
-        The call does not wait for their end. It returns the status documents as `status` does; `comparing` in later
-        ones counts down to an empty dictionary.
+        With `between`, the name of another data center, all nodes compare all their entries with those of that one.
+        The call does not wait for the end. It returns the status documents as `status` does; `comparing`, or `left` in
+        `comparing_elsewhere`, counts down to an empty dictionary in later ones.
 
         Raises:
             InvalidRequest: there is no such partition, the timeout is invalid, or this is not the client's event loop.
@@ -110,7 +113,7 @@ class Client(Buckets):
         partitions = self.topology.partitions
         if partition is not None and (type(partition) is not int or not 0 <= partition < partitions):
             raise InvalidRequest(f"partitions are numbered from 0 to {partitions - 1}: there is no {partition!r:.40}")
-        return await self._ask_all(lambda number: RepairRequest(number, partition), timeout)
+        return await self._ask_all(lambda number: RepairRequest(number, partition, between), timeout)
 
     async def inspect(self, identity: bytes, timeout: float = 2.0) -> dict[str, Held | None]:
         """Return the entry of a key that each node stores, by node name; None for a node that does not answer.

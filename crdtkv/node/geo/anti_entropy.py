@@ -185,7 +185,6 @@ class GeoAntiEntropy:
             raise ProtocolError(f"this node is no replica of partition {partition}")
 
         def applied() -> None:
-            self._step.stats.count("geo_repaired", len(arrived))
             then(Taken(len(arrived), size_bytes, len(arrived) == len(items), overdue))
 
         def failed(_: CrdtkvError) -> None:
@@ -210,23 +209,33 @@ class _Channel:
 
 
 class _Session:
-    """One comparison of everything: the partitions left by node, and those of which some node there holds all."""
+    """One comparison of everything with the nodes of a data center; `left` are the partitions to compare with each."""
 
     def __init__(self, kind: bytes, times_set: int, nodes: Sequence[str], partitions: Sequence[int]) -> None:
         self.kind = kind
         self.times_set = times_set
         self.left = {node: set(partitions) for node in nodes}
-        self.not_given = set(partitions)
+        #: By partition: the nodes there that may be replicas, and those that hold all that this node held.
+        self._replicas = dict.fromkeys(partitions, len(nodes))
+        self._holders = dict.fromkeys(partitions, 0)
+        self._not_given = set(partitions)
 
     @property
     def is_done(self) -> bool:
         """Whether the mark may be cleared."""
-        return not self.not_given and (self.kind == GIVE or not any(self.left.values()))
+        return not self._not_given and (self.kind == GIVE or not any(self.left.values()))
 
     def note(self, findings: Findings) -> None:
-        """Note the result of an exchange."""
-        self.left[findings.peer] -= findings.compared | findings.unheld
-        self.not_given -= findings.compared
+        """Note the result of an exchange. A partition is given when a majority of its replicas there holds it."""
+        left = self.left[findings.peer]
+        for partition in left & findings.unheld:
+            self._replicas[partition] -= 1
+        for partition in left & findings.compared:
+            self._holders[partition] += 1
+        left -= findings.compared | findings.unheld
+        self._not_given = {
+            partition for partition in self._not_given if self._holders[partition] <= self._replicas[partition] // 2
+        }
 
 
 class _Pair:
@@ -329,6 +338,8 @@ class _Pair:
     def _ended(self, session: _Session | None, findings: Findings) -> None:
         now_s, config = self._step.now.monotonic_s, self._geo.config
         pause_s = max(PAUSE_S, findings.moved_bytes / (config.compare_max_mib_per_s * 1024 * 1024))
+        if findings.differences:
+            self._step.stats.count("geo_repaired", findings.differences)
         if session is not None and session is self._session:
             session.note(findings)
             if session.is_done or (findings.has_answer and (findings.compared or findings.differences)):

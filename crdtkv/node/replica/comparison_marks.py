@@ -5,9 +5,9 @@ were dropped, another replica lost its outbox, a data center is new, or disks of
 same commit as the change that makes it necessary, and cleared when a session of anti-entropy between the data centers
 (`geo.anti_entropy`), begun after the mark was last set, is done.
 
-There are two kinds. `GIVE`: the other data center may lack entries of this node; one replica there that has compared a
-partition is enough. `EXCHANGE`: this one may lack entries, too; every node there must be compared with, because any of
-them may hold the only copy.
+There are two kinds. `GIVE`: the other data center may lack entries of this node; it is enough to compare each partition
+with a majority of its replicas there. `EXCHANGE`: this one may lack entries, too; every node there must be compared
+with, because any of them may hold the only copy.
 """
 
 from collections.abc import Sequence

@@ -37,7 +37,7 @@ REQUIRED: Mapping[str, str] = {
     "topology_written_again": "a lost or set back topology document was written again by a node",
     "geo_republished_rows": "rows that a stream had lost were sent again",
     "outboxes_lost": "another replica had lost its disk, and its outbox with it: everything was compared",
-    "geo_repaired": "an exchange with another data center brought an entry",
+    "geo_repaired": "an exchange with another data center found a difference and repaired it",
     "geo_applied_rows": "rows of another data center were applied and confirmed",
     "applied_entries_checked": "a stream message's entries were looked for on the disks when it was acknowledged",
     "comparisons_marked": "a data center might lack entries, and was marked for a comparison",

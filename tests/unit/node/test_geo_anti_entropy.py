@@ -123,7 +123,7 @@ def test_a_session_compares_everything_at_once_and_clears_the_mark(kind: bytes) 
     assert len(held(world, "us-2")) == 500
 
 
-def test_a_mark_to_give_is_cleared_by_any_node_and_one_to_exchange_by_all() -> None:
+def test_a_mark_to_give_is_cleared_by_a_majority_and_one_to_exchange_by_all() -> None:
     world = World()
     world.crash("us-2")
     plant(world, "eu-1", 1)
