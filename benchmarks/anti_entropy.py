@@ -74,8 +74,8 @@ def mend(replicas: Replicas, lacking: str, numbers: list[int], limit_mib_per_s: 
     """Let the replicas become equal again; return a row of the table."""
     replicas.forget_measured()
     began_s, exchanges = replicas.elapsed_s, replicas.exchanges
-    wanted_visits = exchanges + (0 if numbers else len(replicas.cores))
-    replicas.run_until(lambda: replicas.exchanges >= wanted_visits and replicas.are_equal, LONGEST_S)
+    wanted_exchanges = exchanges + (0 if numbers else len(replicas.cores))
+    replicas.run_until(lambda: replicas.exchanges >= wanted_exchanges and replicas.are_equal, LONGEST_S)
     elapsed_s = replicas.elapsed_s - began_s
     left = list(differing(replicas.stores.values(), numbers))
     assert not left, f"{len(left)} keys differ under equal roots"

@@ -20,7 +20,7 @@ from crdtkv.node.kernel.events import Durable, Event, Now, PeerUp, Received
 from crdtkv.storage.store import Store
 from crdtkv.wire.codec import decode_frame
 from crdtkv.wire.frames import FrameSplitter
-from crdtkv.wire.messages import LeafReply, MembersPush, MembersReply, Message, WriteReplica
+from crdtkv.wire.messages import GiveEntries, LeafReply, MembersPush, MembersReply, Message
 from crdtkv.wire.outgoing import packed
 
 GOSSIP = (MembersPush, MembersReply)
@@ -43,9 +43,7 @@ class Traffic:
         for message in told:
             self.messages[type(message).__name__] += 1
             match message:
-                case WriteReplica(_, _, entry, _):
-                    self.entry_bytes += len(entry)
-                case LeafReply(entries=entries):
+                case LeafReply(entries=entries) | GiveEntries(entries=entries):
                     self.entry_bytes += sum(map(_entry_bytes, entries))
 
 
@@ -78,8 +76,8 @@ class Replicas:
         return time.perf_counter() - self._began + self._skipped_s
 
     @property
-    def visits(self) -> int:
-        """How many visits have begun on all nodes."""
+    def exchanges(self) -> int:
+        """How many exchanges have begun on all nodes."""
         return sum(core.parts.kernel.step.stats.counters.get("merkle_exchanges", 0) for core in self.cores.values())
 
     @property

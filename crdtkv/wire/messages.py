@@ -400,14 +400,16 @@ class RootsReply(NamedTuple):
 
 
 class LeafRequest(NamedTuple):
-    """Compare one leaf: `digests` are `[[storage key, 16 bytes]…]` after `after`, complete up to `end` (None: all).
+    """Compare the entries of leaves `first` to `last` after the storage key `after`, up to `end` (None: all).
 
-    The digest of a large entry is followed by its context. Answered by `LeafReply`.
+    `digests` are those of the sender, `[[storage key, 16 bytes]…]`; the digest of a large entry is followed by its
+    context. Answered by `LeafReply`.
     """
 
     id: int
     partition: int
-    leaf: int
+    first: int
+    last: int
     after: bytes
     end: bytes | None
     digests: list[object]

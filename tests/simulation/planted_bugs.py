@@ -30,6 +30,8 @@ from crdtkv.node.kernel.effects import AckStream, Effects, SendBus
 from crdtkv.node.kernel.keys import PlacedKey
 from crdtkv.node.quorum_calls.reading import GetCall
 from crdtkv.node.repair.anti_entropy import AntiEntropy
+from crdtkv.node.repair.tree_comparison import Item
+from crdtkv.node.replica.comparison_marks import ComparisonMarks
 from crdtkv.node.replica.outbox import Outbox
 from crdtkv.node.replica.replica import Replica
 from crdtkv.quorum import level
@@ -41,7 +43,7 @@ from crdtkv.sim.runs.runner import Verdict, run_seed
 from crdtkv.sim.world.disk import SimDisk
 from crdtkv.sim.world.host import SimNode
 from crdtkv.sim.world.nats import SimNats
-from crdtkv.storage import identity, rows
+from crdtkv.storage import identity
 from crdtkv.wire.codec import decode_frame, encode_frame
 from crdtkv.wire.messages import Confirm, GeoBatch, WriteReplica
 
@@ -55,6 +57,7 @@ from .planted_in_collection import (
     tombstones_collected_without_those_that_are_down,
 )
 from .planted_in_digest_reads import BUGS_OF_DIGEST_READS, FIRST_SEEDS_OF_DIGEST_READS
+from .planted_in_geo_repair import BUGS_OF_GEO_REPAIR, CLASSES_OF_GEO_REPAIR, FIRST_SEEDS_OF_GEO_REPAIR
 from .planted_in_group_commit import BUGS_OF_GROUP_COMMIT
 from .planted_in_repair import BUGS_OF_REPAIR, CLASSES_OF_REPAIR, FIRST_SEEDS_OF_REPAIR
 from .planted_in_retries import (
@@ -262,15 +265,13 @@ def outbox_row_in_a_batch_of_its_own() -> Any:
 
 def full_outbox_forgets() -> Any:
     """A full outbox drops rows without a mark."""
-    record = Outbox.record
+    give_up = Outbox._give_up
 
-    def wrong(self: Outbox, storage_key: bytes, now: float) -> None:
-        had_dropped = self.has_dropped
-        record(self, storage_key, now)
-        if not had_dropped and self.has_dropped:
-            self._store.delete(rows.OUTBOX_DROPPED)
+    def wrong(self: Outbox) -> None:
+        with replaced(ComparisonMarks, "set", lambda marks, datacenter, kind: None):
+            give_up(self)
 
-    return replaced(Outbox, "record", wrong)
+    return replaced(Outbox, "_give_up", wrong)
 
 
 def disk_that_lies_about_fsync() -> Any:
@@ -296,12 +297,13 @@ def differences_overwritten_instead_of_merged() -> Any:
     """Anti-entropy takes over the other replica's entry as it is."""
     right = AntiEntropy.take
 
-    def wrong(self: AntiEntropy, storage_key: bytes, encoded: bytes, basis: object = None) -> bool:
-        key = self._keys.from_peer(identity_in(storage_key))
-        if basis is not None:
-            return right(self, storage_key, encoded, basis)
-        self._replica._put(key, self._replica._stored(storage_key), Entry.from_bytes(encoded), None)
-        return True
+    def wrong(self: AntiEntropy, partition: int, items: list[object], then: Any) -> None:
+        for item in map(Item.from_wire, items):
+            if item.basis is None:
+                key = self._comparison.keys.from_peer(identity_in(item.storage_key))
+                before = self._replica._stored(item.storage_key)
+                self._replica._put(key, before, Entry.from_bytes(item.entry), None)
+        right(self, partition, items, then)
 
     return replaced(AntiEntropy, "take", wrong)
 
@@ -433,6 +435,7 @@ BUGS: dict[Bug, int] = {
     **BUGS_OF_CLIENTS,
     **BUGS_OF_APPLYING,
     **BUGS_OF_DIGEST_READS,
+    **BUGS_OF_GEO_REPAIR,
     **BUGS_OF_REPAIR,
     **BUGS_OF_SCANS,
     **BUGS_OF_TYPES,
@@ -459,6 +462,7 @@ FIRST_SEEDS: dict[Bug, int] = {
     **FIRST_SEEDS_OF_APPLYING,
     **FIRST_SEEDS_OF_CLIENTS,
     **FIRST_SEEDS_OF_DIGEST_READS,
+    **FIRST_SEEDS_OF_GEO_REPAIR,
     **FIRST_SEEDS_OF_REPAIR,
     **FIRST_SEEDS_OF_SCANS,
     **FIRST_SEEDS_OF_TYPES,
@@ -468,6 +472,7 @@ FIRST_SEEDS: dict[Bug, int] = {
 #: The class of runs in which a bug is searched, because few others show it (`plan.fault_classes`).
 CLASSES_OF: dict[Bug, str] = {
     **CLASSES_OF_CLIENTS,
+    **CLASSES_OF_GEO_REPAIR,
     **CLASSES_OF_REPAIR,
     **CLASSES_OF_SCANS,
     incarnation_reused_after_a_wipe: "disks",

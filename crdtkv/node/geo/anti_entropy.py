@@ -42,9 +42,9 @@ from crdtkv.wire.messages import (
     RootsRequest,
 )
 
-#: Trees and leaves of an exchange outside sessions, and within.
-_SMALL = (8, 64)
-_LARGE = (32, 512)
+#: Trees and entries of an exchange outside sessions, and within.
+_SMALL = (8, 1_000)
+_LARGE = (32, 16_000)
 #: The trees in one answer.
 TREES_A_REPLY = 32
 #: How old an entry must be that cannot be on its way in the stream any more.
@@ -293,11 +293,11 @@ class _Pair:
         self._next_at = now_s + (self._geo.config.compare_interval_s if self._session is None else RETRY_S)
         peer = self._next_node()
         session = self._session
-        trees, leaves = _SMALL if session is None else _LARGE
+        trees, entries = _SMALL if session is None else _LARGE
         partitions = self._geo.partitions()
         if session is not None:
             partitions = [partition for partition in partitions if partition in session.left[peer]]
-        bounds = Bounds(trees, leaves, self._geo.entry_bytes_max)
+        bounds = Bounds(trees, entries, self._geo.entry_bytes_max)
         began_s, count = now_s, len(partitions)
 
         def ended(findings: Findings) -> None:

@@ -29,15 +29,21 @@ from crdtkv.wire.messages import (
     RootsRequest,
 )
 
+LEAF_COST = 2
+#: Above this number all leaves of a tree between the first and the last that differ are compared, in few messages.
+MANY_LEAVES = LEAVES // 4
 #: An exchange ends when the other node has been silent for so long.
 SILENCE_S = 5.0
 
 
 class Bounds(NamedTuple):
-    """The bounds of one exchange: trees and leaves with differences, and the largest entry that a message holds."""
+    """The bounds of one exchange: trees with differences, entries compared, and the largest entry of a message.
+
+    Each leaf counts as `LEAF_COST` entries, because the other node may hold entries there that this one lacks.
+    """
 
     trees: int
-    leaves: int
+    entries: int
     entry_bytes: int
 
 
@@ -169,23 +175,27 @@ class ExchangeCall(Call):
         self._compared = set(asked).difference(
             self._findings.unheld, (number for number in reply.left if type(number) is int)
         )
-        leaves_asked = 0
+        left = self._bounds.entries
         for item in reply.trees:
             match item:
                 case [int() as partition, bytes() as leaves] if len(leaves) == LEAVES * DIGEST_BYTES:
                     tree = self._comparison.forest.tree(partition)
-                    for leaf in tree.differing(leaves) if tree is not None else ():
-                        if leaves_asked == self._bounds.leaves:
-                            self._compared.discard(partition)
-                            break
-                        leaves_asked += 1
-                        self._ask_leaf(partition, leaf, b"")
+                    for differing in _ranges(tree.differing(leaves)) if tree is not None else ():
+                        left = self._ask_for(partition, differing, left)
 
-    def _ask_leaf(self, partition: int, leaf: int, after: bytes) -> None:
-        digests, end = self._comparison.rows_of_leaf(partition, leaf, after)
-        self._send(LeafRequest(self.number, partition, leaf, after, end, list(digests)))
-        if end is not None:
-            self._ask_leaf(partition, leaf, end)
+    def _ask_for(self, partition: int, leaves: range, left: int) -> int:
+        """Send the digests of a range of leaves, as long as entries are left; return how many are left then."""
+        after: bytes | None = b""
+        left -= LEAF_COST * len(leaves)
+        while after is not None:
+            if left <= 0:
+                self._compared.discard(partition)
+                break
+            digests, end = self._comparison.digests(partition, leaves, after)
+            left -= len(digests)
+            self._send(LeafRequest(self.number, partition, leaves[0], leaves[-1], after, end, list(digests)))
+            after = end
+        return left
 
     def _mend(self, reply: LeafReply) -> None:
         partition = reply.partition
@@ -245,3 +255,16 @@ class ExchangeCall(Call):
             self._has_ended = True
             self._calls.end(self.number)
             self._ended(self._findings)
+
+
+def _ranges(leaves: list[int]) -> list[range]:
+    """Return the numbers of leaves, ascending, as ranges without gaps; as one range if they are many."""
+    if len(leaves) > MANY_LEAVES:
+        return [range(leaves[0], leaves[-1] + 1)]
+    found: list[range] = []
+    for leaf in leaves:
+        if found and found[-1].stop == leaf:
+            found[-1] = range(found[-1].start, leaf + 1)
+        else:
+            found.append(range(leaf, leaf + 1))
+    return found

@@ -1,8 +1,8 @@
 """`TreeComparison`: one node's side of anti-entropy exchanges: its roots, digests and entries.
 
-A request carries the Merkle roots of partitions; the answer has the leaves of the trees that differ. For each leaf that
-differs a request carries the digests of its entries; the answer has the entries that the requester lacks or holds in
-another version, and the keys that the answering node wants in return. No entry is changed here.
+A request carries the Merkle roots of partitions; the answer has the leaves of the trees that differ. For each range of
+leaves that differ a request carries the digests of their entries; the answer has the entries that the requester lacks
+or holds in another version, and the keys that the answering node wants in return. No entry is changed here.
 """
 
 from typing import NamedTuple
@@ -19,8 +19,8 @@ from crdtkv.storage import rows
 from crdtkv.storage.store import Store, is_whole
 from crdtkv.wire.messages import LeafReply, LeafRequest, RootsReply, RootsRequest
 
-#: The bounds of one answer: rows of a leaf per request, bytes of entries.
-ROWS_A_LEAF = 1_000
+#: The bounds of one request and its answer: rows, bytes of entries.
+ROWS_A_REQUEST = 1_000
 REPLY_BYTES = 256 * 1024
 
 #: `[storage key, digest]`, of large entries also the context.
@@ -110,9 +110,10 @@ class TreeComparison:
             ProtocolError: the digests are malformed, or there is no such leaf.
         """
         theirs = _parsed_digests(request.digests)
-        if request.partition >= self.forest.partitions or request.leaf >= LEAVES:
-            raise ProtocolError(f"no leaf {request.leaf} in partition {request.partition}")
-        mine, end = self._rows(request.partition, request.leaf, request.after, request.end)
+        if request.partition >= self.forest.partitions or not request.first <= request.last < LEAVES:
+            raise ProtocolError(f"no leaves {request.first} to {request.last} in partition {request.partition}")
+        leaves = range(request.first, request.last + 1)
+        mine, end = self._rows(request.partition, leaves, request.after, request.end)
         held: dict[bytes, bytes] = {}
         entries: list[object] = []
         size = 0
@@ -141,9 +142,9 @@ class TreeComparison:
             is_whole_reply = False
         return LeafReply(request.id, request.partition, entries, wanted, is_whole_reply)
 
-    def rows_of_leaf(self, partition: int, leaf: int, after: bytes) -> tuple[Digests, bytes | None]:
-        """Return this node's digests of a leaf after a storage key, and the last complete key (None: complete)."""
-        found, end = self._rows(partition, leaf, after, None)
+    def digests(self, partition: int, leaves: range, after: bytes) -> tuple[Digests, bytes | None]:
+        """Return this node's digests of leaves after a storage key, and the last complete key (None: complete)."""
+        found, end = self._rows(partition, leaves, after, None)
         return [
             [storage_key, digest_of(storage_key, entry), *self._seen(storage_key, entry)]
             for storage_key, entry in found
@@ -156,11 +157,11 @@ class TreeComparison:
             ProtocolError: `wish` is malformed.
         """
         storage_key, seen = _parsed_wish(wish)
-        entry = self._replica.entry(storage_key)
-        if entry is None:
-            return None
         part = self._replica.lacking(storage_key, seen) if seen is not None else None
-        return Item(storage_key, (part or entry).to_bytes(), seen if part is not None else None)
+        if part is not None:
+            return Item(storage_key, part.to_bytes(), seen)
+        encoded = self._replica.encoded(storage_key)
+        return Item(storage_key, encoded, None) if encoded is not None else None
 
     def _holds(self, partition: int) -> bool:
         ring = self._cluster.ring
@@ -191,16 +192,18 @@ class TreeComparison:
         return [storage_key, entry.context.to_wire()]
 
     def _rows(
-        self, partition: int, leaf: int, after: bytes, end: bytes | None
+        self, partition: int, leaves: range, after: bytes, end: bytes | None
     ) -> tuple[list[tuple[bytes, bytes]], bytes | None]:
-        start, stop = rows.token_range(*leaf_range(partition, leaf, self.forest.partitions))
+        first, _ = leaf_range(partition, leaves[0], self.forest.partitions)
+        _, next_leaf = leaf_range(partition, leaves[-1], self.forest.partitions)
+        start, stop = rows.token_range(first, next_leaf)
         if after:
             start = max(start, rows.data_row(after) + b"\0")
         if end is not None:
             stop = min(stop, rows.data_row(end) + b"\0")
-        found = self._store.scan(start, stop, ROWS_A_LEAF)
+        found = self._store.scan(start, stop, ROWS_A_REQUEST)
         page = [(rows.storage_key_in(row), entry) for row, entry in found]
-        return page, None if is_whole(found, ROWS_A_LEAF) else page[-1][0]
+        return page, None if is_whole(found, ROWS_A_REQUEST) else page[-1][0]
 
 
 def _parsed_digests(digests: list[object]) -> dict[bytes, _Known]:

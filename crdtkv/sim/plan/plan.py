@@ -15,7 +15,7 @@ from crdtkv.checking.history import WRITES
 from crdtkv.sim.plan.fault_classes import AT_LARGE, CLASSES, FaultClass
 from crdtkv.sim.plan.incidents import DATA_LOSSES, KINDS, Incident, draw_incidents
 from crdtkv.sim.plan.more_types import NOT_DELETED, with_expiries, with_sets, with_types
-from crdtkv.sim.plan.shape import GC_GRACE_S, Shape, Weather
+from crdtkv.sim.plan.shape import COMPARES_S, GC_GRACE_S, NO_COMPARISONS_S, Shape, Weather
 from crdtkv.sim.plan.workload import NO_KEY, Call, draw_calls, draw_moves, draw_scans
 
 DATACENTERS = ("eu", "us", "ap")
@@ -43,6 +43,11 @@ class Plan:
     def lost_disks(self) -> int:
         """How often a disk loses synced data."""
         return sum(incident.kind in DATA_LOSSES for incident in self.incidents)
+
+    @property
+    def ends_equal(self) -> bool:
+        """Whether all data centers are equal in the end: exchanges find also what no mark tells of."""
+        return not self.loses_data or self.shape.compare_interval_s == COMPARES_S
 
     @property
     def collects(self) -> bool:
@@ -80,7 +85,8 @@ class Plan:
         random = Random(f"plan {seed}")
         # It has its own generator, so that all other draws of a seed stay the same.
         read_share = Random(f"read share {seed}").choice((0.0, 0.1, 1.0))
-        shape = replace(_draw_shape(random), read_share=read_share)
+        compare_interval_s = Random(f"compare {seed}").choice((COMPARES_S, NO_COMPARISONS_S))
+        shape = replace(_draw_shape(random), read_share=read_share, compare_interval_s=compare_interval_s)
         seconds = random.choice((2.0, 4.0, 8.0))
         focus, of_class = CLASSES.get(fault_class), Random(f"{fault_class} {seed}")
         if focus is not None:

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 #: Longer than any run: no tombstone is collected.
 GC_GRACE_S = 864_000.0
+#: How often nodes compare themselves with another data center without a mark: soon, or never within a run.
+COMPARES_S, NO_COMPARISONS_S = 2.0, 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,7 @@ class Shape:
     hints_max: int = 100_000
     gc_grace_s: float = GC_GRACE_S
     read_share: float = 0.01
+    compare_interval_s: float = NO_COMPARISONS_S
     watchers: int = 0
     watch_log_max: int = 50_000
 

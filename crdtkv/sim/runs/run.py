@@ -184,28 +184,31 @@ class Run:
 
     def _why_roots_differ(self) -> str:
         """Return a partition whose Merkle roots differ, "" if there is none."""
-        roots: dict[int, dict[str, int]] = {}
+        roots: dict[tuple[str, int], dict[str, int]] = {}
         for name, node in self._world.nodes.items():
             assert node.core is not None
             for partition, root in node.core.parts.anti_entropy.roots().items():
-                roots.setdefault(partition, {})[name] = root
-        for partition, by_node in roots.items():
+                group = "all data centers" if self.plan.ends_equal else node.place.datacenter
+                roots.setdefault((group, partition), {})[name] = root
+        for (group, partition), by_node in roots.items():
             if len(set(by_node.values())) > 1:
-                return f"Merkle roots of partition {partition}: {by_node}"
+                return f"Merkle roots of partition {partition} in {group}: {by_node}"
         return ""
 
     def _why_not_equal(self) -> str:
-        """Return a key whose home replicas differ, in any data center."""
+        """Return a key whose home replicas differ: anywhere, or within a data center if that may be so."""
         for type_tag, key in self._keys:
             at = storage_key_of(identity_of("default", type_tag, key))
-            replicas: dict[str, bytes | None] = {}
+            copies: dict[str, dict[str, bytes | None]] = {}
             for name, node in self._world.nodes.items():
                 assert node.core is not None
                 if name in node.core.parts.kernel.cluster.ring.preference_list(at):
-                    replicas[name] = node.disk.visible(rows.data_row(at))
-            if len(set(replicas.values())) > 1:
-                shown = {name: value.hex() if value else None for name, value in replicas.items()}
-                return f"{type_tag}/{key} differs: {shown}"
+                    group = "all" if self.plan.ends_equal else node.place.datacenter
+                    copies.setdefault(group, {})[name] = node.disk.visible(rows.data_row(at))
+            for replicas in copies.values():
+                if len(set(replicas.values())) > 1:
+                    shown = {name: value.hex() if value else None for name, value in replicas.items()}
+                    return f"{type_tag}/{key} differs: {shown}"
         return ""
 
 

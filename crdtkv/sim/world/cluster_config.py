@@ -10,7 +10,11 @@ def config_of(shape: Shape, datacenters: tuple[str, ...]) -> ClusterConfig:
         {
             "cluster": "sim",
             "partitions": shape.partitions,
-            "geo": {"republish_after_s": 2.0, "batch_max": shape.batch_max, "compare_interval_s": 2.0},
+            "geo": {
+                "republish_after_s": 2.0,
+                "batch_max": shape.batch_max,
+                "compare_interval_s": shape.compare_interval_s,
+            },
             "storage": {"entry_cache_mib": shape.entry_cache_mib},
             "limits": {
                 "calls_in_flight_max": shape.calls_in_flight_max,

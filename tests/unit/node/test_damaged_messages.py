@@ -227,7 +227,7 @@ def of_another_datacenter(random: Random, number: int) -> list[tuple[Message, bo
         (Confirm("us", actor_name("eu-1", 1), [1, 2]), False),
         (RightsWanted(identity_of("default", "bcounter", "k1"), 1, "us-1"), False),
         (RootsRequest(number, [0, 1], bytes(32)), False),
-        (LeafRequest(number + 1, 0, 0, b"", None, [[storage_key_of(counter), bytes(16)]]), False),
+        (LeafRequest(number + 1, 0, 0, 255, b"", None, [[storage_key_of(counter), bytes(16)]]), False),
         (GiveEntries(number + 2, 0, [[storage_key_of(row[1]), row[2]] for row in entries]), False),
         (RootsReply(number, [[0, bytes(4096)]], [], []), False),
         (LeafReply(number, 0, [[storage_key_of(counter), entries[0][2]]], [storage_key_of(board)], True), False),

@@ -271,9 +271,10 @@ def test_large_entries_travel_as_differences_where_their_basis_is_there(monkeypa
         [BusSender("mars-1"), RootsRequest(1, [0], bytes(16))],
         [BusSender("us-2"), RootsRequest(1, [0], bytes(16))],  # of the own data center
         [BusSender("eu-1"), RootsRequest(1, [0], bytes(15))],
-        [BusSender("eu-1"), LeafRequest(1, 7, 0, b"", None, [])],
-        [BusSender("eu-1"), LeafRequest(1, 0, 256, b"", None, [])],
-        [BusSender("eu-1"), LeafRequest(1, 0, 0, b"", None, [[b"k"]])],
+        [BusSender("eu-1"), LeafRequest(1, 7, 0, 0, b"", None, [])],
+        [BusSender("eu-1"), LeafRequest(1, 0, 3, 256, b"", None, [])],
+        [BusSender("eu-1"), LeafRequest(1, 0, 3, 2, b"", None, [])],
+        [BusSender("eu-1"), LeafRequest(1, 0, 0, 0, b"", None, [[b"k"]])],
         [BusSender("eu-1"), GiveEntries(1, 1, [[storage_key_of(key(1)), b"entry"]])],
         [BusSender("eu-1"), GiveEntries(1, 0, [[storage_key_of(key(1)), b"entry"]])],
         [BusSender("eu-1"), GiveEntries(1, 0, [[b"short", b"entry"]])],
