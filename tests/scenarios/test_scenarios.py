@@ -12,10 +12,12 @@ from random import Random
 
 import pytest
 
+from crdtkv.causality.dot import Dot
 from crdtkv.config.loader import load
-from crdtkv.config.model import CollectionConfig, GossipConfig, RepairConfig
+from crdtkv.config.model import CollectionConfig, GeoConfig, GossipConfig, RepairConfig
+from crdtkv.crdt.causal import Event as Operation
 from crdtkv.crdt.entry import Entry
-from crdtkv.ids import identity_of, parse_identity
+from crdtkv.ids import actor_name, identity_of, parse_identity
 from crdtkv.node.assembly import NodeSettings
 from crdtkv.node.core import NodeCore
 from crdtkv.node.kernel.effects import Effects
@@ -38,10 +40,12 @@ from crdtkv.sim.world.expanded import expanded
 from crdtkv.storage.memory import MemoryStore
 from crdtkv.wire.codec import decode_frame, encode_frame
 from crdtkv.wire.messages import (
+    BusSender,
     DigestRead,
     DigestReply,
     GeoBatch,
     GetRequest,
+    GiveEntries,
     LeafReply,
     MembersPush,
     MembersReply,
@@ -55,6 +59,7 @@ CONFIG = load(Path(__file__).parents[2] / "datacenters.yaml").model_copy(
     update={
         "repair": RepairConfig(interval_s=3600, rebuild_s=36_000),
         "gossip": GossipConfig(interval_s=3600),
+        "geo": GeoConfig(compare_interval_s=3000),
         "collection": CollectionConfig(interval_s=1e6),
     }
 )
@@ -154,6 +159,19 @@ class Stage:
         node, payload = self.bus.popleft()
         self._step(node, BusMessage(payload))
 
+    def do_carry(self) -> None:
+        """Carry all messages between data centers that are under way."""
+        for _ in range(len(self.bus)):
+            self.do_confirm()
+
+    def do_miss(self, node: str, key: str) -> None:
+        """Let a node hold an entry that neither stream nor link will carry."""
+        placed = self.cores[node].parts.keys.from_peer(identity_of("default", "register", key))
+        event = Operation(Dot(actor_name("eu-9", 0), 1), 1_600_000_000_000 << 16)
+        entry = Entry.empty("register").delta("put", [b"Ada"], event, None, None, 0)
+        self.cores[node].parts.replica.merge(placed, entry)
+        self._step(node)
+
     def do_lose(self, what: str) -> None:
         """Lose everything in a stream, or all confirmations under way."""
         (self.bus if what == "confirmations" else self.stream[what]).clear()
@@ -203,7 +221,11 @@ class Stage:
             self.lines.append(f"{node} publishes {publish.entries} entries, the first {publish.first_key}")
         for send in effects.held_bus:
             self.bus.append((send.node, send.payload))
-            self.lines.append(f"{node} confirms to {send.node}")
+            messages = decode_frame(send.payload).messages
+            if isinstance(messages[0], BusSender):
+                self.lines.append(f"{node} ⇒ {send.node}: {_shown(messages[1])}")
+            else:
+                self.lines.append(f"{node} confirms to {send.node}")
         for ack in effects.held_acks:
             self.lines.append(f"{node} {'acknowledges' if ack.applied else 'asks again for'} the stream's message")
 
@@ -239,7 +261,7 @@ def _shown(message: Message) -> str:
             parts.append(repr(parse_identity(value)))
         elif name == "entry":
             parts.append(_entry(value))
-        elif name == "entries" and isinstance(message, LeafReply):
+        elif name == "entries" and isinstance(message, LeafReply | GiveEntries):
             parts += [f"{_key(storage_key)}: {_entry(entry)}" for storage_key, entry in value]
         elif name == "entries":
             parts += [_entry(entry) for entry in value]
