@@ -82,6 +82,6 @@ async def nothing_lags(probes: Iterable[Probe]) -> None:
         for probe in probes:
             while True:
                 told = await probe.status()
-                if told is not None and not told["outbox_rows"] and not told["outbox_dropped"]:
+                if told is not None and all(lag["is_complete"] and not lag["rows"] for lag in told["lag"].values()):
                     break
                 await asyncio.sleep(READ_POLL_S)

@@ -1,5 +1,6 @@
 """A data center that is added to the file, or has lost all its disks, is filled by the others."""
 
+import json
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -56,3 +57,24 @@ async def test_a_data_center_that_lost_its_disks_is_filled_and_not_said_to_be_eq
     async with LocalCluster(config, tmp_path):
         await eventually(lambda: is_equal(tmp_path), bool)
         assert await held(config, "us") == KEYS
+
+
+async def test_a_data_center_that_was_away_too_long_for_the_outboxes_catches_up(
+    config: ClusterConfig, tmp_path: Path
+) -> None:
+    small = config.model_copy(update={"geo": config.geo.model_copy(update={"outbox_max": 100})})
+    async with LocalCluster(small, tmp_path, cuttable=True) as cluster:
+        cluster.cut("eu", "us")
+        async with crdtkv.connect(*addresses(config, "eu"), datacenter="eu") as kv:
+            assert set((await kv.put_many({f"old{number}": number for number in range(1_000)})).values()) == {None}
+        lag = await run("lag", "--config", tmp_path / "datacenters.yaml", "--json", cwd=tmp_path)
+        to_us = next(row for row in json.loads(lag.out) if (row["from"], row["to"]) == ("eu", "us"))
+        assert (to_us["complete"], lag.code) == (False, 1)
+        assert 0 < to_us["rows"] <= 300
+        assert "us may lack entries of eu: all entries are being compared" in lag.err
+        cluster.heal("eu", "us")
+        await eventually(lambda: is_equal(tmp_path), bool)
+        assert len(await held(config, "us")) == 1_000
+        repaired = await run("repair", "--between", "us", "eu", "--config", tmp_path / "datacenters.yaml", cwd=tmp_path)
+        assert repaired.code == 0, repaired.out + repaired.err
+        assert "compared everything; repaired 0 differences" in repaired.out

@@ -56,7 +56,7 @@ async def test_the_status_page_tells_what_the_client_is_told(cluster: LocalClust
     told = (await eu.status())["eu-1"]
     assert told is not None
     assert set(shown) - {"figures"} == set(told)
-    for name in ("node", "datacenter", "actor", "epoch", "peers_up", "bus_up", "disk_space", "outbox_dropped"):
+    for name in ("node", "datacenter", "actor", "epoch", "peers_up", "bus_up", "disk_space", "comparing_elsewhere"):
         assert shown[name] == told[name]
     assert shown["peers_up"] == ["eu-2", "eu-3"]
     assert shown["figures"]["cpu_seconds"] > 0
@@ -133,7 +133,7 @@ async def test_the_state_of_a_node_is_shown(cluster: LocalCluster) -> None:
         assert shown["crdtkv_bus_up"] == 1
         assert shown["crdtkv_ring_epoch"] == FIRST_EPOCH
         assert shown["crdtkv_disk_space_sufficient"] == 1
-        assert shown["crdtkv_outbox_dropped"] == 0
+        assert shown["crdtkv_comparing_datacenters"] == 0
         assert shown["crdtkv_cpu_seconds"] > 0
         for quiet in ("dead_letters", "incarnations_renewed", "clock_ahead", "outbox_rows_without_entry"):
             assert shown[f"crdtkv_{quiet}_total"] == 0

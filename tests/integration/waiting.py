@@ -35,7 +35,7 @@ async def nothing_lags(*clients: Client) -> None:
             for name, node in (await client.status()).items():
                 if node is None:
                     behind[name] = "no answer"
-                elif node["outbox_rows"] or node["outbox_dropped"] or any(lag["rows"] for lag in node["lag"].values()):
+                elif any(lag["rows"] or not lag["is_complete"] for lag in node["lag"].values()):
                     behind[name] = f"outbox {node['outbox_rows']}, lag {node['lag']}"
         return behind
 

@@ -2,7 +2,17 @@
 
 from typing import Any
 
-from crdtkv.cli.cluster_status import _drift, _lag_rows, _seen_by_others, _status_row, _versions, strangers
+from crdtkv.cli.cluster_status import (
+    _compared_s,
+    _comparing,
+    _drift,
+    _lag_rows,
+    _seen_by_others,
+    _status_row,
+    _versions,
+    comparisons_left,
+    strangers,
+)
 from crdtkv.cli.repair import _hint_rows
 from crdtkv.config.loader import parse
 
@@ -17,7 +27,7 @@ datacenters:
 
 
 def node(rows: int = 0, peers: tuple[str, ...] = ("us",)) -> dict[str, Any]:
-    return {"lag": {peer: {"rows": rows, "age_s": 1.5} for peer in peers}, "outbox_dropped": False}
+    return {"lag": {peer: {"rows": rows, "age_s": 1.5, "is_complete": True} for peer in peers}}
 
 
 def test_a_data_center_that_running_nodes_do_not_know_is_told_with_them_and_is_never_equal() -> None:
@@ -28,10 +38,10 @@ def test_a_data_center_that_running_nodes_do_not_know_is_told_with_them_and_is_n
     }
     assert strangers(CONFIG, told) == {"ap": ["eu-1", "us-1"]}
     rows = {(row[0], row[1]): row[2:] for row in _lag_rows(CONFIG, told)}
-    assert rows["eu", "us"] == (2, 1.5, 0, True)
-    assert rows["eu", "ap"] == (0, 1.5, 1, True)
-    assert rows["us", "ap"] == (0, 0.0, 1, True)
-    assert rows["ap", "eu"] == (0, 0.0, 1, True)
+    assert rows["eu", "us"] == (2, 1.5, 0, True, None)
+    assert rows["eu", "ap"] == (0, 1.5, 1, True, None)
+    assert rows["us", "ap"] == (0, 0.0, 1, True, None)
+    assert rows["ap", "eu"] == (0, 0.0, 1, True, None)
 
 
 PAIR = parse("""
@@ -50,11 +60,39 @@ def complete(eu: dict[str, Any], *us: dict[str, Any] | None) -> bool:
     return rows["eu", "us"]
 
 
-def test_a_data_center_is_not_complete_while_it_waits_to_be_filled_or_is_sent_everything() -> None:
+def compared(**left: int) -> dict[str, Any]:
+    """Return the status of a node in a session with us."""
+    is_marked = {"lag": {"us": {"rows": 0, "age_s": 0.0, "is_complete": False}}}
+    return {**is_marked, "comparing_elsewhere": {"us": {"left": left, "compared_s": None}}}
+
+
+def test_what_is_left_to_compare_counts_down_to_the_end_of_the_mark() -> None:
+    assert comparisons_left(compared(**{"us-1": 200, "us-2": 56}), "us") == 256
+    assert comparisons_left(compared(), "us") == 1  # the session has not begun, or has just ended
+    assert comparisons_left(node(), "us") == 0
+    assert comparisons_left({}, "us") == 0
+
+
+def test_a_person_is_told_who_compares_what() -> None:
+    told = {"eu": {"eu-1": compared(**{"us-1": 1200})}, "us": {"us-1": node(peers=("eu",))}}
+    assert _comparing(told, "eu", "us") == (
+        "all entries are being compared (comparisons of partitions to go: eu-1 1,200)"
+    )
+    assert _comparing({"eu": {"eu-1": node()}, "us": {"us-1": None}}, "eu", "us") == "no node of us counts yet"
+
+
+def test_the_age_of_a_comparison_is_that_of_the_node_that_is_behind() -> None:
+    ages = ({"comparing_elsewhere": {"us": {"left": {}, "compared_s": age}}} for age in (3.0, 12.5))
+    assert _compared_s(list(ages), "us") == 12.5
+    assert _compared_s([{"comparing_elsewhere": {"us": {"left": {}, "compared_s": 1.0}}}, {}], "us") is None
+    assert _compared_s([], "us") is None
+
+
+def test_a_data_center_is_not_complete_while_it_waits_to_be_filled_or_is_compared() -> None:
     other = node(peers=("eu",))
     assert complete({}, other, other)
     assert complete({}, other, None)
-    assert not complete({"outbox_dropped": True}, other, other)
+    assert not complete({"lag": {"us": {"rows": 0, "age_s": 0.0, "is_complete": False}}}, other, other)
     assert not complete({}, other, other | {"unfilled": ["eu"]})
     assert complete({}, other, other | {"unfilled": ["ap"]})
 
