@@ -60,6 +60,8 @@ class CallTable:
         self.batched = 0
         self._ticks: list[int] = []
         self._timers: dict[int, list[tuple[int, str]]] = {}
+        #: The last tick that was fired. No timer is set at or before it, so `fire` always comes to an end.
+        self._fired = 0
 
     def __len__(self) -> int:
         """Return the number of requests in flight."""
@@ -91,7 +93,7 @@ class CallTable:
 
     def set_timer(self, number: int, at_s: float, purpose: str) -> None:
         """Schedule `timer` of a call at a monotonic time, rounded up to the next tick."""
-        tick = int(at_s / TICK_S) + 1
+        tick = max(int(at_s / TICK_S), self._fired) + 1
         waiting = self._timers.get(tick)
         if waiting is None:
             self._timers[tick] = [(number, purpose)]
@@ -113,7 +115,8 @@ class CallTable:
     def fire(self, now_s: float) -> None:
         """Call `timer` of the calls whose time has come."""
         while self._ticks and self._ticks[0] * TICK_S <= now_s:
-            for number, purpose in self._timers.pop(heapq.heappop(self._ticks)):
+            self._fired = heapq.heappop(self._ticks)
+            for number, purpose in self._timers.pop(self._fired):
                 call = self._calls.get(number)
                 if call is not None:
                     call.timer(purpose)
