@@ -8,6 +8,7 @@ Errors carry fields, not only text, because they travel: a node answers with `(c
 same class again. `ERRORS_BY_CODE` is the only table of codes and classes.
 """
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 
@@ -27,29 +28,45 @@ class CrdtkvError(Exception):
         return str(self.fields[0]) if self.fields else self.code
 
 
-class _QuorumError(CrdtkvError):
+class _LevelError(CrdtkvError):
+    """A consistency level was not reached. `missing` are the data centers that did not answer.
+
+    If there are any, the two numbers count data centers, else replicas.
+    """
+
+    def __init__(self, first: int, second: int, missing: Sequence[object] = ()) -> None:
+        self.missing = tuple(name for name in missing if isinstance(name, str))
+        super().__init__(first, second, *([[*self.missing]] if self.missing else []))
+
+
+class _QuorumError(_LevelError):
     """A consistency level was not reached; `received` of `required` replicas have answered."""
 
     field_names = ("received", "required")
 
-    def __init__(self, received: int, required: int) -> None:
-        super().__init__(received, required)
+    def __init__(self, received: int, required: int, missing: Sequence[object] = ()) -> None:
+        super().__init__(received, required, missing)
         self.received = received
         self.required = required
 
 
-class Unavailable(CrdtkvError):
+class Unavailable(_LevelError):
     """Fewer replicas are alive than the level requires; nothing was written."""
 
     code = "unavailable"
     field_names = ("required", "alive")
 
-    def __init__(self, required: int, alive: int) -> None:
-        super().__init__(required, alive)
+    def __init__(self, required: int, alive: int, missing: Sequence[object] = ()) -> None:
+        super().__init__(required, alive, missing)
         self.required = required
         self.alive = alive
 
     def __str__(self) -> str:
+        if self.missing:
+            return (
+                f"{self.required} data centers are required, and {', '.join(self.missing)} cannot be reached because "
+                "the NATS of this data center is down: use LOCAL_QUORUM or wait until it is back"
+            )
         return (
             f"{self.required} replicas are required, {self.alive} are alive: "
             "use a lower consistency level or wait until nodes are back"
@@ -62,6 +79,11 @@ class ReadTimeout(_QuorumError):
     code = "read_timeout"
 
     def __str__(self) -> str:
+        if self.missing:
+            return (
+                f"{self.received} of {self.required} required data centers answered in time, "
+                f"{', '.join(self.missing)} did not: retry, or read at LOCAL_QUORUM"
+            )
         return f"{self.received} of {self.required} required replicas answered in time: retry, or read at ONE"
 
 
@@ -72,6 +94,11 @@ class WriteTimeout(_QuorumError):
     maybe_applied = True
 
     def __str__(self) -> str:
+        if self.missing:
+            return (
+                f"{self.received} of {self.required} required data centers confirmed in time, "
+                f"{', '.join(self.missing)} did not: the write is applied, and will reach them when they can be reached"
+            )
         return (
             f"{self.received} of {self.required} required replicas confirmed in time: the write may have been "
             "applied; read the key before you repeat it"
@@ -231,6 +258,9 @@ def error_from_wire(code: str, fields: list[object]) -> CrdtkvError:
     error_class = ERRORS_BY_CODE.get(code)
     if error_class is Overloaded and len(fields) == 1 and isinstance(fields[0], str):
         fields = [*fields, 0]  # a node of an older version does not send how long to wait
+    is_of_datacenters = error_class is not None and issubclass(error_class, _LevelError) and len(fields) == 3
+    if is_of_datacenters and isinstance(fields[2], list):
+        return error_class(*fields)  # type: ignore[misc]
     if error_class is None or len(fields) != len(error_class.field_names):
         error = CrdtkvError(f"{code}: {', '.join(str(field) for field in fields)}")
         error.maybe_applied = True

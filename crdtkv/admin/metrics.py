@@ -54,6 +54,8 @@ COUNTERS = {
     "geo_exchanges": "Anti-entropy exchanges that this node began with nodes of other data centers",
     "geo_sessions": "Times this node began to compare all its entries with another data center",
     "geo_repaired": "Entries that such exchanges sent or brought because two data centers differed",
+    "geo_writes": "Writes of other data centers that waited for this one",
+    "geo_reads": "Reads of other data centers that asked this one",
     "outboxes_lost": "Times another replica had lost its disk, and its outbox with it",
     "dead_letters": "Messages from other data centers that could not be decoded",
     "outbox_rows_too_large": "Outbox rows set aside because no message to other data centers can carry their entry",

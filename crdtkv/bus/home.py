@@ -24,7 +24,7 @@ from crdtkv.bus import connection
 from crdtkv.config.model import ClusterConfig
 from crdtkv.errors import ProtocolError
 from crdtkv.ids import MAX_STARTS
-from crdtkv.node.geo.applying import APPLY_TIMEOUT_S
+from crdtkv.node.datacenters.applying import APPLY_TIMEOUT_S
 from crdtkv.node.kernel.effects import Proposal, Publish
 from crdtkv.node.kernel.events import BusDown, BusMessage, BusUp, ConsumerIdle, Event, Published, TopologyChanged
 from crdtkv.ring.agreement import document_to_write

@@ -1,6 +1,15 @@
 """The levels, specified a second time: how many of N replicas a read asks, and how many a write waits for."""
 
 SLOPPY = frozenset(("ANY", "SLOPPY_QUORUM"))
+#: The levels at which every data center counts, each with its own replicas.
+EVERYWHERE = frozenset(("EACH_QUORUM", "ALL"))
+
+
+def awaited_elsewhere(level: str, others: int) -> int:
+    """Return in how many of the other data centers a level counts, too."""
+    if level == "REMOTE_QUORUM":
+        return min(1, others)
+    return others if level in EVERYWHERE else 0
 
 
 def read_and_write_quorum(level: str, replicas: int) -> tuple[int, int]:
@@ -21,6 +30,9 @@ def nodes_asked_and_awaited(level: str, replicas: int) -> tuple[int, int]:
         "LOCAL_QUORUM": (majority, majority),
         "LINEARIZABLE": (majority, majority),
         "LOCAL_ALL": (replicas, replicas),
+        "REMOTE_QUORUM": (majority, majority),
+        "EACH_QUORUM": (majority, majority),
+        "ALL": (replicas, replicas),
     }
     if level in named:
         return named[level]

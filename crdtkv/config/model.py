@@ -21,7 +21,9 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 Host = Annotated[str, AfterValidator(check_host)]
 NatsUrl = Annotated[str, AfterValidator(check_nats_url)]
 MonitorUrl = Annotated[str, AfterValidator(check_monitor_url)]
-LevelName = Literal["ANY", "ONE", "SLOPPY_QUORUM", "LOCAL_QUORUM", "LOCAL_ALL", "LINEARIZABLE"]
+LevelName = Literal[
+    "ANY", "ONE", "SLOPPY_QUORUM", "LOCAL_QUORUM", "LOCAL_ALL", "LINEARIZABLE", "REMOTE_QUORUM", "EACH_QUORUM", "ALL"
+]
 
 
 class _Model(BaseModel):

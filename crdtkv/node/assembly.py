@@ -10,9 +10,12 @@ from crdtkv.node.coordinate.coordinator import Coordinator
 from crdtkv.node.coordinate.earlier_tries import EarlierTries
 from crdtkv.node.coordinate.mutation_flow import MutationFlow
 from crdtkv.node.coordinate.placing import Placing
+from crdtkv.node.datacenters.applying import Applier
+from crdtkv.node.datacenters.bus_link import BusLink
+from crdtkv.node.datacenters.remote_calls import Elsewhere
+from crdtkv.node.datacenters.remote_service import RemoteService
 from crdtkv.node.enrollment.enrollment import Disk, Enrollment
 from crdtkv.node.geo.anti_entropy import GeoAntiEntropy
-from crdtkv.node.geo.applying import Applier
 from crdtkv.node.geo.lost_outboxes import LostOutboxes
 from crdtkv.node.geo.replication import ENVELOPE_BYTES, GeoReplication
 from crdtkv.node.handoff.hint_delivery import HintDelivery
@@ -83,6 +86,8 @@ class Parts:
     selector: ReplicaSelector
     quorum_calls: QuorumCalls
     service: ReplicaService
+    bus: BusLink
+    remote_service: RemoteService
     rights: Rights
     coordinator: Coordinator
     mutation_flow: MutationFlow
@@ -136,17 +141,20 @@ def assemble(settings: NodeSettings, host_store: Store, random: Random, now: Now
     )
     selector = ReplicaSelector(kernel, random, membership.load_of)
     quorum_calls = QuorumCalls(kernel, replica, local, store, selector)
+    bus = BusLink(kernel, nodes_elsewhere)
     applier = Applier(kernel, replica, quorum_calls)
+    remote_service = RemoteService(kernel, bus, keys, applier, quorum_calls, calls_max)
     entry_bytes_max = config.limits.message_bytes - ENVELOPE_BYTES
     geo = GeoReplication(kernel, replica, outbox, store, keys, applier, config.geo.batch_max, entry_bytes_max)
     geo_anti_entropy = GeoAntiEntropy(
-        kernel, replica, comparison, applier, anti_entropy, marks, nodes_elsewhere, config.geo, entry_bytes_max
+        kernel, replica, comparison, applier, anti_entropy, marks, bus, config.geo, entry_bytes_max
     )
     # Other data centers cannot agree to a collection yet: while there are any, tombstones stay.
     stability = Stability(kernel, replica, hints, outbox, config.collection.gc_grace_s, lambda _: not peers)
     collection = Collection(kernel, replica, stability, config.collection)
     datacenter_of = {node.name: peer for peer, described in config.datacenters.items() for node in described.nodes}
     rights = Rights(kernel, replica, keys, quorum_calls, datacenter_of)
+    elsewhere = Elsewhere(kernel, bus)
     placing = Placing(kernel, keys, selector, operations, calls_max)
     bucket_ttls_ms = {
         bucket.encode(): int(described.ttl_s * 1000)
@@ -169,12 +177,15 @@ def assemble(settings: NodeSettings, host_store: Store, random: Random, now: Now
         selector=selector,
         quorum_calls=quorum_calls,
         service=ReplicaService(kernel, replica, local, operations, store, keys),
+        bus=bus,
+        remote_service=remote_service,
         rights=rights,
         coordinator=Coordinator(
             kernel,
             replica,
             placing,
             quorum_calls,
+            elsewhere,
             BackgroundReadRepair(kernel, keys, quorum_calls, random, config.repair.read_share, calls_max),
         ),
         mutation_flow=MutationFlow(
@@ -184,6 +195,7 @@ def assemble(settings: NodeSettings, host_store: Store, random: Random, now: Now
             quorum_calls,
             EarlierTries(kernel, local, operations, quorum_calls),
             rights,
+            elsewhere,
             bucket_ttls_ms,
         ),
         geo=geo,

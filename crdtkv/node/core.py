@@ -196,7 +196,7 @@ class NodeCore:
                 self.parts.geo.consumer_idle(datacenter, as_of, self._config.geo.republish_after_s)
             case BusUp() | BusDown():
                 self.parts.geo.bus_changed(isinstance(event, BusUp))
-                self.parts.geo_anti_entropy.bus_is_up = isinstance(event, BusUp)
+                self.parts.bus.is_up = isinstance(event, BusUp)
             case TopologyChanged(topology):
                 self.parts.ring.follow(topology)
             case DiskSpace(is_sufficient, used_percent):
@@ -210,7 +210,8 @@ class NodeCore:
                 if isinstance(message, BusSender):
                     sender = message.node
                 elif sender is not None:
-                    self.parts.geo_anti_entropy.received(sender, message)
+                    if not self.parts.remote_service.received(sender, message):
+                        self.parts.geo_anti_entropy.received(sender, message)
                 elif isinstance(message, RightsWanted):
                     self.parts.rights.wanted(message)
                 else:

@@ -1,9 +1,16 @@
 """Consistency levels: how many replicas a read asks and a write waits for.
 
 A level is chosen per request. Counts refer to the home replicas of the key in the data center that receives the
-request; at the two *sloppy* levels, `ANY` and `SLOPPY_QUORUM`, fallback replicas count in the place of replicas that
-are down. If `R + W > N`, a read sees every earlier acknowledged write of this data center. That is not linearizability.
-Only `LINEARIZABLE` guarantees that, for registers that are used at no other level.
+request. At `EACH_QUORUM`, `REMOTE_QUORUM` and `ALL` other data centers count, too: all of them, or one at
+`REMOTE_QUORUM`. At the two *sloppy* levels, `ANY` and `SLOPPY_QUORUM`, fallback replicas count in the place of replicas
+that are down.
+
+If `R + W > N`, a read sees every earlier acknowledged write of this data center. That is not linearizability. Only
+`LINEARIZABLE` guarantees that, for registers that are used at no other level.
+
+Every later read at `LOCAL_QUORUM`, in any data center, sees a write at `EACH_QUORUM`; and a read at `EACH_QUORUM` sees
+every earlier write at `LOCAL_QUORUM`, of any data center. A write at `REMOTE_QUORUM` survives the loss of its whole
+data center.
 """
 
 from dataclasses import dataclass, field
@@ -14,7 +21,9 @@ MAX_TEXT = 16
 #: The largest explicit count, above the number of replicas of any data center.
 MAX_COUNT = 9_999
 #: The names of all levels, the weakest first.
-LEVEL_NAMES = ("ANY", "ONE", "SLOPPY_QUORUM", "LOCAL_QUORUM", "LOCAL_ALL", "LINEARIZABLE")
+LEVEL_NAMES = (
+    "ANY", "ONE", "SLOPPY_QUORUM", "LOCAL_QUORUM", "LOCAL_ALL", "LINEARIZABLE", "REMOTE_QUORUM", "EACH_QUORUM", "ALL",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +37,8 @@ class ConsistencyLevel:
     is_sloppy: bool = field(init=False, repr=False, compare=False)
     #: Whether writes have two phases, and reads return nothing that a later read could miss.
     is_linearizable: bool = field(init=False, repr=False, compare=False)
+    #: Whether other data centers count.
+    spans_datacenters: bool = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Check that a node accepts the level.
@@ -37,6 +48,7 @@ class ConsistencyLevel:
         """
         object.__setattr__(self, "is_sloppy", self.name in ("ANY", "SLOPPY_QUORUM"))
         object.__setattr__(self, "is_linearizable", self.name == "LINEARIZABLE")
+        object.__setattr__(self, "spans_datacenters", self.name in ("REMOTE_QUORUM", "EACH_QUORUM", "ALL"))
         counts = self.read, self.write
         are_counts = all(type(count) is int and 1 <= count <= MAX_COUNT for count in counts)
         if not (are_counts if self.name == "QUORUM" else self.name in LEVEL_NAMES and counts == (0, 0)):
@@ -63,6 +75,12 @@ class ConsistencyLevel:
         """
         return self._count(self.write, replication_factor)
 
+    def remote_quorum(self, others: int) -> int:
+        """Return how many of the other data centers a request waits for."""
+        if not self.spans_datacenters:
+            return 0
+        return min(1, others) if self.name == "REMOTE_QUORUM" else others
+
     def to_wire(self) -> str:
         """Return the level as text: its name, or `r,w` for explicit counts."""
         return f"{self.read},{self.write}" if self.read else self.name
@@ -71,9 +89,9 @@ class ConsistencyLevel:
         match self.name:
             case "ANY" | "ONE":
                 return 1
-            case "LOCAL_QUORUM" | "SLOPPY_QUORUM" | "LINEARIZABLE":
+            case "LOCAL_QUORUM" | "SLOPPY_QUORUM" | "LINEARIZABLE" | "REMOTE_QUORUM" | "EACH_QUORUM":
                 return majority(replication_factor)
-            case "LOCAL_ALL":
+            case "LOCAL_ALL" | "ALL":
                 return replication_factor
         if explicit > replication_factor:
             raise InvalidRequest(f"{self!r} asks more replicas than the {replication_factor} there are")
@@ -91,8 +109,11 @@ SLOPPY_QUORUM = ConsistencyLevel("SLOPPY_QUORUM")
 LOCAL_QUORUM = ConsistencyLevel("LOCAL_QUORUM")
 LOCAL_ALL = ConsistencyLevel("LOCAL_ALL")
 LINEARIZABLE = ConsistencyLevel("LINEARIZABLE")
+REMOTE_QUORUM = ConsistencyLevel("REMOTE_QUORUM")
+EACH_QUORUM = ConsistencyLevel("EACH_QUORUM")
+ALL = ConsistencyLevel("ALL")
 
-_NAMED = {level.name: level for level in (ANY, ONE, SLOPPY_QUORUM, LOCAL_QUORUM, LOCAL_ALL, LINEARIZABLE)}
+_NAMED = {name: ConsistencyLevel(name) for name in LEVEL_NAMES}
 
 
 def Quorum(r: int, w: int) -> ConsistencyLevel:  # noqa: N802 - reads as a level among the others

@@ -159,7 +159,7 @@ class MutateReply(NamedTuple):
 
     `timestamp` is its hybrid timestamp; `actor` and `counter` are its dot. `value` is the number that an increment or
     decrement has produced, of a counter or of a member of a board, as the coordinator sees it, encoded as values are;
-    None for all other operations.
+    None for all other operations. `datacenters` are those in which the write is durable, if the level waits for others.
     """
 
     id: int
@@ -167,6 +167,7 @@ class MutateReply(NamedTuple):
     actor: str
     counter: int
     value: bytes | None = None
+    datacenters: list[object] | None = None
 
 
 class ScanReply(NamedTuple):
@@ -554,6 +555,46 @@ class BusSender(NamedTuple):
     node: str
 
 
+class GeoWrite(NamedTuple):
+    """Store an entry at a majority of the home replicas of the receiver's data center, or at all of them.
+
+    Answered by `GeoWritten`.
+    """
+
+    id: int
+    identity: bytes
+    entry: bytes
+    is_for_all: bool
+    timeout_ms: int
+
+
+class GeoWritten(NamedTuple):
+    """The entry is durable at as many replicas as were requested; if not `is_stored`, this node cannot say so."""
+
+    id: int
+    is_stored: bool
+
+
+class GeoRead(NamedTuple):
+    """Read a key from a majority of the home replicas of the receiver's data center, or from all of them.
+
+    Answered by `GeoEntry`.
+    """
+
+    id: int
+    identity: bytes
+    is_for_all: bool
+    timeout_ms: int
+
+
+class GeoEntry(NamedTuple):
+    """The merged entry, None if the key was never written there; if not `is_read`, this node could not read it."""
+
+    id: int
+    entry: bytes | None
+    is_read: bool
+
+
 Message = (
     Hello | Beat | GoAway | GetRequest | MutateRequest | ScanRequest | TopologyRequest | StatusRequest
     | RepairRequest | InspectRequest | EntriesReply | MutateReply | ScanReply | TopologyReply | StatusReply | ErrorReply
@@ -564,7 +605,7 @@ Message = (
     | KeepHint | HandOff | ReadPartition | PartitionRows | RootsRequest | RootsReply | LeafRequest | LeafReply
     | TombstonesRequest | TombstonesReply | DropTombstones | TombstonesDropped
     | RightsRequest | MembersPush | MembersReply | TopologyNews | Refusal | GeoBatch | Confirm | RightsWanted
-    | GiveEntries | EntriesTaken | BusSender
+    | GiveEntries | EntriesTaken | BusSender | GeoWrite | GeoWritten | GeoRead | GeoEntry
 )  # fmt: skip
 
 #: How many items of `WriteReplicas.rows` one write takes, and of `ApplyEntries.rows` one entry.
@@ -625,4 +666,8 @@ NUMBERS: dict[type, int] = {
     RightsRequest: 32,
     RightsWanted: 33,
     BusSender: 56,
+    GeoWrite: 57,
+    GeoWritten: 58,
+    GeoRead: 59,
+    GeoEntry: 60,
 }

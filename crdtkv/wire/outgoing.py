@@ -24,8 +24,10 @@ from crdtkv.wire.messages import (
     DigestRead,
     DigestReply,
     EntriesReply,
+    EntriesTaken,
     ErrorReply,
     GetRequest,
+    GiveEntries,
     HandOff,
     InspectRequest,
     KeepHint,
@@ -68,7 +70,7 @@ _ANSWERS_TO_CLIENTS = frozenset(
 _ANSWERS_TO_NODES = frozenset(
     (
         ReplicaEntry, DigestReply, ReplicaSuperseded, OperationFound, PartitionRows, RootsReply, LeafReply,
-        TombstonesReply, TombstonesDropped, Refusal,
+        EntriesTaken, TombstonesReply, TombstonesDropped, Refusal,
     )
 )  # fmt: skip
 _FROM_CLIENTS = frozenset(
@@ -82,7 +84,7 @@ _CAN_WAIT = frozenset(
     (
         EntriesReply, ScanReply, WatchReply, StatusReply, TopologyReply, ReplicaEntry, PartitionRows, LeafReply,
         OperationFound, GetRequest, MutateRequest, WriteReplica, WriteReplicas, KeepHint, HandOff,
-        DigestRead, ApplyEntries,
+        DigestRead, ApplyEntries, GiveEntries,
     )
 )  # fmt: skip
 

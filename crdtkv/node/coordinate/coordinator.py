@@ -13,9 +13,11 @@ Source: Attiya, Bar-Noy, Dolev, "Sharing Memory Robustly in Message-Passing Syst
 
 from collections.abc import Sequence
 
-from crdtkv.errors import CrdtkvError, InvalidRequest, Overloaded, ReadTimeout
+from crdtkv.crdt.entry import Entry
+from crdtkv.errors import CrdtkvError, InvalidRequest, Overloaded, ReadTimeout, Unavailable
 from crdtkv.node.coordinate.background_read_repair import BackgroundReadRepair
 from crdtkv.node.coordinate.placing import UNKNOWN, Placing, check_linearizable, deadline_of
+from crdtkv.node.datacenters.remote_calls import Elsewhere
 from crdtkv.node.kernel.events import Peer
 from crdtkv.node.kernel.kernel import Kernel
 from crdtkv.node.kernel.keys import PlacedKey
@@ -41,6 +43,7 @@ class Coordinator:
         replica: Replica,
         placing: Placing,
         quorum_calls: QuorumCalls,
+        elsewhere: Elsewhere,
         background: BackgroundReadRepair,
     ) -> None:
         self._cluster = kernel.cluster
@@ -48,6 +51,7 @@ class Coordinator:
         self._replica = replica
         self._placing = placing
         self._quorum_calls = quorum_calls
+        self._elsewhere = elsewhere
         self._background = background
 
     def get(self, peer: Peer, request: GetRequest) -> None:
@@ -65,7 +69,7 @@ class Coordinator:
         run: list[object] = []
         run_id = first_id
         run_bytes = 0
-        answers_alone = required == 1
+        answers_alone = required == 1 and not level.spans_datacenters
         has_room = step.effects.has_room_for(peer)
         for number, identity in enumerate(identities, first_id):
             try:
@@ -107,6 +111,8 @@ class Coordinator:
                 raise InvalidRequest(f"there are {ring.partitions} partitions, none has number {request.partition}")
             if level.is_linearizable:
                 raise InvalidRequest("a scan has no LINEARIZABLE form: read single registers, or scan at LOCAL_QUORUM")
+            if level.spans_datacenters:
+                raise InvalidRequest(f"a scan reads one data center: scan at LOCAL_QUORUM, not at {level}")
             token = partition_start(request.partition, ring.partitions)
             if placing.forward(requester, request, token, level, required):
                 return
@@ -141,9 +147,37 @@ class Coordinator:
             if self._placing.forward(requester, request, key.token, level, required):
                 return
         self._placing.check_load()
+        if level.spans_datacenters:
+            self._get_everywhere(requester, key, level, required, deadline_of(requester, timeout_ms))
+            return
         read = ClientRead(requester, key, level.is_sloppy, required, deadline_of(requester, timeout_ms))
         if not self._quorum_calls.digest_reads.add(read, self):
             self.read_in_full(read)
+
+    def _get_everywhere(
+        self, requester: Requester, key: PlacedKey, level: ConsistencyLevel, required: int, deadline_s: float
+    ) -> None:
+        """Read a key in other data centers, and merge what they hold here; then read it here at the level."""
+        step = self._step
+        self._elsewhere.check(level)
+        if not self._cluster.serves(key.token):
+            raise Unavailable(required, 0)
+
+        def failed(error: CrdtkvError) -> None:
+            requester.refuse(step, error)
+
+        def arrived(entries: list[bytes]) -> None:
+            try:
+                for encoded in entries:
+                    if encoded != self._replica.read(key.storage_key)[0]:
+                        self._replica.merge(key, Entry.from_peer(encoded, key.type_tag))
+            except CrdtkvError as error:
+                failed(error)
+                return
+            # The quorum read repairs the other replicas here before it answers.
+            self.read_in_full(ClientRead(requester, key, False, required, deadline_s))
+
+        self._elsewhere.read(key, level, deadline_s, arrived, failed)
 
     def show(self, results: Sequence[Shown]) -> None:
         """Answer reads of which enough replicas hold the same entry, consecutive ones of a client in one message."""

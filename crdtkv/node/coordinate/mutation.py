@@ -8,6 +8,7 @@ from crdtkv.node.kernel.keys import PlacedKey
 from crdtkv.node.kernel.requester import Requester
 from crdtkv.node.kernel.responsible import Responsible
 from crdtkv.node.kernel.step import Step
+from crdtkv.quorum.level import ConsistencyLevel
 from crdtkv.wire.messages import MutateRequest
 
 
@@ -22,6 +23,7 @@ class Mutation(NamedTuple):
     key: PlacedKey
     seen: CausalContext | None
     responsibles: tuple[Responsible, ...]
+    level: ConsistencyLevel
     required: int
     read_first: int
     ttl_ms: int

@@ -4,11 +4,13 @@
     _find      if it is a retry: was an earlier try carried out? (`earlier_tries`)
     _read      if the operation depends on the current state: read a quorum first
     _make      mint the dot, at this node; a decrement may have to wait for rights
-    _replicate send the entry to the other replicas (`quorum_calls.writing`)
+    _replicate send the entry to the other replicas (`quorum_calls.writing`), and to other data centers (`datacenters`)
     _answer    enough replicas have it on disk: answer the client with its dot
 
 A write is refused in the phase that detects the error. Before `_make` nothing was written.
 """
+
+from collections.abc import Callable
 
 from crdtkv import cbor
 from crdtkv.causality.context import CausalContext, from_client
@@ -21,12 +23,14 @@ from crdtkv.ids import MAX_VALUE_BYTES
 from crdtkv.node.coordinate.earlier_tries import EarlierTries
 from crdtkv.node.coordinate.mutation import Mutation
 from crdtkv.node.coordinate.placing import UNKNOWN, Placing, check_linearizable, deadline_of
+from crdtkv.node.datacenters.remote_calls import Elsewhere
 from crdtkv.node.handoff.local_copy import LocalCopy
 from crdtkv.node.kernel.events import Peer
 from crdtkv.node.kernel.kernel import Kernel
 from crdtkv.node.kernel.keys import PlacedKey
 from crdtkv.node.kernel.requester import Requester
 from crdtkv.node.kernel.responsible import Responsible
+from crdtkv.node.kernel.step import Step
 from crdtkv.node.quorum_calls.quorum_calls import QuorumCalls
 from crdtkv.node.replica.operations import ID_BYTES, Record
 from crdtkv.node.replica.replica import Part
@@ -40,6 +44,39 @@ MAX_TTL_MS = 100 * 365 * 86_400 * 1000
 RIGHTS_SHARE = 0.75
 
 
+class _Both:
+    """A write that waits for this data center and for others; it ends once."""
+
+    def __init__(self, step: Step, mutation: Mutation, then: Callable[[list[str]], None]) -> None:
+        self._step = step
+        self._mutation = mutation
+        self._then = then
+        self._is_here = False
+        self._elsewhere: list[str] | None = None
+        self._is_over = False
+
+    def here(self) -> None:
+        """Note that enough replicas of this data center have the write."""
+        self._is_here = True
+        self._progress()
+
+    def elsewhere(self, datacenters: list[str]) -> None:
+        """Note the other data centers that have the write."""
+        self._elsewhere = datacenters
+        self._progress()
+
+    def failed(self, error: CrdtkvError) -> None:
+        """Answer with the first error."""
+        if not self._is_over:
+            self._is_over = True
+            self._mutation.refuse(self._step, error)
+
+    def _progress(self) -> None:
+        if self._is_here and self._elsewhere is not None and not self._is_over:
+            self._is_over = True
+            self._then(self._elsewhere)
+
+
 class MutationFlow:
     """The operations that this node coordinates; `bucket_ttls_ms` are the default times to live of buckets."""
 
@@ -51,6 +88,7 @@ class MutationFlow:
         quorum_calls: QuorumCalls,
         earlier_tries: EarlierTries,
         rights: Rights,
+        elsewhere: Elsewhere,
         bucket_ttls_ms: dict[bytes, int],
     ) -> None:
         self._cluster = kernel.cluster
@@ -60,6 +98,7 @@ class MutationFlow:
         self._quorum_calls = quorum_calls
         self._earlier_tries = earlier_tries
         self._rights = rights
+        self._elsewhere = elsewhere
         self._bucket_ttls_ms = bucket_ttls_ms
 
     def mutate(self, peer: Peer, request: MutateRequest) -> None:
@@ -97,12 +136,14 @@ class MutationFlow:
         seen = from_client(request.context) if request.context is not None else None
         responsibles = self._cluster.responsibles(key.token, level.is_sloppy)
         self._check_writable(request, responsibles, required)
+        self._elsewhere.check(level)
         return Mutation(
             requester,
             request,
             key,
             seen,
             responsibles,
+            level,
             required,
             self._read_first(key, request, seen, level),
             self._ttl_ms(key, request),
@@ -190,24 +231,38 @@ class MutationFlow:
         made_on: bytes = b"",
     ) -> None:
         value = self._outcome(mutation)
+        if mutation.level.spans_datacenters:
+            both = _Both(self._step, mutation, lambda names: self._answer(mutation, record, value, names))
+            self._elsewhere.write(
+                mutation.key, entry.to_bytes(), mutation.level, mutation.deadline_s, both.elsewhere, both.failed
+            )
+            stored, failed = both.here, both.failed
+        else:
+            stored = lambda: self._answer(mutation, record, value)  # noqa: E731
+            failed = lambda error: mutation.refuse(self._step, error)  # noqa: E731
         self._quorum_calls.write(
             mutation.key,
             entry,
             mutation.responsibles,
             mutation.required,
             mutation.deadline_s,
-            then=lambda: self._answer(mutation, record, value),
-            failed=lambda error: mutation.refuse(self._step, error),
+            then=stored,
+            failed=failed,
             supersede_before=record.timestamp if mutation.seen is None else 0,
             part=part,
             record=self._earlier_tries.note(record),
             made_on=made_on,
         )
 
-    def _answer(self, mutation: Mutation, record: Record, value: bytes | None) -> None:
+    def _answer(
+        self, mutation: Mutation, record: Record, value: bytes | None, elsewhere: list[str] | None = None
+    ) -> None:
         # This node counts as a replica, so the answer waits for its own commit.
         _, actor, counter, timestamp = record
-        reply = MutateReply(mutation.request.id, timestamp, actor, counter, value)
+        datacenters: list[object] | None = None
+        if elsewhere is not None:
+            datacenters = [self._cluster.datacenter, *elsewhere]
+        reply = MutateReply(mutation.request.id, timestamp, actor, counter, value, datacenters)
         mutation.requester.reply(self._step, reply, is_durable=False)
 
     def _outcome(self, mutation: Mutation) -> bytes | None:

@@ -15,14 +15,14 @@ the same time.
 A node that does not count yet takes no part: its own data center has to fill it first.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from crdtkv.causality.hybrid_clock import wall_ms_of
 from crdtkv.config.model import GeoConfig
 from crdtkv.crdt.entry import Entry
 from crdtkv.errors import CrdtkvError, ProtocolError
-from crdtkv.node.geo.applying import Applier, ArrivedEntry
-from crdtkv.node.kernel.effects import SendBus
+from crdtkv.node.datacenters.applying import Applier, ArrivedEntry
+from crdtkv.node.datacenters.bus_link import BusLink
 from crdtkv.node.kernel.kernel import Kernel
 from crdtkv.node.repair.anti_entropy import PAUSE_S, AntiEntropy
 from crdtkv.node.repair.exchange import Bounds, ExchangeCall, Findings, Taken
@@ -30,9 +30,7 @@ from crdtkv.node.repair.tree_comparison import Item, TreeComparison
 from crdtkv.node.replica.comparison_marks import EXCHANGE, GIVE, ComparisonMarks
 from crdtkv.node.replica.replica import Replica
 from crdtkv.ring.token import identity_in, partition_of
-from crdtkv.wire.codec import encode_frame
 from crdtkv.wire.messages import (
-    BusSender,
     EntriesTaken,
     GiveEntries,
     LeafReply,
@@ -54,7 +52,7 @@ RETRY_S = 2.0
 
 
 class GeoAntiEntropy:
-    """The exchanges of one node with other data centers; `others` are their nodes, by data center."""
+    """The exchanges of one node with other data centers."""
 
     def __init__(
         self,
@@ -64,7 +62,7 @@ class GeoAntiEntropy:
         applier: Applier,
         anti_entropy: AntiEntropy,
         marks: ComparisonMarks,
-        others: Mapping[str, Sequence[str]],
+        bus: BusLink,
         config: GeoConfig,
         entry_bytes_max: int,
     ) -> None:
@@ -78,9 +76,8 @@ class GeoAntiEntropy:
         self.marks = marks
         self.config = config
         self.entry_bytes_max = entry_bytes_max
-        self._datacenter_of = {node: datacenter for datacenter, nodes in others.items() for node in nodes}
-        self._pairs = {datacenter: _Pair(self, datacenter, nodes) for datacenter, nodes in sorted(others.items())}
-        self.bus_is_up = False
+        self._bus = bus
+        self._pairs = {datacenter: _Pair(self, datacenter, nodes) for datacenter, nodes in bus.nodes.items()}
 
     @property
     def snapshot(self) -> dict[str, dict[str, object]]:
@@ -99,13 +96,13 @@ class GeoAntiEntropy:
 
     def next_timer(self) -> float | None:
         """Return when the next exchange is due; None if none can begin before another event."""
-        if not self._pairs or not self.bus_is_up or not self.counts:
+        if not self._pairs or not self._bus.is_up or not self.counts:
             return None
         return min((at_s for pair in self._pairs.values() if (at_s := pair.due_at) is not None), default=None)
 
     def run_due(self) -> None:
         """Begin exchanges, if it is time; called at the end of every step."""
-        if self._pairs and self.bus_is_up and self.counts:
+        if self._pairs and self._bus.is_up and self.counts:
             for pair in self._pairs.values():
                 pair.run_due()
 
@@ -115,9 +112,7 @@ class GeoAntiEntropy:
         Raises:
             CrdtkvError: it is malformed, or the sender is unknown.
         """
-        datacenter = self._datacenter_of.get(sender)
-        if datacenter is None:
-            raise ProtocolError(f"{sender!r} is no node of another data center")
+        datacenter = self._bus.datacenter_of(sender)
         if isinstance(message, RootsReply | LeafReply | EntriesTaken):
             self._pairs[datacenter].answered(sender, message)
         elif not self.counts or not self._step.effects.has_room_for(sender):
@@ -155,9 +150,7 @@ class GeoAntiEntropy:
 
     def send(self, node: str, message: Message, is_durable: bool = True) -> None:
         """Send a message to a node of another data center, when all that was written so far is durable."""
-        payload = encode_frame(0, [BusSender(self._cluster.node), message])
-        self._step.effects.charge(node, len(payload))
-        self._step.effects.held_bus.append(SendBus(self._datacenter_of[node], node, payload))
+        self._bus.send(node, message)
 
     def take(self, partition: int, items: list[object], then: Callable[[Taken], None]) -> None:
         """Store entries at a majority of their home replicas.

@@ -13,7 +13,7 @@ from crdtkv.crdt.entry import Entry
 from crdtkv.errors import CrdtkvError, ProtocolError
 from crdtkv.ids import Actor, actor_name, node_of, parse_identity
 from crdtkv.log_text import LineRate
-from crdtkv.node.geo.applying import Applier, ArrivedEntry
+from crdtkv.node.datacenters.applying import Applier, ArrivedEntry
 from crdtkv.node.geo.inbox import Delivery
 from crdtkv.node.geo.pacing import Pacing
 from crdtkv.node.kernel.effects import AckStream, Publish, SendBus

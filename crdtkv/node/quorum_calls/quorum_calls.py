@@ -88,9 +88,11 @@ class QuorumCalls:
         deadline_s: float,
         then: Callable[[], None],
         failed: Callable[[CrdtkvError], None],
+        required: int | None = None,
     ) -> None:
-        """Store entries of another data center on a majority of the home replicas that they share."""
-        required = majority(self._kernel.cluster.ring.replication_factor)
+        """Store entries of another data center on `required` (a majority) of the home replicas that they share."""
+        if required is None:
+            required = majority(self._kernel.cluster.ring.replication_factor)
         ApplyCall(self._kernel, self._local, then, failed).start(entries, homes, required, deadline_s)
 
     def scan(self, page: PageRequest, required: int, deadline_s: float, then: ScanThen, failed: Failed) -> None:

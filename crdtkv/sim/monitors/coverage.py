@@ -67,6 +67,8 @@ REQUIRED: Mapping[str, str] = {
     "watch_changes_sent": "a watch received a key",
     "watches_moved": "a watch lost a replica, or was refused, and others took its place",
     "watch_cursors_kept": "a watch continued at a node with its cursor after a loss, or a sleep",
+    "acknowledged_elsewhere": "a write was acknowledged that other data centers had to have, and was looked for there",
+    "geo_reads": "a read at a level of several data centers was answered elsewhere",
     "far_reads": "a read in one data center returned a write of another",
 }
 

@@ -12,7 +12,7 @@
 from typing import Any
 
 from crdtkv.checking.history import Dot
-from crdtkv.checking.levels import SLOPPY, nodes_asked_and_awaited
+from crdtkv.checking.levels import SLOPPY, awaited_elsewhere, nodes_asked_and_awaited
 from crdtkv.hashing import digest_of
 from crdtkv.node.kernel.effects import Effects, Proposal
 from crdtkv.node.kernel.events import Event, Peer, Received
@@ -122,6 +122,7 @@ class DurabilityMonitor(Monitor):
         for message in messages:
             if isinstance(message, MutateReply):
                 dot = (message.actor, message.counter)
+                self._is_elsewhere(node, peer, message, dot)
                 self._is_on_enough_disks(node, peer, message.id, 1, [dot], lambda stored, dot=dot: has(stored, dot))
             elif isinstance(message, EntriesReply):
                 for number, entry in enumerate(message.entries, message.id):
@@ -134,6 +135,27 @@ class DurabilityMonitor(Monitor):
                         self._is_on_enough_disks(
                             node, peer, number, 0, dots, lambda stored, read=read: descends(stored, read)
                         )
+
+    def _is_elsewhere(self, node: NodeView, peer: Peer, message: MutateReply, dot: Dot) -> None:
+        """Check that a write is durable in as many other data centers as its level says."""
+        asked = self._asked.get((node.place.node, node.process, peer, message.id))
+        here, datacenters = node.place.datacenter, self._world.config.datacenters
+        awaited = awaited_elsewhere(asked[1], len(datacenters) - 1) if asked is not None else 0
+        if not awaited:
+            return
+        assert asked is not None
+        identity, level = asked
+        self._world.count("acknowledged_elsewhere")
+        holders = []
+        for dc in datacenters:
+            replicas = self._homes.of(dc, rows.data_row(storage_key_of(identity)))
+            held = sum(
+                _on_disk(self._world.nodes[name], identity, lambda stored: has(stored, dot)) for name in replicas
+            )
+            if dc != here and held >= nodes_asked_and_awaited(level, len(replicas))[1]:
+                holders.append(dc)
+        if len(holders) < awaited or not set(message.datacenters or ()) <= {here, *holders}:
+            violated("level", f"{node.place.node} answers {identity!r} at {level}, but only {holders} have it")
 
     def _has_learned(self, node: NodeView, peer: Peer, message: ReplicaEntry | DigestReply) -> None:
         """Check an answer that another node counts in a quorum."""

@@ -16,7 +16,7 @@ from crdtkv.sim.plan.fault_classes import AT_LARGE, CLASSES, FaultClass
 from crdtkv.sim.plan.incidents import DATA_LOSSES, KINDS, Incident, draw_incidents
 from crdtkv.sim.plan.more_types import NOT_DELETED, with_expiries, with_sets, with_types
 from crdtkv.sim.plan.shape import COMPARES_S, GC_GRACE_S, NO_COMPARISONS_S, Shape, Weather
-from crdtkv.sim.plan.workload import NO_KEY, Call, draw_calls, draw_moves, draw_scans
+from crdtkv.sim.plan.workload import GEO_LEVELS, NO_KEY, Call, draw_calls, draw_moves, draw_scans
 
 DATACENTERS = ("eu", "us", "ap")
 
@@ -100,7 +100,7 @@ class Plan:
             incidents = focus.incidents(of_class, shape, names, seconds)
             calls = [replace(call, level=focus.level(of_class, call.level)) for call in calls]
         plan = cls(seed, seconds, shape, weather, tuple(incidents), tuple(calls), fault_class)
-        plan = _with_watchers(_with_more_types(plan))
+        plan = _with_geo_levels(_with_watchers(_with_more_types(plan)))
         return _with_scans_and_moves(_collecting(plan) if shape.datacenters == 1 else plan)
 
     def to_json(self) -> str:
@@ -230,6 +230,21 @@ def _with_more_types(plan: Plan) -> Plan:
     if shape is plan.shape:
         shape = replace(shape, whole_entry_bytes=random.choice((0, 1024)))
     return replace(plan, shape=shape, calls=with_expiries(random, calls))
+
+
+def _with_geo_levels(plan: Plan) -> Plan:
+    """Give some calls of several data centers a level at which these count, too."""
+    random = Random(f"geo levels {plan.seed}")
+    share = random.choice((0.0, 0.1, 0.5))
+    if plan.shape.datacenters == 1 or not share:
+        return plan
+    calls = [
+        replace(call, level=random.choice(GEO_LEVELS))
+        if call.kind not in NO_KEY and call.level != "LINEARIZABLE" and random.random() < share
+        else call
+        for call in plan.calls
+    ]
+    return replace(plan, calls=tuple(calls))
 
 
 def _with_watchers(plan: Plan) -> Plan:

@@ -8,6 +8,7 @@ from random import Random
 from typing import Any
 
 #: `_draw_level` also draws `Quorum(r, w)`.
+GEO_LEVELS = ("REMOTE_QUORUM", "EACH_QUORUM", "ALL")
 LEVELS = ("ANY", "ONE", "SLOPPY_QUORUM", "LOCAL_QUORUM", "LOCAL_QUORUM", "LOCAL_ALL")
 
 #: The kinds of calls without a key: a scan of a type, and the move of a session to another client.

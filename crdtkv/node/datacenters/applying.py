@@ -1,6 +1,7 @@
 """`Applier`: stores entries of another data center at a majority of their home replicas here.
 
-Entries arrive in messages of a stream (`replication`), and in exchanges (`anti_entropy`). This node merges those of
+Entries arrive in messages of a stream (`geo.replication`), in exchanges (`geo.anti_entropy`) and in writes that wait
+for this data center (`remote_service`). This node merges those of
 which it is a home replica, and sends the results to the other home replicas, all in one message.
 """
 
@@ -41,8 +42,10 @@ class Applier:
         entries: Sequence[ArrivedEntry],
         then: Callable[[], None],
         failed: Callable[[CrdtkvError], None],
+        required: int | None = None,
+        deadline_s: float | None = None,
     ) -> None:
-        """Store entries that have the same home replicas; call `then` when a majority has all of them.
+        """Store entries that have the same home replicas; call `then` when `required` (a majority) have all of them.
 
         What `then` sends must wait until this node's own commit is durable.
         """
@@ -52,7 +55,8 @@ class Applier:
         except InsufficientStorage as error:
             failed(error)
             return
-        self._quorum_calls.apply(merged, homes, self._step.now.monotonic_s + APPLY_TIMEOUT_S, then, failed)
+        until_s = self._step.now.monotonic_s + APPLY_TIMEOUT_S if deadline_s is None else deadline_s
+        self._quorum_calls.apply(merged, homes, until_s, then, failed, required)
 
     def _merged(self, arrived: ArrivedEntry, is_home: bool) -> AppliedEntry:
         """Merge an entry here, if this node is a home replica; return what the others must store."""
