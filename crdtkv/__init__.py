@@ -13,6 +13,7 @@ from crdtkv.client.entry import ReadContext, ValueEntry
 from crdtkv.client.session import Session
 from crdtkv.client.values import Undecodable
 from crdtkv.client.watching import Watch
+from crdtkv.client.written import Written
 from crdtkv.errors import (
     ClosedError,
     ConfigError,
@@ -32,11 +33,14 @@ from crdtkv.errors import (
     WriteTimeout,
 )
 from crdtkv.quorum.level import (
+    ALL,
     ANY,
+    EACH_QUORUM,
     LINEARIZABLE,
     LOCAL_ALL,
     LOCAL_QUORUM,
     ONE,
+    REMOTE_QUORUM,
     SLOPPY_QUORUM,
     ConsistencyLevel,
     Quorum,
@@ -46,15 +50,18 @@ from crdtkv.version import VERSION
 __version__ = VERSION
 
 __all__ = [
+    "ALL",
     "ANY",
     "BYTES",
     "CAUGHT_UP",
     "CBOR",
+    "EACH_QUORUM",
     "JSON",
     "LINEARIZABLE",
     "LOCAL_ALL",
     "LOCAL_QUORUM",
     "ONE",
+    "REMOTE_QUORUM",
     "SLOPPY_QUORUM",
     "TEXT",
     "Bucket",
@@ -84,6 +91,7 @@ __all__ = [
     "ValueTooLarge",
     "Watch",
     "WriteTimeout",
+    "Written",
     "connect",
     "model",
 ]

@@ -2,9 +2,9 @@
 
 Two reads whose replicas overlap do not go back in time, because a quorum read returns only when as many replicas as it
 asks hold the result. Both hold within one data center, whichever nodes and clients are involved, and together they give
-read-your-writes and monotonic reads to clients that use only such levels. They hold between data centers, too, if one of
-the two levels counts in each of them. A scan sees as much as a read does, but repairs nothing: a later read need not see
-what a scan has shown.
+read-your-writes and monotonic reads to clients that use only such levels. They hold between data centers, too, if one
+of the two levels counts in each of them. A scan sees as much as a read does, but repairs nothing: a later read need not
+see what a scan has shown.
 """
 
 from collections.abc import Iterator

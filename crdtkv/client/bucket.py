@@ -20,6 +20,7 @@ from crdtkv.client.entry import ReadContext, ValueEntry
 from crdtkv.client.handles import BoundedCounterHandle, RegisterHandle
 from crdtkv.client.value_ref import BucketScope, Level, ValueRef
 from crdtkv.client.watching import Watch
+from crdtkv.client.written import Written
 from crdtkv.crdt.registry import TYPES, type_named
 from crdtkv.errors import CrdtkvError, InvalidKey, InvalidRequest
 
@@ -107,7 +108,7 @@ class Bucket(Keys, Container, Generic[V]):
         ttl: float | None = None,
         consistency: Level = None,
         timeout: float | None = None,
-    ) -> None:
+    ) -> Written:
         """Write a value; return when as many replicas as the level requires have fsynced it.
 
         With `context` (from `entry`) the write replaces exactly the versions that were read. Without it, it is a blind
@@ -119,7 +120,7 @@ class Bucket(Keys, Container, Generic[V]):
             StaleReplica: no reachable replica has seen `context`; it was not applied.
             ValueTooLarge, InvalidKey, UnknownBucket, InvalidRequest: the call is wrong; it was not applied.
         """
-        await self._one(key).put(value, context=context, ttl=ttl, consistency=consistency, timeout=timeout)
+        return await self._one(key).put(value, context=context, ttl=ttl, consistency=consistency, timeout=timeout)
 
     async def delete(
         self,
@@ -128,12 +129,12 @@ class Bucket(Keys, Container, Generic[V]):
         context: ReadContext | None = None,
         consistency: Level = None,
         timeout: float | None = None,
-    ) -> None:
+    ) -> Written:
         """Delete the versions that were read (`context`), else those that the coordinator stores.
 
         A concurrent write survives. Raises the errors of `put`.
         """
-        await self._one(key).delete(context=context, consistency=consistency, timeout=timeout)
+        return await self._one(key).delete(context=context, consistency=consistency, timeout=timeout)
 
     async def update(
         self,

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from types import TracebackType
 from typing import Any, NamedTuple, NoReturn
 
@@ -15,6 +15,7 @@ from crdtkv.client.request_executor import RequestExecutor
 from crdtkv.client.session import Session
 from crdtkv.client.targets import Target, resolved
 from crdtkv.client.value_ref import BucketScope, Level
+from crdtkv.client.written import Written
 from crdtkv.errors import InvalidRequest
 from crdtkv.ids import DEFAULT_BUCKET, is_name, parse_identity
 from crdtkv.quorum.level import ConsistencyLevel, level_named
@@ -87,6 +88,28 @@ class Client(Buckets):
             InvalidRequest: `token` is not a session token.
         """
         return Session(self._scope.executor, token)
+
+    async def wait_for(
+        self, written: Written, *, datacenters: Iterable[str] | None = None, timeout: float | None = None
+    ) -> tuple[str, ...]:
+        """Wait until an earlier write is in other data centers: durable at a majority of its replicas in each.
+
+        `written` is the result of a write, `datacenters` are names (default: all data centers of the cluster). The call
+        makes no new write. It returns the data centers that have the write.
+
+        Raises:
+            WriteTimeout: the data centers `missing` did not confirm in time. The write is not lost: it reaches them
+                when they can be reached.
+            StaleReplica: no replica in reach has the write.
+            Unavailable, Overloaded, NoNodeReachable, ClosedError: nothing was waited for.
+            InvalidRequest: there is no such data center, or `written` is not the result of a write.
+        """
+        if not isinstance(written, Written):
+            raise InvalidRequest(f"wait_for takes the result of a write, not {written!r:.40}")
+        names = self._routing.views[0].datacenters if datacenters is None else datacenters
+        if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+            raise InvalidRequest("wait_for takes the names of data centers as a list")
+        return await self._scope.executor.wait_for(written, sorted(names), timeout)
 
     async def status(self, timeout: float = 2.0) -> dict[str, dict[str, Any] | None]:
         """Return the status document of each node by node name, None for a node that does not answer.

@@ -20,6 +20,7 @@ from crdtkv.client.codecs import CBOR, Codec, encoded
 from crdtkv.client.entry import ReadContext, ValueEntry
 from crdtkv.client.value_ref import Level, ValueRef
 from crdtkv.client.values import element_bytes, element_value, value_of
+from crdtkv.client.written import Written
 from crdtkv.crdt.board import Board
 from crdtkv.crdt.hll import HyperLogLog, count_of_all
 from crdtkv.crdt.number import Number, checked_number
@@ -45,9 +46,9 @@ class Handle(Generic[V]):
 
     async def delete(
         self, *, context: ReadContext | None = None, consistency: Level = None, timeout: float | None = None
-    ) -> None:
+    ) -> Written:
         """Delete the value, or with `context` only the versions that were read. A concurrent write survives."""
-        await self._ref.change("delete", [], consistency, timeout, context)
+        return await self._ref.write("delete", [], consistency, timeout, context)
 
     async def _value(self, default: Any, consistency: Level, timeout: float | None) -> Any:
         _, state = await self._ref.read(consistency, timeout)
@@ -69,9 +70,9 @@ class RegisterHandle(Handle[V]):
         ttl: float | None = None,
         consistency: Level = None,
         timeout: float | None = None,
-    ) -> None:
+    ) -> Written:
         """Write a value. With `context` it replaces exactly the versions that were read, else those stored."""
-        await self._ref.change("put", [encoded(self._codec, value)], consistency, timeout, context, ttl)
+        return await self._ref.write("put", [encoded(self._codec, value)], consistency, timeout, context, ttl)
 
 
 class CounterHandle(Handle[int]):
@@ -134,7 +135,7 @@ class SetHandle(Handle[set[M]], Generic[M]):
 
     async def add(
         self, *members: M, ttl: float | None = None, consistency: Level = None, timeout: float | None = None
-    ) -> None:
+    ) -> Written:
         """Add members.
 
         Raises:
@@ -142,7 +143,7 @@ class SetHandle(Handle[set[M]], Generic[M]):
             ValueTooLarge: together they have more bytes than an entry may have.
         """
         elements = self._encoded(members, self._ref.entry_bytes)
-        await self._ref.change("add", elements, consistency, timeout, ttl=ttl)
+        return await self._ref.write("add", elements, consistency, timeout, ttl=ttl)
 
     async def members(self, *, consistency: Level = None, timeout: float | None = None) -> set[M]:
         """Return the members.
@@ -180,14 +181,14 @@ class RemovableSetHandle(SetHandle[M]):
         context: ReadContext | None = None,
         consistency: Level = None,
         timeout: float | None = None,
-    ) -> None:
+    ) -> Written:
         """Remove members. With `context` the call supersedes only the adds that were read.
 
         Raises:
             InvalidRequest: there are no members or more than 10,000, one is not hashable, or the codec refuses one.
             ValueTooLarge: together they have more than 8 MiB.
         """
-        await self._ref.change("remove", self._encoded(members), consistency, timeout, context)
+        return await self._ref.write("remove", self._encoded(members), consistency, timeout, context)
 
 
 class FlagHandle(Handle[bool]):
@@ -199,15 +200,15 @@ class FlagHandle(Handle[bool]):
 
     async def enable(
         self, *, ttl: float | None = None, consistency: Level = None, timeout: float | None = None
-    ) -> None:
+    ) -> Written:
         """Turn the flag on."""
-        await self._ref.change("enable", [], consistency, timeout, ttl=ttl)
+        return await self._ref.write("enable", [], consistency, timeout, ttl=ttl)
 
     async def disable(
         self, *, context: ReadContext | None = None, consistency: Level = None, timeout: float | None = None
-    ) -> None:
+    ) -> Written:
         """Turn the flag off. With `context` the call supersedes only the enables that were read."""
-        await self._ref.change("disable", [], consistency, timeout, context)
+        return await self._ref.write("disable", [], consistency, timeout, context)
 
 
 class NumberHandle(Handle[Number]):
@@ -220,13 +221,13 @@ class NumberHandle(Handle[Number]):
 
     async def set(
         self, number: Number, *, ttl: float | None = None, consistency: Level = None, timeout: float | None = None
-    ) -> None:
+    ) -> Written:
         """Add a number to those that were set; the value changes if it is the new greatest, or smallest.
 
         Raises:
             InvalidRequest: `number` is not a finite number of 64 bits.
         """
-        await self._ref.change("set", [checked_number(number)], consistency, timeout, ttl=ttl)
+        return await self._ref.write("set", [checked_number(number)], consistency, timeout, ttl=ttl)
 
 
 class SketchHandle(Handle[int], Generic[M]):
@@ -234,7 +235,7 @@ class SketchHandle(Handle[int], Generic[M]):
 
     async def add(
         self, *elements: M, ttl: float | None = None, consistency: Level = None, timeout: float | None = None
-    ) -> None:
+    ) -> Written:
         """Count elements. An element that was added before does not change the count.
 
         Raises:
@@ -243,7 +244,7 @@ class SketchHandle(Handle[int], Generic[M]):
         """
         found = [encoded(self._codec, element) for element in elements]
         check_elements(found, MAX_ELEMENTS_BYTES)
-        await self._ref.change("add", [*found], consistency, timeout, ttl=ttl)
+        return await self._ref.write("add", [*found], consistency, timeout, ttl=ttl)
 
     async def count(self, *, consistency: Level = None, timeout: float | None = None) -> int:
         """Return the approximate number of distinct elements, 0 if there are none."""
@@ -276,7 +277,7 @@ class BoardHandle(Handle[dict[M, Number]], Generic[M]):
         ttl: float | None = None,
         consistency: Level = None,
         timeout: float | None = None,
-    ) -> None:
+    ) -> Written:
         """Set a member's score.
 
         Raises:
@@ -284,7 +285,7 @@ class BoardHandle(Handle[dict[M, Number]], Generic[M]):
                 refuses it.
         """
         arguments: list[object] = [element_bytes(member, self._codec), checked_number(score)]
-        await self._ref.change("set", arguments, consistency, timeout, ttl=ttl)
+        return await self._ref.write("set", arguments, consistency, timeout, ttl=ttl)
 
     async def increment(
         self,
@@ -303,9 +304,9 @@ class BoardHandle(Handle[dict[M, Number]], Generic[M]):
         reply = await self._ref.change("increment", arguments, consistency, timeout, ttl=ttl)
         return _value_in(reply)  # type: ignore[no-any-return]
 
-    async def remove(self, member: M, *, consistency: Level = None, timeout: float | None = None) -> None:
+    async def remove(self, member: M, *, consistency: Level = None, timeout: float | None = None) -> Written:
         """Remove a member. A concurrent `set` or `increment` of it survives."""
-        await self._ref.change("remove", [element_bytes(member, self._codec)], consistency, timeout)
+        return await self._ref.write("remove", [element_bytes(member, self._codec)], consistency, timeout)
 
     async def ranking(
         self, start: int = 0, stop: int | None = None, *, consistency: Level = None, timeout: float | None = None

@@ -12,8 +12,10 @@ from crdtkv.client.core.observations import Observations
 from crdtkv.client.core.reading import Read
 from crdtkv.client.core.scanning import Page, PartitionScan
 from crdtkv.client.core.sessions import SessionRead
+from crdtkv.client.core.waiting import Wait
 from crdtkv.client.core.writing import Mutation, Write
 from crdtkv.client.host import ClientHost
+from crdtkv.client.written import Written
 from crdtkv.quorum.level import ConsistencyLevel, level_named
 from crdtkv.wire.messages import MutateReply
 
@@ -96,6 +98,16 @@ class RequestExecutor:
         call = Write(identity, mutation, level, timeout_s, self.observations)
         try:
             return await self.host.begin(call)  # type: ignore[no-any-return]
+        except asyncio.CancelledError:
+            self.host.cancel(call)
+            raise
+
+    async def wait_for(self, written: Written, datacenters: list[str], timeout: float | None) -> tuple[str, ...]:
+        """Wait until a write is in these data centers. Raises the errors of `Client.wait_for`."""
+        timeout_s = self.timeout_s if timeout is None else checked_timeout(timeout)
+        call = Wait(written.identity, written.dot, datacenters, timeout_s)
+        try:
+            return Written.of(written.identity, await self.host.begin(call)).datacenters
         except asyncio.CancelledError:
             self.host.cancel(call)
             raise

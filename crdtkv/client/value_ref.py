@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 from crdtkv.client.arguments import MAX_ELEMENTS_BYTES, ttl_ms
 from crdtkv.client.entry import ReadContext
 from crdtkv.client.request_executor import RequestExecutor
+from crdtkv.client.written import Written
 from crdtkv.crdt.causal import CausalState
 from crdtkv.crdt.entry import Entry
 from crdtkv.crdt.map import Map
@@ -94,6 +95,18 @@ class ValueRef:
         for start in range(0, len(self._path), 2):
             state = state.fields.get(self._path[start : start + 2]) if isinstance(state, Map) else None  # type: ignore[call-overload]
         return Found(entry, state)
+
+    async def write(
+        self,
+        operation: str,
+        arguments: list[object],
+        consistency: Level,
+        timeout: float | None,
+        context: ReadContext | None = None,
+        ttl: float | None = None,
+    ) -> Written:
+        """Execute an operation that returns nothing else. Parameters and errors are those of `change`."""
+        return Written.of(self.identity, await self.change(operation, arguments, consistency, timeout, context, ttl))
 
     async def change(
         self,

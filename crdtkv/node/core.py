@@ -67,6 +67,7 @@ from crdtkv.wire.messages import (
     TombstonesRequest,
     TopologyReply,
     TopologyRequest,
+    WaitRequest,
     WatchRequest,
     WriteReplica,
     WriteReplicas,
@@ -89,6 +90,7 @@ class NodeCore:
             StatusRequest: self._show_status,
             RepairRequest: self._repair,
             InspectRequest: parts.service.inspect,
+            WaitRequest: parts.coordinator.wait,
         }
         from_node: dict[type, Callable[[str, Any], None]] = {
             ReadReplica: parts.service.read_replica,

@@ -128,6 +128,20 @@ class InspectRequest(NamedTuple):
     identity: bytes
 
 
+class WaitRequest(NamedTuple):
+    """Wait until an earlier write is durable at a majority of the home replicas in each of these data centers.
+
+    `actor` and `counter` are the dot of the write. Answered by `MutateReply` with that dot.
+    """
+
+    id: int
+    identity: bytes
+    actor: str
+    counter: int
+    datacenters: list[object]
+    timeout_ms: int
+
+
 class WatchRequest(NamedTuple):
     """Request the changes after `cursor` of the keys whose identities begin with one of `prefixes`.
 
@@ -597,8 +611,8 @@ class GeoEntry(NamedTuple):
 
 Message = (
     Hello | Beat | GoAway | GetRequest | MutateRequest | ScanRequest | TopologyRequest | StatusRequest
-    | RepairRequest | InspectRequest | EntriesReply | MutateReply | ScanReply | TopologyReply | StatusReply | ErrorReply
-    | WatchRequest | WatchReply
+    | RepairRequest | InspectRequest | WaitRequest | EntriesReply | MutateReply | ScanReply | TopologyReply
+    | StatusReply | ErrorReply | WatchRequest | WatchReply
     | ReadReplica | ReplicaEntry | DigestRead | DigestReply
     | WriteReplica | WriteReplicas | ApplyEntries | ReplicaWritten | ReplicaSuperseded
     | FindOperation | OperationFound
@@ -628,6 +642,7 @@ NUMBERS: dict[type, int] = {
     ErrorReply: 12,
     RepairRequest: 13,
     InspectRequest: 14,
+    WaitRequest: 61,
     WatchRequest: 15,
     WatchReply: 16,
     Beat: 17,

@@ -53,6 +53,7 @@ from crdtkv.wire.messages import (
     TombstonesReply,
     TopologyReply,
     TopologyRequest,
+    WaitRequest,
     WatchReply,
     WatchRequest,
     WriteReplica,
@@ -76,7 +77,7 @@ _ANSWERS_TO_NODES = frozenset(
 _FROM_CLIENTS = frozenset(
     (
         GetRequest, MutateRequest, ScanRequest, WatchRequest, StatusRequest, TopologyRequest, RepairRequest,
-        InspectRequest,
+        InspectRequest, WaitRequest,
     )
 )  # fmt: skip
 #: Messages that may be refused for lack of room: requests that were not begun, and answers to reads.

@@ -57,6 +57,7 @@ from .planted_in_collection import (
     tombstones_collected_without_those_that_are_down,
 )
 from .planted_in_digest_reads import BUGS_OF_DIGEST_READS, FIRST_SEEDS_OF_DIGEST_READS
+from .planted_in_geo_levels import BUGS_OF_GEO_LEVELS, FIRST_SEEDS_OF_GEO_LEVELS
 from .planted_in_geo_repair import BUGS_OF_GEO_REPAIR, CLASSES_OF_GEO_REPAIR, FIRST_SEEDS_OF_GEO_REPAIR
 from .planted_in_group_commit import BUGS_OF_GROUP_COMMIT
 from .planted_in_repair import BUGS_OF_REPAIR, CLASSES_OF_REPAIR, FIRST_SEEDS_OF_REPAIR
@@ -435,6 +436,7 @@ BUGS: dict[Bug, int] = {
     **BUGS_OF_CLIENTS,
     **BUGS_OF_APPLYING,
     **BUGS_OF_DIGEST_READS,
+    **BUGS_OF_GEO_LEVELS,
     **BUGS_OF_GEO_REPAIR,
     **BUGS_OF_REPAIR,
     **BUGS_OF_SCANS,
@@ -462,6 +464,7 @@ FIRST_SEEDS: dict[Bug, int] = {
     **FIRST_SEEDS_OF_APPLYING,
     **FIRST_SEEDS_OF_CLIENTS,
     **FIRST_SEEDS_OF_DIGEST_READS,
+    **FIRST_SEEDS_OF_GEO_LEVELS,
     **FIRST_SEEDS_OF_GEO_REPAIR,
     **FIRST_SEEDS_OF_REPAIR,
     **FIRST_SEEDS_OF_SCANS,

@@ -13,8 +13,9 @@ Source: Attiya, Bar-Noy, Dolev, "Sharing Memory Robustly in Message-Passing Syst
 
 from collections.abc import Sequence
 
+from crdtkv.causality.dot import Dot
 from crdtkv.crdt.entry import Entry
-from crdtkv.errors import CrdtkvError, InvalidRequest, Overloaded, ReadTimeout, Unavailable
+from crdtkv.errors import CrdtkvError, InvalidRequest, Overloaded, ReadTimeout, StaleReplica, Unavailable
 from crdtkv.node.coordinate.background_read_repair import BackgroundReadRepair
 from crdtkv.node.coordinate.placing import UNKNOWN, Placing, check_linearizable, deadline_of
 from crdtkv.node.datacenters.remote_calls import Elsewhere
@@ -28,7 +29,7 @@ from crdtkv.node.quorum_calls.scanning import MAX_PAGE_ROWS, PageRequest
 from crdtkv.node.replica.replica import Replica
 from crdtkv.quorum.level import ConsistencyLevel
 from crdtkv.ring.token import partition_start
-from crdtkv.wire.messages import EntriesReply, GetRequest, ScanReply, ScanRequest
+from crdtkv.wire.messages import EntriesReply, GetRequest, MutateReply, ScanReply, ScanRequest, WaitRequest
 
 #: The largest answer to several reads, in bytes.
 RUN_BYTES = 256 * 1024
@@ -178,6 +179,37 @@ class Coordinator:
             self.read_in_full(ClientRead(requester, key, False, required, deadline_s))
 
         self._elsewhere.read(key, level, deadline_s, arrived, failed)
+
+    def wait(self, peer: Peer, request: WaitRequest) -> None:
+        """Answer when an earlier write is durable at a majority here, and in each of the requested data centers."""
+        step, here = self._step, self._cluster.datacenter
+        requester = Requester(peer, request.id, "wait", UNKNOWN, step.now.monotonic_s)
+        deadline_s = deadline_of(requester, request.timeout_ms)
+
+        def failed(error: CrdtkvError) -> None:
+            requester.refuse(step, error)
+
+        def stored(others: list[str]) -> None:
+            reply = MutateReply(request.id, 0, request.actor, request.counter, None, [here, *others])
+            requester.reply(step, reply, is_durable=False)
+
+        def read(encoded: bytes | None, _: bool) -> None:
+            entry = Entry.from_replica(encoded, key.type_tag) if encoded is not None else None
+            if entry is None or encoded is None or dot not in entry.context:
+                failed(StaleReplica("no replica in reach has the write"))
+            else:
+                self._elsewhere.write_in(key, encoded, others, deadline_s, stored, failed)
+
+        try:
+            key = self._placing.keys.from_client(request.identity)
+            dot = Dot(request.actor, request.counter)
+            others = self._elsewhere.check_names(request.datacenters)
+            self._placing.check_load()
+        except CrdtkvError as error:
+            failed(error)
+            return
+        # A quorum read repairs the replicas here before it returns.
+        self._quorum_calls.read_majority(key, deadline_s, read, failed)
 
     def show(self, results: Sequence[Shown]) -> None:
         """Answer reads of which enough replicas hold the same entry, consecutive ones of a client in one message."""

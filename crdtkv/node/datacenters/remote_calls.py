@@ -8,7 +8,7 @@ requests may be repeated: storing an entry is a merge, and reading changes nothi
 from abc import abstractmethod
 from collections.abc import Callable, Collection, Sequence
 
-from crdtkv.errors import CrdtkvError, ReadTimeout, Unavailable, WriteTimeout
+from crdtkv.errors import CrdtkvError, InvalidRequest, ReadTimeout, Unavailable, WriteTimeout
 from crdtkv.node.datacenters.bus_link import BusLink
 from crdtkv.node.kernel.calls import Call
 from crdtkv.node.kernel.kernel import Kernel
@@ -147,6 +147,25 @@ class Elsewhere:
         if level.spans_datacenters and self._bus.nodes and not self._bus.is_up:
             raise Unavailable(1 + level.remote_quorum(len(self._bus.nodes)), 1, self._bus.datacenters)
 
+    def check_names(self, names: Sequence[object]) -> list[str]:
+        """Return data centers of a client's request, without this one.
+
+        Raises:
+            InvalidRequest: one of them is no data center of the cluster.
+            Unavailable: this data center's NATS is down.
+        """
+        others: list[str] = []
+        for name in names:
+            if isinstance(name, str) and name in self._bus.nodes:
+                if name not in others:
+                    others.append(name)
+            elif name != self._kernel.cluster.datacenter:
+                known = ", ".join(sorted([self._kernel.cluster.datacenter, *self._bus.nodes]))
+                raise InvalidRequest(f"no data center {name!r:.40}: there are {known}")
+        if others and not self._bus.is_up:
+            raise Unavailable(1 + len(others), 1, others)
+        return others
+
     def write(
         self,
         key: PlacedKey,
@@ -158,6 +177,31 @@ class Elsewhere:
     ) -> None:
         """Store an entry in as many other data centers as the level requires; `then` gets their names."""
         needed = level.remote_quorum(len(self._bus.nodes))
+        self._write(key, entry, self._bus.datacenters, needed, level.name == "ALL", deadline_s, then, failed)
+
+    def write_in(
+        self,
+        key: PlacedKey,
+        entry: bytes,
+        datacenters: Sequence[str],
+        deadline_s: float,
+        then: Callable[[list[str]], None],
+        failed: Callable[[CrdtkvError], None],
+    ) -> None:
+        """Store an entry at a majority of the home replicas of each of these data centers."""
+        self._write(key, entry, datacenters, len(datacenters), False, deadline_s, then, failed)
+
+    def _write(
+        self,
+        key: PlacedKey,
+        entry: bytes,
+        datacenters: Sequence[str],
+        needed: int,
+        is_for_all: bool,
+        deadline_s: float,
+        then: Callable[[list[str]], None],
+        failed: Callable[[CrdtkvError], None],
+    ) -> None:
         if not needed:
             then([])
             return
@@ -168,8 +212,7 @@ class Elsewhere:
             else:
                 failed(WriteTimeout(1 + len(answered), 1 + needed, sorted(missing)))
 
-        call = RemoteWrite(self._kernel, self._bus, key, entry, level.name == "ALL", ended)
-        call.begin(self._bus.datacenters, needed, deadline_s)
+        RemoteWrite(self._kernel, self._bus, key, entry, is_for_all, ended).begin(datacenters, needed, deadline_s)
 
     def read(
         self,

@@ -20,6 +20,7 @@ from crdtkv.config.model import GossipConfig
 from crdtkv.crdt.entry import Entry
 from crdtkv.errors import CrdtkvError, ProtocolError
 from crdtkv.ids import actor_name, identity_of, identity_prefix
+from crdtkv.node.datacenters.remote_calls import RemoteCall
 from crdtkv.node.kernel.events import BusMessage, BusUp, Durable, Event, Received, StreamMessage
 from crdtkv.ring.partition_set import to_bits
 from crdtkv.ring.token import storage_key_of
@@ -32,6 +33,10 @@ from crdtkv.wire.messages import (
     DropTombstones,
     EntriesTaken,
     GeoBatch,
+    GeoEntry,
+    GeoRead,
+    GeoWrite,
+    GeoWritten,
     GetRequest,
     GiveEntries,
     HandOff,
@@ -54,12 +59,16 @@ from crdtkv.wire.messages import (
     TombstonesRequest,
     TopologyNews,
     TopologyRequest,
+    WaitRequest,
     WatchRequest,
 )
 
 COPIES = 6
-#: The messages of an exchange: on the bus they come with the name of their sender.
-EXCHANGE = (RootsRequest, RootsReply, LeafRequest, LeafReply, GiveEntries, EntriesTaken)
+#: The messages that on the bus come with the name of their sender.
+EXCHANGE = (
+    RootsRequest, RootsReply, LeafRequest, LeafReply, GiveEntries, EntriesTaken,
+    GeoWrite, GeoWritten, GeoRead, GeoEntry,
+)  # fmt: skip
 US = actor_name("us-1", 1)
 ADA, BOB = cbor.encode_value("ada"), cbor.encode_value("bob")
 OPERATIONS: dict[str, list[tuple[str, list[object]]]] = {
@@ -114,6 +123,11 @@ class Damaging(Cluster):
         call = self.cores[at].parts.geo_anti_entropy._pairs["us"]._call
         if call is not None and isinstance(message, RootsReply | LeafReply | EntriesTaken):
             message = message._replace(id=call.number)
+        waiting = [
+            number for number, call in self.cores[at].parts.kernel.calls._calls.items() if isinstance(call, RemoteCall)
+        ]
+        if waiting and isinstance(message, GeoWritten | GeoEntry):
+            message = message._replace(id=waiting[0])
 
         def event(one: Message) -> Event:
             sender = "us-1" if call is None else call._findings.peer
@@ -195,7 +209,7 @@ def requests(random: Random, number: int) -> list[Message]:
     type_tag = random.choice(list(OPERATIONS))
     key = identity_of("default", type_tag, f"k{random.randrange(3)}")
     operation, arguments = random.choice(OPERATIONS[type_tag])
-    level = random.choice(["ONE", "LOCAL_QUORUM", "LOCAL_ALL", "ANY", "SLOPPY_QUORUM", "2,1"])
+    level = random.choice(["ONE", "LOCAL_QUORUM", "LOCAL_ALL", "ANY", "SLOPPY_QUORUM", "2,1", "EACH_QUORUM"])
     first = MutateRequest(
         number, key, operation, arguments, None, 0, level, 1000, None, random.randbytes(16), None, 10**12
     )
@@ -210,6 +224,8 @@ def requests(random: Random, number: int) -> list[Message]:
         RepairRequest(number + 7, None),
         TopologyRequest(number + 8),
         StatusRequest(number + 9),
+        WaitRequest(number + 10, key, "eu-1.0000000000000001", 1, ["us"], 1000),
+        RepairRequest(number + 11, None, "us"),
     ]
 
 
@@ -232,6 +248,10 @@ def of_another_datacenter(random: Random, number: int) -> list[tuple[Message, bo
         (RootsReply(number, [[0, bytes(4096)]], [], []), False),
         (LeafReply(number, 0, [[storage_key_of(counter), entries[0][2]]], [storage_key_of(board)], True), False),
         (EntriesTaken(number, 0, False), False),
+        (GeoWrite(number + 3, entries[0][1], entries[0][2], number % 20 == 0, 500), False),
+        (GeoRead(number + 4, counter, number % 20 == 0, 500), False),
+        (GeoWritten(number, True), False),
+        (GeoEntry(number, entries[0][2], True), False),
     ]
 
 
