@@ -123,6 +123,20 @@ def test_a_session_compares_everything_at_once_and_clears_the_mark(kind: bytes) 
     assert len(held(world, "us-2")) == 500
 
 
+def test_a_session_does_not_end_before_the_partitions_that_did_not_fit_into_an_exchange() -> None:
+    sections: dict[str, Any] = {"partitions": 64}
+    world = World(repair=OFTEN, **sections)
+    world.happenings_max = 20_000
+    for number in range(400):
+        plant(world, "eu-1", number)
+    mark(world, "eu-1", GIVE)
+    world.settle(0.5)
+    assert pair(world, "eu-1").snapshot["left"]  # 32 trees fit
+    world.settle(10)
+    assert marked(world, "eu-1") is None
+    assert len(held(world, "us-1")) == 400
+
+
 def test_a_mark_to_give_is_cleared_by_a_majority_and_one_to_exchange_by_all() -> None:
     world = World()
     world.crash("us-2")
