@@ -24,6 +24,7 @@ from crdtkv.cli.session import with_client
 from crdtkv.cli.showing import WITH_SIBLINGS, cell_of, fields_of, print_read
 from crdtkv.client.client import Client
 from crdtkv.client.entry import ValueEntry
+from crdtkv.client.written import Written
 from crdtkv.crdt.number import Number
 from crdtkv.errors import InvalidRequest
 from crdtkv.ids import DEFAULT_BUCKET
@@ -76,12 +77,13 @@ def put(
     """Write a value; it replaces the current one."""
     only_for("put", type_tag, ("register", "lww"))
 
-    async def act(client: Client) -> None:
+    async def act(client: Client) -> Written:
         handle: Any = client.bucket(bucket).of_type(type_tag, key)
-        await handle.put(parsed_value(value, text), ttl=ttl)
+        written: Written = await handle.put(parsed_value(value, text), ttl=ttl)
+        return written
 
-    with_client(config, dc, level, timeout, act)
-    done(json_output, key, f"wrote {shown(key)}")
+    names = with_client(config, dc, level, timeout, act).datacenters
+    done(json_output, key, f"wrote {shown(key)}" + (f", durable in {', '.join(names)}" if names else ""))
 
 
 def delete(
