@@ -81,7 +81,7 @@ class ReadTimeout(_QuorumError):
     def __str__(self) -> str:
         if self.missing:
             return (
-                f"{self.received} of {self.required} required data centers answered in time, "
+                f"{self.received} of {self.required} other data centers answered in time, "
                 f"{', '.join(self.missing)} did not: retry, or read at LOCAL_QUORUM"
             )
         return f"{self.received} of {self.required} required replicas answered in time: retry, or read at ONE"
@@ -97,7 +97,7 @@ class WriteTimeout(_QuorumError):
         if self.missing:
             return (
                 f"{self.received} of {self.required} required data centers confirmed in time, "
-                f"{', '.join(self.missing)} did not: the write is applied, and will reach them when they can be reached"
+                f"{', '.join(self.missing)} did not: the write may have been applied, and reaches them later then"
             )
         return (
             f"{self.received} of {self.required} required replicas confirmed in time: the write may have been "

@@ -59,7 +59,7 @@ def repair(
     """Compare all replicas of a data center now, and repair the differences; exit code 0 when that is done.
 
     Anti-entropy does so continuously in the background. This starts it at once, and shows its progress. With --between
-    all nodes of the first data center compare all their entries with all nodes of the second.
+    all nodes of the first data center compare all their entries with a majority of the replicas in the second.
     """
     peer = _other_datacenter(load(config), between, partition, dc)
 
@@ -82,7 +82,7 @@ def repair(
         return {
             "left": left,
             "repaired": sum(count - before.get(name, count) for name, count in after.items()),
-            "silent": sorted(name for name, node in begun.items() if node is None),
+            "silent": sorted(name for name, node in begun.items() if node is None or not _knows(node, peer)),
             "seconds": round(time.monotonic() - began, 3),
         }
 
@@ -93,7 +93,8 @@ def repair(
         what = "compared everything" if not done["left"] else f"not done: {done['left']} comparisons to go"
         say(f"{what}; repaired {done['repaired']:,} differences in {done['seconds']:.1f} s")
         if done["silent"]:
-            say(f"{', '.join(done['silent'])} did not answer, and compared nothing")
+            why = "did not answer" if peer is None else f"did not answer, or do not know {peer}"
+            say(f"{', '.join(done['silent'])} {why}, and compared nothing")
     if done["left"] or done["silent"]:
         raise typer.Exit(EXIT_NO)
 
@@ -116,6 +117,11 @@ def _other_datacenter(
     if between[0] == between[1]:
         raise InvalidRequest(f"{between[0]!r} twice: name two data centers, or use --dc to compare its replicas")
     return between[1]
+
+
+def _knows(node: dict[str, Any], peer: str | None) -> bool:
+    """Return whether a node's configuration has a data center."""
+    return peer is None or peer in node.get("lag", {})
 
 
 def _left(node: dict[str, Any], peer: str | None) -> int:

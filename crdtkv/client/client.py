@@ -101,15 +101,19 @@ class Client(Buckets):
             WriteTimeout: the data centers `missing` did not confirm in time. The write is not lost: it reaches them
                 when they can be reached.
             StaleReplica: no replica in reach has the write.
+            ReadTimeout: too few replicas of this data center answered in time.
             Unavailable, Overloaded, NoNodeReachable, ClosedError: nothing was waited for.
             InvalidRequest: there is no such data center, or `written` is not the result of a write.
         """
         if not isinstance(written, Written):
             raise InvalidRequest(f"wait_for takes the result of a write, not {written!r:.40}")
-        names = self._routing.views[0].datacenters if datacenters is None else datacenters
-        if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+        known = self._routing.views[0].datacenters
+        if isinstance(datacenters, str) or not isinstance(datacenters, Iterable | None):
             raise InvalidRequest("wait_for takes the names of data centers as a list")
-        return await self._scope.executor.wait_for(written, sorted(names), timeout)
+        names = sorted(known) if datacenters is None else list(datacenters)
+        if not all(isinstance(name, str) for name in names):
+            raise InvalidRequest("wait_for takes the names of data centers as a list")
+        return await self._scope.executor.wait_for(written, names, timeout)
 
     async def status(self, timeout: float = 2.0) -> dict[str, dict[str, Any] | None]:
         """Return the status document of each node by node name, None for a node that does not answer.
@@ -126,7 +130,8 @@ class Client(Buckets):
     ) -> dict[str, dict[str, Any] | None]:
         """Start anti-entropy sessions between the replicas of a partition, or of all partitions (None).
 
-        With `between`, the name of another data center, all nodes compare all their entries with those of that one.
+        With `between`, the name of another data center, all nodes compare all their entries with a majority of the
+        replicas there.
         The call does not wait for the end. It returns the status documents as `status` does; `comparing`, or `left` in
         `comparing_elsewhere`, counts down to an empty dictionary in later ones.
 

@@ -37,7 +37,7 @@ from crdtkv.node.kernel.events import (
     TopologyChanged,
 )
 from crdtkv.node.kernel.stats import Stats
-from crdtkv.node.replica.comparison_marks import EXCHANGE
+from crdtkv.node.replica.comparison_marks import GIVE
 from crdtkv.node.status import Health, health_of, status_of
 from crdtkv.ring.topology import Topology
 from crdtkv.storage.store import Store
@@ -241,5 +241,5 @@ class NodeCore:
             for node in self.parts.anti_entropy.peers:
                 self.parts.anti_entropy.begin_full_comparison(node, request.partition)
         elif request.datacenter in self.parts.marks.peers:
-            self.parts.marks.set(request.datacenter, EXCHANGE)
+            self.parts.marks.set(request.datacenter, GIVE)
         self.parts.kernel.step.effects.send(peer, StatusReply(request.id, json.dumps(self.status()).encode()))

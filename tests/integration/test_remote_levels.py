@@ -69,7 +69,13 @@ async def test_who_did_not_answer_is_named_and_a_wait_goes_on_after_the_cut(
     await nothing_lags(eu, us)
 
 
-@pytest.mark.parametrize("wrong", ["us", ["mars"], [7]])
+async def test_a_wait_takes_names_in_any_form(eu: Client) -> None:
+    written = await eu.put("levels:form", 1)
+    assert await eu.wait_for(written, datacenters=(name for name in ("us",))) == ("eu", "us")
+    assert await eu.wait_for(written, datacenters={"eu"}) == ("eu",)
+
+
+@pytest.mark.parametrize("wrong", ["us", ["mars"], [7], 5])
 async def test_a_wait_for_no_data_center_is_refused(eu: Client, wrong: object) -> None:
     written = await eu.put("levels:wrong", 1)
     with pytest.raises(crdtkv.InvalidRequest):

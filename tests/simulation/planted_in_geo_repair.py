@@ -8,7 +8,7 @@ from crdtkv.node.enrollment.enrollment import Enrollment
 from crdtkv.node.geo.anti_entropy import GeoAntiEntropy, _Pair, _Session
 from crdtkv.node.geo.lost_outboxes import LostOutboxes
 from crdtkv.node.quorum_calls.applying import ApplyCall
-from crdtkv.node.repair.exchange import ExchangeCall, Findings, Taken
+from crdtkv.node.repair.exchange import SILENCE_S, ExchangeCall, Findings, Taken
 from crdtkv.node.replica.comparison_marks import ComparisonMarks
 
 from .planting import Bug, replaced
@@ -44,14 +44,14 @@ def mark_cleared_although_it_was_set_again() -> Any:
 
 def silent_node_counted_as_compared() -> Any:
     """An exchange that ends without an answer counts as done."""
-    end = ExchangeCall._end
+    timer = ExchangeCall.timer
 
-    def wrong(self: ExchangeCall) -> None:
-        if not self._findings.has_answer:
+    def wrong(self: ExchangeCall, purpose: str) -> None:
+        if self._step.now.monotonic_s - self._heard_at >= SILENCE_S:
             self._findings.compared = set(self._findings.asked)
-        end(self)
+        timer(self, purpose)
 
-    return replaced(ExchangeCall, "_end", wrong)
+    return replaced(ExchangeCall, "timer", wrong)
 
 
 def entries_taken_before_a_majority_has_them() -> Any:

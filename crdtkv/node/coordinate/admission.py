@@ -21,7 +21,7 @@ from crdtkv.errors import Overloaded
 from crdtkv.node.kernel.events import Peer
 from crdtkv.node.kernel.kernel import Kernel
 from crdtkv.quorum.level import ONE
-from crdtkv.wire.messages import ErrorReply, GetRequest, Message, MutateRequest, ScanRequest
+from crdtkv.wire.messages import ErrorReply, GetRequest, Message, MutateRequest, ScanRequest, WaitRequest
 
 #: The cost of one request in units of about ten microseconds; a read that one replica answers is one unit.
 WRITE_UNITS = 20
@@ -40,7 +40,7 @@ PASSED_OVER_MAX = 1_000
 #: The most units that may wait, whatever the estimated delay.
 UNITS_MAX = 100 * BUDGET_MAX
 
-ADMITTED = (GetRequest, MutateRequest, ScanRequest)
+ADMITTED = (GetRequest, MutateRequest, ScanRequest, WaitRequest)
 _ONE = ONE.to_wire()
 
 

@@ -168,6 +168,9 @@ class Coordinator:
             requester.refuse(step, error)
 
         def arrived(entries: list[bytes]) -> None:
+            if not self._cluster.serves(key.token):
+                failed(Unavailable(required, 0))  # the quorum read here would miss what only this node merges
+                return
             try:
                 for encoded in entries:
                     if encoded != self._replica.read(key.storage_key)[0]:

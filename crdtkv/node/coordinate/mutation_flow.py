@@ -18,7 +18,15 @@ from crdtkv.crdt.bounded_counter import BoundedCounter
 from crdtkv.crdt.entry import Entry
 from crdtkv.crdt.outcome import counts, outcome_of
 from crdtkv.crdt.registry import OPERATIONS, type_named
-from crdtkv.errors import CrdtkvError, InsufficientRights, InvalidRequest, Overloaded, Unavailable, ValueTooLarge
+from crdtkv.errors import (
+    CrdtkvError,
+    InsufficientRights,
+    InvalidRequest,
+    Overloaded,
+    Unavailable,
+    ValueTooLarge,
+    WriteTimeout,
+)
 from crdtkv.ids import MAX_VALUE_BYTES
 from crdtkv.node.coordinate.earlier_tries import EarlierTries
 from crdtkv.node.coordinate.mutation import Mutation
@@ -47,8 +55,9 @@ RIGHTS_SHARE = 0.75
 class _Both:
     """A write that waits for this data center and for others; it ends once."""
 
-    def __init__(self, step: Step, mutation: Mutation, then: Callable[[list[str]], None]) -> None:
+    def __init__(self, step: Step, here: str, mutation: Mutation, then: Callable[[list[str]], None]) -> None:
         self._step = step
+        self._here = here
         self._mutation = mutation
         self._then = then
         self._is_here = False
@@ -69,6 +78,8 @@ class _Both:
         """Answer with the first error."""
         if not self._is_over:
             self._is_over = True
+            if isinstance(error, WriteTimeout) and error.missing and not self._is_here:
+                error = WriteTimeout(error.received - 1, error.required, [self._here, *error.missing])
             self._mutation.refuse(self._step, error)
 
     def _progress(self) -> None:
@@ -232,7 +243,12 @@ class MutationFlow:
     ) -> None:
         value = self._outcome(mutation)
         if mutation.level.spans_datacenters:
-            both = _Both(self._step, mutation, lambda names: self._answer(mutation, record, value, names))
+            both = _Both(
+                self._step,
+                self._cluster.datacenter,
+                mutation,
+                lambda names: self._answer(mutation, record, value, names),
+            )
             self._elsewhere.write(
                 mutation.key, entry.to_bytes(), mutation.level, mutation.deadline_s, both.elsewhere, both.failed
             )

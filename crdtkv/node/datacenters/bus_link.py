@@ -8,6 +8,9 @@ from crdtkv.node.kernel.kernel import Kernel
 from crdtkv.wire.codec import encode_frame
 from crdtkv.wire.messages import BusSender, Message
 
+#: The most bytes of requests that a step sends to one node of another data center.
+BYTES_A_STEP = 8 * 1024 * 1024
+
 
 class BusLink:
     """The link of one node; `nodes` are the nodes of the other data centers, by data center."""
@@ -35,6 +38,10 @@ class BusLink:
         if datacenter is None:
             raise ProtocolError(f"{node!r} is no node of another data center")
         return datacenter
+
+    def has_room(self, node: str) -> bool:
+        """Return whether this step may send more to a node."""
+        return self._step.effects.weights.get(node, 0) < BYTES_A_STEP
 
     def send(self, node: str, message: Message) -> None:
         """Send a message when everything that this node has written so far is durable."""

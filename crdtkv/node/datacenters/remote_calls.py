@@ -1,14 +1,14 @@
 """`RemoteCall`: one request to several other data centers, in flight.
 
 It goes to one node of each data center, and that node carries it out with the home replicas there. A node that has not
-answered after `ATTEMPT_S` may be down: the next one is asked, until one has answered or the deadline has passed. Both
-requests may be repeated: storing an entry is a merge, and reading changes nothing.
+answered after `ATTEMPT_S` may be down: the next one is asked, after pauses that double, until one has answered or the
+deadline has passed. Both requests may be repeated: storing an entry is a merge, and reading changes nothing.
 """
 
 from abc import abstractmethod
 from collections.abc import Callable, Collection, Sequence
 
-from crdtkv.errors import CrdtkvError, InvalidRequest, ReadTimeout, Unavailable, WriteTimeout
+from crdtkv.errors import CrdtkvError, InvalidRequest, Overloaded, ReadTimeout, Unavailable, WriteTimeout
 from crdtkv.node.datacenters.bus_link import BusLink
 from crdtkv.node.kernel.calls import Call
 from crdtkv.node.kernel.kernel import Kernel
@@ -17,6 +17,8 @@ from crdtkv.quorum.level import ConsistencyLevel
 from crdtkv.wire.messages import GeoEntry, GeoRead, GeoWrite, GeoWritten, Message
 
 ATTEMPT_S = 1.0
+#: The most bytes of entries that calls of a node carry; further requests are refused.
+BYTES_IN_FLIGHT = 64 * 1024 * 1024
 
 #: Called with the data centers that have answered and those that have not.
 Ended = Callable[[list[str], list[str]], None]
@@ -36,6 +38,7 @@ class RemoteCall(Call):
         #: By data center without an answer: how many nodes were asked.
         self._asked: dict[str, int] = {}
         self._answered: list[str] = []
+        self._pause_s = ATTEMPT_S
         self._number = 0
 
     @property
@@ -70,10 +73,13 @@ class RemoteCall(Call):
             return
         for datacenter, asked in self._asked.items():
             nodes = self._bus.nodes[datacenter]
-            # The nodes of this data center begin with different nodes of the other one, by the number of the call.
-            self._bus.send(nodes[(self._number + asked) % len(nodes)], self.request(self._number, self._left_ms()))
-            self._asked[datacenter] = asked + 1
-        self._calls.set_timer(self._number, min(now_s + ATTEMPT_S, self._deadline_s), "again")
+            # Calls begin with different nodes of the other data center, by their number.
+            node = nodes[(self._number + asked) % len(nodes)]
+            if self._bus.has_room(node):
+                self._bus.send(node, self.request(self._number, self._left_ms()))
+                self._asked[datacenter] = asked + 1
+        self._calls.set_timer(self._number, min(now_s + self._pause_s, self._deadline_s), "again")
+        self._pause_s *= 2
 
     @abstractmethod
     def request(self, number: int, timeout_ms: int) -> Message:
@@ -137,15 +143,19 @@ class Elsewhere:
     def __init__(self, kernel: Kernel, bus: BusLink) -> None:
         self._kernel = kernel
         self._bus = bus
+        self._bytes_in_flight = 0
 
     def check(self, level: ConsistencyLevel) -> None:
         """Check that a request at this level can reach other data centers.
 
         Raises:
             Unavailable: this data center's NATS is down, so that no answer can arrive.
+            Overloaded: too many entries wait for other data centers already.
         """
-        if level.spans_datacenters and self._bus.nodes and not self._bus.is_up:
-            raise Unavailable(1 + level.remote_quorum(len(self._bus.nodes)), 1, self._bus.datacenters)
+        if level.spans_datacenters and self._bus.nodes:
+            self._check_room()
+            if not self._bus.is_up:
+                raise Unavailable(1 + level.remote_quorum(len(self._bus.nodes)), 1, self._bus.datacenters)
 
     def check_names(self, names: Sequence[object]) -> list[str]:
         """Return data centers of a client's request, without this one.
@@ -153,7 +163,9 @@ class Elsewhere:
         Raises:
             InvalidRequest: one of them is no data center of the cluster.
             Unavailable: this data center's NATS is down.
+            Overloaded: too many entries wait for other data centers already.
         """
+        self._check_room()
         others: list[str] = []
         for name in names:
             if isinstance(name, str) and name in self._bus.nodes:
@@ -191,6 +203,10 @@ class Elsewhere:
         """Store an entry at a majority of the home replicas of each of these data centers."""
         self._write(key, entry, datacenters, len(datacenters), False, deadline_s, then, failed)
 
+    def _check_room(self) -> None:
+        if self._bytes_in_flight >= BYTES_IN_FLIGHT:
+            raise Overloaded("too many entries wait for other data centers: back off and retry")
+
     def _write(
         self,
         key: PlacedKey,
@@ -206,7 +222,10 @@ class Elsewhere:
             then([])
             return
 
+        self._bytes_in_flight += len(entry)
+
         def ended(answered: list[str], missing: list[str]) -> None:
+            self._bytes_in_flight -= len(entry)
             if len(answered) >= needed:
                 then(sorted(answered))
             else:
@@ -232,7 +251,7 @@ class Elsewhere:
             if len(answered) >= needed:
                 then(call.entries)
             else:
-                failed(ReadTimeout(1 + len(answered), 1 + needed, sorted(missing)))
+                failed(ReadTimeout(len(answered), needed, sorted(missing)))
 
         call = RemoteRead(self._kernel, self._bus, key, level.name == "ALL", ended)
         call.begin(self._bus.datacenters, needed, deadline_s)

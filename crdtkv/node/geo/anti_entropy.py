@@ -40,9 +40,9 @@ from crdtkv.wire.messages import (
     RootsRequest,
 )
 
-#: Trees and entries of an exchange outside sessions, and within.
-_SMALL = (8, 1_000)
-_LARGE = (32, 16_000)
+#: Trees, entries and bytes of an exchange outside sessions, and within.
+_SMALL = (8, 1_000, 512 * 1024)
+_LARGE = (32, 16_000, 4 * 1024 * 1024)
 #: The trees in one answer.
 TREES_A_REPLY = 32
 #: How old an entry must be that cannot be on its way in the stream any more.
@@ -247,17 +247,25 @@ class _Pair:
         # The nodes of a data center begin with different nodes of the other one.
         siblings = sorted(self._cluster.ring.replicas_of(0))
         self._turn = siblings.index(self._cluster.node) if self._cluster.node in siblings else 0
-        #: By node: when the last exchange began in which everything was compared.
-        self._compared_at: dict[str, float] = {}
+        #: By node and partition: when the last exchange began in which it was compared.
+        self._compared_at: dict[str, dict[int, float]] = {node: {} for node in self._nodes}
 
     @property
     def snapshot(self) -> dict[str, object]:
-        """What is left of a session, by node, and the age of the last complete comparison with every node there."""
-        session, now_s = self._session, self._step.now.monotonic_s
-        ages = [now_s - self._compared_at[node] for node in self._nodes if node in self._compared_at]
+        """What is left of a session, by node, and how long ago every partition was compared with every node there."""
+        session, partitions = self._session, self._geo.partitions()
+        oldest_s = self._step.now.monotonic_s
+        is_complete = True
+        for compared_at in self._compared_at.values():
+            for partition in partitions:
+                at_s = compared_at.get(partition)
+                if at_s is None:
+                    is_complete = False
+                else:
+                    oldest_s = min(oldest_s, at_s)
         return {
             "left": {node: len(left) for node, left in session.left.items() if left} if session is not None else {},
-            "compared_s": round(max(ages), 3) if len(ages) == len(self._nodes) else None,
+            "compared_s": round(self._step.now.monotonic_s - oldest_s, 3) if is_complete else None,
         }
 
     @property
@@ -286,17 +294,19 @@ class _Pair:
         self._next_at = now_s + (self._geo.config.compare_interval_s if self._session is None else RETRY_S)
         peer = self._next_node()
         session = self._session
-        trees, entries = _SMALL if session is None else _LARGE
+        trees, entries, size_bytes = _SMALL if session is None else _LARGE
         partitions = self._geo.partitions()
+        compared_at = self._compared_at[peer]
         if session is not None:
             partitions = [partition for partition in partitions if partition in session.left[peer]]
-        bounds = Bounds(trees, entries, self._geo.entry_bytes_max)
-        began_s, count = now_s, len(partitions)
+        else:
+            # Those that did not fit into earlier exchanges come first.
+            partitions.sort(key=lambda partition: compared_at.get(partition, 0.0))
+        bounds = Bounds(trees, entries, size_bytes, self._geo.entry_bytes_max)
 
         def ended(findings: Findings) -> None:
             self._call = None
-            if session is None and len(findings.compared | findings.unheld) == count:
-                self._compared_at[peer] = began_s
+            compared_at.update(dict.fromkeys(findings.compared | findings.unheld, now_s))
             self._ended(session, findings)
 
         self._call = self._geo.exchange(peer, partitions, bounds, ended)
@@ -335,7 +345,7 @@ class _Pair:
             self._step.stats.count("geo_repaired", findings.differences)
         if session is not None and session is self._session:
             session.note(findings)
-            if session.is_done or (findings.has_answer and (findings.compared or findings.differences)):
+            if session.is_done or findings.compared or findings.has_repaired:
                 self._next_at = now_s + pause_s
         elif findings.is_cut_short and findings.overdue:
             self._next_at = now_s + pause_s

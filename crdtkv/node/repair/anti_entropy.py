@@ -28,7 +28,7 @@ from crdtkv.wire.messages import EntriesTaken, GiveEntries, LeafRequest, Message
 
 #: The partitions of one exchange, and its other bounds: between two replicas no entry is too large.
 PARTITIONS_PER_EXCHANGE = 1024
-BOUNDS = Bounds(trees=8, entries=2_000, entry_bytes=1 << 62)
+BOUNDS = Bounds(trees=8, entries=2_000, size_bytes=4 * 1024 * 1024, entry_bytes=1 << 62)
 #: The shortest pause between exchanges, so that a full comparison that gets nowhere does not spin.
 PAUSE_S = 0.01
 

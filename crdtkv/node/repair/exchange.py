@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
+from crdtkv.errors import ProtocolError
 from crdtkv.hashing import DIGEST_BYTES
 from crdtkv.merkle.forest import LEAVES
 from crdtkv.node.kernel.calls import Call
@@ -37,13 +38,14 @@ SILENCE_S = 5.0
 
 
 class Bounds(NamedTuple):
-    """The bounds of one exchange: trees with differences, entries compared, and the largest entry of a message.
+    """The bounds of one exchange: trees with differences, entries compared and their bytes, and the largest entry.
 
     Each leaf counts as `LEAF_COST` entries, because the other node may hold entries there that this one lacks.
     """
 
     trees: int
     entries: int
+    size_bytes: int
     entry_bytes: int
 
 
@@ -95,7 +97,8 @@ class Findings:
     differences: int = 0
     overdue: int = 0
     moved_bytes: int = 0
-    has_answer: bool = False
+    #: Whether an entry was stored, here or there.
+    has_repaired: bool = False
 
     @property
     def is_cut_short(self) -> bool:
@@ -119,6 +122,8 @@ class ExchangeCall(Call):
         self._comparison = comparison
         self._channel = channel
         self._bounds = channel.bounds
+        self._entries_left = self._bounds.entries
+        self._bytes_left = self._bounds.size_bytes
         self._ended = ended
         self._findings = Findings(peer)
         self._compared: set[int] = set()
@@ -147,7 +152,9 @@ class ExchangeCall(Call):
             case LeafReply():
                 self._mend(message)
             case EntriesTaken():
-                if not message.is_whole:
+                if message.is_whole:
+                    self._findings.has_repaired = True
+                else:
                     self._compared.discard(message.partition)
             case _:
                 return
@@ -170,32 +177,36 @@ class ExchangeCall(Call):
 
     def _look_into(self, reply: RootsReply) -> None:
         asked = self._findings.asked
-        self._findings.has_answer = True
         self._findings.unheld = set(asked).intersection(number for number in reply.unheld if type(number) is int)
         self._compared = set(asked).difference(
             self._findings.unheld, (number for number in reply.left if type(number) is int)
         )
-        left = self._bounds.entries
-        for item in reply.trees:
+        for number, item in enumerate(reply.trees):
             match item:
                 case [int() as partition, bytes() as leaves] if len(leaves) == LEAVES * DIGEST_BYTES:
                     tree = self._comparison.forest.tree(partition)
-                    for differing in _ranges(tree.differing(leaves)) if tree is not None else ():
-                        left = self._ask_for(partition, differing, left)
+                    if tree is None or number >= self._bounds.trees:
+                        self._compared.discard(partition)
+                        continue
+                    for differing in _ranges(tree.differing(leaves)):
+                        self._ask_for(partition, differing)
+                case _:
+                    self._compared.clear()
+                    raise ProtocolError("a tree is [partition, its leaves]")
 
-    def _ask_for(self, partition: int, leaves: range, left: int) -> int:
-        """Send the digests of a range of leaves, as long as entries are left; return how many are left then."""
+    def _ask_for(self, partition: int, leaves: range) -> None:
+        """Send the digests of a range of leaves, within the bounds of the exchange."""
         after: bytes | None = b""
-        left -= LEAF_COST * len(leaves)
+        self._entries_left -= LEAF_COST * len(leaves)
         while after is not None:
-            if left <= 0:
+            if self._entries_left <= 0 or self._bytes_left <= 0:
                 self._compared.discard(partition)
-                break
-            digests, end = self._comparison.digests(partition, leaves, after)
-            left -= len(digests)
+                return
+            digests, end, size = self._comparison.digests(partition, leaves, after)
+            self._entries_left -= len(digests)
+            self._bytes_left -= size
             self._send(LeafRequest(self.number, partition, leaves[0], leaves[-1], after, end, list(digests)))
             after = end
-        return left
 
     def _mend(self, reply: LeafReply) -> None:
         partition = reply.partition
@@ -212,6 +223,7 @@ class ExchangeCall(Call):
             return
         self._heard_at = self._step.now.monotonic_s
         self._findings.differences += taken.entries
+        self._findings.has_repaired = self._findings.has_repaired or taken.entries > 0
         self._findings.overdue += taken.overdue
         self._findings.moved_bytes += taken.size_bytes
         if not taken.is_whole:

@@ -16,7 +16,7 @@ from crdtkv.node.kernel.kernel import Kernel
 from crdtkv.node.kernel.keys import KeyCheck
 from crdtkv.node.replica.replica import Replica
 from crdtkv.storage import rows
-from crdtkv.storage.store import Store, is_whole
+from crdtkv.storage.store import SCAN_BYTES, Store, is_whole
 from crdtkv.wire.messages import LeafReply, LeafRequest, RootsReply, RootsRequest
 
 #: The bounds of one request and its answer: rows, bytes of entries.
@@ -117,7 +117,7 @@ class TreeComparison:
         held: dict[bytes, bytes] = {}
         entries: list[object] = []
         size = 0
-        is_whole_reply = end is None
+        is_whole_reply = end is None or end == request.end
         for storage_key, entry in mine:
             digest = held[storage_key] = digest_of(storage_key, entry)
             known = theirs.get(storage_key)
@@ -142,13 +142,17 @@ class TreeComparison:
             is_whole_reply = False
         return LeafReply(request.id, request.partition, entries, wanted, is_whole_reply)
 
-    def digests(self, partition: int, leaves: range, after: bytes) -> tuple[Digests, bytes | None]:
-        """Return this node's digests of leaves after a storage key, and the last complete key (None: complete)."""
+    def digests(self, partition: int, leaves: range, after: bytes) -> tuple[Digests, bytes | None, int]:
+        """Return this node's digests of leaves after a storage key, and the last complete key (None: complete).
+
+        The third item is the size of the entries in bytes.
+        """
         found, end = self._rows(partition, leaves, after, None)
-        return [
+        digests: Digests = [
             [storage_key, digest_of(storage_key, entry), *self._seen(storage_key, entry)]
             for storage_key, entry in found
-        ], end
+        ]
+        return digests, end, sum([len(entry) for _, entry in found])
 
     def wished(self, wish: object) -> Item | None:
         """Return this node's entry of a wanted key, or the part that the other node lacks; None for no entry.
@@ -201,9 +205,11 @@ class TreeComparison:
             start = max(start, rows.data_row(after) + b"\0")
         if end is not None:
             stop = min(stop, rows.data_row(end) + b"\0")
-        found = self._store.scan(start, stop, ROWS_A_REQUEST)
+        # Up to `end` this node may hold a few rows or bytes more than the other one, which has chosen it.
+        limit, limit_bytes = (ROWS_A_REQUEST, SCAN_BYTES) if end is None else (2 * ROWS_A_REQUEST, 2 * SCAN_BYTES)
+        found = self._store.scan(start, stop, limit, limit_bytes)
         page = [(rows.storage_key_in(row), entry) for row, entry in found]
-        return page, None if is_whole(found, ROWS_A_REQUEST) else page[-1][0]
+        return page, None if is_whole(found, limit, limit_bytes) else page[-1][0]
 
 
 def _parsed_digests(digests: list[object]) -> dict[bytes, _Known]:

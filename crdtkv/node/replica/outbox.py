@@ -16,7 +16,6 @@ rows of other data centers stay, and the newest ones of all.
 """
 
 from collections.abc import Iterable
-from itertools import islice
 
 from crdtkv.node.replica.comparison_marks import GIVE, ComparisonMarks
 from crdtkv.storage import rows
@@ -177,9 +176,15 @@ class Outbox:
         """Drop the oldest rows of the data center that has confirmed least, and mark it for a comparison."""
         last = max(self._peers, key=lambda datacenter: self._unconfirmed[datacenter])
         self._marks.set(last, GIVE)
-        limit = max(1, min(self._rows_max // 10, _GIVEN_UP_MAX))
-        oldest = islice(((seq, row) for seq, row in self._rows.items() if last in row.waiting_for), limit)
-        for outbox_seq, row in list(oldest):
+        too_many = len(self._rows) - self._rows_max + 1
+        limit = max(too_many, min(self._rows_max // 10, _GIVEN_UP_MAX))
+        oldest: list[tuple[int, OutboxRow]] = []
+        for outbox_seq, row in self._rows.items():
+            if last in row.waiting_for:
+                oldest.append((outbox_seq, row))
+                if len(oldest) >= limit:
+                    break
+        for outbox_seq, row in oldest:
             self._confirmed(outbox_seq, row, last)
 
     def _confirmed(self, outbox_seq: int, row: OutboxRow, datacenter: str) -> None:

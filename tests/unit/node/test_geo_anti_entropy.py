@@ -1,5 +1,6 @@
 """Data centers find what they hold differently, and repair it on both sides, whatever the streams have done."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,6 +21,8 @@ from crdtkv.storage import rows
 from crdtkv.storage.patching import PatchingStore
 from crdtkv.wire.codec import decode_frame, encode_frame
 from crdtkv.wire.messages import BusSender, EntriesTaken, GiveEntries, LeafRequest, RootsReply, RootsRequest
+
+pytestmark = pytest.mark.interpreted  # methods are replaced
 
 EU, US = NAMES[:3], NAMES[3:]
 SOON = {"compare_interval_s": 1}
@@ -100,12 +103,12 @@ def test_nothing_travels_but_roots_between_equal_data_centers() -> None:
     assert world.counted("geo_repaired") == 0
 
 
-def plant_everywhere(world: World, name: str, number: int) -> None:
+def plant_everywhere(world: World, name: str, number: int, value: bytes = b"v") -> None:
     core = world.cores[name]
     placed = core.parts.keys.from_peer(key(number))
     event = Event(Dot(actor_name("old", 9), 1), from_wall_ms(1_600_000_000_000 + number))
     core.parts.replica.merge(
-        placed, Entry.empty("register").delta("put", [cbor.encode_value(b"v")], event, None, None, 0)
+        placed, Entry.empty("register").delta("put", [cbor.encode_value(value)], event, None, None, 0)
     )
 
 
@@ -135,6 +138,65 @@ def test_a_session_does_not_end_before_the_partitions_that_did_not_fit_into_an_e
     world.settle(10)
     assert marked(world, "eu-1") is None
     assert len(held(world, "us-1")) == 400
+
+
+def test_a_leaf_of_several_pages_counts_as_compared_while_its_keys_are_written() -> None:
+    world = World(limits={"entry_kib": 512}, repair=OFTEN)
+    for number in range(4):
+        for name in NAMES:
+            plant_everywhere(world, name, number, bytes(300_000))
+    for number in range(30):
+        for name in NAMES:
+            plant_everywhere(world, name, 100 + number)
+    world.settle(2)
+    comparison = world.cores["eu-1"].parts.geo_anti_entropy._comparison
+    pages, after = 0, b""
+    while True:
+        digests, end, _ = comparison.digests(0, range(256), after)
+        request = LeafRequest(1, 0, 0, 255, after, end, list(digests))
+        reply = world.cores["us-2"].parts.geo_anti_entropy._comparison.leaf_reply(request, 1 << 30)
+        assert (reply.entries, reply.wanted, reply.is_whole) == ([], [], True)
+        pages += 1
+        if end is None:
+            break
+        after = end
+    assert pages > 1
+
+
+def test_an_exchange_reads_a_bounded_number_of_bytes() -> None:
+    world = World(limits={"entry_kib": 512})
+    for number in range(40):
+        plant(world, "eu-1", number, bytes(300_000))
+    mark(world, "eu-1", GIVE)
+    reads: list[int] = []
+    comparison = world.cores["eu-1"].parts.geo_anti_entropy._comparison
+    digests = comparison.digests
+    world.cores["eu-1"].parts.geo_anti_entropy._comparison = SimpleNamespace(  # type: ignore[assignment]
+        digests=lambda *where: counted(digests(*where), reads),
+        forest=comparison.forest,
+        wished=comparison.wished,
+        is_durable=True,
+    )
+    world.step("eu-1")
+    world.sync("eu-1")
+    world.flow()
+    assert 4 * 1024 * 1024 <= sum(reads) <= 6 * 1024 * 1024
+
+
+def counted(result: Any, reads: list[int]) -> Any:
+    reads.append(result[2])
+    return result
+
+
+def test_partitions_that_did_not_fit_come_first_in_the_next_exchange() -> None:
+    sections: dict[str, Any] = {"partitions": 64}
+    world = World(geo=SOON, **sections)
+    world.happenings_max = 20_000
+    for number in range(600):
+        plant(world, "eu-1", number)
+    world.settle(60)
+    assert len(held(world, "us-1")) == 600  # without a mark, 8 trees at a time
+    assert pair(world, "eu-1").snapshot["compared_s"] < 60
 
 
 def test_a_mark_to_give_is_cleared_by_a_majority_and_one_to_exchange_by_all() -> None:

@@ -9,6 +9,7 @@ from two_datacenters import NAMES, World
 from crdtkv import cbor
 from crdtkv.crdt.entry import Entry
 from crdtkv.ids import identity_of
+from crdtkv.node.datacenters import remote_calls
 from crdtkv.node.datacenters.remote_calls import ATTEMPT_S
 from crdtkv.node.kernel.events import BusDown, BusMessage, BusUp, Received
 from crdtkv.quorum.level import level_named
@@ -30,6 +31,8 @@ from crdtkv.wire.messages import (
     ScanRequest,
     WaitRequest,
 )
+
+pytestmark = pytest.mark.interpreted  # constants are replaced
 
 KEY = identity_of("default", "register", "user:1")
 ADA = cbor.encode_value("Ada")
@@ -129,7 +132,7 @@ def test_a_data_center_that_cannot_be_reached_is_named_and_the_write_arrives_lat
     assert outcome.took_s >= 4
     outcome = get(world, "EACH_QUORUM", "eu-2")
     world.settle(6)
-    assert outcome.answer == ErrorReply(2, "read_timeout", [1, 2, ["us"]])
+    assert outcome.answer == ErrorReply(2, "read_timeout", [0, 1, ["us"]])
     world.is_cut = False
     world.settle(20)
     assert holders(world, "us") == 3
@@ -209,6 +212,47 @@ def test_a_wrong_request_is_refused(request_: Any, code: str) -> None:
     world.settle(1)
     assert isinstance(outcome.answer, ErrorReply)
     assert outcome.answer.code == code
+
+
+def test_pauses_between_attempts_double() -> None:
+    world = World()
+    world.is_cut = True
+    put(world, "EACH_QUORUM", timeout_ms=20_000)
+    sent = 0
+    for _ in range(22 * 4):
+        world.wait(0.25)
+        for name in NAMES[:3]:
+            world.sync(name)
+        sent += sum(isinstance(message, GeoWrite) for message in on_the_bus(world))
+        world.bus.clear()
+    assert sent == 5  # after 0, 1, 3, 7 and 15 s
+
+
+def test_what_waits_for_other_data_centers_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote_calls, "BYTES_IN_FLIGHT", 1_000)
+    world = World()
+    world.is_cut = True
+    outcomes = [put(world, "EACH_QUORUM") for _ in range(30)]
+    for _ in range(10):
+        world.wait(0.1)
+    codes = {outcome.answer.code for outcome in outcomes if outcome.answer is not None}
+    assert codes == {"overloaded"}
+    assert any(outcome.answer is None for outcome in outcomes)
+    world.settle(6)
+    world.is_cut = False
+    outcome = put(world, "EACH_QUORUM")
+    world.settle(2)
+    assert isinstance(outcome.answer, MutateReply)
+
+
+def test_an_error_does_not_claim_the_own_data_center_if_that_has_not_confirmed() -> None:
+    world = World()
+    world.is_cut = True
+    world.loses = lambda sender, receiver, message: True
+    outcome = put(world, "EACH_QUORUM")
+    world.settle(6)
+    # Both halves end at one time: 1 of 2 replicas, or no data center.
+    assert outcome.answer.fields in ([1, 2], [0, 2, ["eu", "us"]])
 
 
 def test_a_cluster_of_one_data_center_takes_the_levels_as_local_ones() -> None:

@@ -21,7 +21,8 @@ FACTS = [
     rows.COLLECTED_UNTIL,
     rows.TOPOLOGY,
     rows.OUTBOX_NUMBERS,
-    rows.OUTBOX_DROPPED,
+    rows.GEO_PEERS,
+    rows.compare_row("us"),
 ]
 
 
