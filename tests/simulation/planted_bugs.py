@@ -451,7 +451,7 @@ FIRST_SEEDS: dict[Bug, int] = {
     counter_skipped_instead_of_a_new_incarnation: 3,
     full_outbox_forgets: 100_005,
     topology_not_written_again: 83,
-    part_merged_without_its_basis: 43,
+    part_merged_without_its_basis: 102,
     remove_that_removes_nothing_elsewhere: 11,
     learner_counted_in_a_quorum: 284,
     linearizable_write_in_one_phase: 191,

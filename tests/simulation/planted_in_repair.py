@@ -140,7 +140,7 @@ CLASSES_OF_REPAIR: dict[Bug, str] = {
 #: Where the tests begin, to stay short.
 FIRST_SEEDS_OF_REPAIR: dict[Bug, int] = {
     read_repair_that_supersedes: 200_001,
-    learner_promoted_one_partition_early: 59,
+    learner_promoted_one_partition_early: 100_116,
     learner_promoted_after_the_first_peer: 100_015,
     hint_dropped_on_a_refusal: 100_000,
     restored_copy_whose_incarnation_goes_on: 109,

@@ -13,6 +13,7 @@ from crdtkv.crdt.causal import Event
 from crdtkv.crdt.entry import Entry
 from crdtkv.ids import actor_name, identity_of
 from crdtkv.node.geo.anti_entropy import GeoAntiEntropy
+from crdtkv.node.geo.lost_outboxes import LostOutboxes
 from crdtkv.node.kernel.events import BusDown, BusMessage, BusUp
 from crdtkv.node.repair.tree_comparison import Item
 from crdtkv.node.replica.comparison_marks import EXCHANGE, GIVE
@@ -213,6 +214,42 @@ def test_a_mark_to_give_is_cleared_by_a_majority_and_one_to_exchange_by_all() ->
     world.start("us-2")
     world.settle(60)
     assert marked(world, "eu-2") is None
+
+
+def test_one_replica_of_the_other_data_center_is_not_enough() -> None:
+    world = World()
+    for name in ("us-2", "us-3"):
+        world.crash(name)
+    for name in ("eu-1", "us-1"):
+        plant_everywhere(world, name, 1)
+    mark(world, "eu-1", GIVE)
+    world.settle(30)
+    assert marked(world, "eu-1") == GIVE  # us-1 holds all of it, but no majority
+    world.start("us-2")
+    world.settle(30)
+    assert marked(world, "eu-1") is None
+    assert held(world, "us-2") == held(world, "eu-1")
+
+
+def test_the_loss_of_an_outbox_marks_all_other_data_centers() -> None:
+    world = World()
+    core = world.cores["eu-1"]
+    lost = LostOutboxes(core.parts.kernel, core.parts.replica._store, core.parts.marks)
+    lost.incarnation_seen("eu-2", 1)
+    lost.incarnation_seen("eu-2", 1)
+    assert marked(world, "eu-1") is None
+    lost.incarnation_seen("eu-2", 2)
+    assert marked(world, "eu-1") == GIVE
+
+
+def test_a_node_that_learned_from_learners_is_marked_for_an_exchange() -> None:
+    world = World()
+    enrollment = world.cores["eu-1"].parts.enrollment
+    enrollment._learning_from = world.cores["eu-1"].parts.anti_entropy.peers
+    enrollment._learned_from_learners = True
+    enrollment._learn()
+    assert marked(world, "eu-1") == EXCHANGE
+    assert not enrollment.may_lack_data
 
 
 def test_a_mark_outlives_a_cut_and_a_restart() -> None:
