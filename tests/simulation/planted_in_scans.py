@@ -86,7 +86,7 @@ BUGS_OF_SCANS: dict[Bug, int] = {
 CLASSES_OF_SCANS: dict[Bug, str] = {scan_of_one_replica: "partitions"}
 #: Where the tests begin, to stay short.
 FIRST_SEEDS_OF_SCANS: dict[Bug, int] = {
-    scan_of_one_replica: 100_053,
+    scan_of_one_replica: 100_195,
     scan_that_compares_no_page_with_its_session: 110,
     session_token_that_drops_a_key: 139,
 }
