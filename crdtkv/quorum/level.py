@@ -113,7 +113,12 @@ REMOTE_QUORUM = ConsistencyLevel("REMOTE_QUORUM")
 EACH_QUORUM = ConsistencyLevel("EACH_QUORUM")
 ALL = ConsistencyLevel("ALL")
 
-_NAMED = {name: ConsistencyLevel(name) for name in LEVEL_NAMES}
+_NAMED = {
+    level.name: level
+    for level in (
+        ANY, ONE, SLOPPY_QUORUM, LOCAL_QUORUM, LOCAL_ALL, LINEARIZABLE, REMOTE_QUORUM, EACH_QUORUM, ALL,
+    )
+}  # fmt: skip
 
 
 def Quorum(r: int, w: int) -> ConsistencyLevel:  # noqa: N802 - reads as a level among the others

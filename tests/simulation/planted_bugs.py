@@ -58,7 +58,7 @@ from .planted_in_collection import (
 )
 from .planted_in_digest_reads import BUGS_OF_DIGEST_READS, FIRST_SEEDS_OF_DIGEST_READS
 from .planted_in_geo_levels import BUGS_OF_GEO_LEVELS, FIRST_SEEDS_OF_GEO_LEVELS
-from .planted_in_geo_repair import BUGS_OF_GEO_REPAIR, CLASSES_OF_GEO_REPAIR, FIRST_SEEDS_OF_GEO_REPAIR
+from .planted_in_geo_repair import BUGS_OF_GEO_REPAIR, FIRST_SEEDS_OF_GEO_REPAIR
 from .planted_in_group_commit import BUGS_OF_GROUP_COMMIT
 from .planted_in_repair import BUGS_OF_REPAIR, CLASSES_OF_REPAIR, FIRST_SEEDS_OF_REPAIR
 from .planted_in_retries import (
@@ -475,7 +475,6 @@ FIRST_SEEDS: dict[Bug, int] = {
 #: The class of runs in which a bug is searched, because few others show it (`plan.fault_classes`).
 CLASSES_OF: dict[Bug, str] = {
     **CLASSES_OF_CLIENTS,
-    **CLASSES_OF_GEO_REPAIR,
     **CLASSES_OF_REPAIR,
     **CLASSES_OF_SCANS,
     incarnation_reused_after_a_wipe: "disks",

@@ -3,7 +3,7 @@
 from typing import Any
 
 from crdtkv.node.geo.anti_entropy import GeoAntiEntropy, _Session
-from crdtkv.node.repair.exchange import SILENCE_S, ExchangeCall, Findings, Taken
+from crdtkv.node.repair.exchange import ExchangeCall, Findings, Taken
 from crdtkv.node.replica.comparison_marks import ComparisonMarks
 
 from .planting import Bug, replaced
@@ -26,18 +26,6 @@ def mark_cleared_although_it_was_set_again() -> Any:
     return replaced(ComparisonMarks, "times_set", lambda self, datacenter: 0)
 
 
-def silent_node_counted_as_compared() -> Any:
-    """An exchange that ends without an answer counts as done."""
-    timer = ExchangeCall.timer
-
-    def wrong(self: ExchangeCall, purpose: str) -> None:
-        if self._step.now.monotonic_s - self._heard_at >= SILENCE_S:
-            self._findings.compared = set(self._findings.asked)
-        timer(self, purpose)
-
-    return replaced(ExchangeCall, "timer", wrong)
-
-
 def entries_that_were_refused_counted_as_taken() -> Any:
     """A full disk, or a lost majority, counts as success."""
     take = GeoAntiEntropy.take
@@ -57,18 +45,12 @@ def exchange_that_only_takes() -> Any:
 BUGS_OF_GEO_REPAIR: dict[Bug, int] = {
     mark_cleared_after_the_first_exchange: 150,
     mark_cleared_although_it_was_set_again: 300,
-    silent_node_counted_as_compared: 300,
     entries_that_were_refused_counted_as_taken: 300,
     exchange_that_only_takes: 150,
-}
-#: The class of runs in which they are searched.
-CLASSES_OF_GEO_REPAIR: dict[Bug, str] = {
-    silent_node_counted_as_compared: "nats",
 }
 #: Where the tests begin, to stay short.
 FIRST_SEEDS_OF_GEO_REPAIR: dict[Bug, int] = {
     mark_cleared_after_the_first_exchange: 25,
     mark_cleared_although_it_was_set_again: 100_005,
-    silent_node_counted_as_compared: 45,
     entries_that_were_refused_counted_as_taken: 25,
 }
