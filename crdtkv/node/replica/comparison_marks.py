@@ -28,7 +28,8 @@ class ComparisonMarks:
         self.peers = tuple(peers)
         self._kinds: dict[str, bytes] = {}
         self._times_set = dict.fromkeys(self.peers, 0)
-        for row, kind in store.scan(*rows.COMPARE_RANGE, _MAX_MARKS):
+        start, stop = rows.COMPARE_RANGE
+        for row, kind in store.scan(start, stop, _MAX_MARKS):
             datacenter = rows.compared_in(row)
             if datacenter in self._times_set:
                 self._kinds[datacenter] = kind
@@ -78,7 +79,8 @@ class ComparisonMarks:
         if (known or b"") == names:
             return
         before = known.decode().split("\n") if known is not None else []
-        if self._store.scan(*rows.DATA_RANGE, 1):
+        start, stop = rows.DATA_RANGE
+        if self._store.scan(start, stop, 1):
             for datacenter in self.peers:
                 if datacenter not in before:
                     self.set(datacenter, GIVE)

@@ -10,7 +10,10 @@ from crdtkv.errors import ConfigError
 
 EXAMPLE = Path(__file__).parents[3] / "datacenters.yaml"
 
-LEVELS = "'ANY', 'ONE', 'SLOPPY_QUORUM', 'LOCAL_QUORUM', 'LOCAL_ALL', 'LINEARIZABLE', 'REMOTE_QUORUM', 'EACH_QUORUM' or 'ALL'"
+LEVELS = (
+    "'ANY', 'ONE', 'SLOPPY_QUORUM', 'LOCAL_QUORUM', 'LOCAL_ALL', 'LINEARIZABLE', "
+    "'REMOTE_QUORUM', 'EACH_QUORUM' or 'ALL'"
+)
 
 NATS_URL = "must be nats://HOST:PORT or tls://HOST:PORT"
 MONITOR_URL = "must be http://HOST:PORT or https://HOST:PORT"
