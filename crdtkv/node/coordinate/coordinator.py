@@ -186,7 +186,7 @@ class Coordinator:
     def wait(self, peer: Peer, request: WaitRequest) -> None:
         """Answer when an earlier write is durable at a majority here, and in each of the requested data centers."""
         step, here = self._step, self._cluster.datacenter
-        requester = Requester(peer, request.id, "wait", UNKNOWN, step.now.monotonic_s)
+        requester = Requester(peer, request.id, "wait", UNKNOWN, step.arrived_s)
         deadline_s = deadline_of(requester, request.timeout_ms)
 
         def failed(error: CrdtkvError) -> None:

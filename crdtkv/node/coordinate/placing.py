@@ -5,6 +5,7 @@ A node that does not answer for a key forwards the request to one that does.
 
 from crdtkv.crdt.register import Register
 from crdtkv.errors import CrdtkvError, InvalidRequest, Overloaded, Unavailable
+from crdtkv.node.kernel.calls import MAX_TIMEOUT_MS
 from crdtkv.node.kernel.kernel import Kernel
 from crdtkv.node.kernel.keys import KeyCheck, PlacedKey
 from crdtkv.node.kernel.requester import Requester
@@ -15,7 +16,6 @@ from crdtkv.quorum.level import ConsistencyLevel, level_named
 from crdtkv.ring.token import partition_of
 from crdtkv.wire.messages import MutateRequest, ScanRequest
 
-MAX_TIMEOUT_MS = 10 * 60 * 1000
 MAX_LEVELS = 256
 UNKNOWN = "unknown"
 

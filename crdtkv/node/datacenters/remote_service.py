@@ -9,13 +9,12 @@ from crdtkv.errors import CrdtkvError, ProtocolError
 from crdtkv.node.datacenters.applying import Applier, ArrivedEntry
 from crdtkv.node.datacenters.bus_link import BusLink
 from crdtkv.node.datacenters.remote_calls import RemoteCall
+from crdtkv.node.kernel.calls import MAX_TIMEOUT_MS
 from crdtkv.node.kernel.kernel import Kernel
 from crdtkv.node.kernel.keys import KeyCheck
 from crdtkv.node.quorum_calls.quorum_calls import QuorumCalls
 from crdtkv.quorum.level import majority
 from crdtkv.wire.messages import GeoEntry, GeoRead, GeoWrite, GeoWritten, Message
-
-MAX_TIMEOUT_MS = 10 * 60 * 1000
 
 
 class RemoteService:
@@ -54,8 +53,7 @@ class RemoteService:
 
     @property
     def _may_serve(self) -> bool:
-        counts = self._cluster.node not in self._cluster.uncounted
-        return counts and len(self._calls) < self._calls_max
+        return self._cluster.counts and len(self._calls) < self._calls_max
 
     def _write(self, sender: str, request: GeoWrite) -> None:
         key = self._keys.from_peer(request.identity)

@@ -25,26 +25,16 @@ from crdtkv.node.datacenters.applying import Applier, ArrivedEntry
 from crdtkv.node.datacenters.bus_link import BusLink
 from crdtkv.node.kernel.kernel import Kernel
 from crdtkv.node.repair.anti_entropy import PAUSE_S, AntiEntropy
-from crdtkv.node.repair.exchange import Bounds, ExchangeCall, Findings, Taken
+from crdtkv.node.repair.exchange import Bounds, ExchangeCall, Findings, Taken, answer
 from crdtkv.node.repair.tree_comparison import Item, TreeComparison
 from crdtkv.node.replica.comparison_marks import EXCHANGE, GIVE, ComparisonMarks
 from crdtkv.node.replica.replica import Replica
 from crdtkv.ring.token import identity_in, partition_of
-from crdtkv.wire.messages import (
-    EntriesTaken,
-    GiveEntries,
-    LeafReply,
-    LeafRequest,
-    Message,
-    RootsReply,
-    RootsRequest,
-)
+from crdtkv.wire.messages import EntriesTaken, LeafReply, Message, RootsReply
 
 #: Trees, entries and bytes of an exchange outside sessions, and within.
 _SMALL = (8, 1_000, 512 * 1024)
 _LARGE = (32, 16_000, 4 * 1024 * 1024)
-#: The trees in one answer.
-TREES_A_REPLY = 32
 #: How old an entry must be that cannot be on its way in the stream any more.
 OVERDUE_MS = 30_000
 #: The pause of a session after a node that did not answer.
@@ -75,8 +65,10 @@ class GeoAntiEntropy:
         self._anti_entropy = anti_entropy
         self.marks = marks
         self.config = config
-        self.entry_bytes_max = entry_bytes_max
         self._bus = bus
+        self._outside_sessions = _Channel(self, Bounds(*_SMALL, entry_bytes_max))
+        #: Also for answers: the other node may be in a session.
+        self._in_sessions = _Channel(self, Bounds(*_LARGE, entry_bytes_max))
         self._pairs = {datacenter: _Pair(self, datacenter, nodes) for datacenter, nodes in bus.nodes.items()}
 
     @property
@@ -115,21 +107,13 @@ class GeoAntiEntropy:
         datacenter = self._bus.datacenter_of(sender)
         if isinstance(message, RootsReply | LeafReply | EntriesTaken):
             self._pairs[datacenter].answered(sender, message)
-        elif not self.counts or not self._step.effects.has_room_for(sender):
-            return  # the other node asks again
-        elif isinstance(message, RootsRequest):
-            self.send(sender, self._comparison.roots_reply(message, TREES_A_REPLY))
-        elif isinstance(message, LeafRequest):
-            self.send(sender, self._comparison.leaf_reply(message, self.entry_bytes_max))
-        elif isinstance(message, GiveEntries):
-            self._given(sender, message)
-        else:
-            raise ProtocolError(f"a {type(message).__name__} is not expected from another data center")
+        elif self.counts and self._step.effects.has_room_for(sender):  # else the other node asks again
+            answer(self._in_sessions, self._comparison, sender, message)
 
     @property
     def counts(self) -> bool:
         """Whether this node is a member."""
-        return self._cluster.node not in self._cluster.uncounted
+        return self._cluster.counts
 
     def partitions(self) -> list[int]:
         """Return the partitions of this node, those whose first replica it is first."""
@@ -137,18 +121,19 @@ class GeoAntiEntropy:
         return sorted(self._anti_entropy.own, key=lambda partition: ring.replicas_of(partition).index(node))
 
     def exchange(
-        self, peer: str, partitions: list[int], bounds: Bounds, ended: Callable[[Findings], None]
+        self, peer: str, partitions: list[int], is_in_session: bool, ended: Callable[[Findings], None]
     ) -> ExchangeCall | None:
         """Begin an exchange about those of the partitions that have a tree; return None if none has."""
         built = [partition for partition in partitions if self._comparison.forest.is_built(partition)]
         if not built:
             return None
         self._step.stats.count("geo_exchanges")
-        call = ExchangeCall(self._kernel, self._comparison, _Channel(self, bounds), peer, ended)
+        channel = self._in_sessions if is_in_session else self._outside_sessions
+        call = ExchangeCall(self._kernel, self._comparison, channel, peer, ended)
         call.start(built)
         return call
 
-    def send(self, node: str, message: Message, is_durable: bool = True) -> None:
+    def send(self, node: str, message: Message) -> None:
         """Send a message to a node of another data center, when all that was written so far is durable."""
         self._bus.send(node, message)
 
@@ -185,20 +170,21 @@ class GeoAntiEntropy:
 
         self._applier.apply(homes, arrived, applied, failed)
 
-    def _given(self, sender: str, message: GiveEntries) -> None:
-        def taken(taken: Taken) -> None:
-            self.send(sender, EntriesTaken(message.id, message.partition, taken.is_whole))
-
-        self.take(message.partition, message.entries, taken)
-
 
 class _Channel:
-    """The channel of one exchange: that of all, with the bounds of this one."""
+    """The bus with the bounds of exchanges in sessions, or outside of them."""
 
     def __init__(self, geo: GeoAntiEntropy, bounds: Bounds) -> None:
+        self._geo = geo
         self.bounds = bounds
-        self.send = geo.send
-        self.take = geo.take
+
+    def send(self, node: str, message: Message, is_durable: bool = True) -> None:
+        """Send a message; the bus holds every message until all that was written so far is durable."""
+        self._geo.send(node, message)
+
+    def take(self, partition: int, items: list[object], then: Callable[[Taken], None]) -> None:
+        """Store entries, as `GeoAntiEntropy.take` does."""
+        self._geo.take(partition, items, then)
 
 
 class _Session:
@@ -276,13 +262,13 @@ class _Pair:
     @property
     def due_at(self) -> float | None:
         """The time of the next exchange; None while one is in flight."""
-        if self._call is not None or not self._nodes:
+        if self._call is not None:
             return None
         return self._step.now.monotonic_s if self._needs_session else self._next_at
 
     def run_due(self) -> None:
         """Begin an exchange, if it is time."""
-        if self._call is not None or not self._nodes:
+        if self._call is not None:
             return
         if self._needs_session or (self._session is not None and self._of_epoch != self._cluster.epoch):
             self._begin_session()
@@ -294,7 +280,6 @@ class _Pair:
         self._next_at = now_s + (self._geo.config.compare_interval_s if self._session is None else RETRY_S)
         peer = self._next_node()
         session = self._session
-        trees, entries, size_bytes = _SMALL if session is None else _LARGE
         partitions = self._geo.partitions()
         compared_at = self._compared_at[peer]
         if session is not None:
@@ -302,14 +287,13 @@ class _Pair:
         else:
             # Those that did not fit into earlier exchanges come first.
             partitions.sort(key=lambda partition: compared_at.get(partition, 0.0))
-        bounds = Bounds(trees, entries, size_bytes, self._geo.entry_bytes_max)
 
         def ended(findings: Findings) -> None:
             self._call = None
             compared_at.update(dict.fromkeys(findings.compared | findings.unheld, now_s))
             self._ended(session, findings)
 
-        self._call = self._geo.exchange(peer, partitions, bounds, ended)
+        self._call = self._geo.exchange(peer, partitions, session is not None, ended)
 
     def answered(self, sender: str, message: RootsReply | LeafReply | EntriesTaken) -> None:
         """Pass an answer to the exchange in flight."""

@@ -29,4 +29,5 @@ class LostOutboxes:
         if known is not None and self._marks.peers:
             self._marks.set_all(GIVE)
             self._step.stats.count("outboxes_lost")
-            self._step.effects.notes.append(f"{node} has a new disk: comparing all entries with {self._marks.names}")
+            others = ", ".join(self._marks.peers)
+            self._step.effects.notes.append(f"{node} has a new disk: comparing all entries with {others}")

@@ -13,6 +13,8 @@ from crdtkv.wire.messages import Message
 from crdtkv.wire.outgoing import CONGESTED
 
 TICK_S = 0.001
+#: The longest timeout of a request.
+MAX_TIMEOUT_MS = 10 * 60 * 1000
 
 #: Transient refusals: a node is about to follow a ring epoch or to enroll, or a link is congested. After `AGAIN_S` the
 #: request is sent again.

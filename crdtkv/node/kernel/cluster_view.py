@@ -64,6 +64,11 @@ class ClusterView:
         learners = self._ring.learners
         return learners | {self.node} if self._is_quarantined else learners
 
+    @property
+    def counts(self) -> bool:
+        """Whether this node counts in quorums: it is a member, and not quarantined."""
+        return self.node not in self.uncounted
+
     def is_alive(self, node: str) -> bool:
         """Return whether this node can send requests to a node of this data center; true for itself."""
         return node == self.node or node in self._alive
@@ -74,7 +79,7 @@ class ClusterView:
         serves = self._serves.get(partition)
         if serves is None:
             replicas = self._ring.replicas_of(partition)
-            serves = self._serves[partition] = self.node not in self.uncounted and self.node in replicas
+            serves = self._serves[partition] = self.counts and self.node in replicas
         return serves
 
     def node_up(self, node: str) -> None:

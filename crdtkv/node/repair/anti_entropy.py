@@ -18,13 +18,13 @@ from crdtkv.crdt.entry import Entry
 from crdtkv.errors import InsufficientStorage
 from crdtkv.merkle.forest import MerkleForest
 from crdtkv.node.kernel.kernel import Kernel
-from crdtkv.node.repair.exchange import Bounds, ExchangeCall, Findings, Taken
+from crdtkv.node.repair.exchange import Bounds, ExchangeCall, Findings, Taken, answer
 from crdtkv.node.repair.tree_builder import TreeBuilder
 from crdtkv.node.repair.tree_comparison import Item, TreeComparison
 from crdtkv.node.replica.replica import Replica
 from crdtkv.ring.token import identity_in
 from crdtkv.storage.store import Store
-from crdtkv.wire.messages import EntriesTaken, GiveEntries, LeafRequest, Message, RootsRequest
+from crdtkv.wire.messages import Message
 
 #: The partitions of one exchange, and its other bounds: between two replicas no entry is too large.
 PARTITIONS_PER_EXCHANGE = 1024
@@ -111,38 +111,13 @@ class AntiEntropy:
             self._follow_ring()
             self._begin_exchange(now_s)
 
-    # Answering the exchanges of other nodes.
-
-    def compare_roots(self, node: str, request: RootsRequest) -> None:
-        """Answer with the leaves of trees that differ, and the partitions that were not compared.
+    def asked(self, node: str, request: Message) -> None:
+        """Answer a request of another node's exchange.
 
         Raises:
-            ProtocolError: there is not one root per partition.
+            CrdtkvError: it is malformed.
         """
-        self.send(node, self._comparison.roots_reply(request, self.bounds.trees))
-
-    def compare_leaf(self, node: str, request: LeafRequest) -> None:
-        """Answer with the entries that the other node lacks, and the keys that this node wants.
-
-        Raises:
-            ProtocolError: the digests are malformed, or there is no such leaf.
-        """
-        reply = self._comparison.leaf_reply(request, self.bounds.entry_bytes)
-        # An entry that differs may have been written in this very step.
-        self.send(node, reply, self._comparison.is_durable)
-
-    def given(self, node: str, message: GiveEntries) -> None:
-        """Merge the entries that this node wanted, and acknowledge them when they are durable.
-
-        Raises:
-            CrdtkvError: one of them is no entry of its key.
-        """
-
-        def taken(taken: Taken) -> None:
-            reply = EntriesTaken(message.id, message.partition, taken.is_whole)
-            self.send(node, reply, self._comparison.is_durable)
-
-        self.take(message.partition, message.entries, taken)
+        answer(self, self._comparison, node, request)
 
     # The methods of `Channel`.
 

@@ -66,11 +66,11 @@ class Channel(Protocol):
 
     @property
     def bounds(self) -> Bounds:
-        """The bounds of the exchanges that begin now."""
+        """The bounds of an exchange, and of the answers to another node's."""
         ...
 
     def send(self, node: str, message: Message, is_durable: bool = True) -> None:
-        """Send a message, if it is not durable when all that was written so far is."""
+        """Send a message; if its content is not durable yet, when all that was written so far is."""
         ...
 
     def take(self, partition: int, items: list[object], then: Callable[[Taken], None]) -> None:
@@ -80,6 +80,28 @@ class Channel(Protocol):
             CrdtkvError: one of them is no entry of its key, or of another partition.
         """
         ...
+
+
+def answer(channel: Channel, comparison: TreeComparison, node: str, request: Message) -> None:
+    """Answer a request of another node's exchange: with what differs, or when entries that it gives are stored.
+
+    Raises:
+        CrdtkvError: the request is malformed, or no request of an exchange.
+    """
+    match request:
+        case RootsRequest():
+            channel.send(node, comparison.roots_reply(request, channel.bounds.trees))
+        case LeafRequest():
+            # An entry that differs may have been written in this very step.
+            channel.send(node, comparison.leaf_reply(request, channel.bounds.entry_bytes), comparison.is_durable)
+        case GiveEntries(number, partition, entries):
+
+            def taken(taken: Taken) -> None:
+                channel.send(node, EntriesTaken(number, partition, taken.is_whole), comparison.is_durable)
+
+            channel.take(partition, entries, taken)
+        case _:
+            raise ProtocolError(f"a {type(request).__name__} is no request of an exchange")
 
 
 @dataclass(slots=True)

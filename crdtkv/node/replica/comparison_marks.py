@@ -36,7 +36,6 @@ class ComparisonMarks:
                 self._times_set[datacenter] = 1
             else:
                 store.delete(row)
-
         self._mark_new()
 
     def __len__(self) -> int:
@@ -61,11 +60,6 @@ class ComparisonMarks:
         """Set the marks of all other data centers."""
         for datacenter in self.peers:
             self.set(datacenter, kind)
-
-    @property
-    def names(self) -> str:
-        """The other data centers, for a person."""
-        return ", ".join(self.peers)
 
     def clear(self, datacenter: str) -> None:
         """Clear a mark, in the store's current batch."""

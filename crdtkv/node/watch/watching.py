@@ -203,7 +203,7 @@ class Watching:
     @property
     def _served(self) -> int:
         """The partitions of which this node is a home replica that counts, as a mask."""
-        if self._cluster.node in self._cluster.uncounted:
+        if not self._cluster.counts:
             return 0
         if self._homes is None or self._homes[0] != self._cluster.epoch:
             ring = self._cluster.ring
